@@ -1,0 +1,7 @@
+"""SimMIM: A Simple Framework for Masked Image Modeling (arXiv 2111.09886), as a reproducible pipeline."""
+
+__version__ = "0.1.0"
+
+# Raised by hand when a change of the code changes the numbers of a stage: Snakemake sees it as a parameter
+# and re-runs exactly that stage and what depends on it. The golden tests are its alarm.
+NUMERICS = {"data": 1, "pretrain": 1, "evaluate": 1, "report": 1}

@@ -1,0 +1,1 @@
+"""Targets of the method: one file is one name in a sheet."""
