@@ -1,0 +1,197 @@
+"""Vision Transformer with mask tokens in BEiT's form (section 3.1; relative position bias, layer scale).
+
+Shapes: b images, h w tokens, n = h * w, d channels.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from timm.models.beit import Beit
+from torch import Tensor, nn
+
+from simmim.encoders._position_bias import resize_table, square_side
+
+_TABLE = "relative_position_bias_table"
+_SHARED_TABLE = f"rel_pos_bias.{_TABLE}"
+_CLASS_ROWS = 3  # class to token, token to class, class to class
+
+
+class ViT(nn.Module):
+    """Plain encoder: all blocks at one resolution, a class token that is never hidden.
+
+    Args:
+        image_px: height and width; the position tables fit this size only.
+        in_channels: channels of the input, any number.
+        patch_px: side of one token in pixels.
+        embed_dim: channels.
+        depth: number of blocks.
+        num_heads: attention heads.
+        mlp_ratio: hidden channels of the MLP over its channels.
+        drop_path: stochastic depth of the last block; grows linearly from 0 at the first.
+        layer_scale: start value of the learnt scale of every residual branch.
+        shared_bias: one position table for all blocks (pre-training) or one per block (transfer).
+        final_norm: LayerNorm after the last block (pre-training). Without it (fine-tuning) `forward` returns the last
+            block's tokens as they are and the classifier brings its own norm after pooling.
+    """
+
+    transfer_settings: ClassVar[frozenset[str]] = frozenset({"drop_path", "shared_bias", "final_norm"})
+
+    def __init__(
+        self,
+        *,
+        image_px: tuple[int, int],
+        in_channels: int = 3,
+        patch_px: int = 16,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+        layer_scale: float = 0.1,
+        shared_bias: bool = True,
+        final_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        if any(side % patch_px for side in image_px):
+            raise ValueError(f"image_px {tuple(image_px)} must be a multiple of patch_px {patch_px}")
+        self.image_px = tuple(image_px)
+        self.token = self.stride = patch_px
+        self.width, self.depth = embed_dim, depth
+        self.shared_bias, self.final_norm = shared_bias, final_norm
+        self._grid = self.image_px[0] // patch_px, self.image_px[1] // patch_px
+        body = Beit(
+            img_size=self.image_px,
+            patch_size=patch_px,
+            in_chans=in_channels,
+            num_classes=0,
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            drop_path_rate=drop_path,
+            norm_layer=functools.partial(nn.LayerNorm, eps=1e-6),
+            init_values=layer_scale,
+            use_abs_pos_emb=False,
+            use_rel_pos_bias=not shared_bias,
+            use_shared_rel_pos_bias=shared_bias,
+            use_fc_norm=not final_norm,
+        )
+        self.patch_embed, self.cls_token = body.patch_embed, body.cls_token
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        self.rel_pos_bias, self.blocks, self.norm = body.rel_pos_bias, body.blocks, body.norm
+        self._initialise()
+
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """Channels and stride of every map of `feature_maps`."""
+        if self.token % 4:
+            raise ValueError(f"the feature pyramid divides the token by 4, {self.token} px cannot be divided")
+        return [(self.width, stride) for stride in (self.token // 4, self.token // 2, self.token, self.token * 2)]
+
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
+
+        Args:
+            images: [b, in_channels, *image_px], normalised.
+            hidden: bool [b, h, w], True = hidden.
+
+        Returns:
+            [b, width, h, w]; after the final norm where the encoder has one.
+        """
+        *_, x = self._block_outputs(images, hidden)
+        return self._as_map(self.norm(x))
+
+    def block_features(self, images: Tensor) -> list[Tensor]:
+        """Output of every block averaged over its patch tokens: `depth` tensors [b, width]."""
+        return [x[:, 1:].mean(dim=1) for x in self._block_outputs(images)]
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Four maps [b, width, H / stride, W / stride], finest first, un-normalised.
+
+        Blocks at 1/3, 1/2, 2/3 and the end are resized to a quarter, half, one and two times the token, as BEiT does
+        for dense tasks (2106.08254, its released code), with bilinear resizing where BEiT learns a deconvolution.
+        """
+        last = self.depth - 1
+        taken = [max(0, self.depth * share // 6 - 1) for share in (2, 3, 4)] + [last]
+        outputs = [x if index in taken else None for index, x in enumerate(self._block_outputs(images))]
+        quarter, half, whole, double = (self._as_map(outputs[index]) for index in taken)
+        finest, fine = (
+            F.interpolate(x, scale_factor=factor, mode="bilinear") for x, factor in ((quarter, 4), (half, 2))
+        )
+        return [finest, fine, whole, F.max_pool2d(double, 2, ceil_mode=True)]
+
+    def layer_of(self, parameter_name: str) -> int:
+        """Layer for layer-wise learning-rate decay: 0 the embedding, 1 ... depth the blocks, depth + 1 the rest."""
+        if parameter_name.startswith(("patch_embed.", "mask_token", "cls_token")):
+            return 0
+        found = re.match(r"blocks\.(\d+)\.", parameter_name)
+        return int(found[1]) + 1 if found else self.depth + 1
+
+    def no_weight_decay(self, pretraining: bool = False) -> set[str]:
+        """Names without weight decay beside the one-dimensional ones: as released, only the class token."""
+        return {"cls_token"}
+
+    def adapt(self, state: Mapping[str, Tensor], image_px: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """Fit a state of this class, saved for `image_px` (None: a square), to this instance.
+
+        Position tables are resized, a shared one is copied to every block where this instance has one per block, and
+        the final norm is left out where this instance has none.
+        """
+        adapted = {name: value for name, value in state.items() if self.final_norm or not name.startswith("norm.")}
+        for name in [name for name in adapted if name.endswith(_TABLE)]:
+            adapted[name] = self._fit(adapted[name], image_px)
+        if not self.shared_bias and _SHARED_TABLE in adapted:
+            shared = adapted.pop(_SHARED_TABLE)
+            adapted |= {f"blocks.{index}.attn.{_TABLE}": shared.clone() for index in range(self.depth)}
+        return adapted
+
+    def _fit(self, table: Tensor, image_px: tuple[int, int] | None) -> Tensor:
+        if image_px is None:
+            side = square_side(len(table), _CLASS_ROWS)
+            return resize_table(table, (side, side), self._grid, _CLASS_ROWS)
+        return resize_table(table, (image_px[0] // self.token, image_px[1] // self.token), self._grid, _CLASS_ROWS)
+
+    def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Tokens [b, 1 + n, d] after every block, the class token first."""
+        if tuple(images.shape[-2:]) != self.image_px:
+            raise ValueError(
+                f"this ViT has position tables for {self.image_px[0]} x {self.image_px[1]} px, the input has "
+                f"{images.shape[-2]} x {images.shape[-1]} px; build it for that size"
+            )
+        x = self.patch_embed(images)  # [b, n, d]
+        if hidden is not None:
+            assert hidden.shape[1:] == self._grid, f"mask {tuple(hidden.shape)} does not fit {self._grid} tokens"
+            x = torch.where(hidden.flatten(1)[..., None], self.mask_token.to(x.dtype), x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [b, 1 + n, d]
+        bias = self.rel_pos_bias() if self.shared_bias else None
+        for block in self.blocks:
+            x = block(x, shared_rel_pos_bias=bias)
+            yield x
+
+    def _as_map(self, x: Tensor) -> Tensor:
+        return x[:, 1:].transpose(1, 2).unflatten(2, self._grid)  # [b, d, h, w]
+
+    def _initialise(self) -> None:
+        """Released start values: normal of 0.02 cut at one standard deviation, residual outputs shrunk with depth."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                _cut_normal(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        _cut_normal(self.cls_token)
+        _cut_normal(self.mask_token)
+        with torch.no_grad():
+            for number, block in enumerate(self.blocks, start=1):
+                block.attn.proj.weight /= math.sqrt(2 * number)
+                block.mlp.fc2.weight /= math.sqrt(2 * number)
+
+
+def _cut_normal(weight: Tensor, std: float = 0.02) -> None:
+    nn.init.trunc_normal_(weight, std=std, a=-std, b=std)
