@@ -16,11 +16,11 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = 0x9E3779B9, 0xBB67AE85
 
 
-def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Ten rounds of Philox4x32: four counter words (uint64 arrays below 2^32) -> four random 32-bit words."""
+def philox(counter: tuple[np.ndarray, ...], key: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Ten rounds of Philox4x32: four counter words, two key words (uint64 arrays below 2^32) -> four random words."""
     c0, c1, c2, c3 = counter
     for turn in range(10):
-        k0, k1 = (np.uint64((word + turn * step) & 0xFFFFFFFF) for word, step in zip(key, _WEYL))
+        k0, k1 = ((word + np.uint64(turn * step)) & _LOW for word, step in zip(key, _WEYL))
         left, right = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (right >> _SHIFT) ^ c1 ^ k0, right & _LOW, (left >> _SHIFT) ^ c3 ^ k1, left & _LOW
     return c0, c1, c2, c3
@@ -31,16 +31,16 @@ class KeyedGenerator:
 
     Args:
         seed: 0 to 2^32 - 1.
-        epoch: pass over the data, from 0.
+        epoch: pass over the data, from 0; one for all samples or [n].
         samples: [n] index of each sample in its data set.
         purpose: what the numbers are for ("mask", "crop"): another purpose is another stream.
     """
 
-    def __init__(self, seed: int, epoch: int, samples: np.ndarray, purpose: str) -> None:
+    def __init__(self, seed: int, epoch: int | np.ndarray, samples: np.ndarray, purpose: str) -> None:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed {seed} must lie between 0 and 2^32 - 1")
-        self._key = seed, epoch & 0xFFFFFFFF
         self._samples = np.asarray(samples, dtype=np.uint64)[:, None]  # [n, 1]
+        self._key = np.uint64(seed), np.asarray(epoch, dtype=np.uint64).reshape(-1, 1)  # the epoch [n, 1] or [1, 1]
         self._purpose = np.uint64(zlib.crc32(purpose.encode()))
         self._used_blocks = 0
 

@@ -1,0 +1,213 @@
+"""From rows and recipes to one completed config per job (torch-free: Snakemake resolves every job while parsing).
+
+A pre-training row names a recipe (`config/recipes/`) in the paper's pixels and epochs, changes single values in its
+`set` column, and a scale (`config/scales/`) says what the paper's pixels, epochs and widths become.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from simmim import NUMERICS
+from simmim.plugin import check_choice
+from simmim.records import config_hash
+from simmim.sections import SECTIONS, Evaluation, Pretraining
+from simmim.sheets import parse_set, read_sheet, read_yaml
+
+Config = dict[str, Any]
+
+
+class DoesNotFit(ValueError):
+    """A row that cannot exist at a scale; tables print it as such."""
+
+
+class Sheets:
+    """Every sheet, recipe and scale of a `config/` folder, and the configs they make.
+
+    Args:
+        folder: the folder that holds `pretrain.tsv`, `recipes/` and so on.
+        data_root: what `{data}` stands for in `datasets.tsv`.
+    """
+
+    def __init__(self, folder: Path | str, data_root: str = "data") -> None:
+        self._folder, self._data_root = Path(folder), data_root
+        self.pretrain = read_sheet(self._folder / "pretrain.tsv", key=("run",))
+        self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
+        self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
+        self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+
+    def scale(self, name: str) -> Config:
+        """The settings of a scale."""
+        return self._named("scale", name)
+
+    def scales(self) -> list[str]:
+        """Names of every scale."""
+        return sorted(path.stem for path in (self._folder / "scales").glob("*.yaml"))
+
+    def runs(self, scale: str) -> list[str]:
+        """Pre-training rows that a scale runs."""
+        wanted = self.scale(scale).get("runs", "all")
+        return [name for (name,) in self.pretrain if wanted == "all" or name in wanted]
+
+    def evaluations(self, scale: str) -> list[tuple[str, str]]:
+        """(run, evaluation) rows that a scale runs."""
+        settings = self.scale(scale)
+        unwanted, runs = settings.get("without", []), self.runs(scale)
+        return [(run, name) for run, name in self.evaluate if run in runs and name not in unwanted]
+
+    @functools.cache  # noqa: B019 - a Sheets lives as long as its process
+    def pretraining(self, scale: str, run: str) -> Config:
+        """Completed config of a pre-training run at a scale, with its hash.
+
+        Raises:
+            ValueError: for anything unknown or impossible in the row, naming file, row, value and the nearest choice.
+            DoesNotFit: when the row cannot exist at this scale.
+        """
+        check_choice("run", run, [name for (name,) in self.pretrain])
+        row, settings = self.pretrain[(run,)], self.scale(scale)
+        with _located(f"{self._folder}/pretrain.tsv, row '{run}'"):
+            recipe = self._recipe(row["recipe"], "pretrain")
+            factor = settings.get("pretrain_epochs", 1.0)
+            base = _to_scale(recipe, settings, factor)
+            encoder = settings.get("encoders", {}).get(recipe["encoder"]["name"], {})
+            config = merged(base, settings.get("pretrain", {}) | {"encoder": encoder})
+            apply_set(config, _to_scale(parse_set(row["set"]), settings, factor))
+            config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+        config["data"] = {split: self.dataset(scale, "pretrain", split) for split in ("train", "val")}
+        return _hashed({"scale": scale, "run": run, "numerics": _numerics("data", "pretrain")} | config)
+
+    @functools.cache  # noqa: B019
+    def evaluation(self, scale: str, run: str, evaluation: str) -> Config:
+        """Completed config of an evaluation of a pre-trained run at a scale, with its hash; raises as `pretraining`."""
+        if (run, evaluation) not in self.evaluate:
+            check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
+        row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
+        with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+            recipe = self._recipe(row["recipe"], "evaluate")
+            task = recipe["task"]
+            base = _to_scale(recipe, settings)
+            config = merged(base, settings.get("evaluate", {}).get(task, {}))
+            apply_set(config, _to_scale(parse_set(row["set"]), settings))
+            config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
+        config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+        start = self.pretraining(scale, run)["config_hash"]
+        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
+        return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
+
+    def dataset(self, scale: str, role: str, split: str) -> Config:
+        """The data set that plays a role ('pretrain', 'classify', 'detect', 'segment') at a scale.
+
+        Returns:
+            `dataset`, `split`, `made_by`, `source` (adapter and its settings) and `pack` settings.
+        """
+        roles = self.scale(scale)["datasets"]
+        check_choice(f"data role at scale '{scale}'", role, roles)
+        return self.packed(scale, roles[role], split)
+
+    def packed(self, scale: str, dataset: str, split: str) -> Config:
+        """How a data set of `datasets.tsv` is read and packed."""
+        known = sorted({name for name, _ in self.datasets})
+        check_choice("dataset", dataset, known)
+        if (dataset, split) not in self.datasets:
+            raise ValueError(f"{self._folder}/datasets.tsv has no split '{split}' of '{dataset}'")
+        row = self.datasets[(dataset, split)]
+        with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
+            check_choice("maker of a data set", row["made_by"], ["", "demo"])
+            values = parse_set(row["set"].replace("{data}", self._data_root).replace("{scale}", scale))
+            source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
+            pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}
+        made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
+        config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
+        return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
+
+    def _recipe(self, name: str, stage: str) -> Config:
+        recipe = self._named("recipe", name)
+        if recipe.get("stage") != stage:
+            raise ValueError(f"recipe '{name}' is for stage '{recipe.get('stage')}', not for '{stage}'")
+        return recipe
+
+    def _named(self, kind: str, name: str) -> Config:
+        folder = self._folder / f"{kind}s"
+        check_choice(kind, name, [path.stem for path in folder.glob("*.yaml")])
+        return copy.deepcopy(read_yaml(folder / f"{name}.yaml"))
+
+
+def apply_set(config: Config, values: Mapping[str, Any]) -> None:
+    """Put the values of a `set` column into a config; naming a component replaces its whole section."""
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        check_choice("section in column 'set'", section, config)
+        if not name and isinstance(config[section], dict):
+            if "name" not in config[section]:
+                raise ValueError(f"'{section}={value}' in column 'set': give one of its settings, as {section}.key=...")
+            config[section] = {"name": value}
+        elif not name:
+            config[section] = value
+        else:
+            config[section] = config[section] | {name: value}
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
+    """`base` with the values of `change`, section by section."""
+    result = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _to_scale(values: Mapping[str, Any], scale: Config, epochs: float = 1.0) -> Config:
+    """Bring the paper's pixels and epochs to a scale; what belongs to the encoder comes whole from the scale."""
+    pixels = scale.get("pixels")
+
+    def convert(key: str, value: Any) -> Any:
+        if key.startswith("encoder"):
+            return value
+        if isinstance(value, Mapping):
+            return {name: convert(name, inner) for name, inner in value.items()}
+        if key.endswith("_px") and pixels is not None:
+            if value not in pixels:
+                raise DoesNotFit(f"{key} of {value} px in the paper has no counterpart at this scale")
+            return pixels[value]
+        return value * epochs if key.endswith("epochs") and epochs != 1.0 else value
+
+    return {key: convert(key, value) for key, value in values.items()}
+
+
+def _validated(model: type, config: Config) -> Config:
+    """Check a config against its sections and fill in their defaults."""
+    try:
+        return model.model_validate(config).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            section = SECTIONS.get(str(first["loc"][0]), model) if len(first["loc"]) > 1 else model
+            check_choice("setting", place, [*(f"{first['loc'][0]}." * (len(first["loc"]) > 1) + k
+                                              for k in section.model_fields)])  # fmt: skip
+        raise ValueError(f"{place or 'config'} = {first.get('input')!r}: {first['msg']}") from None
+
+
+@contextmanager
+def _located(place: str) -> Iterator[None]:
+    try:
+        yield
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{place}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _numerics(*stages: str) -> dict[str, int]:
+    return {stage: NUMERICS[stage] for stage in stages}
+
+
+def _hashed(config: Config) -> Config:
+    return config | {"config_hash": config_hash(config)}

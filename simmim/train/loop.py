@@ -1,0 +1,233 @@
+"""The one training loop: pre-training, fine-tuning, probes, detection and segmentation all go through `fit`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from simmim.files import write_text
+from simmim.train import checkpoint
+from simmim.train.plan import Plan
+from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.progress import Progress
+from simmim.train.schedule import learning_rate
+from simmim.train.settings import TrainSettings
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss or gradient was not finite; the weights are those from before that step."""
+
+
+def fit(
+    task: nn.Module,
+    dataset: Dataset,
+    groups: list[dict[str, Any]],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    state: Path,
+    config: Mapping[str, Any],
+    processes: Processes,
+    label: str,
+) -> list[dict[str, float]]:
+    """Train `task` in place, going on from the newest checkpoint in `state`.
+
+    Args:
+        task: `task(batch)` is the mean loss of a batch. One that sets `own_autocast` is given the number format
+            as `autocast_dtype` instead of being wrapped.
+        dataset: `dataset.__getitems__([(epoch, sample), ...])` is a whole batch: a dict of tensors and lists.
+        groups: parameter groups; each may carry `lr_scale`.
+        config: completed config; a checkpoint made with another one is refused.
+        label: name of the run on the status line.
+
+    Returns:
+        One dict (step, loss, lr, grad_norm) every `log_every_steps` steps, from the very start of the run.
+    """
+    plan = Plan(
+        len(dataset), settings.batch, settings.micro_batch, settings.steps(len(dataset)), seed,
+        processes.world, processes.rank,
+    )  # fmt: skip
+    task.to(processes.device).train()
+    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
+    dtype = autocast_dtype(settings.precision, processes.device)
+    history, start = _resume(state, task, optimizer, config, label)
+    module = DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task
+    guard = _Guard(optimizer, processes)
+    progress = Progress(label, start, plan.steps)
+    window = _Window(processes)
+    batches = iter(_loader(dataset, plan, start, settings.workers, processes))
+    for step in range(start, plan.steps):
+        lr = set_learning_rates(optimizer, settings, step, plan.steps, len(dataset))
+        seed_libraries(seed, step, processes.rank)
+        loss = _accumulate_gradients(module, task, batches, plan.accumulation, dtype, processes)
+        norm = nn.utils.clip_grad_norm_(task.parameters(), settings.clip_norm or float("inf"))
+        guard.watch(step, loss, norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        window.add(loss, norm)
+        done = step + 1
+        saving = done % settings.save_every_steps == 0 and done < plan.steps
+        if done % settings.log_every_steps == 0 or done == plan.steps or saving or guard.is_free:
+            guard.check(plan, dataset, state)
+        if done % settings.log_every_steps == 0 or done == plan.steps:
+            history.append({"step": done, "lr": lr, **window.means()})
+        if processes.leads and history and progress.due(done):
+            progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
+        if processes.leads and saving:
+            manifest = {"config": config, "history": history, "environment": environment(processes, dtype)}
+            checkpoint.save(state, done, task, optimizer, **manifest)
+    return history
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, settings: TrainSettings, step: int, steps: int, samples: int
+) -> float:
+    """Give every parameter group its rate for this step; returns the rate of a group with scale 1."""
+
+    def rate(scale: float) -> float:
+        return learning_rate(
+            step,
+            peak=settings.base_lr * settings.lr_factor * scale,
+            schedule=settings.schedule,
+            steps=steps,
+            warmup_steps=round(settings.warmup_epochs * samples / settings.batch),
+            warmup_lr=settings.warmup_lr * settings.lr_factor,
+            min_lr=settings.min_lr * settings.lr_factor,
+            milestones=[round(share * steps) for share in settings.milestones],
+            gamma=settings.gamma,
+            warmup_offset=not settings.released_cosine,
+        )
+
+    for group in optimizer.param_groups:
+        group["lr"] = rate(group.get("lr_scale", 1.0))
+    return rate(1.0)
+
+
+def _accumulate_gradients(module, task, batches, accumulation, dtype, processes) -> Tensor:
+    """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
+    own_autocast = getattr(task, "own_autocast", False)
+    if own_autocast:
+        task.autocast_dtype = dtype
+    total = torch.zeros((), device=processes.device)
+    for turn in range(accumulation):
+        batch = to_device(next(batches), processes.device)
+        last = turn == accumulation - 1
+        skip_sync = contextlib.nullcontext() if last or module is task else module.no_sync()
+        with skip_sync:
+            with torch.autocast(processes.device.type, dtype, enabled=dtype is not None and not own_autocast):
+                loss = module(batch) / accumulation
+            loss.backward()
+        total += loss.detach()
+    return total
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """The same batch with its tensors on a device."""
+    if torch.is_tensor(batch):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch
+
+
+def _loader(dataset: Dataset, plan: Plan, start: int, workers: int, processes: Processes) -> Iterator[dict]:
+    return DataLoader(
+        dataset,
+        batch_sampler=_MicroBatches(plan, start),
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=processes.device.type == "cuda",
+    )
+
+
+class _MicroBatches:
+    """The plan's micro-batches as a batch sampler, so that a resumed run reads nothing twice."""
+
+    def __init__(self, plan: Plan, start: int) -> None:
+        self._plan, self._start = plan, start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return self._plan.micro_batches(self._start)
+
+
+def _as_it_is(batch: dict) -> dict:
+    return batch
+
+
+def _resume(state, task, optimizer, config, label) -> tuple[list[dict[str, float]], int]:
+    found = checkpoint.newest(state)
+    if found is None:
+        return [], 0
+    path, manifest = found
+    changed = checkpoint.differing_fields(manifest["config"], config)
+    if changed:
+        listing = "\n".join(f"  {line}" for line in changed)
+        raise ValueError(f"{path} was made with another config; remove {state} to start anew, or undo:\n{listing}")
+    checkpoint.restore(path, task, optimizer)
+    print(f"{label}: going on from step {manifest['step']}", flush=True)
+    return manifest["history"], manifest["step"]
+
+
+class _Guard:
+    """Stops a run whose loss or gradient is not finite before the update, without waiting for the device each step.
+
+    The fused optimiser itself skips an update while `found_inf` is set, so the host may look later.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, processes: Processes) -> None:
+        self._found = optimizer.found_inf = torch.zeros((), device=processes.device)
+        self._first_step = torch.full((), -1, device=processes.device)
+        self._world = processes.world
+        self.is_free = processes.device.type == "cpu"  # looking costs nothing where there is no queue to wait for
+
+    def watch(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        bad = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
+        if self._world > 1:
+            dist.all_reduce(bad, dist.ReduceOp.MAX)
+        self._first_step.copy_(torch.where((bad > 0) & (self._first_step < 0), step, self._first_step))
+        self._found.copy_(torch.maximum(self._found, bad))
+
+    def check(self, plan: Plan, dataset: Dataset, state: Path) -> None:
+        step = int(self._first_step)
+        if step < 0:
+            return
+        keys = plan.keys(step)
+        names = getattr(dataset, "sample_ids", None)
+        samples = [names[index] if names else index for _, index in keys]
+        report = state / "nonfinite.json"
+        write_text(report, json.dumps({"step": step, "samples": samples}))
+        raise NonFiniteLoss(
+            f"the loss or gradient of step {step} is not finite; no update was made. Its {len(samples)} samples, "
+            f"listed in {report}, begin with {', '.join(map(str, samples[:4]))}. Lower train.base_lr or clip_norm, "
+            "or look at these images."
+        )
+
+
+class _Window:
+    """Mean loss and gradient norm since the last log row, kept on the device."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
+        self._count = 0
+        self._world = processes.world
+
+    def add(self, loss: Tensor, norm: Tensor) -> None:
+        self._sums += torch.stack((loss, norm))
+        self._count += 1
+
+    def means(self) -> dict[str, float]:
+        if self._world > 1:
+            dist.all_reduce(self._sums)
+        loss, norm = (self._sums / (self._count * self._world)).tolist()
+        self._sums.zero_()
+        self._count = 0
+        return {"loss": loss, "grad_norm": norm}

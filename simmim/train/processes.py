@@ -1,0 +1,79 @@
+"""One process or many (torchrun): device, rank, and the hardware's number format."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from simmim.keyed import seed_for
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Where this process stands. `nccl` joins GPUs, `gloo` joins CPUs."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+
+def join_processes() -> Processes:
+    """Join the group that torchrun set up, if there is one, and choose this process's device."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(rank, world, device)
+
+
+def leave_processes() -> None:
+    """End the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """bfloat16 where asked for or, under 'auto', where the hardware has it; None stands for plain float32."""
+    if precision == "fp32":
+        return None
+    if precision == "bf16":
+        return torch.bfloat16
+    if precision != "auto":
+        raise ValueError(f"train.precision '{precision}' must be auto, bf16 or fp32")
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bf16 else None
+
+
+def seed_libraries(seed: int, step: int, rank: int) -> None:
+    """Seed every generator a library may draw from, so that a step's draws need no saved state to be repeated."""
+    value = seed_for(seed, step, rank, "step")
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+
+
+def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, str | int]:
+    """What besides the config can change the last bits of a result."""
+    return {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if processes.device.type == "cuda" else "cpu",
+        "processes": processes.world,
+        "threads": torch.get_num_threads(),
+        "precision": "bf16" if dtype else "fp32",
+    }

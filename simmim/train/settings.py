@@ -1,0 +1,64 @@
+"""Settings of the training loop, the same for every task (torch-free, so that sheets are checked at once)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class TrainSettings(BaseModel):
+    """How to optimise; the paper's values stand in `config/recipes/`.
+
+    Args:
+        epochs: passes over the data; 0 leaves the network as it was initialised.
+        batch: images of one update over all processes; micro-batches and accumulation follow from it.
+        micro_batch: the most images one process takes through the network at once.
+        base_lr: peak learning rate of a batch of `base_lr_batch` images; it scales linearly with the batch.
+        warmup_lr: where the linear warm-up starts, for the same reference batch.
+        min_lr: where the cosine ends, for the same reference batch.
+        milestones: shares of the training after which the step schedule multiplies the rate by `gamma`.
+        released_cosine: count the cosine from step 0 as the released code does, not from the end of the warm-up.
+        clip_norm: largest global gradient norm, applied once per update; 0 does not clip.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: float = Field(ge=0)
+    warmup_epochs: float = Field(default=0, ge=0)
+    batch: int = Field(ge=1)
+    micro_batch: int = Field(default=128, ge=1)
+    base_lr: float = Field(gt=0)
+    base_lr_batch: int = Field(default=512, ge=1)
+    warmup_lr: float = Field(default=0, ge=0)
+    min_lr: float = Field(default=0, ge=0)
+    schedule: Literal["cosine", "step"] = "cosine"
+    released_cosine: bool = False
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.05, ge=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    clip_norm: float = Field(default=5.0, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    workers: int = Field(default=0, ge=0)
+    log_every_steps: int = Field(default=10, ge=1)
+    save_every_steps: int = Field(default=500, ge=1)
+
+    @model_validator(mode="after")
+    def _save_between_log_rows(self) -> TrainSettings:
+        if self.save_every_steps % self.log_every_steps:
+            raise ValueError(
+                f"save_every_steps {self.save_every_steps} must be a multiple of log_every_steps "
+                f"{self.log_every_steps}, so that a resumed run logs the same means"
+            )
+        return self
+
+    @property
+    def lr_factor(self) -> float:
+        """What turns the rates written for the reference batch into those that are used."""
+        return self.batch / self.base_lr_batch
+
+    def steps(self, samples: int) -> int:
+        """Updates in all for a data set of this size."""
+        return round(self.epochs * samples / self.batch)
