@@ -1,0 +1,1 @@
+"""Images from any source to checked Parquet shards, and back."""

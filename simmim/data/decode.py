@@ -1,0 +1,180 @@
+"""One image's bytes to bytes that every decoder reads alike: 8-bit RGB or grey, upright, whole; or the reason why not.
+
+Everything is decoded completely once. Pillow's LOAD_TRUNCATED_IMAGES stays off: with it half an image passes silently.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+CODECS = "original", "jpeg", "png"
+JPEG_QUALITY = 95
+MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checked before anything is decoded
+_FORMATS = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "PNG": {".png"},
+    "WEBP": {".webp"},
+    "BMP": {".bmp"},
+    "TIFF": {".tif", ".tiff"},
+    "GIF": {".gif"},
+}
+_SUFFIXES = set().union(*_FORMATS.values())
+_ORIENTATION = 0x0112  # EXIF tag
+
+
+class BadImage(Exception):
+    """Why an image cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image as it goes into a shard.
+
+    Args:
+        content: encoded bytes.
+        image_px: height and width.
+        changes: what had to be put right about the image, "" for a sound one.
+    """
+
+    content: bytes
+    image_px: tuple[int, int]
+    changes: str
+
+
+def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | None, annotated: bool) -> Stored:
+    """Decode an image fully, put right what can be, and encode it for storage.
+
+    Args:
+        name: file name; one whose suffix contradicts the content is reported.
+        codec: one of `CODECS`; "original" keeps the bytes of a sound 8-bit RGB or grey JPEG or PNG.
+        short_side_px: reduce the shorter side to this ("jpeg" and "png" only); never enlarges.
+        annotated: keep the pixels where they are (an EXIF rotation is then dropped, not applied).
+
+    Raises:
+        BadImage: for anything that is not a whole image.
+    """
+    if not content:
+        raise BadImage("zero bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; bombs are refused by `_check_header`
+        image, file_format = _decode(content)
+    upright, changes = _to_8_bit(image, content, file_format, annotated)
+    if (wanted := _misnamed(name, file_format)) is not None:
+        changes.insert(0, f"{file_format} named {wanted}")
+    upright = _reduce(upright, short_side_px)
+    keep = codec == "original" and not changes and file_format in ("JPEG", "PNG")
+    stored = content if keep else _encode(upright, "jpeg" if codec == "jpeg" else "png")
+    return Stored(stored, (upright.height, upright.width), "; ".join(changes))
+
+
+def _decode(content: bytes) -> tuple[Image.Image, str]:
+    """A fully loaded image and its format."""
+    try:
+        image = Image.open(io.BytesIO(content), formats=tuple(_FORMATS))
+        _check_header(image)
+        if image.format == "PNG":
+            image.verify()  # the checksums of all chunks, which loading skips
+            image = Image.open(io.BytesIO(content), formats=("PNG",))
+        image.load()
+        return image, str(image.format)
+    except BadImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"too many pixels: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise BadImage(f"not an image in any of the formats {', '.join(_FORMATS)}") from error
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise BadImage(f"broken: {type(error).__name__}: {error}") from error
+
+
+def _check_header(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"too many pixels: {image.width} x {image.height}, the limit is {MAX_PIXELS}")
+
+
+def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: bool) -> tuple[Image.Image, list[str]]:
+    """The image in mode RGB or L, and what was changed on the way."""
+    changes = []
+    orientation = _orientation(image)
+    if orientation != 1:
+        changes.append(f"EXIF orientation {orientation} {'dropped: it has an annotation' if annotated else 'applied'}")
+    if getattr(image, "n_frames", 1) > 1:
+        changes.append(f"first of {image.n_frames} frames kept")
+    if _is_16_bit(image, content, file_format):
+        changes.append("16 bits per channel reduced to 8")
+    elif image.mode not in ("RGB", "L"):
+        changes.append(f"mode {image.mode} converted to RGB")
+    elif "transparency" in image.info:
+        changes.append("transparent colour dropped")
+    image = _eight_bit(image)
+    if orientation != 1 and not annotated:
+        image = image.transpose(_TRANSPOSE[orientation])
+    return image, changes
+
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1 when there is none or when the EXIF block is unreadable."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return 1
+    return orientation if orientation in _TRANSPOSE else 1
+
+
+def _is_16_bit(image: Image.Image, content: bytes, file_format: str) -> bool:
+    # Pillow reduces colour PNGs of 16 bits on its own, so only the header tells: byte 24 is the bit depth
+    return image.mode.startswith("I;16") or (file_format == "PNG" and content[24] == 16)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGB", "L"):
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        # Pillow's own conversion clips at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise BadImage(f"mode {image.mode} has no agreed 8-bit range; convert it before packing")
+    if image.mode in ("P", "PA") and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _misnamed(name: str, file_format: str) -> str | None:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix in _SUFFIXES - _FORMATS[file_format] else None
+
+
+def _reduce(image: Image.Image, short_side_px: int | None) -> Image.Image:
+    if not short_side_px or min(image.size) <= short_side_px:
+        return image
+    scale = short_side_px / min(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _encode(image: Image.Image, codec: str) -> bytes:
+    encoded = io.BytesIO()
+    image = image.convert("RGB")
+    image.info.clear()  # no stale EXIF, no profile: the pixels are what they are
+    if codec == "jpeg":
+        image.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    else:
+        image.save(encoded, "PNG")
+    return encoded.getvalue()

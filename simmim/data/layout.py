@@ -1,0 +1,45 @@
+"""How a packed data set lies on disk: names, columns and digests, shared by packing and reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from simmim.files import sha256_bytes
+
+FORMAT = 1
+INDEX, SAMPLES, QUARANTINE = "index.json", "samples.parquet", "quarantine.parquet"
+SHARD_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("image", pa.binary()),
+        ("sha256", pa.string()),
+        ("label", pa.int64()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("annotation", pa.binary()),
+    ]
+)
+PLACES = "image_offset", "image_bytes", "annotation_offset", "annotation_bytes"  # offset -1: no annotation
+SAMPLES_SCHEMA = pa.schema(
+    [field for field in SHARD_SCHEMA if field.name not in ("image", "annotation")]
+    + [pa.field("shard", pa.int32()), pa.field("row", pa.int32())]
+    + [pa.field(name, pa.int64()) for name in PLACES]
+)
+QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "action", "reason", "source")])
+
+
+def content_sha256(image: bytes, annotation: bytes | None) -> str:
+    """Hex SHA-256 of the stored image bytes followed by the annotation bytes."""
+    return sha256_bytes(image + (annotation or b""))
+
+
+def set_digest(classes: list[str], sha256s: Iterable[str], labels: Iterable[int]) -> str:
+    """Hex SHA-256 over class names, samples and labels (-1 where there is none) in their order."""
+    digest = hashlib.sha256(json.dumps(classes).encode())
+    for sha256, label in zip(sha256s, labels, strict=True):
+        digest.update(f"\n{sha256} {label}".encode())
+    return digest.hexdigest()

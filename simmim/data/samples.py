@@ -1,0 +1,47 @@
+"""What every source adapter hands to the packer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class RawSample:
+    """One image as its source holds it; nothing is decoded yet.
+
+    Args:
+        id: unique within the source, and the same on every machine (a relative path, say).
+        image: encoded bytes; empty where the source could not give any.
+        label: class index from 0, or None.
+        annotation: UTF-8 JSON list of COCO objects (`category_id` 1 to K), or PNG bytes of a label map
+            (0 = ignore, 1 to K), or None.
+        image_px: height and width that the annotation was made for, or None when nothing is known.
+        origin: the file or row it was read from, for messages.
+        fault: why the source cannot vouch for this sample; such a sample is quarantined with this reason.
+    """
+
+    id: str
+    image: bytes
+    label: int | None = None
+    annotation: bytes | None = None
+    image_px: tuple[int, int] | None = None
+    origin: str = ""
+    fault: str = ""
+
+
+class Source(Protocol):
+    """What a class of simmim/data/sources must have."""
+
+    def samples(self) -> Iterator[RawSample]:
+        """Every sample, in an order that depends on the data alone."""
+
+    def classes(self) -> list[str]:
+        """Class names by label index; [] when there are no labels."""
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A file name as valid UTF-8: bytes that are not become backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

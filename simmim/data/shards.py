@@ -1,0 +1,166 @@
+"""A packed data set: Parquet shards that any reader opens, an index written last, and checked random access to them.
+
+    shard-00000.parquet ...   sample_id, image, sha256, label, height, width, annotation
+    samples.parquet           the same without the bytes, and where in which shard they lie
+    quarantine.parquet        what was left out or put right, and why
+    index.json                digests of all of these, classes, counts, the digest of the whole set
+
+Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is
+verified at every read: neither Parquet's defaults nor JPEG notice a flipped bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simmim.data.layout import FORMAT, INDEX, PLACES, SAMPLES, SAMPLES_SCHEMA, content_sha256, set_digest
+from simmim.data.packing import pack
+from simmim.files import sha256_file
+
+__all__ = ["Shards", "pack"]
+
+
+class Shards:
+    """Random access to a packed data set.
+
+    Args:
+        folder: what `pack` wrote.
+
+    Raises:
+        ValueError: when the folder is no complete packed data set, or when its index, its samples and its shards do
+            not belong together; at reading, when bytes differ from what was packed.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._index = _read_index(self.folder)
+        self._names = [shard["file"] for shard in self._index["shards"]]
+        self._descriptors: dict[int, int] = {}
+        self._check_files()
+
+    def __len__(self) -> int:
+        return self._index["samples"]
+
+    def __reduce__(self):
+        return Shards, (self.folder,)
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_descriptors", {}).values():
+            os.close(descriptor)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names: by label index, or by annotation value minus one; [] when there are none."""
+        return list(self._index["classes"])
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of the whole set: equal digests mean equal bytes, labels, classes and order."""
+        return self._index["digest"]
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """Class index of every sample, int64 [n]; -1 where there is none."""
+        return self._table["label"].fill_null(-1).to_numpy()
+
+    @functools.cached_property
+    def ids(self) -> list[str]:
+        """Name of every sample in its source."""
+        return self._table["sample_id"].to_pylist()
+
+    @functools.cached_property
+    def sizes(self) -> np.ndarray:
+        """Height and width of every stored image, int32 [n, 2]."""
+        return np.stack([self._table["height"].to_numpy(), self._table["width"].to_numpy()], axis=1)
+
+    def image_bytes(self, i: int) -> bytes:
+        """Verified encoded bytes of image i."""
+        return self.sample(i)[0]
+
+    def annotation(self, i: int) -> bytes | None:
+        """Verified annotation of image i: a JSON list of COCO objects, or a label map as PNG, or None."""
+        return self.sample(i)[1]
+
+    def sample(self, i: int) -> tuple[bytes, bytes | None]:
+        """Image and annotation of sample i, verified together.
+
+        Raises:
+            IndexError: when i is not in 0 to n - 1.
+            ValueError: when the bytes are not those that were packed.
+        """
+        if not 0 <= i < len(self):
+            raise IndexError(f"sample {i} of {len(self)} in {self.folder}")
+        shard, *spans = (int(numbers[i]) for numbers in self._where)
+        image = self._read(shard, spans[0], spans[1])
+        annotation = self._read(shard, spans[2], spans[3]) if spans[2] >= 0 else None
+        if content_sha256(image, annotation) != self._sha256s[i].as_py():
+            row, sample_id = self._table["row"][i].as_py(), self._table["sample_id"][i].as_py()
+            place = f"{self.folder / self._names[shard]}, row {row}, sample {sample_id!r}"
+            raise ValueError(f"{place}: the bytes are not those that were packed; delete the folder and pack again")
+        return image, annotation
+
+    def verify(self) -> None:
+        """Read every byte of every file once.
+
+        Raises:
+            ValueError: naming the first sample, or else the first file, that is not as it was packed.
+        """
+        for i in range(len(self)):
+            self.sample(i)
+        for shard in self._index["shards"]:
+            if sha256_file(self.folder / shard["file"]) != shard["sha256"]:
+                raise ValueError(f"{self.folder / shard['file']} is not the file that was packed; pack again")
+
+    @functools.cached_property
+    def _table(self) -> pa.Table:
+        path = self.folder / SAMPLES
+        if not path.is_file() or sha256_file(path) != self._index["samples_sha256"]:
+            raise ValueError(f"{path} is missing or not the file that {INDEX} was written for; pack again")
+        table = pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
+        digest = set_digest(self.classes, table["sha256"].to_pylist(), table["label"].fill_null(-1).to_pylist())
+        if len(table) != len(self) or digest != self.digest:
+            raise ValueError(f"{self.folder / INDEX} was altered: its classes, count or digest do not fit {SAMPLES}")
+        return table
+
+    @functools.cached_property
+    def _where(self) -> tuple[np.ndarray, ...]:
+        """Shard, and offset and length of image and annotation, each int [n]."""
+        return tuple(self._table[name].to_numpy() for name in ("shard", *PLACES))
+
+    @functools.cached_property
+    def _sha256s(self) -> pa.Array:
+        return self._table["sha256"].chunk(0)
+
+    def _check_files(self) -> None:
+        for shard in self._index["shards"]:
+            path = self.folder / shard["file"]
+            if not path.is_file():
+                raise ValueError(f"{path} is missing; copy it back or pack again")
+            if path.stat().st_size != shard["bytes"]:
+                raise ValueError(f"{path} has {path.stat().st_size} bytes, it was packed with {shard['bytes']}")
+
+    def _read(self, shard: int, offset: int, length: int) -> bytes:
+        if shard not in self._descriptors:
+            self._descriptors[shard] = os.open(self.folder / self._names[shard], os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(self._descriptors[shard], length, offset)
+
+
+def _read_index(folder: Path) -> dict:
+    path = folder / INDEX
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a packed data set: it has no {INDEX} (packing may have been interrupted)")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        version = index["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); pack again") from error
+    if version != FORMAT:
+        raise ValueError(f"{path} has format {version}, this version reads format {FORMAT}; pack again")
+    return index
