@@ -1,0 +1,191 @@
+"""Packed COCO and ADE20K sets as map-style data sets of augmented batches (appendix B).
+
+Every random choice is keyed by (seed, epoch, sample), so a sample's view does not depend on its neighbours in a batch.
+"""
+
+from __future__ import annotations
+
+import io
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from simmim.data import coco_objects
+from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
+from simmim.data.shards import Shards
+from simmim.keyed import KeyedGenerator
+
+Key = tuple[int, int]  # epoch, index in the data set
+IGNORED = 255
+
+
+class _DenseSet(Dataset):
+    """What detection and segmentation share: which samples there are and how one is placed on the canvas."""
+
+    def __init__(
+        self, shards: Shards, image_px: int, scales: tuple[float, float], flip: float, seed: int, training: bool
+    ) -> None:
+        self._shards, self._image_px, self._training = shards, image_px, training
+        self._scales, self._flip, self._seed = scales, flip, seed
+        self._kept = [index for index in range(len(shards)) if not training or self._is_useful(index)]
+        if not self._kept:
+            raise ValueError(f"none of the {len(shards)} images in {shards.folder} has anything to train on")
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Name of every image in its source."""
+        return [self._shards.ids[index] for index in self._kept]
+
+    def _is_useful(self, index: int) -> bool:
+        """Whether a stored image takes part in training."""
+        return True
+
+    @abstractmethod
+    def _scaled(self, stored: tuple[int, int], scale: float) -> tuple[int, int]:
+        """Height and width at which an image is shown when the jitter is `scale`."""
+
+    @abstractmethod
+    def _whole(self, stored: tuple[int, int]) -> Placement:
+        """How an image is shown for scoring."""
+
+    def _load(self, key: Key) -> tuple[int, Image.Image, bytes, Placement]:
+        """Sample number in the shards, RGB image, annotation and placement."""
+        epoch, index = key[0], self._kept[key[1]]
+        content, annotation = self._shards.sample(index)
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+        stored = (image.height, image.width)
+        return index, image, annotation, self._placement(stored, epoch, index)
+
+    def _placement(self, stored: tuple[int, int], epoch: int, index: int) -> Placement:
+        if not self._training:
+            return self._whole(stored)
+        draws = KeyedGenerator(self._seed, epoch, np.array([index]), "dense view").uniform(4)[0]
+        low, high = self._scales
+        scaled = self._scaled(stored, low + (high - low) * draws[0])
+        return random_placement(stored, scaled, self._image_px, draws[1:3], mirrored=bool(draws[3] < self._flip))
+
+
+class DetectionSet(_DenseSet):
+    """Images with object boxes and masks.
+
+    Training shows a square window on an image fitted into `image_px` times a random scale (large-scale jitter), and
+    drops crowd regions and images without any other object. Scoring shows every image whole, fitted into `image_px`.
+
+    Args:
+        shards: with COCO objects as annotations.
+        scale_jitter: range of the random scale.
+        flip: probability of mirroring.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        image_px: int,
+        scale_jitter: tuple[float, float],
+        flip: float,
+        seed: int,
+        training: bool,
+    ) -> None:
+        super().__init__(shards, image_px, scale_jitter, flip, seed, training)
+
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """A batch of b keys (epoch, index).
+
+        Returns:
+            `images` uint8 [b, 3, H, W]; `targets`, b dicts of `boxes` float32 [n, 4], `labels` int64 [n] from 1,
+            `masks` uint8 [n, H, W]; `samples`, indices in the shards; `shown_sizes` and `stored_sizes`, (h, w) of the
+            picture in the upper left of the canvas and of the stored image.
+        """
+        loaded = [self._load(key) for key in keys]
+        return {
+            "images": torch.from_numpy(np.stack([placement.image(image) for _, image, _, placement in loaded])),
+            "targets": [_target(annotation, placement) for _, _, annotation, placement in loaded],
+            "samples": [index for index, *_ in loaded],
+            "shown_sizes": [placement.shown for *_, placement in loaded],
+            "stored_sizes": [placement.stored for *_, placement in loaded],
+        }
+
+    def _is_useful(self, index: int) -> bool:
+        return any(map(coco_objects.is_trainable, coco_objects.objects(self._shards.annotation(index))))
+
+    def _scaled(self, stored: tuple[int, int], scale: float) -> tuple[int, int]:
+        return fit_long_side(stored, self._image_px * scale)
+
+    def _whole(self, stored: tuple[int, int]) -> Placement:
+        return Placement(stored, fit_long_side(stored, self._image_px), (self._image_px, self._image_px))
+
+
+class SegmentationSet(_DenseSet):
+    """Images with a class for every pixel.
+
+    Training shows a random square window on an image whose short side is `image_px` times a random scale.
+    Scoring shows every image whole with short side `image_px`; a batch then needs images of one stored size.
+
+    Args:
+        shards: with label maps as annotations (PNG; 0 = ignored, 1 to K).
+        scale_range: range of the random scale.
+        long_side_limit: the longer side never exceeds this many times the wanted short side.
+        flip: probability of mirroring.
+    """
+
+    def __init__(
+        self, shards: Shards, *, image_px: int, scale_range: tuple[float, float], long_side_limit: float, flip: float,
+        seed: int, training: bool,
+    ) -> None:  # fmt: skip
+        self._long_side_limit = long_side_limit
+        super().__init__(shards, image_px, scale_range, flip, seed, training)
+
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """A batch of b keys (epoch, index).
+
+        Returns:
+            `images` uint8 [b, 3, H, W]; `labels` int64 from 0, 255 = ignored: [b, H, W] for training, [b, h, w] of
+            the stored images for scoring; `samples`, indices in the shards.
+        """
+        loaded = [self._load(key) for key in keys]
+        labels = [_labels(annotation, placement, self._training) for _, _, annotation, placement in loaded]
+        return {
+            "images": torch.from_numpy(np.stack([placement.image(image) for _, image, _, placement in loaded])),
+            "labels": torch.from_numpy(np.stack(labels)),
+            "samples": [index for index, *_ in loaded],
+        }
+
+    def _scaled(self, stored: tuple[int, int], scale: float) -> tuple[int, int]:
+        return fit_short_side(stored, self._image_px * scale, self._long_side_limit)
+
+    def _whole(self, stored: tuple[int, int]) -> Placement:
+        scaled = self._scaled(stored, 1.0)
+        return Placement(stored, scaled, scaled)
+
+
+def label_map(annotation: bytes) -> np.ndarray:
+    """Stored label map -> int64 [h, w] of classes from 0, 255 = ignored."""
+    stored = np.asarray(Image.open(io.BytesIO(annotation))).astype(np.int64)
+    return np.where(stored == 0, IGNORED, stored - 1)
+
+
+def _labels(annotation: bytes, placement: Placement, placed: bool) -> np.ndarray:
+    labels = label_map(annotation)
+    return placement.labels(labels, IGNORED) if placed else labels
+
+
+def _target(annotation: bytes | None, placement: Placement) -> dict[str, torch.Tensor]:
+    """Objects as they stand on the canvas; those of which nothing is left in sight are dropped."""
+    entries = list(filter(coco_objects.is_trainable, coco_objects.objects(annotation)))
+    masks = placement.labels(coco_objects.masks(entries, placement.stored), padding=0)  # [n, H, W]
+    in_sight = masks.any(axis=(1, 2))
+    labels = np.array([entry["category_id"] for entry in entries], dtype=np.int64)
+    return {
+        "boxes": torch.from_numpy(coco_objects.boxes_around(masks[in_sight])),
+        "labels": torch.from_numpy(labels[in_sight]),
+        "masks": torch.from_numpy(masks[in_sight]),
+    }

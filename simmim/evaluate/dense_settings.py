@@ -1,0 +1,88 @@
+"""Settings of the two dense transfers (appendix B): Mask R-CNN on COCO, UPerNet on ADE20K. Torch-free.
+
+The defaults are the paper's where it says, else those of torchvision and of the published Mask R-CNN and UPerNet.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class DetectSettings(BaseModel):
+    """Mask R-CNN with a feature pyramid on an encoder.
+
+    Args:
+        image_px: side of the square that training sees, and that a whole image is fitted into for scoring.
+        scale_jitter: a training image is fitted into `image_px` times a number drawn from this range.
+        flip: probability of mirroring a training image left to right.
+        fpn_channels: width of the feature pyramid.
+        anchor_scale: side of the square anchor in strides of its level (8: 32 px at stride 4).
+        anchors_per_image: anchors drawn for the loss of the proposal network.
+        proposals: proposals kept after non-maximum suppression; twice as many per level enter it.
+        rois_per_image: proposals drawn for the loss of the box head.
+        box_width: width of the two fully connected layers of the box head.
+        mask_width: channels of the mask head.
+        mask_layers: 3 x 3 convolutions of the mask head.
+        score_threshold: detections below are dropped.
+        score_batch: images at once when scoring.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_px: int = Field(default=1024, ge=16)
+    scale_jitter: tuple[float, float] = (0.1, 2.0)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    fpn_channels: int = Field(default=256, ge=1)
+    anchor_scale: float = Field(default=8.0, gt=0)
+    anchors_per_image: int = Field(default=256, ge=1)
+    proposals: int = Field(default=1000, ge=1)
+    rois_per_image: int = Field(default=512, ge=1)
+    box_width: int = Field(default=1024, ge=1)
+    mask_width: int = Field(default=256, ge=1)
+    mask_layers: int = Field(default=4, ge=1)
+    score_threshold: float = Field(default=0.05, ge=0, lt=1)
+    detections_per_image: int = Field(default=100, ge=1)
+    score_batch: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> DetectSettings:
+        _check_range("scale_jitter", self.scale_jitter)
+        return self
+
+
+class SegmentSettings(BaseModel):
+    """UPerNet with an auxiliary FCN head on an encoder.
+
+    Args:
+        image_px: side of the square crop that training sees; scoring takes whole images with this short side.
+        long_side_limit: the longer side never exceeds this many `image_px` (4: the 512 x 2048 of ADE20K).
+        scale_range: a training image's short side is `image_px` times a number drawn from this range.
+        flip: probability of mirroring a training image left to right.
+        decoder_channels: width of the pyramid pooling and of the pyramid.
+        auxiliary_channels: width of the auxiliary head on the second coarsest level.
+        auxiliary_weight: weight of its loss.
+        dropout: share of channels dropped before each classifier.
+        score_batch: images at once when scoring, where they have the same size.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_px: int = Field(default=512, ge=16)
+    long_side_limit: float = Field(default=4.0, ge=1)
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    decoder_channels: int = Field(default=512, ge=1)
+    auxiliary_channels: int = Field(default=256, ge=1)
+    auxiliary_weight: float = Field(default=0.4, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    score_batch: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> SegmentSettings:
+        _check_range("scale_range", self.scale_range)
+        return self
+
+
+def _check_range(name: str, limits: tuple[float, float]) -> None:
+    if not 0 < limits[0] <= limits[1]:
+        raise ValueError(f"{name} {limits} must be two numbers above 0, the smaller first")

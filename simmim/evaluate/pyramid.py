@@ -1,0 +1,60 @@
+"""From an encoder's feature maps to what dense heads expect: normalised levels and a feature pyramid.
+
+Shapes: b images, c channels, h w cells of a level.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+
+
+class ImageNormaliser(nn.Module):
+    """uint8 images [b, c, H, W] -> float32 with the mean and standard deviation the encoder was trained with."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("_mean", 255 * torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
+        self.register_buffer("_std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.float() - self._mean) / self._std
+
+
+class LevelNorms(nn.Module):
+    """A LayerNorm over the channels of every level, as in the dense uses of Swin (its stages end un-normalised).
+
+    Args:
+        levels: (channels, stride) of every feature map, finest first.
+    """
+
+    def __init__(self, levels: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels, _ in levels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Feature maps [b, c_i, h_i, w_i] -> the same, normalised."""
+        return [norm(level.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for norm, level in zip(self.norms, maps)]
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid (Lin et al., 2017) with one more level by subsampling the coarsest.
+
+    Args:
+        levels: (channels, stride) of every feature map of the encoder, finest first.
+        out_channels: channels of every level of the pyramid.
+    """
+
+    def __init__(self, levels: Sequence[tuple[int, int]], out_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.norms = LevelNorms(levels)
+        self.fpn = FeaturePyramidNetwork([channels for channels, _ in levels], out_channels, LastLevelMaxPool())
+
+    def forward(self, maps: Sequence[Tensor]) -> OrderedDict[str, Tensor]:
+        """Feature maps -> levels "0", "1", ... and "pool", each [b, out_channels, h_i, w_i], finest first."""
+        return self.fpn(OrderedDict((str(index), level) for index, level in enumerate(self.norms(maps))))

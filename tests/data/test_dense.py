@@ -1,0 +1,191 @@
+"""Augmented views: pixels, label maps, masks and boxes move together, whatever else is in the batch."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from simmim.data import coco_objects
+from simmim.data.dense import DetectionSet, SegmentationSet
+from simmim.data.placement import Placement, fit_long_side, fit_short_side
+
+RED, GROUND = (250, 0, 0), (0, 0, 90)
+BLOB = (slice(10, 30), slice(40, 52))  # rows 10 to 29, columns 40 to 51 of 48 x 64
+POLYGON = [40, 10, 52, 10, 52, 30, 40, 30]
+
+
+class Memory:
+    """Packed set of made-up samples, held in memory."""
+
+    folder = Path("made-up")
+    classes = ("blob", "ground")
+
+    def __init__(self, samples):
+        self._samples = samples
+        self.ids = [str(index) for index in range(len(samples))]
+
+    def __len__(self):
+        return len(self._samples)
+
+    def sample(self, index):
+        return self._samples[index]
+
+    def annotation(self, index):
+        return self._samples[index][1]
+
+
+def png(pixels):
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def picture():
+    image = np.empty((48, 64, 3), dtype=np.uint8)
+    image[:], image[BLOB] = GROUND, RED
+    return png(image)
+
+
+def entry(category=1, crowd=0, segmentation=None, box=(40, 10, 12, 20)):
+    return {"category_id": category, "iscrowd": crowd, "bbox": list(box), "segmentation": segmentation or [POLYGON]}
+
+
+def objects(*entries):
+    return json.dumps(entries).encode()
+
+
+def labels():
+    stored = np.full((48, 64), 2, dtype=np.uint8)
+    stored[BLOB] = 1
+    return png(stored)
+
+
+def detection(samples, training=True, scale_jitter=(0.5, 2.0), seed=3):
+    return DetectionSet(Memory(samples), image_px=64, scale_jitter=scale_jitter, flip=0.5, seed=seed, training=training)
+
+
+def segmentation(samples, training=True, scale_range=(0.5, 2.0)):
+    return SegmentationSet(
+        Memory(samples), image_px=48, scale_range=scale_range, long_side_limit=4, flip=0.5, seed=3, training=training
+    )
+
+
+def is_red(images):
+    return (images[..., 0, :, :] > 125) & (images[..., 2, :, :] < 60)
+
+
+def test_masks_and_boxes_follow_the_pixels():
+    images = detection([(picture(), objects(entry()))])
+    batch = images.__getitems__([(epoch, 0) for epoch in range(40)])
+    areas = set()
+    for image, target in zip(batch["images"], batch["targets"]):
+        red, mask = is_red(image), target["masks"].any(0)
+        areas.add(int(red.sum()))
+        outline = 2 * (red.any(0).sum() + red.any(1).sum()) + 4
+        assert (red ^ mask).sum() <= outline / 2  # half a pixel along the outline
+        for box, own in zip(target["boxes"], target["masks"]):
+            rows, columns = np.nonzero(own.numpy())
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert target["labels"].tolist() == [1] * len(target["boxes"])
+    assert len(areas) > 20  # the scale does vary
+    assert min(areas) < 100 and max(areas) > 500
+
+
+def test_both_sides_are_shown_under_mirroring():
+    images = detection([(picture(), objects(entry()))], scale_jitter=(1, 1))
+    batch = images.__getitems__([(epoch, 0) for epoch in range(40)])
+    boxes = {tuple(target["boxes"][0].tolist()) for target in batch["targets"]}
+    assert boxes == {(40, 10, 52, 30), (12, 10, 24, 30)}
+
+
+def test_label_maps_follow_the_pixels():
+    images = segmentation([(picture(), labels())])
+    batch = images.__getitems__([(epoch, 0) for epoch in range(40)])
+    assert batch["labels"].dtype == torch.int64 and batch["labels"].shape == (40, 48, 48)
+    padding = (batch["images"] == 128).all(1)
+    assert ((batch["labels"] == 255) == padding).all() and padding.any()
+    wrong = (is_red(batch["images"]) != (batch["labels"] == 0)) & ~padding
+    assert wrong.flatten(1).sum(1).max() <= 60
+
+
+@pytest.mark.parametrize("make", [detection, segmentation])
+def test_a_view_depends_on_epoch_and_sample_only(make):
+    annotation = objects(entry()) if make is detection else labels()
+    images = make([(picture(), annotation)] * 4)
+    alone = images.__getitems__([(5, 2)])["images"][0]
+    among = images.__getitems__([(0, 0), (5, 2), (5, 1)])["images"]
+    assert torch.equal(alone, among[1])
+    assert not torch.equal(among[1], among[2])
+    assert not torch.equal(alone, images.__getitems__([(6, 2)])["images"][0])
+
+
+def test_training_drops_crowds_and_images_without_objects_scoring_keeps_all():
+    samples = [
+        (picture(), objects()),
+        (picture(), objects(entry(crowd=1))),
+        (picture(), objects(entry(2), entry(crowd=1))),
+        (picture(), None),
+    ]
+    training, scoring = detection(samples), detection(samples, training=False)
+    assert len(training) == 1 and training.sample_ids == ["2"] and len(scoring) == 4
+    batch = training.__getitems__([(0, 0)])
+    assert batch["samples"] == [2] and batch["targets"][0]["labels"].tolist() in ([2], [])
+    targets = scoring.__getitems__([(0, index) for index in range(4)])["targets"]
+    assert [len(target["boxes"]) for target in targets] == [0, 0, 1, 0]
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match="none of the 1 images in made-up"):
+        detection([(picture(), objects())])
+
+
+def test_scoring_shows_whole_images():
+    batch = detection([(picture(), objects(entry()))], training=False).__getitems__([(0, 0)])
+    assert batch["images"].shape == (1, 3, 64, 64)
+    assert batch["shown_sizes"] == [(48, 64)] and batch["stored_sizes"] == [(48, 64)]
+    assert (batch["images"][0, :, 48:] == 128).all()
+    batch = segmentation([(picture(), labels())], training=False).__getitems__([(0, 0)])
+    assert batch["images"].shape == (1, 3, 48, 64) and batch["labels"].shape == (1, 48, 64)
+
+
+def test_sizes_keep_the_proportions():
+    assert fit_long_side((48, 64), 128) == (96, 128)
+    assert fit_short_side((48, 64), 96, 4) == (96, 128)
+    assert fit_short_side((10, 100), 20, 4) == (8, 80)  # the long side is what limits
+
+
+def test_a_crop_shows_the_right_part():
+    rows = np.repeat(np.arange(60, dtype=np.uint8)[:, None], 60, axis=1)
+    image = Image.fromarray(np.stack([rows, rows.T, rows], axis=2))
+    placement = Placement((60, 60), (60, 60), (20, 20), corner=(7, 30), mirrored=True)
+    shown = placement.image(image)
+    assert shown[0, :, 0].tolist() == list(range(7, 27))
+    assert shown[1, 0].tolist() == list(range(49, 29, -1))
+    assert (placement.labels(rows, 255) == shown[0]).all() and (placement.labels(rows.T, 255) == shown[1]).all()
+
+
+def test_every_form_of_mask_is_the_same_mask():
+    wanted = np.zeros((48, 64), dtype=np.uint8)
+    wanted[BLOB] = 1
+    flat = [40 * 48 + 10] + [20, 28] * 11 + [20, 18 + 12 * 48]
+    plain = {"size": [48, 64], "counts": flat}
+    assert sum(flat) == 48 * 64
+    packed = coco_objects.run_lengths(plain, (48, 64)) | {}
+    compressed = packed | {"counts": packed["counts"].decode()}  # as JSON holds it
+    halves = [[40, 10, 46, 10, 46, 30, 40, 30], [46, 10, 52, 10, 52, 30, 46, 30]]
+    for form in ([POLYGON], plain, compressed, halves):
+        assert (coco_objects.masks([{"segmentation": form}], (48, 64))[0] == wanted).all()
+
+
+def test_a_degenerate_polygon_is_nothing_not_a_box():
+    """pycocotools reads a list of four numbers as x, y, width, height."""
+    assert coco_objects.masks([{"segmentation": [[1, 1, 20, 20]]}], (48, 64)).sum() == 0
+
+
+def test_an_annotation_partly_outside_is_cut_at_the_edge():
+    outside = [[-20, -5, 10, -5, 10, 12, -20, 12]]
+    assert coco_objects.masks([{"segmentation": outside}], (48, 64))[0].sum() == 120

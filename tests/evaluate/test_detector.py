@@ -1,0 +1,105 @@
+"""The detector learns, keeps its boxes in float32, trains the whole encoder and takes awkward images."""
+
+import numpy as np
+import pytest
+import torch
+from drawn_sets import CLASSES, HEADER
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+
+from simmim.evaluate import detect
+from simmim.evaluate.dense_settings import DetectSettings
+
+MICRO = DetectSettings(
+    image_px=64, scale_jitter=(1, 1), flip=0, fpn_channels=24, anchor_scale=4, anchors_per_image=64, proposals=50,
+    rois_per_image=32, box_width=64, mask_width=24, mask_layers=2, score_batch=3,
+)  # fmt: skip
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def batch(detection_shards):
+    return detect.dataset(detection_shards, MICRO, seed=0, training=True).__getitems__([(0, 0), (0, 1)])
+
+
+def test_overfits_four_images(detection_shards, micro_swin):
+    task = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task.autocast_dtype = torch.bfloat16
+    images = detect.dataset(detection_shards, MICRO, seed=0, training=True)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=2e-3, fused=True)
+    torch.manual_seed(0)
+    for step in range(150):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1, (step + 1) / 10) * (1 - step / 150)
+        loss = task(images.__getitems__([(step, index) for index in range(4)]))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    rows = {(metric, detail): value for metric, detail, value in detect.score(task, detection_shards, MICRO, CPU)}
+    assert rows["box_ap", ""] > 80
+    assert rows["mask_ap", ""] > 80
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_every_encoder_parameter_gets_a_gradient(stages, batch, micro_swin):
+    task = detect.build_task(micro_swin(stages), HEADER, MICRO, CLASSES)
+    task(batch).backward()
+    missing = {name for name, value in task.named_parameters() if value.grad is None or not value.grad.isfinite().all()}
+    assert missing == {"encoder.mask_token", "encoder.norm.weight", "encoder.norm.bias"}  # no part of the feature maps
+
+
+def test_boxes_stay_float32_under_bf16(batch, micro_swin, monkeypatch):
+    seen = []
+
+    def spy(owner, name):
+        original = getattr(owner, name)
+
+        def watched(self, *args, **kwargs):
+            seen.append((name, args))
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    spy(RegionProposalNetwork, "assign_targets_to_anchors")
+    spy(RoIHeads, "select_training_samples")
+    task = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    inside = []
+    task.pyramid.fpn.register_forward_hook(lambda _, __, output: inside.append(output["0"].dtype))
+    task.roi_heads.box_head.part.register_forward_hook(lambda _, __, output: inside.append(output.dtype))
+    task.autocast_dtype = torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):  # even inside a careless caller's autocast
+        loss = task(batch)
+    assert inside == [torch.bfloat16, torch.bfloat16]
+    assert loss.dtype == torch.float32
+    boxes = [box for _, args in seen for box in args[0]]
+    assert len(boxes) == 4 and {box.dtype for box in boxes} == {torch.float32}
+    proposals = torch.cat(seen[1][1][0])
+    assert (proposals != proposals.bfloat16()).float().mean() > 0.3  # not rounded on the way either
+
+
+def test_an_image_without_objects_trains(batch, micro_swin):
+    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "masks": torch.zeros(0, 64, 64).byte()}
+    loss = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)(batch | {"targets": [empty, empty]})
+    loss.backward()
+    assert loss.isfinite()
+
+
+def test_predictions_of_a_padded_image_are_those_of_the_picture(micro_swin):
+    """A wide picture first: torchvision left to itself would then read every level at twice its scale."""
+    task = detect.build_task(micro_swin(), HEADER, MICRO.model_copy(update={"score_threshold": 0.0}), CLASSES).eval()
+    image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    batch = {"images": image, "shown_sizes": [(24, 64)], "stored_sizes": [(48, 128)]}
+    found = task.predict(batch)[0]
+    assert task.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8, 1 / 16]
+    assert found["masks"].shape[1:] == (48, 128) and found["masks"].dtype == torch.bool
+    assert found["boxes"][:, 3].max() <= 48 and found["boxes"][:, 3].max() > 30
+    assert set(found["labels"].tolist()) <= {1, 2}
+
+
+def test_anchors_follow_the_strides(micro_swin):
+    task = detect.build_task(micro_swin(4), HEADER, DetectSettings(), CLASSES)
+    sides = [
+        np.sqrt(cell[1, 2:] - cell[1, :2]).prod() for cell in map(np.array, task.rpn.anchor_generator.cell_anchors)
+    ]
+    assert sides == pytest.approx([32, 64, 128, 256, 512])

@@ -1,0 +1,72 @@
+"""The segmenter learns, trains the whole encoder, and takes any image size."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from drawn_sets import CLASSES, HEADER
+
+from simmim.evaluate import segment
+from simmim.evaluate.dense_settings import SegmentSettings
+from simmim.evaluate.segmenter import pixel_loss
+
+MICRO = SegmentSettings(
+    image_px=64, scale_range=(1, 1), flip=0, decoder_channels=24, auxiliary_channels=16, score_batch=3
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def batch(segmentation_shards):
+    return segment.dataset(segmentation_shards, MICRO, seed=0, training=True).__getitems__([(0, 0), (0, 1)])
+
+
+def test_overfits_four_images(segmentation_shards, micro_swin):
+    task = segment.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task.autocast_dtype = torch.bfloat16
+    images = segment.dataset(segmentation_shards, MICRO, seed=0, training=True)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, fused=True)
+    torch.manual_seed(0)
+    for step in range(60):
+        task(images.__getitems__([(step, index) for index in range(4)])).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    rows = {(metric, detail): value for metric, detail, value in segment.score(task, segmentation_shards, MICRO, CPU)}
+    assert rows["miou", ""] > 80
+    assert rows["pixel_accuracy", ""] > 80
+    assert rows["miou", ""] == pytest.approx((rows["iou", "disc"] + rows["iou", "bar"]) / 2)
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_every_encoder_parameter_gets_a_gradient(stages, batch, micro_swin):
+    task = segment.build_task(micro_swin(stages), HEADER, MICRO, CLASSES)
+    task(batch).backward()
+    missing = {name for name, value in task.named_parameters() if value.grad is None or not value.grad.isfinite().all()}
+    assert missing == {"encoder.mask_token", "encoder.norm.weight", "encoder.norm.bias"}  # no part of the feature maps
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_any_image_size_is_segmented_at_the_wanted_size(stages, micro_swin):
+    task = segment.build_task(micro_swin(stages), HEADER, MICRO, CLASSES).eval()
+    images = torch.randint(0, 256, (2, 3, 70, 101), dtype=torch.uint8)
+    assert task.predict(images).shape == (2, 70, 101)
+    assert task.predict(images, (140, 202)).shape == (2, 140, 202)
+
+
+def test_ignored_pixels_do_not_count():
+    logits, labels = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 16, 16))
+    labels[:, :5] = 255
+    resized = F.interpolate(logits, (16, 16), mode="bilinear")
+    assert pixel_loss(logits, labels) == pytest.approx(
+        float(F.cross_entropy(resized, labels, ignore_index=255)), abs=1e-6
+    )
+    assert pixel_loss(logits, torch.full_like(labels, 255)) == 0
+
+
+def test_features_are_normalised_once(batch, micro_swin):
+    """The decoder's own LayerNorms would come on top of those that the auxiliary head shares."""
+    task = segment.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    seen = []
+    task.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][2]))
+    task(batch)
+    assert seen[0].mean(1).abs().max() < 1e-4
+    assert not [name for name, _ in task.decoder.named_parameters() if "feature_norms" in name]
