@@ -117,9 +117,7 @@ def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None
             raise ValueError(f"sample id {sample.id!r} comes twice: from {seen[sample.id]} and from {sample.origin}")
         seen[sample.id] = sample.origin
         if sample.annotation is not None and short_side_px is not None:
-            raise ValueError(
-                f"short_side_px={short_side_px} would resize {sample.id!r} but not its annotation; set null"
-            )
+            raise ValueError(f"short_side_px={short_side_px} would resize {sample.id!r}, not its annotation")
         try:
             stored = _store(sample, codec, short_side_px)
         except BadImage as error:

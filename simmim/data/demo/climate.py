@@ -1,0 +1,63 @@
+"""Demo tiles for pre-training (no labels) and classification (the Köppen zone that most of a tile's land has)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from simmim.data.demo.earth import LAND, SEA, Earth
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, tile_name, tile_sums
+
+_LAND_SHARE = 0.6  # of a classification tile
+_ZONE_SHARE = 0.5  # of its land
+_COAST_SHARE = 0.1  # of a pre-training tile is not sea
+_FLAT = 4.0  # grey-level deviation below which a tile shows nothing but ice or fog
+_LEAST_TILES = {TRAIN: 100, VAL: 40}  # a zone with fewer is no class
+
+
+def pretrain_corners(earth: Earth, bands: Bands, split: str, tile_px: int, stride_px: int) -> np.ndarray:
+    """Corners of tiles with some land or lake and some contrast, int [n, 2]."""
+    corners = bands.corners(split, tile_px, stride_px)
+    covered = tile_sums(earth.surface != SEA, corners, tile_px) >= _COAST_SHARE * tile_px**2
+    return corners[covered & (_deviation(earth, corners, tile_px) >= _FLAT)]
+
+
+def _deviation(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
+    """Standard deviation of the green channel of every tile, float [n]."""
+    green = earth.photo[..., 1].astype(np.int64)
+    mean, square = (tile_sums(values, corners, tile_px) / tile_px**2 for values in (green, green**2))
+    return np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def zones_of(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
+    """The zone that rules each tile, int [n]: 1 to k, 0 where there is too little land or no zone has most of it."""
+    land = tile_sums(earth.surface == LAND, corners, tile_px)
+    zone_on_land = np.where(earth.surface == LAND, earth.zone, 0)
+    ruling = np.zeros(len(corners), np.int64)
+    for n in np.flatnonzero(land >= _LAND_SHARE * tile_px**2):
+        pixels = np.bincount(cut(zone_on_land, corners[n], tile_px).ravel(), minlength=2)
+        first = 1 + pixels[1:].argmax()
+        ruling[n] = first if pixels[first] > _ZONE_SHARE * land[n] else 0
+    return ruling
+
+
+def class_corners(
+    earth: Earth, bands: Bands, tile_px: int, stride_px: int, per_class: dict[str, int | None]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Corners by split and class name, at most `per_class[split]` of each; classes have enough tiles in both splits."""
+    found = {}
+    for split in (TRAIN, VAL):
+        corners = bands.corners(split, tile_px, stride_px)
+        zones = zones_of(earth, corners, tile_px)
+        found[split] = {name: corners[zones == number] for number, name in enumerate(earth.zone_names, start=1)}
+    names = [name for name in earth.zone_names if all(len(found[s][name]) >= _LEAST_TILES[s] for s in found)]
+    return {s: {name: evenly(found[s][name], per_class.get(s)) for name in sorted(names)} for s in found}
+
+
+def write_tiles(earth: Earth, corners: np.ndarray, tile_px: int, folder: Path) -> None:
+    """Write the photo's tiles as PNG files named by where they lie."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for corner in corners:
+        Image.fromarray(cut(earth.photo, corner, tile_px)).save(folder / f"{tile_name(corner)}.png")
