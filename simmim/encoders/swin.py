@@ -140,7 +140,8 @@ class Swin(nn.Module):
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones.
 
-        In pre-training the released code decays the position tables (its exception misses them), in transfer not.
+        The paper is silent, so this is what takes effect in the released code: position tables decay in pre-training
+        (there its exception for them misses their names), in transfer they do not.
         """
         tables = {name for name, _ in self.named_parameters() if name.endswith(_TABLE)}
         return {"mask_token"} | (set() if pretraining else tables)

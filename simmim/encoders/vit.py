@@ -135,7 +135,8 @@ class ViT(nn.Module):
         return int(found[1]) + 1 if found else self.depth + 1
 
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
-        """Names without weight decay beside the one-dimensional ones: as released, only the class token."""
+        """Names without weight decay beside the one-dimensional ones: as released only the class token, so position
+        tables and, in pre-training, the mask token decay."""
         return {"cls_token"}
 
     def adapt(self, state: Mapping[str, Tensor], image_px: tuple[int, int] | None = None) -> dict[str, Tensor]:

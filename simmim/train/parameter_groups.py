@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from torch import nn
 
 
 def parameter_groups(
-    model: nn.Module,
-    *,
-    weight_decay: float,
-    layer_decay: float = 1.0,
-    pretraining: bool = False,
-    encoder_prefix: str = "encoder.",
+    model: nn.Module, encoder_prefix: str, weight_decay: float, layer_decay: float, skip: Set[str]
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters of a model that holds an encoder.
 
-    Not decayed: one-dimensional parameters, biases, and what the encoder names. In pre-training the encoder names less
-    (position tables and the ViT's mask token decay), as in effect in the released code; the paper says nothing.
-
     Args:
+        encoder_prefix: where the encoder is inside the model ("model.encoder."), "" for the model itself.
+        weight_decay: of parameters that decay: all but one-dimensional ones, biases and `skip`.
         layer_decay: learning-rate factor from one layer to the one below; 1 = none. Parameters outside the encoder
             belong to the top layer, whose factor is 1.
-        pretraining: which of the encoder's two lists of undecayed parameters holds.
-        encoder_prefix: where the encoder is inside the model, "" for the model itself.
+        skip: names inside the encoder that never decay, what its `no_weight_decay` returned for this use.
 
     Returns:
-        Groups in order of first appearance: `params`, `weight_decay`, `lr_scale` (peak rate of the group over the base
-        rate), `name` and `parameter_names`.
+        Groups in order of first appearance: `params`, `weight_decay`, `lr_scale` (the group's peak rate over the base
+        rate) and `name`, such as "layer_3_no_decay", or "decay" where there is no layer-wise decay.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay {layer_decay} must lie inside (0, 1]")
     encoder = model.get_submodule(encoder_prefix.rstrip("."))
-    undecayed = {encoder_prefix + name for name in encoder.no_weight_decay(pretraining=pretraining)}
+    own = {encoder_prefix + name for name, _ in encoder.named_parameters()}
+    skipped = {encoder_prefix + name for name in skip}
+    assert skipped <= own, f"no parameters of the encoder: {sorted(skipped - own)}"
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        decayed = parameter.ndim > 1 and not name.endswith(".bias") and name not in undecayed
-        layer = _layer(name, encoder, encoder_prefix)
+        layer = encoder.layer_of(name.removeprefix(encoder_prefix)) if name in own else encoder.depth + 1
+        decayed = parameter.ndim > 1 and not name.endswith(".bias") and name not in skipped
         key = ("" if layer_decay == 1 else f"layer_{layer}_") + ("decay" if decayed else "no_decay")
-        group = groups.setdefault(
-            key,
-            {
-                "name": key,
-                "weight_decay": weight_decay if decayed else 0.0,
-                "lr_scale": layer_decay ** (encoder.depth + 1 - layer),
-                "params": [],
-                "parameter_names": [],
-            },
-        )
-        group["params"].append(parameter)
-        group["parameter_names"].append(name)
+        scale = layer_decay ** (encoder.depth + 1 - layer)
+        empty = {"params": [], "weight_decay": weight_decay if decayed else 0.0, "lr_scale": scale, "name": key}
+        groups.setdefault(key, empty)["params"].append(parameter)
     return list(groups.values())
-
-
-def _layer(name: str, encoder: nn.Module, prefix: str) -> int:
-    """Layer of a parameter: 0 ... depth + 1; outside the encoder the top one."""
-    return encoder.layer_of(name.removeprefix(prefix)) if name.startswith(prefix) else encoder.depth + 1
