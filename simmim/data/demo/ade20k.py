@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from simmim.data.demo.earth import LAKE, SEA, Earth
-from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, tile_name
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, save, tile_name
 from simmim.files import write_text
 
 CLASSES = ["sea", "lake", "A tropical", "B dry", "C temperate", "D continental", "E polar"]
@@ -32,14 +31,13 @@ def write(earth: Earth, bands: Bands, tile_px: int, at_most: dict[str, int | Non
     write_text(out / "classes.txt", "\n".join(CLASSES) + "\n")
     counts = {}
     for split, name in _FOLDERS.items():
-        stride_px = tile_px // 2 if split == TRAIN else tile_px
-        corners = bands.corners(split, tile_px, stride_px)
-        corners = evenly(_varied(labels, corners, tile_px), at_most.get(split))
+        corners = _varied(labels, bands.corners(split, tile_px, tile_px // 4), tile_px)
+        corners = evenly(corners, at_most.get(split))
         for kind, raster in (("images", earth.photo), ("annotations", labels)):
             folder = out / kind / name
             folder.mkdir(parents=True, exist_ok=True)
             for corner in corners:
-                Image.fromarray(cut(raster, corner, tile_px)).save(folder / f"{tile_name(corner)}.png")
+                save(cut(raster, corner, tile_px), folder / f"{tile_name(corner)}.png")
         pixels = sum(np.bincount(cut(labels, corner, tile_px).ravel(), minlength=8) for corner in corners)
         counts[split] = {"tiles": len(corners), "pixels": dict(zip(["unlabelled", *CLASSES], map(int, pixels)))}
     return counts

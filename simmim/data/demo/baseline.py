@@ -14,9 +14,9 @@ _NEIGHBOURS = 10
 
 def colour_histogram(tiles: np.ndarray) -> np.ndarray:
     """Square roots of the shares of 8 bins per channel: uint8 [n, h, w, 3] -> float [n, 24]."""
-    binned = tiles.reshape(len(tiles), -1, 3) // (256 // _BINS)
-    shares = np.stack([(binned == b).mean(axis=1) for b in range(_BINS)], axis=2)  # [n, 3, bins]
-    return np.sqrt(shares.reshape(len(tiles), -1))
+    channel = _BINS * np.arange(3)
+    counts = [np.bincount((tile // (256 // _BINS) + channel).ravel(), minlength=3 * _BINS) for tile in tiles]
+    return np.sqrt(np.array(counts) / (tiles.shape[1] * tiles.shape[2]))
 
 
 def mean_colour(tiles: np.ndarray) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from simmim.data.demo.earth import LAND, SEA, Earth
-from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, tile_name, tile_sums
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, save, tile_name, tile_sums
 
 _LAND_SHARE = 0.6  # of a classification tile
 _ZONE_SHARE = 0.5  # of its land
@@ -60,4 +59,4 @@ def write_tiles(earth: Earth, corners: np.ndarray, tile_px: int, folder: Path) -
     """Write the photo's tiles as PNG files named by where they lie."""
     folder.mkdir(parents=True, exist_ok=True)
     for corner in corners:
-        Image.fromarray(cut(earth.photo, corner, tile_px)).save(folder / f"{tile_name(corner)}.png")
+        save(cut(earth.photo, corner, tile_px), folder / f"{tile_name(corner)}.png")

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from simmim.data.demo.earth import LAKE, LAND, Earth
-from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, tile_name
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, save, tile_name
 from simmim.files import write_text
 
 CATEGORIES = {"island": LAND, "lake": LAKE}
@@ -24,8 +23,8 @@ def write(earth: Earth, bands: Bands, tile_px: int, at_most: dict[str, int | Non
     areas = [_Areas(earth, surface, tile_px) for surface in CATEGORIES.values()]
     counts = {}
     for split in (TRAIN, VAL):
-        stride_px = tile_px // 2 if split == TRAIN else tile_px
-        found = [(corner, _objects(areas, corner, tile_px)) for corner in bands.corners(split, tile_px, stride_px)]
+        corners = bands.corners(split, tile_px, tile_px // 4)
+        found = [(corner, _objects(areas, corner, tile_px)) for corner in corners]
         found = [(corner, objects) for corner, objects in found if not all(one["iscrowd"] for one in objects)]
         chosen = [found[n] for n in evenly(np.arange(len(found)), at_most.get(split))]
         counts[split] = _write_split(earth, chosen, tile_px, split, out)
@@ -72,7 +71,7 @@ def _write_split(earth: Earth, tiles: list[tuple[np.ndarray, list[dict]]], tile_
     images, annotations = [], []
     for image_id, (corner, objects) in enumerate(tiles, start=1):
         file_name = f"{tile_name(corner)}.png"
-        Image.fromarray(cut(earth.photo, corner, tile_px)).save(out / split / file_name)
+        save(cut(earth.photo, corner, tile_px), out / split / file_name)
         images.append({"id": image_id, "file_name": file_name, "height": tile_px, "width": tile_px, "license": 1})
         for one in objects:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | one)

@@ -8,8 +8,10 @@ training.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 TRAIN, VAL = "train", "val"
 _PERIODS = 5
@@ -70,6 +72,11 @@ def evenly(corners: np.ndarray, at_most: int | None) -> np.ndarray:
     if at_most is None or len(corners) <= at_most:
         return corners
     return corners[np.linspace(0, len(corners) - 1, at_most).round().astype(int)]
+
+
+def save(tile: np.ndarray, path: Path) -> None:
+    """Write a tile as PNG; little compression, for half the time costs a tenth more bytes."""
+    Image.fromarray(tile).save(path, compress_level=1)
 
 
 def tile_name(corner: np.ndarray) -> str:
