@@ -21,6 +21,7 @@ from simmim.data.shards import Shards
 from simmim.keyed import KeyedGenerator
 
 Key = tuple[int, int]  # epoch, index in the data set
+Colour = Sequence[float]  # red, green and blue in [0, 1]
 IGNORED = 255
 
 
@@ -28,10 +29,12 @@ class _DenseSet(Dataset):
     """What detection and segmentation share: which samples there are and how one is placed on the canvas."""
 
     def __init__(
-        self, shards: Shards, image_px: int, scales: tuple[float, float], flip: float, seed: int, training: bool
-    ) -> None:
+        self, shards: Shards, image_px: int, scales: tuple[float, float], flip: float, padding: Colour, seed: int,
+        training: bool,
+    ) -> None:  # fmt: skip
         self._shards, self._image_px, self._training = shards, image_px, training
         self._scales, self._flip, self._seed = scales, flip, seed
+        self._padding = tuple(round(255 * channel) for channel in padding)
         self._kept = [index for index in range(len(shards)) if not training or self._is_useful(index)]
         if not self._kept:
             raise ValueError(f"none of the {len(shards)} images in {shards.folder} has anything to train on")
@@ -56,13 +59,13 @@ class _DenseSet(Dataset):
     def _whole(self, stored: tuple[int, int]) -> Placement:
         """How an image is shown for scoring."""
 
-    def _load(self, key: Key) -> tuple[int, Image.Image, bytes, Placement]:
-        """Sample number in the shards, RGB image, annotation and placement."""
+    def _load(self, key: Key) -> tuple[int, torch.Tensor, bytes | None, Placement]:
+        """Index in the shards, image on its canvas uint8 [3, H, W], annotation, placement."""
         epoch, index = key[0], self._kept[key[1]]
         content, annotation = self._shards.sample(index)
         image = Image.open(io.BytesIO(content)).convert("RGB")
-        stored = (image.height, image.width)
-        return index, image, annotation, self._placement(stored, epoch, index)
+        placement = self._placement((image.height, image.width), epoch, index)
+        return index, torch.from_numpy(placement.image(image, self._padding)), annotation, placement
 
     def _placement(self, stored: tuple[int, int], epoch: int, index: int) -> Placement:
         if not self._training:
@@ -83,19 +86,14 @@ class DetectionSet(_DenseSet):
         shards: with COCO objects as annotations.
         scale_jitter: range of the random scale.
         flip: probability of mirroring.
+        padding: colour beside the picture, best the mean the images will be normalised with.
     """
 
     def __init__(
-        self,
-        shards: Shards,
-        *,
-        image_px: int,
-        scale_jitter: tuple[float, float],
-        flip: float,
-        seed: int,
-        training: bool,
-    ) -> None:
-        super().__init__(shards, image_px, scale_jitter, flip, seed, training)
+        self, shards: Shards, *, image_px: int, scale_jitter: tuple[float, float], flip: float, padding: Colour,
+        seed: int, training: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(shards, image_px, scale_jitter, flip, padding, seed, training)
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
         """A batch of b keys (epoch, index).
@@ -107,7 +105,7 @@ class DetectionSet(_DenseSet):
         """
         loaded = [self._load(key) for key in keys]
         return {
-            "images": torch.from_numpy(np.stack([placement.image(image) for _, image, _, placement in loaded])),
+            "images": torch.stack([image for _, image, _, _ in loaded]),
             "targets": [_target(annotation, placement) for _, _, annotation, placement in loaded],
             "samples": [index for index, *_ in loaded],
             "shown_sizes": [placement.shown for *_, placement in loaded],
@@ -135,14 +133,15 @@ class SegmentationSet(_DenseSet):
         scale_range: range of the random scale.
         long_side_limit: the longer side never exceeds this many times the wanted short side.
         flip: probability of mirroring.
+        padding: colour beside the picture, best the mean the images will be normalised with.
     """
 
     def __init__(
         self, shards: Shards, *, image_px: int, scale_range: tuple[float, float], long_side_limit: float, flip: float,
-        seed: int, training: bool,
+        padding: Colour, seed: int, training: bool,
     ) -> None:  # fmt: skip
         self._long_side_limit = long_side_limit
-        super().__init__(shards, image_px, scale_range, flip, seed, training)
+        super().__init__(shards, image_px, scale_range, flip, padding, seed, training)
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
         """A batch of b keys (epoch, index).
@@ -154,7 +153,7 @@ class SegmentationSet(_DenseSet):
         loaded = [self._load(key) for key in keys]
         labels = [_labels(annotation, placement, self._training) for _, _, annotation, placement in loaded]
         return {
-            "images": torch.from_numpy(np.stack([placement.image(image) for _, image, _, placement in loaded])),
+            "images": torch.stack([image for _, image, _, _ in loaded]),
             "labels": torch.from_numpy(np.stack(labels)),
             "samples": [index for index, *_ in loaded],
         }

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-PAD_GREY = 128  # mid grey, as the published large-scale jitter pads
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -36,13 +34,13 @@ class Placement:
         """Height and width of the picture on the canvas; the rest is padding."""
         return tuple(min(c, s - k) for c, s, k in zip(self.canvas, self.scaled, self.corner))
 
-    def image(self, image: Image.Image) -> np.ndarray:
-        """RGB image -> uint8 [3, H, W], bilinear with antialiasing, padded with grey."""
+    def image(self, image: Image.Image, padding: tuple[int, ...]) -> np.ndarray:
+        """RGB image -> uint8 [3, H, W], bilinear with antialiasing, padded with one colour."""
         (top, left), (height, width) = self.corner, self.shown
         down, across = (stored / scaled for stored, scaled in zip(self.stored, self.scaled))
         source = (left * across, top * down, (left + width) * across, (top + height) * down)
         pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=source))
-        canvas = np.full((*self.canvas, 3), PAD_GREY, dtype=np.uint8)
+        canvas = np.full((*self.canvas, 3), padding, dtype=np.uint8)
         canvas[:height, :width] = pixels[:, ::-1] if self.mirrored else pixels
         return np.ascontiguousarray(canvas.transpose(2, 0, 1))
 

@@ -24,7 +24,7 @@ from torchvision.ops.poolers import initLevelMapper
 
 from simmim.evaluate.dense_settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
-from simmim.evaluate.pyramid import ImageNormaliser, Pyramid
+from simmim.evaluate.pyramid import ImageNormaliser, Pyramid, freeze_unused
 
 
 class Detector(nn.Module):
@@ -42,6 +42,7 @@ class Detector(nn.Module):
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: DetectSettings
     ) -> None:
         super().__init__()
+        freeze_unused(encoder)
         self.encoder = encoder
         self.normalise = ImageNormaliser(mean, std)
         self.pyramid = Pyramid(encoder.levels, settings.fpn_channels)

@@ -13,11 +13,22 @@ from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 
+def freeze_unused(encoder: nn.Module) -> None:
+    """Freeze what no feature map depends on: nothing is hidden, and the levels are normalised by themselves.
+
+    Distributed training waits in vain for gradients that never come, and weight decay would shrink these for nothing.
+    """
+    for name, parameter in encoder.named_parameters():
+        if name.startswith(("mask_token", "norm.")):
+            parameter.requires_grad_(False)
+
+
 class ImageNormaliser(nn.Module):
     """uint8 images [b, c, H, W] -> float32 with the mean and standard deviation the encoder was trained with."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        self.mean = tuple(mean)
         self.register_buffer("_mean", 255 * torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
         self.register_buffer("_std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
 

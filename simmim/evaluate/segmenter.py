@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.precision import autocast
-from simmim.evaluate.pyramid import ImageNormaliser, LevelNorms
+from simmim.evaluate.pyramid import ImageNormaliser, LevelNorms, freeze_unused
 
 IGNORED = 255
 
@@ -36,6 +36,7 @@ class Segmenter(nn.Module):
     ) -> None:
         super().__init__()
         channels = [channels for channels, _ in encoder.levels]
+        freeze_unused(encoder)
         self.encoder = encoder
         self.normalise = ImageNormaliser(mean, std)
         self.norms = LevelNorms(encoder.levels)

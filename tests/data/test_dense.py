@@ -13,6 +13,7 @@ from simmim.data import coco_objects
 from simmim.data.dense import DetectionSet, SegmentationSet
 from simmim.data.placement import Placement, fit_long_side, fit_short_side
 
+GREY = (0.5, 0.5, 0.5)
 RED, GROUND = (250, 0, 0), (0, 0, 90)
 BLOB = (slice(10, 30), slice(40, 52))  # rows 10 to 29, columns 40 to 51 of 48 x 64
 POLYGON = [40, 10, 52, 10, 52, 30, 40, 30]
@@ -65,13 +66,13 @@ def labels():
 
 
 def detection(samples, training=True, scale_jitter=(0.5, 2.0), seed=3):
-    return DetectionSet(Memory(samples), image_px=64, scale_jitter=scale_jitter, flip=0.5, seed=seed, training=training)
+    settings = {"image_px": 64, "scale_jitter": scale_jitter, "flip": 0.5, "padding": GREY}
+    return DetectionSet(Memory(samples), **settings, seed=seed, training=training)
 
 
 def segmentation(samples, training=True, scale_range=(0.5, 2.0)):
-    return SegmentationSet(
-        Memory(samples), image_px=48, scale_range=scale_range, long_side_limit=4, flip=0.5, seed=3, training=training
-    )
+    settings = {"image_px": 48, "scale_range": scale_range, "long_side_limit": 4, "flip": 0.5, "padding": GREY}
+    return SegmentationSet(Memory(samples), **settings, seed=3, training=training)
 
 
 def is_red(images):
@@ -162,7 +163,7 @@ def test_a_crop_shows_the_right_part():
     rows = np.repeat(np.arange(60, dtype=np.uint8)[:, None], 60, axis=1)
     image = Image.fromarray(np.stack([rows, rows.T, rows], axis=2))
     placement = Placement((60, 60), (60, 60), (20, 20), corner=(7, 30), mirrored=True)
-    shown = placement.image(image)
+    shown = placement.image(image, (9, 9, 9))
     assert shown[0, :, 0].tolist() == list(range(7, 27))
     assert shown[1, 0].tolist() == list(range(49, 29, -1))
     assert (placement.labels(rows, 255) == shown[0]).all() and (placement.labels(rows.T, 255) == shown[1]).all()
