@@ -37,6 +37,12 @@ def content_sha256(image: bytes, annotation: bytes | None) -> str:
     return sha256_bytes(image + (annotation or b""))
 
 
+def index_sha256(index: dict) -> str:
+    """Hex SHA-256 of everything else in an index."""
+    rest = {key: value for key, value in index.items() if key != "index_sha256"}
+    return sha256_bytes(json.dumps(rest, sort_keys=True).encode())
+
+
 def set_digest(classes: list[str], sha256s: Iterable[str], labels: Iterable[int]) -> str:
     """Hex SHA-256 over class names, samples and labels (-1 where there is none) in their order."""
     digest = hashlib.sha256(json.dumps(classes).encode())

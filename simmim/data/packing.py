@@ -22,6 +22,7 @@ from simmim.data.layout import (
     SAMPLES_SCHEMA,
     SHARD_SCHEMA,
     content_sha256,
+    index_sha256,
     set_digest,
 )
 from simmim.data.samples import RawSample, Source
@@ -82,6 +83,7 @@ def pack(
         "samples_sha256": sha256_file(out / SAMPLES),
         "quarantine_sha256": sha256_file(out / QUARANTINE),
     }
+    index["index_sha256"] = index_sha256(index)
     write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -111,11 +113,11 @@ def _clear(out: Path) -> None:
 
 def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None) -> Iterator[dict]:
     """Rows of `SHARD_SCHEMA` for every usable sample; the others, and what was put right, go to `incidents`."""
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for sample in source.samples():
         if sample.id in seen:
-            raise ValueError(f"sample id {sample.id!r} comes twice: from {seen[sample.id]} and from {sample.origin}")
-        seen[sample.id] = sample.origin
+            raise ValueError(f"sample id {sample.id!r} comes twice, the second time from {sample.origin}")
+        seen.add(sample.id)
         if sample.annotation is not None and short_side_px is not None:
             raise ValueError(f"short_side_px={short_side_px} would resize {sample.id!r}, not its annotation")
         try:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simmim.data.layout import FORMAT, INDEX, PLACES, SAMPLES, SAMPLES_SCHEMA, content_sha256, set_digest
+from simmim.data.layout import FORMAT, INDEX, PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256, index_sha256
 from simmim.data.packing import pack
 from simmim.files import sha256_file
 
@@ -114,20 +114,17 @@ class Shards:
         """
         for i in range(len(self)):
             self.sample(i)
-        for shard in self._index["shards"]:
-            if sha256_file(self.folder / shard["file"]) != shard["sha256"]:
-                raise ValueError(f"{self.folder / shard['file']} is not the file that was packed; pack again")
+        expected = {shard["file"]: shard["sha256"] for shard in self._index["shards"]}
+        for name, sha256 in (expected | {QUARANTINE: self._index["quarantine_sha256"]}).items():
+            if not (self.folder / name).is_file() or sha256_file(self.folder / name) != sha256:
+                raise ValueError(f"{self.folder / name} is missing or not the file that was packed; pack again")
 
     @functools.cached_property
     def _table(self) -> pa.Table:
         path = self.folder / SAMPLES
         if not path.is_file() or sha256_file(path) != self._index["samples_sha256"]:
             raise ValueError(f"{path} is missing or not the file that {INDEX} was written for; pack again")
-        table = pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
-        digest = set_digest(self.classes, table["sha256"].to_pylist(), table["label"].fill_null(-1).to_pylist())
-        if len(table) != len(self) or digest != self.digest:
-            raise ValueError(f"{self.folder / INDEX} was altered: its classes, count or digest do not fit {SAMPLES}")
-        return table
+        return pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
 
     @functools.cached_property
     def _where(self) -> tuple[np.ndarray, ...]:
@@ -163,4 +160,6 @@ def _read_index(folder: Path) -> dict:
         raise ValueError(f"{path} is damaged ({error}); pack again") from error
     if version != FORMAT:
         raise ValueError(f"{path} has format {version}, this version reads format {FORMAT}; pack again")
+    if index.get("index_sha256") != index_sha256(index):
+        raise ValueError(f"{path} was altered after packing; pack again")
     return index

@@ -1,4 +1,4 @@
-"""ADE20K: images/{split} and annotations/{split} with the same file stems; label maps as one-channel PNG, 0 = ignore."""
+"""ADE20K: images/{split} and annotations/{split} with the same file stems; label maps are PNG, 0 = ignore."""
 
 from __future__ import annotations
 
