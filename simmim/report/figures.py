@@ -1,0 +1,35 @@
+"""Draws one figure from cached result files into a PNG that carries its title and caption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simmim.plugin import check_choice
+from simmim.report import curves, dots
+from simmim.report.measurements import read
+from simmim.report.names import FIGURES, Facts
+from simmim.report.reconstructions import reconstructions
+from simmim.report.style import look, save
+from simmim.report.table import scale_words
+
+_FROM_RECORDS = {"scratch": dots.scratch, "losses": curves.losses, "probe_blocks": curves.probe_blocks}
+
+
+def write_figure(name: str, inputs: list[Path], out: Path, scale: str, facts: Facts) -> None:
+    """Draw a figure and write `out`.png.
+
+    Args:
+        inputs: the result files that `names.figure_needs` lists.
+        out: path of the file without its ending.
+
+    Raises:
+        ValueError: for an unknown figure, or inputs of another scale.
+    """
+    check_choice("figure", name, FIGURES)
+    inputs, out = [Path(path) for path in inputs], Path(out)
+    with look():
+        if name == "reconstructions":
+            figure, title, caption = reconstructions(inputs, scale)
+        else:
+            figure, title, caption = _FROM_RECORDS[name](read(inputs, scale), scale, facts)
+        save(figure, out.with_name(f"{out.name}.png"), f"{title} · {scale_words(scale)}", caption)

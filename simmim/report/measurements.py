@@ -1,0 +1,168 @@
+"""From records to what a table may claim: one value per seed, a mean only where there are enough seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from simmim import records
+
+# With fewer seeds no mean and no spread is claimed: every value is listed instead.
+SEEDS_FOR_A_MEAN = 3
+
+# Metric in the records -> how it is written beside a number, in the order tables show them.
+METRIC_LABELS = {
+    "top1": "top-1 (%)",
+    "top5": "top-5 (%)",
+    "box_ap": "box AP (%)",
+    "mask_ap": "mask AP (%)",
+    "miou": "mIoU (%)",
+    "pixel_accuracy": "pixel accuracy (%)",
+}
+HEADLINE_METRICS = ("top1", "box_ap", "mask_ap", "miou")
+EVALUATION_LABELS = {
+    "finetune": "fine-tuning",
+    "probe": "linear probe",
+    "knn": "k-NN",
+    "detect": "detection",
+    "segment": "segmentation",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric of one run: `rows` are its records, one per seed, each at the seed's last step."""
+
+    rows: pd.DataFrame
+
+    @property
+    def values(self) -> list[float]:
+        """One value per seed."""
+        return self.rows["value"].tolist()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds in rising order."""
+        return self.rows["seed"].tolist()
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric in the records."""
+        return self.rows["metric"].iloc[0]
+
+    @property
+    def claims_mean(self) -> bool:
+        """Whether there are enough seeds of one and the same config and data to speak of a mean."""
+        return len(self.rows) >= SEEDS_FOR_A_MEAN and not self.is_mixed
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the seeds were measured with different configs or data."""
+        return len(self.rows[["config_hash", "data_digest"]].drop_duplicates()) > 1
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(self.rows["value"].mean())
+
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation over seeds (n - 1)."""
+        return float(self.rows["value"].std(ddof=1))
+
+    @property
+    def text(self) -> str:
+        """`51.9 ± 1.2` where a mean may be claimed, else every value."""
+        decimals = decimals_of(self.metric)
+        if self.claims_mean:
+            return f"{number(self.mean, decimals)} ± {number(self.deviation, decimals)}"
+        return ", ".join(number(value, decimals) for value in self.values)
+
+    def differences(self, other: float) -> str:
+        """Signed difference of the mean, or of every single value, to a published number."""
+        values = [self.mean] if self.claims_mean else self.values
+        return ", ".join(signed(value - other, decimals_of(self.metric)) for value in values)
+
+
+def read(paths: list[Path], scale: str) -> pd.DataFrame:
+    """Records of several files.
+
+    Raises:
+        ValueError: when a file holds numbers of another scale.
+    """
+    frame = records.read(paths)
+    strangers = frame[frame["scale"] != scale]
+    if len(strangers):
+        source, other = strangers[["source", "scale"]].iloc[0]
+        raise ValueError(f"{source} holds numbers of scale '{other}' in a report of scale '{scale}'")
+    return frame
+
+
+def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: str | None = None) -> Measurement | None:
+    """The records behind one number, None if there are none.
+
+    Args:
+        detail: which detail; by default the overall number, which for a probe is that of its chosen block.
+
+    Raises:
+        ValueError: for a seed that has two values at its last step.
+    """
+    rows = frame[(frame["run"] == run) & (frame["task"] == task) & (frame["metric"] == metric)]
+    wanted = ("", "chosen") if detail is None else (detail,)
+    rows = next((found for name in wanted if len(found := rows[rows["detail"] == name])), rows[:0])
+    rows = rows[rows["value"].map(math.isfinite)]
+    if not len(rows):
+        return None
+    rows = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")].sort_values("seed")
+    if rows["seed"].duplicated().any():
+        seed = rows.loc[rows["seed"].duplicated(), "seed"].iloc[0]
+        raise ValueError(f"two values of {metric} for run '{run}', {task}, seed {seed}: {sorted(set(rows['source']))}")
+    return Measurement(rows.reset_index(drop=True))
+
+
+def spread_of_difference(one: Measurement, other: Measurement) -> float:
+    """Standard deviation that the difference of two single seeds would have: root of the sum of both variances."""
+    return math.hypot(one.deviation, other.deviation)
+
+
+def seeds_ahead(one: Measurement, other: Measurement) -> str:
+    """In how many of the seeds that both have (same labels, same order of samples) `one` is the higher."""
+    both = one.rows.merge(other.rows, on="seed")
+    return f"{int((both['value_x'] > both['value_y']).sum())} of {len(both)}"
+
+
+def decimals_of(metric: str) -> int:
+    """Decimals a metric is printed with: percentages one, as the paper does, losses four."""
+    return 4 if "loss" in metric else 1
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with a typographic minus, and no minus before a zero."""
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference: always with its sign, except for zero."""
+    text = number(value, decimals)
+    return text if text[0] == "−" or float(text) == 0 else f"+{text}"
+
+
+def in_order(evaluations: Iterable[str]) -> list[str]:
+    """Each evaluation once: those with a label in its order, then the others by name."""
+    known = list(EVALUATION_LABELS)
+    return sorted(set(evaluations), key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def evaluation_label(evaluation: str) -> str:
+    """What a reader calls an evaluation."""
+    return EVALUATION_LABELS.get(evaluation, evaluation.replace("_", " "))
+
+
+def metric_label(metric: str) -> str:
+    """What a reader calls a metric."""
+    return METRIC_LABELS.get(metric, metric.replace("_", " "))

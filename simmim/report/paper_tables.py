@@ -1,0 +1,164 @@
+"""The paper's tables with our numbers beside them, and whether our numbers point the way the paper's do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from simmim.report.measurements import (
+    SEEDS_FOR_A_MEAN,
+    Measurement,
+    measurement,
+    number,
+    signed,
+    spread_of_difference,
+)
+from simmim.report.names import REFERENCE_RUN, Facts
+from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
+
+Paper = Mapping[tuple[str, str, str], Mapping[str, str]]
+
+TOO_FEW = "too few seeds for a mean"
+_TITLES = {
+    "table1": "Table 1: masking strategy",
+    "table2": "Table 2: prediction heads",
+    "table3": "Table 3: prediction resolution",
+    "table4": "Table 4: scope of the loss",
+    "table5": "Table 5: prediction targets",
+    "table6": "Table 6: ViT-B against other methods",
+    "table7": "Table 7: scaling Swin on ImageNet-1K",
+    "table9": "Table 9: learning-rate schedules",
+    "table10": "Table 10: heads on downstream tasks",
+    "table11": "Table 11: targets on downstream tasks",
+    "table12": "Table 12: scaling on COCO and ADE20K",
+    "table13": "Table 13: colour bins and prediction resolution",
+}
+
+
+def paper_table(name: str, frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> Table:
+    """A table of the paper, one line per published cell that a run of ours stands for."""
+    lines = [_cell_line(frame, scale, key, cell, facts) for key, cell in paper.items() if key[0] == name]
+    caption = (
+        f"Ours: mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every "
+        "value. Difference: ours minus the paper's."
+    )
+    if scale != "paper":
+        caption += (
+            " Data, encoder and length of training are not the paper's here, so the difference says how far apart the "
+            "settings are, not how well the result is reproduced; table 'directions' compares the rows with each other."
+        )
+    return table(name, _TITLES.get(name, name), caption, scale, lines)
+
+
+def directions(frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> Table:
+    """Every cell against the same column's cell of the reference run: the paper's sign and ours."""
+    lines = []
+    for (name, row, column), cell in paper.items():
+        reference = _reference(paper, name, column, cell)
+        if reference is not None:
+            lines.append(_direction_line(frame, scale, (name, row, column), cell, reference, facts))
+    caption = (
+        f"What changes when one thing differs from the run '{REFERENCE_RUN}', in the paper and here. Spread: root of "
+        "the sum of both variances over seeds. A difference inside the spread decides nothing; one outside it that has "
+        "the other sign contradicts the paper and is printed as such."
+    )
+    return table("directions", "Do our differences point the paper's way?", caption, scale, lines)
+
+
+def status(found: Measurement | None, scale: str, run: str, evaluation: str, facts: Facts) -> str:
+    """Words for the status column: measured, not run, or why it cannot be."""
+    reason = facts.misfits.get(run) or facts.misfits.get(f"{run}/{evaluation}")
+    if reason:
+        return f"does not fit this scale: {reason}"
+    if found is None:
+        return NOT_RUN
+    if found.is_mixed:
+        return f"measured at {scale} scale, no mean: its seeds differ in config or data"
+    if not found.claims_mean:
+        return f"measured at {scale} scale, {TOO_FEW}"
+    return f"measured at {scale} scale"
+
+
+def _cell_line(frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, str], facts: Facts) -> Line:
+    run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
+    found, published = measurement(frame, run, evaluation, metric), _published(cell)
+    words = status(found, scale, run, evaluation, facts)
+    cells = {
+        "row": key[1],
+        "column": key[2],
+        "paper": cell["value"],
+        "ours": found.text if found else words.partition(":")[0],
+        "difference": found.differences(published) if found and published is not None else NOTHING,
+        "seeds": str(len(found.seeds)) if found else "0",
+        "scale": scale,
+        "status": words,
+    }
+    return Line(cells, run, evaluation, metric, published, {"ours": found} if found else {})
+
+
+def _reference(paper: Paper, name: str, column: str, cell: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The published cell of the reference run in the same table and column, None if this cell is it or has none."""
+    same = [other for (table_, _, col), other in paper.items() if (table_, col) == (name, column)]
+    found = [other for other in same if other["run"] == REFERENCE_RUN and other["metric"] == cell["metric"]]
+    if not found or cell["run"] == REFERENCE_RUN or _published(cell) is None or _published(found[0]) is None:
+        return None
+    return found[0]
+
+
+def _direction_line(
+    frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, str], reference: Mapping[str, str], facts: Facts
+) -> Line:
+    run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
+    ours = measurement(frame, run, evaluation, metric)
+    base = measurement(frame, REFERENCE_RUN, reference["evaluation"], metric)
+    theirs = _published(cell) - _published(reference)
+    decimals = len(cell["value"].partition(".")[2])
+    cells = {
+        "table": key[0],
+        "row": f"{key[1]} (against {REFERENCE_RUN})",
+        "column": key[2],
+        "paper's difference": signed(theirs, decimals),
+        "our difference": NOT_RUN,
+        "spread": NOTHING,
+        "verdict": NOT_RUN,
+        "scale": scale,
+        "status": status(ours if base is not None else None, scale, run, evaluation, facts),
+    }
+    measured: dict[str, Any] = {}
+    if ours and base:
+        cells |= _compared(ours, base, theirs)
+        measured = {"our difference": ours, "spread": base}
+    elif cells["status"] != NOT_RUN:
+        cells |= {"our difference": NOTHING, "verdict": NOTHING}
+    return Line(cells, run, evaluation, metric, round(theirs, decimals), measured)
+
+
+def _compared(ours: Measurement, base: Measurement, theirs: float) -> dict[str, str]:
+    if not (ours.claims_mean and base.claims_mean):
+        differences = [signed(a - b, 1) for a, b in zip(ours.values, base.values)]
+        return {"our difference": ", ".join(differences), "verdict": f"no verdict: {TOO_FEW}"}
+    difference, spread = ours.mean - base.mean, spread_of_difference(ours, base)
+    return {
+        "our difference": signed(difference, 1),
+        "spread": number(spread, 1),
+        "verdict": _verdict(difference, spread, theirs),
+    }
+
+
+def _verdict(difference: float, spread: float, theirs: float) -> str:
+    if abs(difference) <= spread:
+        same = "the paper's" if difference * theirs > 0 else "not the paper's"
+        return f"undecided: inside the seeds' spread (direction is {same})"
+    if round(theirs, 9) == 0:
+        return "contradicts the paper, which prints no difference"
+    return "agrees with the paper's direction" if difference * theirs > 0 else "contradicts the paper's direction"
+
+
+def _published(cell: Mapping[str, str]) -> float | None:
+    """A published number, None where the paper prints something else ('N/A')."""
+    try:
+        return float(cell["value"].rstrip("x%").lstrip("~"))
+    except ValueError:
+        return None
