@@ -100,7 +100,10 @@ def _check_settings(codec: str, shard_samples: int, short_side_px: int | None, m
 
 
 def _settings(source: Source) -> dict:
-    return dataclasses.asdict(source) if dataclasses.is_dataclass(source) else {}
+    """The settings a sheet can hold; a source made in code may have others."""
+    fields = dataclasses.fields(source) if dataclasses.is_dataclass(source) else ()
+    values = {field.name: getattr(source, field.name) for field in fields}
+    return {name: value for name, value in values.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _clear(out: Path) -> None:
