@@ -65,7 +65,7 @@ footer { margin-top: 3rem; color: var(--muted); font-size: .84rem; }
   h2 { margin-top: 2.4rem; }
   .cards { grid-template-columns: 1fr; gap: .6rem; }
   figure .wide { padding: .3rem; }
-  figure img { max-width: none; width: max(100%, 560px); }
+  figure img { max-width: none; width: max(100%, calc(.6 * var(--width))); }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, td { display: block; width: 100%; }
   tr { padding: .55rem 0; border-bottom: 1px solid var(--line); }

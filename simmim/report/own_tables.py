@@ -107,7 +107,7 @@ def data(frame: pd.DataFrame, scale: str, card: Mapping[str, Any], source: str, 
         f"{_SEEDS_NOTE} A classifier of colours alone shows how much of the task needs no learnt features; a number "
         "above it is what a network adds."
     )
-    return table("data", "How hard are these data?", caption, scale, lines)
+    return table("data", "Colour alone, and the encoders, on the same labels", caption, scale, lines)
 
 
 def labels_words(key: str) -> str:

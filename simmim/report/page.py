@@ -22,7 +22,7 @@ _SECTIONS = (
     ("Does pre-training help?", ("scratch",), ("scratch",)),
     ("Beside the paper", (), ("directions",)),
     ("Features, block by block", ("probe_blocks",), ("probe",)),
-    ("How hard are the data?", (), ("data",)),
+    ("How far does colour alone get?", (), ("data",)),
 )
 _BESIDE_THE_PAPER = "Beside the paper"
 _IMAGE_DENSITY = 1.45  # pixels of a figure per pixel of the page: the same size of letters in all of them
@@ -119,7 +119,8 @@ def _figure(path: Path) -> str:
     encoded = base64.b64encode(path.read_bytes()).decode()
     words = f"<strong>{html.escape(title)}.</strong> {html.escape(caption)}"
     width = round(width_px(path) / _IMAGE_DENSITY)
-    image = f'<img width="{width}" alt="{html.escape(title)}" src="data:image/png;base64,{encoded}">'
+    size = f'width="{width}" style="--width: {width}px"'
+    image = f'<img {size} alt="{html.escape(title)}" src="data:image/png;base64,{encoded}">'
     return f'<figure id="figure-{path.stem}"><div class="wide">{image}</div><figcaption>{words}</figcaption></figure>'
 
 
@@ -128,13 +129,18 @@ def _data_card(card: Mapping[str, Any]) -> str:
         f"{source['what']}, from {source['package']} {source['version']}: {source['terms']}."
         for source in card["sources"]
     ]
+    counts = [
+        f"{name}, {split}: {_counted(value)}"
+        for name, splits in card["counts"].items()
+        for split, value in splits.items()
+    ]
     baselines = [
         f"{labels_words(labels)}: {', '.join(f'{method} {value} %' for method, value in methods.items())}"
         for labels, methods in card["colour_baselines"].items()
     ]
     parts = {
         "Split": [f"{card['split']['rule']}."],
-        "How many": [f"{name}: {_counted(value)}" for name, value in card["counts"].items()],
+        "How many": counts,
         "What colour alone gets (top-1)": baselines,
         "Sources and their terms": sources,
         "Known weaknesses": card["weaknesses"],
@@ -143,14 +149,13 @@ def _data_card(card: Mapping[str, Any]) -> str:
 
 
 def _counted(value: Any) -> str:
-    """Counts of any depth in words: 'train 300 (a 100, b 200), val 50'; a mapping of numbers also gets its sum."""
+    """Counts of any depth in words: 'images 100, objects (island 200, lake 150)'."""
     if not isinstance(value, Mapping):
-        return str(value)
-    return ", ".join(f"{name.replace('_', ' ')} {_inner(inner)}" for name, inner in value.items())
-
-
-def _inner(value: Any) -> str:
-    return f"({_counted(value)})" if isinstance(value, Mapping) else str(value)
+        return f"{value:,}"
+    inner = {
+        name: f"({_counted(part)})" if isinstance(part, Mapping) else _counted(part) for name, part in value.items()
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {words}" for name, words in inner.items())
 
 
 def _bullets(items: Iterable[str]) -> str:

@@ -82,6 +82,7 @@ def _caption(rows: pd.DataFrame) -> str:
     )
     return (
         f"{rows['sample_id'].nunique()} images of the held-out part with fixed masks, not picked by result: {runs}. "
-        "Grey: hidden from the encoder. Pasted together: the prediction where the image is hidden, the image where it is "
-        "visible. A run whose loss is taken on the masked area is never asked for the visible pixels of its prediction."
+        "Grey: hidden from the encoder. Pasted together: the prediction where the image is hidden, the image where it "
+        "is visible. A run whose loss is taken on the masked area is never asked for the visible pixels of its "
+        "prediction."
     )

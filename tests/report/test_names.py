@@ -1,0 +1,125 @@
+"""Which results each table and figure needs, asked of the sheets of the project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import PAPER
+
+from simmim.config import DoesNotFit, Sheets
+from simmim.report import names
+from simmim.report.names import Need
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+class FewSheets:
+    """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
+
+    paper = PAPER
+    _tasks = ("finetune", "probe", "detect")
+
+    def runs(self, scale):
+        return ["default", "mask_r4", "loss_full", "random_swin", "vit", "random_vit"]
+
+    def evaluations(self, scale):
+        both = [(run, task) for run in self.runs(scale) for task in self._tasks]
+        return [key for key in both if scale != "less" or key != ("loss_full", "finetune")]
+
+    def pretraining(self, scale, run):
+        if run == "mask_r4":
+            raise DoesNotFit("no 4 px here")
+        encoder = {"name": "vit" if "vit" in run else "swin"}
+        area, epochs = "full" if run == "loss_full" else "masked", 0 if "random" in run else 10
+        return {
+            "encoder": encoder,
+            "geometry": {"image_px": 64},
+            "loss": {"area": area},
+            "train": {"epochs": epochs},
+        }
+
+    def evaluation(self, scale, run, evaluation):
+        if run == "mask_r4":
+            raise DoesNotFit("no 4 px here")
+        return {"task": evaluation, "role": "detect" if evaluation == "detect" else "classify"}
+
+    def scale(self, name):
+        return {"datasets": {"pretrain": "tiles"}}
+
+    def dataset(self, scale, role, split):
+        return {"made_by": "demo" if scale == "demo" else ""}
+
+
+@pytest.fixture(scope="module")
+def sheets():
+    return FewSheets()
+
+
+def test_every_table_and_figure_of_the_project_needs_only_what_its_scale_runs():
+    sheets = Sheets(CONFIG)
+    for scale in sheets.scales():
+        evaluations, runs = set(sheets.evaluations(scale)), sheets.runs(scale)
+        for needs in (
+            *(names.table_needs(table, sheets, scale) for table in names.tables(sheets, scale)),
+            *(names.figure_needs(figure, sheets, scale) for figure in names.figures(sheets, scale)),
+        ):
+            assert len(needs) == len(set(needs))
+            for need in needs:
+                assert need.kind in ("pretrain", "reconstruction", "evaluate", "data_card")
+                assert need.kind != "evaluate" or (need.run, need.evaluation) in evaluations
+                assert need.kind not in ("pretrain", "reconstruction") or need.run in runs
+
+
+def test_a_table_of_the_paper_needs_its_cells_and_no_more(sheets):
+    assert names.table_needs("table4", sheets, "demo") == [
+        Need("evaluate", "default", "finetune"),
+        Need("evaluate", "loss_full", "finetune"),
+    ]
+
+
+def test_what_is_not_run_or_does_not_fit_is_not_needed(sheets):
+    assert names.table_needs("table4", sheets, "less") == [Need("evaluate", "default", "finetune")]
+    assert names.table_needs("table1", sheets, "demo") == [Need("evaluate", "default", "finetune")]
+    misfits = names.facts(sheets, "demo").misfits
+    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == "no 4 px here"
+    everything = names.table_needs("scratch", sheets, "demo")
+    assert len(everything) == 15
+    assert not [need for need in everything if need.run == "mask_r4"]
+
+
+def test_trained_runs_are_told_from_random_ones(sheets):
+    facts = names.facts(sheets, "demo")
+    assert facts.baselines == {"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"}
+    assert facts.loss_areas == {"default": "masked", "loss_full": "full", "vit": "masked"}
+    assert [need.run for need in names.figure_needs("losses", sheets, "demo")] == list(facts.loss_areas)
+
+
+def test_only_made_data_have_a_card(sheets):
+    assert "data" in names.tables(sheets, "demo")
+    assert "data" not in names.tables(sheets, "less")
+    needs = names.table_needs("data", sheets, "demo")
+    assert needs[0] == Need("data_card")
+    assert {need.run for need in needs[1:]} == {"default", "random_swin"}
+    assert {need.evaluation for need in needs[1:]} == {"finetune", "probe"}
+
+
+def test_a_probe_is_known_by_its_task(sheets):
+    needs = names.figure_needs("probe_blocks", sheets, "demo")
+    assert needs == names.table_needs("probe", sheets, "demo")
+    assert {need.evaluation for need in needs} == {"probe"}
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(sheets):
+    with pytest.raises(ValueError, match="did you mean 'scratch'"):
+        names.table_needs("scrach", sheets, "demo")
+    with pytest.raises(ValueError, match="did you mean 'losses'"):
+        names.figure_needs("loses", sheets, "demo")
+
+
+def test_the_report_needs_no_torch():
+    modules = "names, tables, figures, page"
+    command = f"import sys; from simmim.report import {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], timeout=120).returncode == 0

@@ -1,0 +1,201 @@
+"""Tables: nothing blank, nothing of the paper's in our column, nothing smoothed over, every number traceable."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import FACTS, PAPER, SCALE, cell, write_evaluation
+
+from simmim.report.names import OWN_TABLES
+from simmim.report.table import markdown, read_parquet, write_parquet
+from simmim.report.tables import make_table, write_table
+from simmim.sheets import read_sheet
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def evaluations(results):
+    return results["finetune"] + results["probe"] + results["detect"]
+
+
+def inputs_of(name, results):
+    special = {"pretraining": results["pretrain"], "probe": results["probe"]}
+    special["data"] = results["data_card"] + results["finetune"]
+    return special.get(name, evaluations(results))
+
+
+def made(name, results):
+    return make_table(name, inputs_of(name, results), SCALE, PAPER, FACTS)
+
+
+def row_of(shown, **wanted):
+    rows = [row for row in shown.rows if all(row[column] == text for column, text in wanted.items())]
+    assert len(rows) == 1, f"{len(rows)} rows with {wanted}"
+    return rows[0]
+
+
+@pytest.mark.parametrize("name", [*OWN_TABLES, "data", "table1", "table4", "table5"])
+def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
+    table = made(name, results)
+    assert "made-up scale: not the paper's setting" in table.title
+    assert table.rows
+    for row in table.rows:
+        for column in table.columns:
+            assert row[column].strip(), f"'{column}' is blank in {row}"
+        assert row["scale"] == SCALE
+        assert row["status"]
+
+
+def test_a_measured_cell_stands_beside_the_papers(results):
+    row = row_of(made("table1", results), row="random 32")
+    assert (row["paper"], row["ours"], row["difference"], row["seeds"]) == ("82.8", "60.0 ± 1.0", "−22.8", "3")
+    assert row["status"] == "measured at made-up scale"
+
+
+def test_what_was_not_run_says_so_and_never_shows_the_papers_number(results):
+    row = row_of(made("table1", results), row="block 32")
+    assert (row["ours"], row["difference"], row["seeds"], row["status"]) == ("not run", "–", "0", "not run")
+    assert row["mean"] is None
+    assert row["records"] == []
+
+
+def test_what_does_not_fit_says_why(results):
+    row = row_of(made("table1", results), row="random 4")
+    assert row["ours"] == "does not fit this scale"
+    assert row["status"].startswith("does not fit this scale: geometry.masked_patch_px of 4 px")
+
+
+def test_a_cell_that_the_paper_leaves_open_has_no_difference(results):
+    row = row_of(made("table5", results), row="256-bin")
+    assert (row["paper"], row["ours"], row["difference"]) == ("N/A", "70.0 ± 1.0", "–")
+
+
+def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
+    table = made("directions", results)
+    row = row_of(table, table="table4", row="full image (against default)")
+    assert (row["paper's difference"], row["our difference"]) == ("−1.1", "+10.0")
+    assert row["verdict"] == "contradicts the paper's direction"
+    assert row_of(table, row="block 32 (against default)")["verdict"] == "not run"
+    assert "contradicts the paper's direction" in markdown(table)
+
+
+def test_directions_decide_nothing_inside_the_spread_or_with_few_seeds(tmp_path):
+    def verdict(folder, ours, reference):
+        values = {"loss_full": ours, "default": reference}
+        paths = [write_evaluation(tmp_path / folder, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
+        return row_of(make_table("directions", paths, SCALE, PAPER, FACTS), table="table4")["verdict"]
+
+    assert verdict("a", [50.0, 52.0, 54.0], [51.0, 53.0, 55.0]).startswith("undecided: inside the seeds' spread")
+    assert verdict("b", [40.0], [50.0]) == "no verdict: too few seeds for a mean"
+    assert verdict("c", [40.0, 41.0, 42.0], [50.0, 51.0, 52.0]) == "agrees with the paper's direction"
+
+
+def test_pretrained_stands_beside_scratch_with_its_verdict(results):
+    table = made("scratch", results)
+    row = row_of(table, run="default", task="fine-tuning")
+    assert (row["pre-trained"], row["from scratch"], row["difference"]) == ("60.0 ± 1.0", "50.0 ± 1.0", "+10.0")
+    assert (row["spread"], row["beyond spread?"], row["seeds ahead"]) == ("1.4", "yes, better", "3 of 3")
+    row = row_of(table, run="vit", task="fine-tuning")
+    assert (row["difference"], row["beyond spread?"], row["seeds ahead"]) == ("−1.0", "no", "0 of 3")
+    row = row_of(table, run="default", task="detection")
+    assert (row["difference"], row["beyond spread?"]) == ("–", "too few seeds for a mean")
+
+
+def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
+    row = row_of(made("pretraining", results), run="loss_full", seed="1")
+    assert (row["held-out loss"], row["mean colour"], row["difference"]) == ("0.2600", "0.5000", "−0.2400")
+    assert (row["trained on"], row["share of baseline"]) == ("full image", "52.0 %")
+
+
+def test_the_probe_names_the_chosen_block(results):
+    table = made("probe", results)
+    assert row_of(table, run="default", block="chosen")["top-1 (%)"] == "38.3 ± 3.2"
+    assert row_of(table, run="default", block="8")["chosen by"] == "2 of 3 seeds"
+    assert row_of(table, run="default", block="11")["chosen by"] == "0 of 3 seeds"
+    assert [row["block"] for row in table.rows[:12]] == ["chosen", *map(str, range(1, 12))]
+
+
+def test_colour_alone_stands_beside_our_results(results):
+    table = made("data", results)
+    assert row_of(table, what="colour histogram, all labels")["top-1 (%)"] == "33.3"
+    assert row_of(table, what="fine-tuning, default (pre-trained)")["top-1 (%)"] == "60.0 ± 1.0"
+
+
+def test_every_number_leads_to_its_records(results):
+    kept = (
+        "run",
+        "evaluation",
+        "metric",
+        "seed",
+        "step",
+        "value",
+        "config_hash",
+        "data_digest",
+        "code_version",
+        "source",
+    )
+    for name in ("scratch", "table1", "table4", "probe", "pretraining", "directions"):
+        for row in made(name, results).rows:
+            for record in row["records"]:
+                assert all(record[key] not in (None, "") for key in kept), record
+                assert Path(record["source"]).is_file()
+    row = row_of(made("scratch", results), run="default", task="fine-tuning")
+    assert [(r["column"], r["run"], r["seed"]) for r in row["records"]] == [
+        (column, run, seed)
+        for column, run in (("pre-trained", "default"), ("from scratch", "random_swin"))
+        for seed in range(3)
+    ]
+
+
+def test_a_table_comes_in_three_formats_that_agree(results, tmp_path):
+    write_table("table1", evaluations(results), tmp_path / "table1", SCALE, PAPER, FACTS)
+    frame = pd.read_parquet(tmp_path / "table1.parquet")
+    assert frame["ours"].tolist() == ["60.0 ± 1.0", "does not fit this scale", "not run"]
+    assert frame["mean"].iloc[0] == 60.0
+    assert len(frame["records"].iloc[0]) == 3
+    assert "| random 32 | top-1 (%) | 82.8 | 60.0 ± 1.0 | −22.8 |" in (tmp_path / "table1.md").read_text()
+    page = (tmp_path / "table1.html").read_text()
+    links, targets = set(re.findall(r'href="#([^"]+)"', page)), set(re.findall(r'id="([^"]+)"', page))
+    assert links
+    assert links <= targets
+    assert re.search(r'<a href="#from-[^"]*finetune-parquet">60.0 ± 1.0</a>', page)
+
+
+def test_a_stored_table_reads_back_as_it_was(results, tmp_path):
+    table = made("directions", results)
+    write_parquet(table, tmp_path / "t.parquet")
+    back = read_parquet(tmp_path / "t.parquet")
+    assert (back.title, back.caption, back.columns) == (table.title, table.caption, table.columns)
+    assert back.rows == table.rows
+
+
+def test_markup_in_a_sheet_stays_text(results, tmp_path):
+    paper = {("table9", "<script>a|b</script>", "top-1"): cell("default", "1.0")}
+    write_table("table9", results["finetune"], tmp_path / "t", SCALE, paper, FACTS)
+    assert "<script>" not in (tmp_path / "t.html").read_text()
+    assert "a\\|b" in (tmp_path / "t.md").read_text()
+
+
+def test_an_unknown_table_is_refused(results):
+    with pytest.raises(ValueError, match="unknown table 'tabel1'"):
+        made("tabel1", results)
+
+
+def test_published_values_are_written_as_in_the_sheet():
+    paper = read_sheet(REPOSITORY / "config" / "paper.tsv", key=("table", "row", "column"))
+    published = {(key[0], row["run"], row["evaluation"]): row["value"] for key, row in paper.items()}
+    assert published["table4", "loss_full", "finetune"] == "81.7"
+    assert published["table6", "vit_b_800ep", "probe"] == "56.7"
+    assert all(row["run"] and row["evaluation"] and row["metric"] and row["value"] for row in paper.values())
+
+
+def test_no_published_value_is_within_reach_of_training_or_evaluation():
+    for folder in ("evaluate", "train", "data", "encoders", "heads", "masks", "targets"):
+        for path in (REPOSITORY / "simmim" / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "paper.tsv" not in text, path
+            assert "simmim.report" not in text, path
+            assert ".paper" not in text, path
