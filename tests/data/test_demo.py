@@ -12,7 +12,7 @@ from PIL import Image
 from simmim import plugin
 from simmim.data import demo
 from simmim.data.demo import baseline, earth
-from simmim.data.demo.tiles import TRAIN, VAL, Bands, tile_sums
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, tile_counts
 from simmim.data.shards import Shards, pack
 from simmim.files import sha256_file
 
@@ -208,10 +208,10 @@ def test_unusable_sizes_are_named(tmp_path, tile_px, dense_tile_px):
         demo.build(tmp_path, tile_px=tile_px, dense_tile_px=dense_tile_px)
 
 
-def test_tile_sums_count_what_is_there():
+def test_tile_counts_count_what_is_there():
     mask = np.random.default_rng(0).random((20, 30)) < 0.4
     corners = np.array([[0, 0], [3, 7], [12, 22]])
-    assert tile_sums(mask, corners, 8).tolist() == [mask[r : r + 8, c : c + 8].sum() for r, c in corners]
+    assert tile_counts(mask, corners, 8).tolist() == [mask[r : r + 8, c : c + 8].sum() for r, c in corners]
 
 
 def test_colour_baselines_learn_colours():

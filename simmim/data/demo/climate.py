@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from simmim.data.demo.earth import LAND, SEA, Earth
-from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, save, tile_name, tile_sums
+from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly, save, tile_counts, tile_name
 
 _LAND_SHARE = 0.6  # of a classification tile
 _ZONE_SHARE = 0.5  # of its land
@@ -19,20 +19,14 @@ _LEAST_TILES = {TRAIN: 100, VAL: 40}  # a zone with fewer is no class
 def pretrain_corners(earth: Earth, bands: Bands, split: str, tile_px: int, stride_px: int) -> np.ndarray:
     """Corners of tiles with some land or lake and some contrast, int [n, 2]."""
     corners = bands.corners(split, tile_px, stride_px)
-    covered = tile_sums(earth.surface != SEA, corners, tile_px) >= _COAST_SHARE * tile_px**2
-    return corners[covered & (_deviation(earth, corners, tile_px) >= _FLAT)]
-
-
-def _deviation(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
-    """Standard deviation of the green channel of every tile, float [n]."""
-    green = earth.photo[..., 1].astype(np.int64)
-    mean, square = (tile_sums(values, corners, tile_px) / tile_px**2 for values in (green, green**2))
-    return np.sqrt(np.maximum(square - mean**2, 0))
+    corners = corners[tile_counts(earth.surface != SEA, corners, tile_px) >= _COAST_SHARE * tile_px**2]
+    contrast = np.array([cut(earth.photo[..., 1], corner, tile_px).std() for corner in corners])
+    return corners[contrast >= _FLAT]
 
 
 def zones_of(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
     """The zone that rules each tile, int [n]: 1 to k, 0 where there is too little land or no zone has most of it."""
-    land = tile_sums(earth.surface == LAND, corners, tile_px)
+    land = tile_counts(earth.surface == LAND, corners, tile_px)
     zone_on_land = np.where(earth.surface == LAND, earth.zone, 0)
     ruling = np.zeros(len(corners), np.int64)
     for n in np.flatnonzero(land >= _LAND_SHARE * tile_px**2):

@@ -52,19 +52,15 @@ class Bands:
         return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def tile_sums(mask: np.ndarray, corners: np.ndarray, tile_px: int) -> np.ndarray:
-    """Number of True pixels of a mask [h, w] in every tile, int64 [n]."""
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    table[1:, 1:] = mask.cumsum(0).cumsum(1)
-    top, left = corners.T
-    bottom, right = top + tile_px, left + tile_px
-    return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-
-
 def cut(raster: np.ndarray, corner: np.ndarray, tile_px: int) -> np.ndarray:
     """The tile [tile_px, tile_px, ...] at a corner."""
     top, left = corner
     return raster[top : top + tile_px, left : left + tile_px]
+
+
+def tile_counts(mask: np.ndarray, corners: np.ndarray, tile_px: int) -> np.ndarray:
+    """Number of True pixels of a mask [h, w] in every tile, int64 [n]."""
+    return np.array([np.count_nonzero(cut(mask, corner, tile_px)) for corner in corners], np.int64)
 
 
 def evenly(corners: np.ndarray, at_most: int | None) -> np.ndarray:
