@@ -16,14 +16,14 @@ def l1(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     left out here.
 
     Args:
-        prediction: [b, c, H, W]; computed in the target's precision, so that autocast does not round the error.
+        prediction: [b, c, H, W], in half precision under autocast; the error is in the wider of the two types.
         target: [b, c, H, W].
         weight: [b, 1, H, W], 0 for pixels that do not count; not all of them may be 0.
 
     Returns:
         A scalar in the target's units.
     """
-    error = (prediction.to(target.dtype) - target).abs()
+    error = (prediction - target).abs()
     return (error * weight).sum() / (weight.sum() * target.shape[1])
 
 

@@ -1,0 +1,6 @@
+"""Small settings for the contract tests, one entry per encoder file."""
+
+SMALL = {
+    "swin": {"embed_dim": 12, "depths": [2, 2, 2], "num_heads": [2, 2, 4], "window": 4},
+    "vit": {"patch_px": 8, "embed_dim": 24, "depth": 4, "num_heads": 2},
+}

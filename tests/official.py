@@ -1,0 +1,62 @@
+"""Reads the reference numbers in tests/golden and turns released parameter names into this package's."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from simmim.model import SimMIM, build_simmim
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def case(name: str) -> dict[str, Any]:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def tensors(name: str, part: str = "data") -> dict[str, Tensor]:
+    return load_file(GOLDEN / f"{name}.{part}.safetensors")
+
+
+def our_name(name: str) -> str:
+    """A released name of the pre-training model -> ours; timm counts a merge to the stage after it."""
+    merged = re.sub(r"layers\.(\d+)\.downsample", lambda found: f"layers.{int(found[1]) + 1}.downsample", name)
+    return merged.replace("decoder.0.", "head.projection.")
+
+
+def our_state(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A released state -> ours; `fc_norm` in pre-training is not used by anything."""
+    return {our_name(name): value for name, value in weights.items() if "encoder.fc_norm" not in name}
+
+
+def encoder_section(settings: dict[str, Any]) -> dict[str, Any]:
+    """Released settings -> a config section."""
+    same = {
+        "patch_px": settings["patch_size"],
+        "embed_dim": settings["embed_dim"],
+        "num_heads": settings["num_heads"],
+        "mlp_ratio": settings["mlp_ratio"],
+    }
+    if settings["model"] == "swin":
+        return {"name": "swin", "depths": settings["depths"], "window": settings["window_size"]} | same
+    shared = settings.get("use_shared_rel_pos_bias", settings.get("use_shared_rpb"))
+    pooled = settings.get("use_mean_pooling")
+    extra = {"layer_scale": settings["init_values"], "shared_bias": shared, "final_norm": not pooled}
+    return {"name": "vit", "depth": settings["depth"]} | extra | same
+
+
+def simmim_model(settings: dict[str, Any], masked_patch_px: int = 32) -> SimMIM:
+    """The pre-training model of a case, with fresh weights."""
+    return build_simmim(
+        encoder=encoder_section(settings),
+        head={"name": "linear"},
+        target={"name": "pixels"},
+        loss={"name": "l1"},
+        image_px=(settings["img_size"],) * 2,
+        masked_patch_px=masked_patch_px,
+    )
