@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from simmim import NUMERICS
+from simmim.evaluate.settings import SETTINGS
 from simmim.plugin import check_choice
 from simmim.records import config_hash
 from simmim.sections import SECTIONS, Evaluation, Pretraining
@@ -91,11 +92,11 @@ class Sheets:
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
         with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
             recipe = self._recipe(row["recipe"], "evaluate")
-            task = recipe["task"]
             base = _to_scale(recipe, settings)
-            config = merged(base, settings.get("evaluate", {}).get(task, {}))
+            config = merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
             apply_set(config, _to_scale(parse_set(row["set"]), settings))
             config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
+            config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
         config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
         start = self.pretraining(scale, run)["config_hash"]
         head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
@@ -126,6 +127,18 @@ class Sheets:
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
+
+    def everything(self, scale: str) -> Config:
+        """All that a scale's jobs are made from, for noticing that any of it changed."""
+        found: Config = {}
+        for run in self.runs(scale):
+            rows = [("pretraining", (run,))] + [("evaluation", row) for row in self.evaluations(scale) if row[0] == run]
+            for kind, row in rows:
+                try:
+                    found["/".join(row)] = getattr(self, kind)(scale, *row)["config_hash"]
+                except DoesNotFit as reason:
+                    found["/".join(row)] = str(reason)
+        return found
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)
@@ -189,7 +202,7 @@ def _validated(model: type, config: Config) -> Config:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            section = SECTIONS.get(str(first["loc"][0]), model) if len(first["loc"]) > 1 else model
+            section = SECTIONS[str(first["loc"][0])] if len(first["loc"]) > 1 else model
             check_choice("setting", place, [*(f"{first['loc'][0]}." * (len(first["loc"]) > 1) + k
                                               for k in section.model_fields)])  # fmt: skip
         raise ValueError(f"{place or 'config'} = {first.get('input')!r}: {first['msg']}") from None

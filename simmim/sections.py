@@ -74,20 +74,16 @@ class Evaluation(Section):
     """A transfer of a pre-trained encoder.
 
     Args:
-        task: file of `simmim/evaluate/` that does it.
+        task: what is done with it; `settings` are that task's (`simmim.evaluate.settings`).
         role: which of the scale's data sets it uses.
-        image_px: side or [height, width] of the input.
         encoder: what a transfer may change about the encoder (window, drop path), nothing else.
-        settings: what only this task knows.
         seeds: trainings, each with its own subset of labels, initial head and order of samples.
     """
 
     task: Literal["finetune", "probe", "knn", "detect", "segment"]
     role: Literal["classify", "detect", "segment"]
-    image_px: int | tuple[int, int]
     encoder: dict[str, Any] = {}
     settings: dict[str, Any] = {}
-    images: ImagesSection = ImagesSection()
     train: TrainSettings | None = None
     seeds: int = Field(default=1, ge=1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +71,6 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
             optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
     if tensors:
         raise ValueError(f"{path} holds optimiser state of unknown parameters: {sorted(tensors)[:3]}")
-
-
-def differing_fields(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line for every setting that is not the same in two configs."""
-    old, new = _flat(before), _flat(now)
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return [f"{key}: {old.get(key, 'absent')} before, {new.get(key, 'absent')} now" for key in keys]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _steps(folder: Path) -> list[Path]:

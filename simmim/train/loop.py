@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from simmim.files import write_text
 from simmim.train import checkpoint
+from simmim.train.differences import differing_fields
 from simmim.train.plan import Plan
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
 from simmim.train.progress import Progress
@@ -23,7 +24,7 @@ from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(ArithmeticError):
     """A loss or gradient was not finite; the weights are those from before that step."""
 
 
@@ -168,7 +169,7 @@ def _resume(state, task, optimizer, config, label) -> tuple[list[dict[str, float
     if found is None:
         return [], 0
     path, manifest = found
-    changed = checkpoint.differing_fields(manifest["config"], config)
+    changed = differing_fields(manifest["config"], config)
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)
         raise ValueError(f"{path} was made with another config; remove {state} to start anew, or undo:\n{listing}")

@@ -77,3 +77,17 @@ def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, st
         "threads": torch.get_num_threads(),
         "precision": "bf16" if dtype else "fp32",
     }
+
+
+def my_share(samples: int) -> range:
+    """The samples this process evaluates; over all processes each comes exactly once."""
+    if not dist.is_initialized():
+        return range(samples)
+    return range(dist.get_rank(), samples, dist.get_world_size())
+
+
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all processes, on each of them."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values

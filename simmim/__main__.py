@@ -1,0 +1,58 @@
+"""The command line: `python -m simmim <verb>`, one verb per rule of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from simmim import commands
+
+EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; a user's mistake is one line on stderr and exit code 2, a non-finite loss exit code 4."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.verb(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"simmim: error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except ArithmeticError as error:
+        print(f"simmim: stopped: {error}", file=sys.stderr)
+        return EXIT_NON_FINITE
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+
+    def verb(function: Callable[[argparse.Namespace], None], *names: str) -> argparse.ArgumentParser:
+        name = function.__name__.replace("_", "-")
+        lines = (function.__doc__ or "").splitlines()
+        added = verbs.add_parser(name, help=lines[0], description=lines[0])
+        added.set_defaults(verb=function)
+        for option in ("scale", *names):
+            added.add_argument(f"--{option.replace('_', '-')}", required=True)
+        added.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
+        added.add_argument("--data-root", default="data", help="what {data} stands for in datasets.tsv")
+        added.add_argument("--results", type=Path, default=Path("results"))
+        added.add_argument("--expect", default="", help="refuse if the config does not have this hash")
+        return added
+
+    verb(commands.check)
+    verb(commands.demo_data)
+    verb(commands.pack, "dataset", "split")
+    verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
+    verb(commands.evaluate, "run", "evaluation")
+    verb(commands.table, "name")
+    verb(commands.figure, "name")
+    verb(commands.page)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""What parsing cannot see: builds the components of every row of a scale before any job starts."""
+
+from __future__ import annotations
+
+import torch
+
+from simmim import plugin
+from simmim.config import DoesNotFit, Sheets
+from simmim.model import build_simmim
+from simmim.pretrain import side_pair
+
+
+def check_scale(sheets: Sheets, scale: str) -> None:
+    """Build every model and component of a scale without weights or data, and print one line per row.
+
+    Raises:
+        ValueError: naming every row that cannot be built and why.
+    """
+    faults = []
+    for run in sheets.runs(scale):
+        try:
+            config = sheets.pretraining(scale, run)
+            _build(config)
+            print(f"{run}: ok, config {config['config_hash']}")
+            _check_transfers(sheets, scale, run, config)
+        except DoesNotFit as reason:
+            print(f"{run}: does not fit: {reason}")
+        except ValueError as error:
+            faults.append(f"row '{run}': {error}")
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _build(config: dict) -> None:
+    with torch.device("meta"):
+        build_simmim(
+            **{key: config[key] for key in ("encoder", "head", "target", "loss")},
+            image_px=side_pair(config["geometry"]["image_px"]),
+            masked_patch_px=config["geometry"]["masked_patch_px"],
+            in_channels=len(config["images"]["mean"]),
+        )
+    plugin.build("masks", config["mask"])
+
+
+def _check_transfers(sheets: Sheets, scale: str, run: str, config: dict) -> None:
+    encoder = plugin.component("encoders", config["encoder"]["name"])
+    for _, evaluation in [row for row in sheets.evaluations(scale) if row[0] == run]:
+        for setting in sheets.evaluation(scale, run, evaluation)["encoder"]:
+            what = f"transfer setting of encoder={config['encoder']['name']} in {evaluation}"
+            plugin.check_choice(what, setting, encoder.transfer_settings)

@@ -1,0 +1,141 @@
+"""What each verb of the command line does; heavy imports happen inside, so that light verbs start at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from simmim import paths, plugin, records
+from simmim.config import Sheets
+from simmim.train.differences import differing_fields
+
+
+def check(options: argparse.Namespace) -> None:
+    """Resolve and build the parts of every row of a scale, without data."""
+    from simmim.checks import check_scale
+
+    check_scale(_sheets(options), options.scale)
+
+
+def demo_data(options: argparse.Namespace) -> None:
+    """Cut the demo's data sets out of the imagery that pip installs."""
+    from simmim.data.demo import build
+
+    build(_results(options) / "source", **_sheets(options).scale(options.scale)["demo_data"])
+
+
+def pack(options: argparse.Namespace) -> None:
+    """Pack one split of a data set into Parquet shards."""
+    from simmim.data.packing import pack as write_shards
+
+    config = _sheets(options).packed(options.scale, options.dataset, options.split)
+    _expect(options, records.config_hash(config))
+    source = plugin.build("data.sources", config["source"])
+    index = Path(paths.packed(str(_results(options)), options.dataset, options.split))
+    settings = {"codec": "original", "shard_samples": 10_000, "short_side_px": None} | config["pack"]
+    write_shards(source, index.parent, **settings)
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
+    from simmim.pretrain import pretrain as run_pretraining
+    from simmim.train.processes import join_processes, leave_processes
+
+    config = _sheets(options).pretraining(options.scale, options.run)
+    _expect(options, config["config_hash"])
+    out = Path(paths.pretrained(str(_results(options)), options.run, options.seed, "encoder.safetensors")).parent
+    if (out / "encoder.safetensors").is_file() and _finished(out / "train.parquet", config):
+        return
+    processes = join_processes()
+    try:
+        run_pretraining(config, options.seed, _data(options, config), out, processes)
+    finally:
+        leave_processes()
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Run one evaluation of one pre-trained run with all its seeds."""
+    from simmim.evaluate.driver import evaluate as run_evaluation
+    from simmim.train.processes import join_processes, leave_processes
+
+    sheets, results = _sheets(options), str(_results(options))
+    config = sheets.evaluation(options.scale, options.run, options.evaluation)
+    _expect(options, config["config_hash"])
+    out = Path(paths.evaluated(results, options.run, options.evaluation))
+    if _finished(out, config):
+        return
+    seeds = range(sheets.pretraining(options.scale, options.run)["seeds"])
+    encoders = [Path(paths.pretrained(results, options.run, seed, "encoder.safetensors")) for seed in seeds]
+    processes = join_processes()
+    try:
+        run_evaluation(config, encoders, _data(options, config), out, processes)
+    finally:
+        leave_processes()
+
+
+def table(options: argparse.Namespace) -> None:
+    """Write one table as Parquet, Markdown and HTML."""
+    from simmim.report import names
+    from simmim.report.tables import write_table
+
+    sheets, results = _sheets(options), str(_results(options))
+    inputs = paths.files(results, sheets, options.scale, names.table_needs(options.name, sheets, options.scale))
+    facts = names.facts(sheets, options.scale)
+    out = _results(options) / "tables" / options.name
+    write_table(options.name, [Path(file) for file in inputs], out, options.scale, sheets.paper, facts)
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw one figure from cached Parquet."""
+    from simmim.report import names
+    from simmim.report.figures import write_figure
+
+    sheets, results = _sheets(options), str(_results(options))
+    inputs = paths.files(results, sheets, options.scale, names.figure_needs(options.name, sheets, options.scale))
+    out = _results(options) / "figures" / f"{options.name}.png"
+    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, names.facts(sheets, options.scale))
+
+
+def page(options: argparse.Namespace) -> None:
+    """Write the report page, one file that opens offline."""
+    from simmim.report import names
+    from simmim.report.page import write_page
+
+    sheets, results = _sheets(options), _results(options)
+    tables = [results / "tables" / f"{name}.parquet" for name in names.tables(sheets, options.scale)]
+    figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
+    card = results / "source" / "data_card.json" if names.has_data_card(sheets, options.scale) else None
+    write_page(results / "report.html", options.scale, tables, figures, card)
+
+
+def _sheets(options: argparse.Namespace) -> Sheets:
+    return Sheets(options.config, options.data_root)
+
+
+def _results(options: argparse.Namespace) -> Path:
+    return options.results / options.scale
+
+
+def _data(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Path]:
+    folders = {split: (each["dataset"], each["split"]) for split, each in config["data"].items()}
+    return {split: Path(paths.packed(str(_results(options)), *which)).parent for split, which in folders.items()}
+
+
+def _expect(options: argparse.Namespace, found: str) -> None:
+    if options.expect and options.expect != found:
+        raise ValueError(
+            f"the config now has hash {found}, this job was planned with {options.expect}: a sheet, recipe or scale "
+            "was edited meanwhile; start Snakemake again"
+        )
+
+
+def _finished(out: Path, config: dict[str, Any]) -> bool:
+    """Whether `out` holds the finished records of this config; those of another config are never overwritten."""
+    if not out.is_file():
+        return False
+    if changed := differing_fields(records.metadata(out)["config"], config):
+        listing = "\n".join(f"  {line}" for line in changed)
+        raise ValueError(f"{out} was made with another config; remove it to run anew, or undo:\n{listing}")
+    print(f"{out} is finished, nothing to do")
+    return True

@@ -1,0 +1,98 @@
+"""Labelled batches: augmented crops for fine-tuning, centre crops for evaluation, subsets with few labels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from simmim.data.crops import cut, draw_crops, open_image
+from simmim.data.shards import Shards
+from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.keyed import KeyedGenerator, epoch_order, seed_for
+
+
+class LabelledImages(Dataset):
+    """Augmented crops with their class, by (epoch, position) keys; everything drawn per (seed, epoch, sample).
+
+    Args:
+        mean: per channel in [0, 1]; RandAugment fills with it what it moves into the picture.
+
+    Raises:
+        ValueError: when images have no label, or a class has fewer than `labels_per_class`.
+    """
+
+    def __init__(self, shards: Shards, settings: FinetuneSettings, seed: int, mean: Sequence[float]) -> None:
+        self._shards, self._settings, self._seed, self._channels = shards, settings, seed, len(mean)
+        self._samples = few_labels(shards, settings.labels_per_class, seed)
+        fill = {"img_mean": tuple(round(255 * value) for value in mean)}
+        fill["translate_const"] = int(settings.image_px * 0.45)
+        policy = settings.auto_augment
+        self._augment = rand_augment_transform(policy, fill) if policy else None
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the samples in the source."""
+        return [self._shards.ids[sample] for sample in self._samples]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """`images` uint8 [b, c, H, W] and `labels` int64 [b]."""
+        epochs, positions = np.array(keys).T
+        samples = self._samples[positions]
+        settings = self._settings
+        draws = KeyedGenerator(self._seed, epochs, samples, "crop")
+        crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
+        pixels = [self._cut(*each) for each in zip(epochs.tolist(), samples.tolist(), crops)]
+        return {
+            "images": torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2),
+            "labels": torch.from_numpy(self._shards.labels[samples]),
+        }
+
+    def _cut(self, epoch: int, sample: int, crop) -> np.ndarray:
+        image = open_image(self._shards.image_bytes(sample), self._channels)
+        pixels = cut(image, crop, (self._settings.image_px,) * 2, "bicubic")
+        if self._augment is None:
+            return pixels
+        value = seed_for(self._seed, epoch, sample, "augment")
+        random.seed(value)
+        np.random.seed(value)
+        return np.asarray(self._augment(Image.fromarray(pixels)))
+
+
+def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
+    """Indices of `per_class` images of every class (None: of all labelled images), drawn by the seed, in order."""
+    labels = shards.labels
+    if (labels < 0).any():
+        raise ValueError(f"{shards.folder}: {int((labels < 0).sum())} images have no label; this task needs them")
+    if per_class is None:
+        return np.arange(len(labels))
+    order = epoch_order(seed, 0, len(labels))
+    chosen = []
+    for index, name in enumerate(shards.classes):
+        mine = order[labels[order] == index]
+        if len(mine) < per_class:
+            raise ValueError(f"class '{name}' of {shards.folder} has {len(mine)} images, labels_per_class={per_class}")
+        chosen.append(mine[:per_class])
+    return np.sort(np.concatenate(chosen))
+
+
+def scoring_images(shards: Shards, samples: Sequence[int], image_px: int, crop: float, channels: int) -> Tensor:
+    """Images resized (bicubic) so that a centre crop keeps `crop` of the short side, uint8 [n, c, H, W]."""
+    pixels = []
+    for sample in samples:
+        image = open_image(shards.image_bytes(int(sample)), channels)
+        image = resize(image, [int(image_px / crop)], InterpolationMode.BICUBIC)
+        array = np.asarray(center_crop(image, [image_px, image_px]))
+        pixels.append(array[:, :, None] if array.ndim == 2 else array)
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

@@ -1,0 +1,69 @@
+"""Batches for pre-training: uint8 crops and the mask of each, drawn per (seed, epoch, sample)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from simmim.data.crops import Crop, cut, draw_crops, open_image
+from simmim.data.shards import Shards
+from simmim.geometry import Geometry
+from simmim.keyed import KeyedGenerator
+from simmim.sections import ImagesSection
+
+
+class PretrainingImages(Dataset):
+    """Unlabelled images with a mask each.
+
+    Args:
+        mask: a mask component: `sample(n, grid, generator) -> bool [n, *grid]`.
+        seed: of crops and masks; equal seeds give equal batches for any number of workers or processes.
+        channels: 1 or 3.
+    """
+
+    def __init__(self, shards: Shards, images: ImagesSection, mask: Any, geometry: Geometry, seed: int, channels: int):
+        self._shards, self._images, self._mask = shards, images, mask
+        self._geometry, self._seed, self._channels = geometry, seed, channels
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the samples in the source."""
+        return self._shards.ids
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Batch of (epoch, sample) keys: `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
+        epochs, samples = np.array(keys).T
+        draws = KeyedGenerator(self._seed, epochs, samples, "crop")
+        settings = self._images
+        crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
+        images = np.stack([self._cut(sample, crop) for sample, crop in zip(samples.tolist(), crops)])  # [b, H, W, c]
+        return {
+            "images": torch.from_numpy(images).permute(0, 3, 1, 2),
+            "hidden": hidden_tokens(self._mask, self._geometry, self._seed, epochs, samples),
+        }
+
+    def _cut(self, sample: int, crop: Any) -> np.ndarray:
+        return cut(open_image(self._shards.image_bytes(sample), self._channels), crop, self._geometry.image)
+
+
+def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray | int, samples: np.ndarray) -> Tensor:
+    """The masks of some samples on tokens, bool [b, *geometry.tokens]."""
+    cells = mask.sample(len(samples), geometry.cells, KeyedGenerator(seed, epochs, samples, "mask"))
+    return torch.from_numpy(geometry.cells_to_tokens(cells))
+
+
+def whole_images(shards: Shards, samples: np.ndarray, image_px: tuple[int, int], channels: int) -> Tensor:
+    """Whole images resized to the input, uint8 [n, c, H, W], without any augmentation."""
+    pixels = []
+    for sample in samples.tolist():
+        image = open_image(shards.image_bytes(sample), channels)
+        pixels.append(cut(image, Crop(0, 0, image.height, image.width, flip=False), image_px))
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

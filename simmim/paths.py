@@ -1,0 +1,50 @@
+"""Where every file of a scale lies, under `results/{scale}`; `{}` parts may be Snakemake wildcards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simmim.config import Sheets
+    from simmim.report.names import Need
+
+_PRETRAINED = {"pretrain": "train.parquet", "reconstruction": "reconstruction.parquet"}
+
+
+def packed(results: str, dataset: str, split: str) -> str:
+    """Index of a packed data set; the shards lie beside it."""
+    return f"{results}/data/{dataset}/{split}/index.json"
+
+
+def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
+    """`encoder.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
+    return f"{results}/pretrain/{run}/seed{seed}/{file}"
+
+
+def evaluated(results: str, run: str, evaluation: str) -> str:
+    """Records of an evaluation, all seeds."""
+    return f"{results}/evaluate/{run}/{evaluation}.parquet"
+
+
+def data_card(results: str) -> str:
+    """What the demo's data are, measured and counted."""
+    return f"{results}/source/data_card.json"
+
+
+def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
+    """One file of a run for each of its pre-training seeds."""
+    return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
+
+
+def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> list[str]:
+    """The result files that a table or figure asks for."""
+    found: list[str] = []
+    for kind, run, evaluation in needs:
+        if kind == "data_card":
+            found.append(data_card(results))
+        elif kind == "evaluate":
+            found.append(evaluated(results, run, evaluation))
+        else:
+            found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
+    return found

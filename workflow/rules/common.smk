@@ -1,0 +1,97 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir).parent))
+
+import pandas as pd
+from snakemake.utils import validate
+
+from simmim import NUMERICS, paths
+from simmim.config import Sheets
+from simmim.records import config_hash
+from simmim.report import names
+
+validate(config, "../schemas/config.schema.yaml")
+for sheet in ("datasets", "pretrain", "evaluate", "paper"):
+    rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
+    validate(rows, f"../schemas/{sheet}.schema.yaml")
+
+SHEETS = Sheets("config", config["data_root"])
+RESULTS = "results/{scale}"
+COMMON = f"--data-root {config['data_root']}"
+
+
+def source_of(wildcards):
+    """The demo's data are made by a rule; everybody else's lie where datasets.tsv says."""
+    packed = SHEETS.packed(wildcards.scale, wildcards.dataset, wildcards.split)
+    return paths.data_card(RESULTS) if packed["made_by"] == "demo" else []
+
+
+def pack_hash(wildcards):
+    return config_hash(SHEETS.packed(wildcards.scale, wildcards.dataset, wildcards.split))
+
+
+def demo_hash(wildcards):
+    return config_hash(SHEETS.scale(wildcards.scale)["demo_data"])
+
+
+def pretraining_hash(wildcards):
+    return SHEETS.pretraining(wildcards.scale, wildcards.run)["config_hash"]
+
+
+def evaluation_hash(wildcards):
+    return SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)["config_hash"]
+
+
+def packed_of(job_config):
+    """The indices of the packed data sets that a job reads."""
+    return [paths.packed(RESULTS, each["dataset"], each["split"]) for each in job_config["data"].values()]
+
+
+def pretraining_data(wildcards):
+    return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
+
+
+def evaluation_data(wildcards):
+    return packed_of(SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation))
+
+
+def encoders(wildcards):
+    return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
+
+
+def table_inputs(wildcards):
+    return paths.files(RESULTS, SHEETS, wildcards.scale, names.table_needs(wildcards.name, SHEETS, wildcards.scale))
+
+
+def figure_inputs(wildcards):
+    return paths.files(RESULTS, SHEETS, wildcards.scale, names.figure_needs(wildcards.name, SHEETS, wildcards.scale))
+
+
+def report_hash(wildcards):
+    """Changes with published numbers, with rows that do not fit, and with the report's own code."""
+    return config_hash(
+        {
+            "paper": [*map(str, SHEETS.paper.items())],
+            "facts": str(names.facts(SHEETS, wildcards.scale)),
+            "numerics": NUMERICS["report"],
+        }
+    )
+
+
+def page_tables(wildcards):
+    return [f"{RESULTS}/tables/{name}.parquet" for name in names.tables(SHEETS, wildcards.scale)]
+
+
+def page_figures(wildcards):
+    return [f"{RESULTS}/figures/{name}.png" for name in names.figures(SHEETS, wildcards.scale)]
+
+
+def page_card(wildcards):
+    return paths.data_card(RESULTS) if names.has_data_card(SHEETS, wildcards.scale) else []
+
+
+def launcher(wildcards, resources):
+    """One process, or one per GPU of the job's node."""
+    gpus = int(resources.get("gpu", 0) or 0)
+    return f"torchrun --standalone --nproc-per-node={gpus} -m simmim" if gpus > 1 else "python -m simmim"

@@ -1,0 +1,23 @@
+# Checkpoints lie in an undeclared `state` folder beside the outputs: Snakemake deletes declared outputs before a retry.
+rule pretrain:
+    input:
+        ancient("results/{scale}/checked.txt"),
+        data=pretraining_data,
+    output:
+        encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",
+        records="results/{scale}/pretrain/{run}/seed{seed}/train.parquet",
+        reconstruction="results/{scale}/pretrain/{run}/seed{seed}/reconstruction.parquet",
+    log:
+        "logs/{scale}/pretrain/{run}_seed{seed}.log",
+    benchmark:
+        "logs/{scale}/benchmarks/pretrain_{run}_seed{seed}.tsv"
+    priority: 100
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        hash=pretraining_hash,
+        launch=launcher,
+    shell:
+        "OMP_NUM_THREADS={threads} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash} {COMMON} > {log} 2>&1"

@@ -1,0 +1,62 @@
+rule table:
+    input:
+        table_inputs,
+    output:
+        parquet="results/{scale}/tables/{name}.parquet",
+        markdown="results/{scale}/tables/{name}.md",
+        html=report(
+            "results/{scale}/tables/{name}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{name}", "scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/tables/{name}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        facts=report_hash,
+    shell:
+        "python -m simmim table --scale {wildcards.scale} --name {wildcards.name} {COMMON} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        figure_inputs,
+    output:
+        report(
+            "results/{scale}/figures/{name}.png",
+            caption="../report/{name}.rst",
+            category="Figures",
+            labels={"figure": "{name}", "scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/figures/{name}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        facts=report_hash,
+    shell:
+        "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} {COMMON} > {log} 2>&1"
+
+
+rule page:
+    input:
+        tables=page_tables,
+        figures=page_figures,
+        card=page_card,
+    output:
+        report(
+            "results/{scale}/report.html",
+            caption="../report/page.rst",
+            category="Report page",
+            labels={"page": "report", "scale": "{scale}"},
+        ),
+    log:
+        "logs/{scale}/page.log",
+    conda:
+        "../../environment.yml"
+    params:
+        facts=report_hash,
+    shell:
+        "python -m simmim page --scale {wildcards.scale} {COMMON} > {log} 2>&1"
