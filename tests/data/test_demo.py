@@ -144,6 +144,8 @@ def test_all_four_sets_pack_without_a_single_complaint(built, tmp_path):
 def test_classes_are_the_same_in_both_splits(built):
     train, val = (sorted(path.name for path in (built / "classify" / split).iterdir()) for split in ("train", "val"))
     assert train == val and len(train) >= 10
+    for split, count in SMOKE["class_tiles"].items():
+        assert {len(list(folder.iterdir())) for folder in (built / "classify" / split).iterdir()} == {count}
 
 
 @needs_rasters
@@ -174,9 +176,16 @@ def test_label_maps_hold_the_listed_classes(built):
     for path in (built / "ade20k/annotations/training").iterdir():
         values = np.asarray(Image.open(path))
         assert values.dtype == np.uint8 and values.shape == (64, 64) and values.max() <= 7
-        image = np.asarray(Image.open(built / "ade20k/images/training" / path.name)).astype(int)
-        sea = values == 1 + names.index("sea")
-        assert sea.sum() < 100 or (image[..., 2] > image[..., 0])[sea].mean() > 0.6
+        row, column = corner_of(path)
+        tile = slice(row, row + 64), slice(column, column + 64)
+        for surface, name in ((earth.SEA, "sea"), (earth.LAKE, "lake")):
+            wanted = load_once().surface[tile] == surface
+            np.testing.assert_array_equal(values == 1 + names.index(name), wanted)
+        groups = {names[value - 1][0] for value in np.unique(values[values > 2])}
+        zones = load_once().zone[tile][load_once().surface[tile] == earth.LAND]
+        assert groups == {load_once().zone_names[zone - 1][0] for zone in np.unique(zones[zones > 0])}
+        image = np.asarray(Image.open(built / "ade20k/images/training" / path.name))
+        np.testing.assert_array_equal(image, load_once().photo[tile])
 
 
 @needs_rasters
