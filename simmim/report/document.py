@@ -57,7 +57,7 @@ pre { background: var(--paper); border: 1px solid var(--line); border-radius: .7
   overflow-x: auto; }
 ul { padding-left: 1.2rem; max-width: 80ch; }
 li { margin: .25rem 0; }
-.provenance td { overflow-wrap: anywhere; }
+.provenance table { font-size: .78rem; }
 .provenance td:first-child { min-width: 15rem; }
 footer { margin-top: 3rem; color: var(--muted); font-size: .84rem; }
 @media (max-width: 640px) {

@@ -56,8 +56,8 @@ class Measurement:
 
     @property
     def claims_mean(self) -> bool:
-        """Whether there are enough seeds of one and the same config and data to speak of a mean."""
-        return len(self.rows) >= SEEDS_FOR_A_MEAN and not self.is_mixed
+        """Whether there are enough seeds of one and the same config and data, all finite, to speak of a mean."""
+        return len(self.rows) >= SEEDS_FOR_A_MEAN and not self.is_mixed and all(map(math.isfinite, self.values))
 
     @property
     def is_mixed(self) -> bool:
@@ -114,7 +114,6 @@ def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: s
     rows = frame[(frame["run"] == run) & (frame["task"] == task) & (frame["metric"] == metric)]
     wanted = ("", "chosen") if detail is None else (detail,)
     rows = next((found for name in wanted if len(found := rows[rows["detail"] == name])), rows[:0])
-    rows = rows[rows["value"].map(math.isfinite)]
     if not len(rows):
         return None
     rows = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")].sort_values("seed")

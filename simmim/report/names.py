@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,8 +67,8 @@ def tables(sheets: Sheets, scale: str) -> list[str]:
 
 
 def figures(sheets: Sheets, scale: str) -> list[str]:
-    """Names of every figure of a scale."""
-    return list(FIGURES)
+    """Names of every figure that a scale has anything to draw for."""
+    return [figure for figure in FIGURES if figure_needs(figure, sheets, scale)]
 
 
 def has_data_card(sheets: Sheets, scale: str) -> bool:
@@ -92,7 +93,8 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     if table == "probe":
         return [n for n in evaluations if sheets.evaluation(scale, n.run, n.evaluation)["task"] == "probe"]
     if table == "data":
-        runs = (REFERENCE_RUN, known.baselines.get(REFERENCE_RUN))
+        run = shown_run(known.loss_areas)
+        runs = (run, known.baselines.get(run))
         ours = [n for n in evaluations if n.run in runs]
         return [Need("data_card")] + [
             n for n in ours if sheets.evaluation(scale, n.run, n.evaluation)["role"] == "classify"
@@ -104,14 +106,20 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
 
 
 def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
-    """Result files that a figure is drawn from; raises as `table_needs`."""
-    check_choice("figure", figure, figures(sheets, scale))
+    """Result files that a figure is drawn from, none if the scale has no such run; raises as `table_needs`."""
+    check_choice("figure", figure, FIGURES)
     known = facts(sheets, scale)
     if figure == "reconstructions":
-        return [Need("reconstruction", REFERENCE_RUN)]
+        return [Need("reconstruction", run) for run in [shown_run(known.loss_areas)] if run]
     if figure == "losses":
         return [Need("pretrain", run) for run in known.loss_areas]
     return table_needs({"probe_blocks": "probe"}.get(figure, figure), sheets, scale)
+
+
+def shown_run(runs: Iterable[str]) -> str | None:
+    """The run that stands for all where there is room for one: the reference run, else the first."""
+    runs = list(runs)
+    return REFERENCE_RUN if REFERENCE_RUN in runs else next(iter(runs), None)
 
 
 def _need(run: str, evaluation: str) -> Need:
@@ -123,7 +131,7 @@ def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:
     return [
         Need("evaluate", run, evaluation)
         for run, evaluation in sheets.evaluations(scale)
-        if run not in known.misfits and f"{run}/{evaluation}" not in known.misfits
+        if f"{run}/{evaluation}" not in known.misfits
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from simmim.files import write_text
 from simmim.report.document import document, provenance_section, table_section
-from simmim.report.names import REFERENCE_RUN
+from simmim.report.names import shown_run
 from simmim.report.own_tables import labels_words
 from simmim.report.style import caption_of, width_px
 from simmim.report.table import NOTHING, Table, read_parquet, scale_words
@@ -54,18 +54,18 @@ def _opening(scale: str) -> str:
         "<p>Random patches of an image are hidden, and an encoder with a one-layer head learns to predict their raw "
         "pixels; what it has learnt is then measured on classification, detection and segmentation "
         "(<cite>SimMIM: A Simple Framework for Masked Image Modeling</cite>, arXiv 2111.09886). "
-        "Every number here was measured by this pipeline, beside the paper's where the paper has one.</p>"
+        "What is called ours was measured by this pipeline; what is called the paper's is printed there.</p>"
     )
 
 
 def _cards(shown: Mapping[str, Table]) -> str:
-    """The reference run's numbers, large."""
-    cards = []
-    if "pretraining" in shown:
-        rows = [row for row in shown["pretraining"].rows if row["run"] == REFERENCE_RUN and row["records"]]
-        cards += [_loss_card(rows)] if rows else []
-    if "scratch" in shown:
-        cards += [_scratch_card(row) for row in shown["scratch"].rows if row["run"] == REFERENCE_RUN]
+    """One run's numbers, large."""
+    rows = [row for row in shown["pretraining"].rows if row["records"]] if "pretraining" in shown else []
+    compared = [row for row in shown["scratch"].rows if row["records"]] if "scratch" in shown else []
+    run = shown_run(row["run"] for row in rows + compared)
+    mine = [row for row in rows if row["run"] == run]
+    cards = [_loss_card(mine)] if mine else []
+    cards += [_scratch_card(row) for row in compared if row["run"] == run]
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
@@ -135,7 +135,7 @@ def _data_card(card: Mapping[str, Any]) -> str:
         for split, value in splits.items()
     ]
     baselines = [
-        f"{labels_words(labels)}: {', '.join(f'{method} {value} %' for method, value in methods.items())}"
+        f"{labels_words(labels)}: {'; '.join(f'{method} {value} %' for method, value in methods.items())}"
         for labels, methods in card["colour_baselines"].items()
     ]
     parts = {

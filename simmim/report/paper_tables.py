@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +77,8 @@ def status(found: Measurement | None, scale: str, run: str, evaluation: str, fac
         return NOT_RUN
     if found.is_mixed:
         return f"measured at {scale} scale, no mean: its seeds differ in config or data"
+    if not all(map(math.isfinite, found.values)):
+        return f"measured at {scale} scale, no mean: some values are not finite"
     if not found.claims_mean:
         return f"measured at {scale} scale, {TOO_FEW}"
     return f"measured at {scale} scale"

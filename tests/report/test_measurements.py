@@ -39,6 +39,12 @@ def test_seeds_of_different_configs_have_no_mean(tmp_path):
     assert not found.claims_mean
 
 
+def test_a_value_that_is_not_finite_is_shown_and_takes_no_part_in_a_mean(tmp_path):
+    found = measured(tmp_path, [50.0, 51.0, float("nan"), 52.0])
+    assert not found.claims_mean
+    assert found.text == "50.0, 51.0, nan, 52.0"
+
+
 def test_the_last_step_of_each_seed_counts(tmp_path):
     rows = [record(origin("default", "finetune", 0), step, "top1", value) for step, value in ((10, 90.0), (20, 40.0))]
     write(tmp_path / "steps.parquet", rows)

@@ -123,3 +123,14 @@ def test_the_report_needs_no_torch():
     modules = "names, tables, figures, page"
     command = f"import sys; from simmim.report import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], timeout=120).returncode == 0
+
+
+def test_a_scale_draws_only_what_it_has():
+    class NoProbe(FewSheets):
+        _tasks = ("finetune",)
+
+        def runs(self, scale):
+            return ["loss_full", "random_swin"]
+
+    assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]
+    assert names.figure_needs("reconstructions", NoProbe(), "demo") == [Need("reconstruction", "loss_full")]

@@ -77,7 +77,7 @@ def test_scale_headlines_tables_and_data_card_are_there(page):
     text, _ = page
     assert "<title>SimMIM, reproduced · made-up scale: not the paper&#x27;s setting</title>" in text
     assert '<div class="card good"><b>+10.0</b>' in text
-    assert "50.0–52.0 %" in text
+    assert '<div class="card good"><b>50.0–52.0 %</b>' in text
     for words in ("Table 4: scope of the loss", "contradicts the paper", "does not fit this scale", "not run"):
         assert words in text
     for words in ("Made up &lt;by hand&gt;.", "No licence", "colour histogram 33.3 %", "config-default-finetune"):
