@@ -56,33 +56,20 @@ def pack(
             no usable sample at all, or too many broken ones (their table is written nevertheless).
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
+    index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
     out = Path(out)
     _clear(out)
     incidents: list[dict[str, str]] = []
-    classes = source.classes()
     rows = _rows(source, incidents, codec, short_side_px)
     try:
-        shards, samples = _write_shards(rows, out, shard_samples)
+        index["shards"], samples = _write_shards(rows, out, shard_samples)
     finally:
         _write_table(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
     _check_enough(len(samples), incidents, max_quarantined_share, out)
     _write_table(out / SAMPLES, samples)
-    labels = samples["label"].fill_null(-1).to_pylist()
-    index = {
-        "format": FORMAT,
-        "digest": set_digest(classes, samples["sha256"].to_pylist(), labels),
-        "samples": len(samples),
-        "labelled": sum(label >= 0 for label in labels),
-        "quarantined": _count(incidents, "quarantined"),
-        "converted": _count(incidents, "converted"),
-        "classes": classes,
-        "codec": codec,
-        "short_side_px": short_side_px,
-        "source": {"name": type(source).__name__} | _settings(source),
-        "shards": shards,
-        "samples_sha256": sha256_file(out / SAMPLES),
-        "quarantine_sha256": sha256_file(out / QUARANTINE),
-    }
+    index |= _counts(samples, incidents, index["classes"])
+    index["source"] = {"name": type(source).__name__} | _settings(source)
+    index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
     index["index_sha256"] = index_sha256(index)
     write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
 
@@ -156,8 +143,17 @@ def _incident(sample: RawSample, action: str, reason: str) -> dict[str, str]:
     return {"sample_id": sample.id, "action": action, "reason": reason, "source": sample.origin}
 
 
-def _count(incidents: list[dict[str, str]], action: str) -> int:
-    return sum(incident["action"] == action for incident in incidents)
+def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
+    """What the index says about the set as a whole."""
+    labels = samples["label"].fill_null(-1).to_pylist()
+    actions = [incident["action"] for incident in incidents]
+    return {
+        "digest": set_digest(classes, samples["sha256"].to_pylist(), labels),
+        "samples": len(samples),
+        "labelled": sum(label >= 0 for label in labels),
+        "quarantined": actions.count("quarantined"),
+        "converted": actions.count("converted"),
+    }
 
 
 def _check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:

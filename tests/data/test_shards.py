@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from simmim import plugin
 from simmim.data import packing
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards, pack
 from simmim.files import sha256_bytes
+
+SOURCES = plugin.names("data.sources")
 
 
 def png(seed, size=(12, 10)):
@@ -303,3 +308,9 @@ def test_the_index_describes_the_set(tmp_path):
     index = json.loads((tmp_path / "index.json").read_text())
     assert (index["samples"], index["labelled"], index["codec"], index["short_side_px"]) == (10, 10, "jpeg", 8)
     assert Shards(tmp_path).sizes.tolist() == [[10, 8]] * 10
+
+
+def test_packing_and_reading_do_not_import_torch():
+    modules = "simmim.data.shards, simmim.data.demo, " + ", ".join(f"simmim.data.sources.{name}" for name in SOURCES)
+    command = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], timeout=120).returncode == 0
