@@ -58,7 +58,8 @@ pre { background: var(--paper); border: 1px solid var(--line); border-radius: .7
 ul { padding-left: 1.2rem; max-width: 80ch; }
 li { margin: .25rem 0; }
 .provenance table { font-size: .78rem; }
-.provenance td:first-child { min-width: 15rem; }
+.provenance th, .provenance td { padding-left: .4rem; padding-right: .4rem; }
+.provenance td:first-child { min-width: 13rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; color: var(--muted); font-size: .84rem; }
 @media (max-width: 640px) {
   main { padding: 1.4rem .9rem 3rem; }
