@@ -11,7 +11,7 @@ from simmim.pretrain import side_pair
 
 
 def check_scale(sheets: Sheets, scale: str) -> None:
-    """Build every model and component of a scale without weights or data, and print one line per row.
+    """Build every model and component of a scale without weights or data, and print what does not fit.
 
     Raises:
         ValueError: naming every row that cannot be built and why.
@@ -21,12 +21,12 @@ def check_scale(sheets: Sheets, scale: str) -> None:
         try:
             config = sheets.pretraining(scale, run)
             _build(config)
-            print(f"{run}: ok, config {config['config_hash']}")
             _check_transfers(sheets, scale, run, config)
         except DoesNotFit as reason:
             print(f"{run}: does not fit: {reason}")
         except ValueError as error:
             faults.append(f"row '{run}': {error}")
+    print(f"scale '{scale}': {len(sheets.runs(scale))} runs, {len(sheets.evaluations(scale))} evaluations checked")
     if faults:
         raise ValueError("\n".join(faults))
 

@@ -93,7 +93,7 @@ def figure(options: argparse.Namespace) -> None:
 
     sheets, results = _sheets(options), str(_results(options))
     inputs = paths.files(results, sheets, options.scale, names.figure_needs(options.name, sheets, options.scale))
-    out = _results(options) / "figures" / f"{options.name}.png"
+    out = _results(options) / "figures" / options.name
     write_figure(options.name, [Path(file) for file in inputs], out, options.scale, names.facts(sheets, options.scale))
 
 

@@ -128,18 +128,6 @@ class Sheets:
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
 
-    def everything(self, scale: str) -> Config:
-        """All that a scale's jobs are made from, for noticing that any of it changed."""
-        found: Config = {}
-        for run in self.runs(scale):
-            rows = [("pretraining", (run,))] + [("evaluation", row) for row in self.evaluations(scale) if row[0] == run]
-            for kind, row in rows:
-                try:
-                    found["/".join(row)] = getattr(self, kind)(scale, *row)["config_hash"]
-                except DoesNotFit as reason:
-                    found["/".join(row)] = str(reason)
-        return found
-
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)
         if recipe.get("stage") != stage:

@@ -35,6 +35,7 @@ class LabelledImages(Dataset):
         self._samples = few_labels(shards, settings.labels_per_class, seed)
         fill = {"img_mean": tuple(round(255 * value) for value in mean)}
         fill["translate_const"] = int(settings.image_px * 0.45)
+        fill["magnitude_max"] = 9.99  # at 10 timm asks for a posterisation to 0 bits, which Pillow refuses
         policy = settings.auto_augment
         self._augment = rand_augment_transform(policy, fill) if policy else None
 

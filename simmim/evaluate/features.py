@@ -47,7 +47,7 @@ def extract(
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             outputs = encoder.block_features((images.to(device).float() - mean) / std)
         parts.append([output.float().cpu() for output in outputs])
-    return Features([torch.cat(block) for block in zip(*parts)], torch.from_numpy(shards.labels))
+    return Features([torch.cat(block) for block in zip(*parts)], torch.tensor(shards.labels))
 
 
 def standardised(train: Features, others: list[Features]) -> list[Features]:

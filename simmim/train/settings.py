@@ -54,6 +54,12 @@ class TrainSettings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _warm_up_within_training(self) -> TrainSettings:
+        if self.warmup_epochs > self.epochs > 0:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must not exceed epochs {self.epochs}")
+        return self
+
     @property
     def lr_factor(self) -> float:
         """What turns the rates written for the reference batch into those that are used."""

@@ -95,3 +95,9 @@ def launcher(wildcards, resources):
     """One process, or one per GPU of the job's node."""
     gpus = int(resources.get("gpu", 0) or 0)
     return f"torchrun --standalone --nproc-per-node={gpus} -m simmim" if gpus > 1 else "python -m simmim"
+
+
+def scales_to_train():
+    """Scales with a training among the jobs to come."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("pretrain", "evaluate")]
+    return sorted({job.wildcards.scale for job in jobs})

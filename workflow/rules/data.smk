@@ -1,19 +1,4 @@
-rule check:
-    output:
-        "results/{scale}/checked.txt",
-    log:
-        "logs/{scale}/check.log",
-    conda:
-        "../../environment.yml"
-    params:
-        rows=lambda wildcards: config_hash(SHEETS.everything(wildcards.scale)),
-    shell:
-        "python -m simmim check --scale {wildcards.scale} {COMMON} > {log} 2>&1 && cp {log} {output}"
-
-
 rule demo_data:
-    input:
-        ancient("results/{scale}/checked.txt"),
     output:
         "results/{scale}/source/data_card.json",
     log:
@@ -30,7 +15,6 @@ rule demo_data:
 
 rule pack:
     input:
-        ancient("results/{scale}/checked.txt"),
         source_of,
     output:
         "results/{scale}/data/{dataset}/{split}/index.json",

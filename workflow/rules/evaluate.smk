@@ -1,6 +1,5 @@
 rule evaluate:
     input:
-        ancient("results/{scale}/checked.txt"),
         encoders=encoders,
         data=evaluation_data,
     output:

@@ -1,7 +1,6 @@
 # Checkpoints lie in an undeclared `state` folder beside the outputs: Snakemake deletes declared outputs before a retry.
 rule pretrain:
     input:
-        ancient("results/{scale}/checked.txt"),
         data=pretraining_data,
     output:
         encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",

@@ -1,0 +1,49 @@
+# Set-up happens by itself in .venv (plain venv and pip), once per change of the pins.
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := config/constraints.txt
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1
+SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
+TIME_LIMIT := timeout -k 30
+
+.PHONY: help setup demo test test-all lint format
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(BIN)/.ready ## Install everything into .venv
+
+$(BIN)/.ready: pyproject.toml $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv: some minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[demo,test]"
+	@touch $@
+
+demo: $(BIN)/.ready ## Run the whole chain on this machine: results/demo/report.html
+	@$(SNAKEMAKE) --config scale=demo
+	@$(MAKE) --no-print-directory results/demo/snakemake-report.html
+	@echo "Open results/demo/report.html; the tables are in results/demo/tables, the figures in results/demo/figures."
+
+# Snakemake's own report: the graph, run times, and every result with its caption and the rule that made it.
+results/demo/snakemake-report.html: results/demo/report.html
+	@$(SNAKEMAKE) --config scale=demo --report $@ > logs/demo/snakemake-report.log 2>&1 || { cat logs/demo/snakemake-report.log; exit 1; }
+
+test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph among them
+	@$(RUN) $(TIME_LIMIT) 1500 pytest -m "not slow"
+
+test-all: $(BIN)/.ready ## Run every test, the slow ones too
+	@$(RUN) $(TIME_LIMIT) 3600 pytest
+
+lint: $(BIN)/.ready ## Check style: ruff, snakefmt, snakemake --lint
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) snakefmt --check workflow
+	@$(RUN) snakemake --lint
+
+format: $(BIN)/.ready ## Bring the code into shape
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+	@$(RUN) snakefmt workflow
