@@ -1,0 +1,179 @@
+"""The loop: exact resume after a kill, accumulation, processes, refusals, and a stop before a spoilt update."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tasks import Numbers, make_task
+
+from simmim.train import checkpoint
+from simmim.train.loop import NonFiniteLoss, fit
+from simmim.train.processes import Processes
+from simmim.train.settings import TrainSettings
+
+HERE = Path(__file__).parent
+ALONE = Processes(0, 1, torch.device("cpu"))
+SETTINGS = {
+    "epochs": 3, "warmup_epochs": 1, "batch": 8, "base_lr": 0.01, "base_lr_batch": 8, "clip_norm": 0.5,
+    "precision": "fp32", "log_every_steps": 2, "save_every_steps": 4,
+}  # fmt: skip
+
+
+def train(state, task=None, dataset=None, config=None, **changes):
+    task, dataset = task or make_task(dropout=0.3), dataset or Numbers()
+    settings = TrainSettings(**(SETTINGS | changes))
+    groups = [{"params": list(task.parameters()), "weight_decay": 0.05}]
+    history = fit(
+        task, dataset, groups, settings, seed=0, state=state, config=config or {"a": {"b": 1}}, processes=ALONE,
+        label="test",
+    )  # fmt: skip
+    return task.state_dict(), history
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_the_loss_falls_and_is_logged(tmp_path):
+    _, history = train(tmp_path, make_task(), epochs=20)
+    assert [row["step"] for row in history] == list(range(2, 101, 2))
+    assert history[-1]["loss"] < 0.3 * history[0]["loss"]
+    assert history[0]["lr"] < 0.01 and max(row["lr"] for row in history) == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
+    """kill -9 again and again, wherever it hits, a save included; the end must be that of an uninterrupted run."""
+    expected, history = train(tmp_path / "whole", epochs=8)
+    script, out = HERE / "killed_run.py", tmp_path / "killed"
+    kills = 0
+    for pause in (0.05, 0.15, 0.3, 0.5):
+        process = subprocess.Popen(
+            [sys.executable, script, out], stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        process.stdout.readline()  # the first step is done
+        time.sleep(pause)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait(30)
+    assert kills >= 2
+    subprocess.run(
+        [sys.executable, script, out], check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1", "FAST": "1"}
+    )
+    assert_equal(load_file(out / "final.safetensors"), expected)
+    assert json.loads((out / "history.json").read_text()) == history
+
+
+def test_micro_batches_equal_one_batch(tmp_path):
+    whole, _ = train(tmp_path / "1", make_task())
+    parts, _ = train(tmp_path / "2", make_task(), micro_batch=2)
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
+
+
+def test_two_processes_equal_one(tmp_path):
+    """Gradients, clipping, order of samples and learning rates are those of one process, over gloo."""
+    whole, history = train(tmp_path / "1", make_task())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, HERE / "two_processes.py", tmp_path], timeout=120, capture_output=True, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    together = load_file(tmp_path / "final.safetensors")
+    for name in whole:
+        torch.testing.assert_close(together[name], whole[name], rtol=1e-5, atol=1e-6)
+    logged = json.loads((tmp_path / "history.json").read_text())
+    assert [row["loss"] for row in logged] == pytest.approx([row["loss"] for row in history], rel=1e-5)
+
+
+def test_the_order_of_samples_does_not_depend_on_workers(tmp_path):
+    plain, worked = (train(tmp_path / str(n), make_task(), workers=n)[0] for n in (0, 2))
+    assert_equal(plain, worked)
+
+
+def test_a_spoilt_sample_stops_before_the_update_and_is_named(tmp_path):
+    dataset, task = Numbers(spoilt=17), make_task()
+    clean = Numbers()
+    with pytest.raises(NonFiniteLoss, match=r"step (\d+) is not finite; no update was made") as stopped:
+        train(tmp_path / "spoilt", task, dataset)
+    step = int(str(stopped.value).split("of step ")[1].split()[0])
+    listed = json.loads((tmp_path / "spoilt" / "nonfinite.json").read_text())
+    assert listed["step"] == step and "sample-17" in listed["samples"] and len(listed["samples"]) == 8
+    before = make_task()
+    settings = TrainSettings(**SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainSettings, "steps", lambda self, samples: 15)
+        patch.setattr("simmim.train.plan.Plan.micro_batches", _only_until(step))
+        with pytest.raises(StopIteration):
+            train(tmp_path / "until", before, clean)
+    assert settings.steps(40) == 15
+    assert_equal(task.state_dict(), before.state_dict())
+
+
+def _only_until(stop):
+    from simmim.train.plan import Plan
+
+    original = Plan.micro_batches
+
+    def cut_short(self, start):
+        for count, keys in enumerate(original(self, start)):
+            if count == stop:
+                return
+            yield keys
+
+    return cut_short
+
+
+def test_a_changed_config_is_refused_with_the_differing_fields(tmp_path):
+    train(tmp_path)
+    with pytest.raises(ValueError, match=r"a\.b: 1 before, 2 now"):
+        train(tmp_path, config={"a": {"b": 2}})
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_never_to_nothing(tmp_path, capsys):
+    expected, _ = train(tmp_path)
+    steps = sorted(tmp_path.glob("step-*"))
+    assert [path.name for path in steps] == ["step-00000008", "step-00000012"]
+    flip_a_bit(steps[1] / "model.safetensors")
+    resumed, _ = train(tmp_path)
+    assert "is damaged" in capsys.readouterr().out
+    assert_equal(resumed, expected)
+    for path in tmp_path.glob("step-*"):
+        flip_a_bit(path / "optimizer.safetensors")
+    with pytest.raises(ValueError, match="no sound checkpoint among 2"):
+        checkpoint.newest(tmp_path)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(content)
+
+
+def test_zero_epochs_leave_the_network_alone(tmp_path):
+    state, history = train(tmp_path, make_task(), epochs=0, warmup_epochs=1)
+    assert history == []
+    assert_equal(state, make_task().state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"save_every_steps": 3}, "must be a multiple of log_every_steps"),
+        ({"warmup_epochs": 9}, "warmup_epochs 9.0 must not exceed epochs 3.0"),
+        ({"epochs": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainSettings(**(SETTINGS | changes))
