@@ -74,10 +74,9 @@ class Detector(nn.Module):
         """
         images, targets = batch["images"], batch["targets"]
         sizes = [tuple(images.shape[-2:])] * len(images)
-        with autocast(images.device, None):
-            features = self._features(images)
-            proposals, rpn_losses = self.rpn(ImageList(images, sizes), features, targets)
-            _, head_losses = self.roi_heads(features, proposals, sizes, targets)
+        features = self._features(images)
+        proposals, rpn_losses = self.rpn(ImageList(images, sizes), features, targets)
+        _, head_losses = self.roi_heads(features, proposals, sizes, targets)
         return sum((rpn_losses | head_losses).values())
 
     @torch.no_grad()
@@ -93,10 +92,9 @@ class Detector(nn.Module):
         """
         assert not self.training, "predict needs evaluation mode"
         images, shown = batch["images"], batch["shown_sizes"]
-        with autocast(images.device, None):
-            features = self._features(images)
-            proposals, _ = self.rpn(ImageList(images, shown), features)
-            found, _ = self.roi_heads(features, proposals, shown)
+        features = self._features(images)
+        proposals, _ = self.rpn(ImageList(images, shown), features)
+        found, _ = self.roi_heads(features, proposals, shown)
         return [_in_stored_pixels(*each) for each in zip(found, shown, batch["stored_sizes"])]
 
     def _features(self, images: Tensor) -> OrderedDict[str, Tensor]:
