@@ -17,7 +17,6 @@ from simmim.evaluate.detector import Detector
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.train.processes import my_share
 
-ENCODER_PREFIX = "encoder."
 Row = tuple[str, str, float]
 
 

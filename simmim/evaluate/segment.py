@@ -17,7 +17,6 @@ from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.segmenter import Segmenter
 from simmim.train.processes import my_share, sum_over_processes
 
-ENCODER_PREFIX = "encoder."
 Row = tuple[str, str, float]
 
 
