@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ import torch
 from simmim import records
 from simmim.data.shards import Shards
 from simmim.evaluate import knn, probe
-from simmim.evaluate.features import extract, split_held_out, standardised
+from simmim.evaluate.classify_settings import FrozenSettings
+from simmim.evaluate.features import Features, extract, split_held_out, standardised
 from simmim.evaluate.settings import SETTINGS
 from simmim.model import load_encoder
 from simmim.train.differences import differing_fields
@@ -150,10 +152,24 @@ def _knn(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
 _TASKS = {"probe": _probe, "knn": _knn}
 
 
-def _features(job: Job, shards: Shards):
-    encoder, header = job.encoder()
+def _features(job: Job, shards: Shards) -> Features:
     dtype = autocast_dtype((job.config["train"] or {}).get("precision", "auto"), job.processes.device)
-    return extract(encoder, header, shards, job.settings, job.processes.device, dtype)
+    transfer = tuple(sorted(job.config["encoder"].items()))
+    return _extracted(job.encoder_file, transfer, shards.folder, job.settings, job.processes.device, dtype)
+
+
+@functools.lru_cache(maxsize=2)
+def _extracted(
+    encoder_file: Path,
+    transfer: tuple[tuple[str, Any], ...],
+    folder: Path,
+    settings: FrozenSettings,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> Features:
+    """Frozen features of a set; seeds that start from the same encoder share them."""
+    encoder, header = load_encoder(encoder_file, (settings.image_px,) * 2, **dict(transfer))
+    return extract(encoder, header, Shards(folder), settings, device, dtype)
 
 
 def _fit(job: Job, task, dataset, groups) -> list[dict[str, float]]:

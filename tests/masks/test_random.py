@@ -32,5 +32,5 @@ def test_epochs_draw_anew():
 
 @pytest.mark.parametrize("ratio", [0, 1, -0.1, 1.5])
 def test_a_ratio_outside_0_to_1_is_refused(ratio):
-    with pytest.raises(ValueError, match="mask.ratio"):
+    with pytest.raises(ValueError, match=r"mask\.ratio"):
         Random(ratio)

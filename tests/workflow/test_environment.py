@@ -1,0 +1,36 @@
+"""One place of versions: the constraints; environment.yml and pyproject.toml must agree with them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines):
+    return {normal(name): version for name, version in (line.split("==") for line in lines if "==" in line)}
+
+
+def direct_dependencies():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    return {normal(name) for name in project["dependencies"] + extras["demo"] + extras["test"]}
+
+
+def test_conda_gets_the_versions_that_pip_gets():
+    constraints = pins((ROOT / "config" / "constraints.txt").read_text().splitlines())
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    listed = pins(conda[-1]["pip"])
+    assert listed == {name: constraints[name] for name in direct_dependencies()}
+
+
+def test_the_versions_the_results_were_made_with_are_pinned():
+    constraints = pins((ROOT / "config" / "constraints.txt").read_text().splitlines())
+    expected = {"torch": "2.14.1", "torchvision": "0.29.1", "timm": "1.0.31", "snakemake": "9.27.1"}
+    assert {name: constraints[name] for name in expected} == expected

@@ -1,0 +1,125 @@
+"""The whole graph through Snakemake: every stage at smoke scale, nothing to do a second time, exact re-runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from simmim import records
+
+ROOT = Path(__file__).parents[2]
+PARTS = "config", "simmim", "workflow", "environment.yml"
+
+
+def snakemake(folder: Path, *arguments: str, timeout: int = 120) -> str:
+    """Run Snakemake in a folder; returns everything it printed, and fails with it."""
+    command = ["snakemake", "--profile", "workflow/profiles/local", "--nocolor", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed[-6000:]
+    return printed
+
+
+def planned(printed: str) -> dict[str, int]:
+    """Rule -> number of jobs of a dry run's table."""
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", printed, re.DOTALL | re.MULTILINE)
+    return {line.split()[0]: int(line.split()[1]) for line in table[1].splitlines()} if table else {}
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    for part in PARTS:
+        source = ROOT / part
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, folder / part, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the project in which the smoke scale has run from data to report page."""
+    folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
+    snakemake(folder, "--config", "scale=smoke", timeout=900)
+    return folder
+
+
+@pytest.mark.timeout(1000)
+def test_every_stage_leaves_its_files(finished):
+    results = finished / "results" / "smoke"
+    for file in ("report.html", "tables/table1.md", "tables/scratch.parquet", "figures/reconstructions.png"):
+        assert (results / file).stat().st_size > 500, file
+    for evaluation in ("finetune", "probe", "knn", "detect", "segment"):
+        frame = records.read([results / "evaluate" / "default" / f"{evaluation}.parquet"])
+        assert (frame["config_hash"].str.len() == 12).all() and frame["value"].notna().all()
+    assert not list(results.rglob("*state*"))
+
+
+def test_a_second_run_finds_nothing_to_do(finished):
+    assert "Nothing to be done" in snakemake(finished, "--config", "scale=smoke")
+
+
+def test_every_number_of_a_table_leads_to_a_record(finished):
+    table = pd.read_parquet(finished / "results" / "smoke" / "tables" / "table4.parquet")
+    measured = [row for row in table["records"] if len(row)]
+    assert measured
+    for row in measured:
+        for entry in row:
+            source = records.read([finished / entry["source"]])
+            same = (source["metric"] == entry["metric"]) & (source["seed"] == entry["seed"])
+            assert entry["value"] in source[same]["value"].tolist()
+            assert entry["config_hash"] and entry["data_digest"] and entry["code_version"]
+
+
+def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
+    recipe = finished / "config" / "recipes" / "knn.yaml"
+    text = recipe.read_text()
+    recipe.write_text("# a remark\n" + text)
+    assert "Nothing to be done" in snakemake(finished, "-n", "--config", "scale=smoke")
+    recipe.write_text(text.replace("image_px: 192", "image_px: 192, temperature: 0.1"))
+    plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
+    recipe.write_text(text)
+    assert plan["evaluate"] == 6 and "pretrain" not in plan and "pack" not in plan
+
+
+def test_a_new_row_plans_itself_alone(finished):
+    sheets = {name: finished / "config" / f"{name}.tsv" for name in ("pretrain", "evaluate")}
+    texts = {name: path.read_text() for name, path in sheets.items()}
+    sheets["pretrain"].write_text(texts["pretrain"] + "mask_r40\tswin_b_100ep\tmask.ratio=0.4\n")
+    sheets["evaluate"].write_text(texts["evaluate"] + "mask_r40\tfinetune\tfinetune_swin_b\t\n")
+    plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
+    for name, path in sheets.items():
+        path.write_text(texts[name])
+    assert (plan["pretrain"], plan["evaluate"]) == (1, 1)
+    assert not {"pack", "demo_data"} & plan.keys()
+
+
+def test_one_ablation_row_can_be_forced_alone(finished):
+    target = "results/smoke/evaluate/loss_full/knn.parquet"
+    plan = planned(snakemake(finished, "-n", "--forcerun", target, "--", target))
+    assert plan == {"evaluate": 1}
+
+
+def test_an_impossible_row_is_refused_before_any_job(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    sheet = folder / "config" / "pretrain.tsv"
+    sheet.write_text(sheet.read_text() + "odd\tswin_b_100ep\tmask.ratoi=0.4\n")
+    command = ["snakemake", "--profile", "workflow/profiles/local", "results/smoke/pretrain/odd/seed0/train.parquet"]
+    environment = os.environ | {"PYTHONPATH": str(folder), "HOME": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "unknown setting of masks=random 'ratoi'; did you mean 'ratio'" in printed
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize("scale", ["paper", "demo"])
+def test_every_scale_plans_without_a_missing_file(tmp_path, scale):
+    folder = copy_of_the_project(tmp_path)
+    plan = planned(snakemake(folder, "-n", "--config", f"scale={scale}"))
+    assert plan["pretrain"] >= 4 and plan["evaluate"] >= 10 and plan["page"] == 1
