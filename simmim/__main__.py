@@ -38,7 +38,6 @@ def _parser() -> argparse.ArgumentParser:
         for option in ("scale", *names):
             added.add_argument(f"--{option.replace('_', '-')}", required=True)
         added.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
-        added.add_argument("--data-root", default="data", help="what {data} stands for in datasets.tsv")
         added.add_argument("--results", type=Path, default=Path("results"))
         added.add_argument("--expect", default="", help="refuse if the config does not have this hash")
         return added

@@ -29,9 +29,10 @@ def pack(options: argparse.Namespace) -> None:
     """Pack one split of a data set into Parquet shards."""
     from simmim.data.packing import pack as write_shards
 
-    config = _sheets(options).packed(options.scale, options.dataset, options.split)
+    sheets = _sheets(options)
+    config = sheets.packed(options.scale, options.dataset, options.split)
     _expect(options, records.config_hash(config))
-    source = plugin.build("data.sources", config["source"])
+    source = plugin.build("data.sources", sheets.located(config["source"]))
     index = Path(paths.packed(str(_results(options)), options.dataset, options.split))
     settings = {"codec": "original", "shard_samples": 10_000, "short_side_px": None} | config["pack"]
     write_shards(source, index.parent, **settings)
@@ -110,7 +111,7 @@ def page(options: argparse.Namespace) -> None:
 
 
 def _sheets(options: argparse.Namespace) -> Sheets:
-    return Sheets(options.config, options.data_root)
+    return Sheets(options.config)
 
 
 def _results(options: argparse.Namespace) -> Path:

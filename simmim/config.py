@@ -34,11 +34,10 @@ class Sheets:
 
     Args:
         folder: the folder that holds `pretrain.tsv`, `recipes/` and so on.
-        data_root: what `{data}` stands for in `datasets.tsv`.
     """
 
-    def __init__(self, folder: Path | str, data_root: str = "data") -> None:
-        self._folder, self._data_root = Path(folder), data_root
+    def __init__(self, folder: Path | str) -> None:
+        self._folder = Path(folder)
         self.pretrain = read_sheet(self._folder / "pretrain.tsv", key=("run",))
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
@@ -113,7 +112,10 @@ class Sheets:
         return self.packed(scale, roles[role], split)
 
     def packed(self, scale: str, dataset: str, split: str) -> Config:
-        """How a data set of `datasets.tsv` is read and packed."""
+        """How a data set of `datasets.tsv` is read and packed.
+
+        `$data` stays in its paths until it is packed: where data lie on a machine belongs to no result.
+        """
         known = sorted({name for name, _ in self.datasets})
         check_choice("dataset", dataset, known)
         if (dataset, split) not in self.datasets:
@@ -121,12 +123,19 @@ class Sheets:
         row = self.datasets[(dataset, split)]
         with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
-            values = parse_set(row["set"].replace("{data}", self._data_root).replace("{scale}", scale))
+            values = parse_set(row["set"].replace("$scale", scale))
             source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
             pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
+
+    def located(self, source: Config) -> Config:
+        """A source's settings with `$data` replaced by the `data_root` of `config.yaml`."""
+        root = read_yaml(self._folder / "config.yaml")["data_root"]
+        return {
+            key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()
+        }
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)

@@ -16,9 +16,8 @@ for sheet in ("datasets", "pretrain", "evaluate", "paper"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
-SHEETS = Sheets("config", config["data_root"])
+SHEETS = Sheets("config")
 RESULTS = "results/{scale}"
-COMMON = f"--data-root {config['data_root']}"
 
 
 def source_of(wildcards):

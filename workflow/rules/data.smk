@@ -10,7 +10,7 @@ rule demo_data:
     params:
         settings=demo_hash,
     shell:
-        "python -m simmim demo-data --scale {wildcards.scale} {COMMON} > {log} 2>&1"
+        "python -m simmim demo-data --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule pack:
@@ -28,4 +28,4 @@ rule pack:
         hash=pack_hash,
     shell:
         "python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
-        "--expect {params.hash} {COMMON} > {log} 2>&1"
+        "--expect {params.hash} > {log} 2>&1"

@@ -17,4 +17,4 @@ rule evaluate:
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
-        "--evaluation {wildcards.evaluation} --expect {params.hash} {COMMON} > {log} 2>&1"
+        "--evaluation {wildcards.evaluation} --expect {params.hash} > {log} 2>&1"

@@ -19,4 +19,4 @@ rule pretrain:
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
-        "--seed {wildcards.seed} --expect {params.hash} {COMMON} > {log} 2>&1"
+        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"

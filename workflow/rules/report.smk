@@ -17,7 +17,7 @@ rule table:
     params:
         facts=report_hash,
     shell:
-        "python -m simmim table --scale {wildcards.scale} --name {wildcards.name} {COMMON} > {log} 2>&1"
+        "python -m simmim table --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 
 
 rule figure:
@@ -37,7 +37,7 @@ rule figure:
     params:
         facts=report_hash,
     shell:
-        "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} {COMMON} > {log} 2>&1"
+        "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 
 
 rule page:
@@ -59,4 +59,4 @@ rule page:
     params:
         facts=report_hash,
     shell:
-        "python -m simmim page --scale {wildcards.scale} {COMMON} > {log} 2>&1"
+        "python -m simmim page --scale {wildcards.scale} > {log} 2>&1"
