@@ -133,9 +133,7 @@ class Sheets:
     def located(self, source: Config) -> Config:
         """A source's settings with `$data` replaced by the `data_root` of `config.yaml`."""
         root = read_yaml(self._folder / "config.yaml")["data_root"]
-        return {
-            key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()
-        }
+        return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -34,9 +35,11 @@ class Progress:
         now = self._spoke = time.monotonic()
         rate = (step - self._start) / max(now - self._began, 1e-9)
         line = (
-            f"{self._label}  step {step}/{self._steps}  epoch {epoch:.1f}  loss {loss:.4f}  lr {learning_rate:.1e}  "
-            f"{rate * batch:.0f} img/s  ETA {_duration((self._steps - step) / max(rate, 1e-9))}"
+            f"{self._label} {step}/{self._steps} epoch {epoch:.1f} loss {loss:.4f} lr {learning_rate:.1e} "
+            f"{rate * batch:.0f} img/s ETA {_duration((self._steps - step) / max(rate, 1e-9))}"
         )
+        if self._live:
+            line = line[-shutil.get_terminal_size().columns :]  # a wrapped line could not be renewed
         end = "\n" if not self._live or step == self._steps else ""
         self._stream.write(f"\r\033[K{line}{end}" if self._live else line + end)
         self._stream.flush()

@@ -1,0 +1,112 @@
+"""One pre-training from data to encoder file: other channels and shapes, resume, refusal, and nothing to do twice."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from simmim import records
+from simmim.data.packing import pack
+from simmim.data.samples import RawSample
+from simmim.model import load_encoder
+from simmim.pretrain import pretrain
+from simmim.sections import Pretraining
+from simmim.train.processes import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Stripes:
+    """Sixteen images of coloured stripes, which any model can learn to continue."""
+
+    def classes(self):
+        return []
+
+    def samples(self):
+        for i in range(16):
+            rows = np.sin(np.arange(32) / (2 + i))[:, None, None] * np.array([1.0, -1.0, 0.5])
+            pixels = np.broadcast_to(127 + 120 * rows, (32, 48, 3)).astype(np.uint8)
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "png")
+            yield RawSample(f"{i}.png", stream.getvalue(), None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stripes")
+    for split in ("train", "val"):
+        pack(Stripes(), folder / split, codec="png", shard_samples=100, short_side_px=None)
+    return {split: folder / split for split in ("train", "val")}
+
+
+def config(channels=3, **train):
+    sections = {
+        "encoder": {"name": "swin", "patch_px": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window": 4},
+        "geometry": {"image_px": [32, 48], "masked_patch_px": 16},
+        "mask": {"name": "random"},
+        "head": {"name": "linear"},
+        "target": {"name": "pixels"},
+        "images": {"mean": [0.5] * channels, "std": [0.25] * channels},
+        "train": {
+            "epochs": 4, "batch": 8, "base_lr": 3e-3, "base_lr_batch": 8, "precision": "fp32", "log_every_steps": 2,
+            "save_every_steps": 4,
+        } | train,
+    }  # fmt: skip
+    completed = Pretraining.model_validate(sections).model_dump(mode="json")
+    return {"scale": "test", "run": "stripes", "config_hash": records.config_hash(completed)} | completed
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
+    pretrain(config(channels, epochs=40), 0, data, tmp_path, ALONE)
+    encoder, header = load_encoder(tmp_path / "encoder.safetensors")
+    assert encoder(torch.zeros(1, channels, 32, 48)).shape == (1, 16, 4, 6)
+    assert (header["image_px"], header["in_channels"], header["run"]) == ([32, 48], channels, "stripes")
+    values = records.read([tmp_path / "train.parquet"]).set_index("metric")["value"]
+    assert values["loss"].iloc[-1] < 0.7 * values["loss"].iloc[0]
+    pretrain(config(channels, epochs=0), 0, data, tmp_path / "untrained", ALONE)
+    untrained = records.read([tmp_path / "untrained" / "train.parquet"]).set_index("metric")["value"]
+    assert 0 < values["heldout_loss"] < 0.5 * untrained["heldout_loss"]
+    assert values["heldout_loss_mean_colour"] == untrained["heldout_loss_mean_colour"]
+    shown = pd.read_parquet(tmp_path / "reconstruction.parquet")
+    assert len(shown) == 8
+    hidden = np.asarray(Image.open(io.BytesIO(shown["hidden"][0])))
+    assert hidden.shape == (32, 48) and (hidden == 255).mean() == pytest.approx(4 / 6)
+    assert not (tmp_path / "state").exists()
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, monkeypatch):
+    pretrain(config(), 0, data, tmp_path / "whole", ALONE)
+    with monkeypatch.context() as patch:
+        patch.setattr("simmim.pretrain.held_out_losses", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config(), 0, data, tmp_path / "cut", ALONE)
+    assert list((tmp_path / "cut" / "state").glob("step-*"))
+    assert not (tmp_path / "cut" / "encoder.safetensors").exists()
+    pretrain(config(), 0, data, tmp_path / "cut", ALONE)
+    whole, cut = (load_file(tmp_path / name / "encoder.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def _interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_is_not_continued_with_another_config(tmp_path, data, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("simmim.pretrain.held_out_losses", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config(), 0, data, tmp_path, ALONE)
+    with pytest.raises(ValueError, match=r"train.base_lr: 0.003 before, 0.001 now"):
+        pretrain(config(base_lr=1e-3), 0, data, tmp_path, ALONE)
+
+
+def test_another_seed_is_another_run(tmp_path, data):
+    for seed in (0, 1):
+        pretrain(config(epochs=1), seed, data, tmp_path / str(seed), ALONE)
+    first, second = (load_file(tmp_path / name / "encoder.safetensors") for name in "01")
+    assert not torch.equal(first["mask_token"], second["mask_token"])
