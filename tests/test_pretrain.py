@@ -70,7 +70,7 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
     assert values["loss"].iloc[-1] < 0.7 * values["loss"].iloc[0]
     pretrain(config(channels, epochs=0), 0, data, tmp_path / "untrained", ALONE)
     untrained = records.read([tmp_path / "untrained" / "train.parquet"]).set_index("metric")["value"]
-    assert 0 < values["heldout_loss"] < 0.5 * untrained["heldout_loss"]
+    assert 0 < values["heldout_loss"] < 0.7 * untrained["heldout_loss"]
     assert values["heldout_loss_mean_colour"] == untrained["heldout_loss_mean_colour"]
     shown = pd.read_parquet(tmp_path / "reconstruction.parquet")
     assert len(shown) == 8
