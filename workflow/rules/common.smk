@@ -90,10 +90,17 @@ def page_card(wildcards):
     return paths.data_card(RESULTS) if names.has_data_card(SHEETS, wildcards.scale) else []
 
 
+# Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.
+# Worth 10 to 20 % of a step on a CPU.
+KEEP_MEMORY = "MALLOC_TOP_PAD_=268435456 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_MAX_=0"
+
+
 def launcher(wildcards, resources):
     """One process, or one per GPU of the job's node."""
     gpus = int(resources.get("gpu", 0) or 0)
-    return f"torchrun --standalone --nproc-per-node={gpus} -m simmim" if gpus > 1 else "python -m simmim"
+    if gpus > 1:
+        return f"torchrun --standalone --nproc-per-node={gpus} -m simmim"
+    return "python -m simmim" if gpus else f"env {KEEP_MEMORY} python -m simmim"
 
 
 def scales_to_train():
