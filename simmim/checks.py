@@ -6,8 +6,7 @@ import torch
 
 from simmim import plugin
 from simmim.config import DoesNotFit, Sheets
-from simmim.model import build_simmim
-from simmim.pretrain import side_pair
+from simmim.pretrain import build_task
 
 
 def check_scale(sheets: Sheets, scale: str) -> None:
@@ -33,12 +32,7 @@ def check_scale(sheets: Sheets, scale: str) -> None:
 
 def _build(config: dict) -> None:
     with torch.device("meta"):
-        build_simmim(
-            **{key: config[key] for key in ("encoder", "head", "target", "loss")},
-            image_px=side_pair(config["geometry"]["image_px"]),
-            masked_patch_px=config["geometry"]["masked_patch_px"],
-            in_channels=len(config["images"]["mean"]),
-        )
+        build_task(config)
     plugin.build("masks", config["mask"])
 
 

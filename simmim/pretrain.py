@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,56 +58,56 @@ def pretrain(config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
-    train_set, held_out = Shards(data["train"]), Shards(data["val"])
     images, settings = ImagesSection(**config["images"]), TrainSettings(**config["train"])
-    image_px = side_pair(config["geometry"]["image_px"])
+    train_set, mask = Shards(data["train"]), plugin.build("masks", config["mask"])
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
-    model = build_simmim(
-        **{key: config[key] for key in ("encoder", "head", "target", "loss")},
-        image_px=image_px,
-        masked_patch_px=config["geometry"]["masked_patch_px"],
-        in_channels=len(images.mean),
-    )
-    mask = plugin.build("masks", config["mask"])
-    task = Pretraining(model, images.mean, images.std)
-    dataset = PretrainingImages(train_set, images, mask, model.geometry, seed, len(images.mean))
-    skip = model.encoder.no_weight_decay(pretraining=True)
-    groups = parameter_groups(task, "model.encoder.", settings.weight_decay, 1.0, skip)
-    origin = records.Origin(
-        config["scale"],
-        config["run"],
-        "pretrain",
-        seed,
-        config["config_hash"],
-        train_set.digest,
-        records.code_version(),
-    )
-    label = f"{config['scale']}/{config['run']} seed {seed}"
+    task = build_task(config)
+    dataset = PretrainingImages(train_set, images, mask, task.model.geometry, seed, len(images.mean))
+    skip = task.model.encoder.no_weight_decay(pretraining=True)
+    groups = parameter_groups(task, "model.encoder.", settings.weight_decay, settings.layer_decay, skip)
     began = time.monotonic()
-    state = out / "state"
     history = fit(
-        task, dataset, groups, settings, seed=seed, state=state, config=config, processes=processes, label=label
-    )
+        task, dataset, groups, settings, seed=seed, state=out / "state", config=config, processes=processes,
+        label=f"{config['scale']}/{config['run']} seed {seed}",
+    )  # fmt: skip
+    seconds = time.monotonic() - began
     if not processes.leads:
         return
-    seconds = time.monotonic() - began
-    steps = settings.steps(len(dataset))
-    measured = held_out_losses(task, held_out, mask, autocast_dtype(settings.precision, processes.device))
-    rows = [
-        records.record(origin, entry["step"], key, entry[key]) for entry in history for key in entry if key != "step"
-    ]
-    rows += [records.record(origin, steps, key, value) for key, value in measured.items()]
-    rows.append(records.record(origin, steps, "images_per_second", steps * settings.batch / seconds))
-    write_reconstructions(out / "reconstruction.parquet", task, held_out, mask, origin, steps, SHOWN_IMAGES)
-    records.write(
-        out / "train.parquet", rows, config=config, held_out_digest=held_out.digest,
-        environment=environment(processes, autocast_dtype(settings.precision, processes.device)),
-    )  # fmt: skip
-    header = {key: config[key] for key in ("encoder", "scale", "run", "config_hash")}
-    header |= {"image_px": image_px, "in_channels": len(images.mean), "mean": images.mean, "std": images.std}
-    header |= {"seed": seed, "step": steps, "data_digest": train_set.digest, "code_version": origin.code_version}
-    save_encoder(out / "encoder.safetensors", model.encoder, header)
-    shutil.rmtree(state, ignore_errors=True)
+    names = {key: config[key] for key in ("scale", "run", "config_hash")}
+    origin = records.Origin(
+        **names, task="pretrain", seed=seed, data_digest=train_set.digest, code_version=records.code_version()
+    )
+    step = settings.steps(len(dataset))
+    held_out, dtype = Shards(data["val"]), autocast_dtype(settings.precision, processes.device)
+    values = held_out_losses(task, held_out, mask, dtype)
+    values["images_per_second"] = step * settings.batch / seconds
+    rows = [records.record(origin, row["step"], name, row[name]) for row in history for name in row.keys() - {"step"}]
+    rows += [records.record(origin, step, metric, value) for metric, value in values.items()]
+    machine = environment(processes, dtype)
+    write_reconstructions(out / "reconstruction.parquet", task, held_out, mask, origin, step, SHOWN_IMAGES)
+    records.write(out / "train.parquet", rows, config=config, held_out_digest=held_out.digest, environment=machine)
+    save_encoder(out / "encoder.safetensors", task.model.encoder, _header(config, origin, step))
+    shutil.rmtree(out / "state", ignore_errors=True)
+
+
+def build_task(config: Mapping[str, Any]) -> Pretraining:
+    """The model and its normalisation as a completed config describes them, freshly initialised."""
+    mean, std = config["images"]["mean"], config["images"]["std"]
+    model = build_simmim(
+        **{key: config[key] for key in ("encoder", "head", "target", "loss")},
+        image_px=side_pair(config["geometry"]["image_px"]),
+        masked_patch_px=config["geometry"]["masked_patch_px"],
+        in_channels=len(mean),
+    )
+    return Pretraining(model, mean, std)
+
+
+def _header(config: Mapping[str, Any], origin: records.Origin, step: int) -> dict[str, Any]:
+    """What an encoder file says about itself: how to rebuild it, and where it comes from."""
+    images = config["images"]
+    rebuild = {"encoder": config["encoder"], "image_px": side_pair(config["geometry"]["image_px"])}
+    rebuild |= {"in_channels": len(images["mean"]), "mean": images["mean"], "std": images["std"]}
+    return rebuild | asdict(origin) | {"step": step}
 
 
 def side_pair(image_px: int | list[int] | tuple[int, int]) -> tuple[int, int]:
