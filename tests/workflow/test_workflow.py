@@ -56,7 +56,9 @@ def test_every_stage_leaves_its_files(finished):
         assert (results / file).stat().st_size > 500, file
     for evaluation in ("finetune", "probe", "knn", "detect", "segment"):
         frame = records.read([results / "evaluate" / "default" / f"{evaluation}.parquet"])
-        assert (frame["config_hash"].str.len() == 12).all() and frame["value"].notna().all()
+        assert (frame["config_hash"].str.len() == 12).all()
+        undefined = frame[frame["value"].isna()]  # the AP of a size of object that the set does not have
+        assert undefined["metric"].str.contains("_ap|_ar").all()
     assert not list(results.rglob("*state*"))
 
 
@@ -100,7 +102,7 @@ def test_a_new_row_plans_itself_alone(finished):
 
 
 def test_one_ablation_row_can_be_forced_alone(finished):
-    target = "results/smoke/evaluate/loss_full/knn.parquet"
+    target = "results/smoke/evaluate/loss_full/finetune.parquet"
     plan = planned(snakemake(finished, "-n", "--forcerun", target, "--", target))
     assert plan == {"evaluate": 1}
 
