@@ -66,6 +66,18 @@ def test_a_second_run_finds_nothing_to_do(finished):
     assert "Nothing to be done" in snakemake(finished, "--config", "scale=smoke")
 
 
+def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
+    snakemake(finished, "--config", "scale=smoke", "--report", "own.html")
+    page = (finished / "own.html").read_text()
+    for words in (
+        "Held-out images with fixed masks",
+        "a dot per seed",
+        "has a panel of its own",
+        "on the features of every block",
+    ):
+        assert words in page, words
+
+
 def test_every_number_of_a_table_leads_to_a_record(finished):
     table = pd.read_parquet(finished / "results" / "smoke" / "tables" / "table4.parquet")
     measured = [row for row in table["records"] if len(row)]

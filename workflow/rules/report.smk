@@ -26,7 +26,7 @@ rule figure:
     output:
         report(
             "results/{scale}/figures/{name}.png",
-            caption="../report/{name}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{name}", "scale": "{scale}"},
         ),
