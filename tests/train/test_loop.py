@@ -73,11 +73,15 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
     assert json.loads((out / "history.json").read_text()) == history
 
 
-def test_micro_batches_equal_one_batch(tmp_path):
-    whole, _ = train(tmp_path / "1", make_task())
-    parts, _ = train(tmp_path / "2", make_task(), micro_batch=2)
+@pytest.mark.parametrize("clip_norm", [0, 0.5])
+def test_micro_batches_equal_one_batch(tmp_path, clip_norm):
+    """Weights alone would not show a wrong scale: AdamW does not see it. The logged norm, taken before clipping, does."""
+    whole, expected = train(tmp_path / "1", make_task(), clip_norm=clip_norm)
+    parts, history = train(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2)
     for name in whole:
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
+    for row, other in zip(expected, history, strict=True):
+        assert other == pytest.approx(row, rel=1e-5)
 
 
 def test_two_processes_equal_one(tmp_path):
