@@ -75,7 +75,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
 
 @pytest.mark.parametrize("clip_norm", [0, 0.5])
 def test_micro_batches_equal_one_batch(tmp_path, clip_norm):
-    """Weights alone would not show a wrong scale: AdamW does not see it. The logged norm, taken before clipping, does."""
+    """AdamW does not see a wrong scale of the gradient, so weights alone show nothing; the logged norm does."""
     whole, expected = train(tmp_path / "1", make_task(), clip_norm=clip_norm)
     parts, history = train(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2)
     for name in whole:
