@@ -89,11 +89,14 @@ def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
 
 
 def scoring_images(shards: Shards, samples: Sequence[int], image_px: int, crop: float, channels: int) -> Tensor:
-    """Images resized (bicubic) so that a centre crop keeps `crop` of the short side, uint8 [n, c, H, W]."""
-    pixels = []
-    for sample in samples:
-        image = open_image(shards.image_bytes(int(sample)), channels)
-        image = resize(image, [int(image_px / crop)], InterpolationMode.BICUBIC)
-        array = np.asarray(center_crop(image, [image_px, image_px]))
-        pixels.append(array[:, :, None] if array.ndim == 2 else array)
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+    """The evaluation view of some images, uint8 [n, c, H, W]."""
+    images = (open_image(shards.image_bytes(int(sample)), channels) for sample in samples)
+    pixels = np.stack([scoring_view(image, image_px, crop) for image in images])  # [n, H, W, c]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def scoring_view(image: Image.Image, image_px: int, crop: float) -> np.ndarray:
+    """An image resized (bicubic) so that its centre crop keeps `crop` of the short side, uint8 [h, w, c]."""
+    resized = resize(image, [int(image_px / crop)], InterpolationMode.BICUBIC)
+    pixels = np.asarray(center_crop(resized, [image_px, image_px]))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
