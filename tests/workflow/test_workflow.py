@@ -119,6 +119,17 @@ def test_one_ablation_row_can_be_forced_alone(finished):
     assert plan == {"evaluate": 1}
 
 
+def test_a_job_with_two_gpus_starts_two_processes(finished):
+    """Where there are none, the two processes meet over gloo; the training is that of one process."""
+    target = "results/smoke/pretrain/default/seed0/train.parquet"
+    alone = records.read([finished / target])
+    snakemake(finished, "--forcerun", target, "--set-resources", "pretrain:gpu=2", "--", target)
+    assert records.metadata(finished / target)["environment"]["processes"] == 2
+    together = records.read([finished / target])
+    losses = [frame[frame["metric"] == "loss"]["value"].tolist() for frame in (alone, together)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bf16 on some machines
+
+
 def test_an_impossible_row_is_refused_before_any_job(tmp_path):
     folder = copy_of_the_project(tmp_path)
     sheet = folder / "config" / "pretrain.tsv"

@@ -96,10 +96,10 @@ KEEP_MEMORY = "MALLOC_TOP_PAD_=268435456 MALLOC_TRIM_THRESHOLD_=17179869184 MALL
 
 
 def launcher(wildcards, resources):
-    """One process, or one per GPU of the job's node."""
+    """One process, or one per GPU of the job's node; without `--` torchrun would take our --run for its --run-path."""
     gpus = int(resources.get("gpu", 0) or 0)
     if gpus > 1:
-        return f"torchrun --standalone --nproc-per-node={gpus} -m simmim"
+        return f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim"
     return "python -m simmim" if gpus else f"env {KEEP_MEMORY} python -m simmim"
 
 
