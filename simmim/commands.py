@@ -8,7 +8,7 @@ from typing import Any
 
 from simmim import paths, plugin, records
 from simmim.config import Sheets
-from simmim.train.differences import differing_fields
+from simmim.train.differences import refuse_changed
 
 
 def check(options: argparse.Namespace) -> None:
@@ -66,11 +66,10 @@ def evaluate(options: argparse.Namespace) -> None:
     out = Path(paths.evaluated(results, options.run, options.evaluation))
     if _finished(out, config):
         return
-    seeds = range(sheets.pretraining(options.scale, options.run)["seeds"])
-    encoders = [Path(paths.pretrained(results, options.run, seed, "encoder.safetensors")) for seed in seeds]
+    encoders = paths.pretrained_files(results, sheets, options.scale, options.run, "encoder.safetensors")
     processes = join_processes()
     try:
-        run_evaluation(config, encoders, _data(options, config), out, processes)
+        run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
     finally:
         leave_processes()
 
@@ -106,7 +105,7 @@ def page(options: argparse.Namespace) -> None:
     sheets, results = _sheets(options), _results(options)
     tables = [results / "tables" / f"{name}.parquet" for name in names.tables(sheets, options.scale)]
     figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
-    card = results / "source" / "data_card.json" if names.has_data_card(sheets, options.scale) else None
+    card = Path(paths.data_card(str(results))) if names.has_data_card(sheets, options.scale) else None
     write_page(results / "report.html", options.scale, tables, figures, card)
 
 
@@ -135,8 +134,6 @@ def _finished(out: Path, config: dict[str, Any]) -> bool:
     """Whether `out` holds the finished records of this config; those of another config are never overwritten."""
     if not out.is_file():
         return False
-    if changed := differing_fields(records.metadata(out)["config"], config):
-        listing = "\n".join(f"  {line}" for line in changed)
-        raise ValueError(f"{out} was made with another config; remove it to run anew, or undo:\n{listing}")
+    refuse_changed(out, records.metadata(out)["config"], config, remove=out)
     print(f"{out} is finished, nothing to do")
     return True

@@ -19,7 +19,7 @@ from simmim.evaluate.classify_settings import FrozenSettings
 from simmim.evaluate.features import Features, extract, split_held_out, standardised
 from simmim.evaluate.settings import SETTINGS
 from simmim.model import load_encoder
-from simmim.train.differences import differing_fields
+from simmim.train.differences import refuse_changed
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
@@ -101,9 +101,7 @@ def evaluate(
 def _records_of(job: Job, done: Path) -> list[dict[str, Any]]:
     """Records of one seed, from `done` if an earlier try finished it."""
     if done.is_file():
-        if changed := differing_fields(records.metadata(done)["config"], job.config):
-            listing = "\n".join(f"  {line}" for line in changed)
-            raise ValueError(f"{done} was made with another config; remove {done.parent} or undo:\n{listing}")
+        refuse_changed(done, records.metadata(done)["config"], job.config, remove=done.parent)
         return records.read([done])[records.SCHEMA.names].to_dict("records")
     config = job.config
     origin = records.Origin(

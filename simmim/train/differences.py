@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def refuse_changed(made: Path, before: Mapping[str, Any], now: Mapping[str, Any], remove: Path) -> None:
+    """Raise a ValueError that lists every setting in which two configs differ, if any does.
+
+    Args:
+        made: what was made with the config `before`.
+        remove: what to remove in order to start anew.
+    """
+    if changed := differing_fields(before, now):
+        listing = "\n".join(f"  {line}" for line in changed)
+        raise ValueError(f"{made} was made with another config; remove {remove} to start anew, or undo:\n{listing}")
 
 
 def differing_fields(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

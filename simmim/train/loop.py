@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from simmim.files import write_text
 from simmim.train import checkpoint
-from simmim.train.differences import differing_fields
+from simmim.train.differences import refuse_changed
 from simmim.train.plan import Plan
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
 from simmim.train.progress import Progress
@@ -169,10 +169,7 @@ def _resume(state, task, optimizer, config, label) -> tuple[list[dict[str, float
     if found is None:
         return [], 0
     path, manifest = found
-    changed = differing_fields(manifest["config"], config)
-    if changed:
-        listing = "\n".join(f"  {line}" for line in changed)
-        raise ValueError(f"{path} was made with another config; remove {state} to start anew, or undo:\n{listing}")
+    refuse_changed(path, manifest["config"], config, remove=state)
     checkpoint.restore(path, task, optimizer)
     print(f"{label}: going on from step {manifest['step']}", flush=True)
     return manifest["history"], manifest["step"]
