@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from simmim import plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
 from simmim.model import SimMIM, build_simmim, save_encoder
+from simmim.normaliser import ImageNormaliser
 from simmim.reconstruction import held_out_losses, write_reconstructions
 from simmim.sections import ImagesSection
 from simmim.train.loop import fit
@@ -36,12 +36,7 @@ class Pretraining(nn.Module):
     def __init__(self, model: SimMIM, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [b, c, H, W] -> float [b, c, H, W] with about zero mean and unit variance."""
-        return (images.float() - self.mean) / self.std
+        self.normalise = ImageNormaliser(mean, std)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""

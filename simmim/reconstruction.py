@@ -45,7 +45,9 @@ def held_out_losses(task: Pretraining, shards: Shards, mask: Any, dtype: torch.d
     samples = np.arange(min(len(shards), HELD_OUT_IMAGES))
     totals = np.zeros(2)
     for part in np.array_split(samples, max(1, len(samples) // 64)):
-        images = task.normalise(whole_images(shards, part, geometry.image, len(task.mean)).to(task.mean.device))
+        images = task.normalise(
+            whole_images(shards, part, geometry.image, task.normalise.channels).to(task.normalise.device)
+        )
         hidden = hidden_tokens(mask, geometry, 0, 0, part).to(images.device)
         weight = geometry.tokens_to_pixels(hidden)[:, None].float()  # [b, 1, H, W]
         with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
@@ -63,11 +65,11 @@ def write_reconstructions(
     """Write input, mask and prediction of `images` evenly spread held-out images as PNG bytes, one row each."""
     geometry = task.eval().model.geometry
     samples = np.unique(np.linspace(0, len(shards) - 1, images).astype(int))
-    pixels = whole_images(shards, samples, geometry.image, len(task.mean))  # uint8 [n, c, H, W]
+    pixels = whole_images(shards, samples, geometry.image, task.normalise.channels)  # uint8 [n, c, H, W]
     hidden = hidden_tokens(mask, geometry, 0, 0, samples)
-    device = task.mean.device
+    device = task.normalise.device
     normalised = task.model.reconstruct(task.normalise(pixels.to(device)), hidden.to(device))
-    prediction = (normalised.float() * task.std + task.mean).round().clamp(0, 255).byte().cpu()
+    prediction = task.normalise.undo(normalised).cpu()
     areas = geometry.tokens_to_pixels(hidden).byte() * 255  # [n, H, W]
     columns = {
         "scale": origin.scale, "run": origin.run, "seed": origin.seed, "step": step,

@@ -24,7 +24,8 @@ from torchvision.ops.poolers import initLevelMapper
 
 from simmim.evaluate.dense_settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
-from simmim.evaluate.pyramid import ImageNormaliser, Pyramid, freeze_unused
+from simmim.evaluate.pyramid import Pyramid, freeze_unused
+from simmim.normaliser import ImageNormaliser
 
 
 class Detector(nn.Module):

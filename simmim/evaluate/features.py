@@ -14,6 +14,7 @@ from simmim.data.classification import few_labels, scoring_images
 from simmim.data.shards import Shards
 from simmim.evaluate.classify_settings import FrozenSettings
 from simmim.keyed import epoch_order
+from simmim.normaliser import ImageNormaliser
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ def extract(
     """Average-pooled output of every block for all images of a set, under the evaluation transform."""
     few_labels(shards, None, 0)  # refuses unlabelled images
     encoder = encoder.to(device).eval()
-    mean, std = (255 * torch.tensor(header[key], device=device)[:, None, None] for key in ("mean", "std"))
+    normalise = ImageNormaliser(header["mean"], header["std"]).to(device)
     parts = []
     for first in range(0, len(shards), settings.score_batch):
         samples = range(first, min(first + settings.score_batch, len(shards)))
         images = scoring_images(shards, samples, settings.image_px, settings.score_crop, len(header["mean"]))
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            outputs = encoder.block_features((images.to(device).float() - mean) / std)
+            outputs = encoder.block_features(normalise(images.to(device)))
         parts.append([output.float().cpu() for output in outputs])
     return Features([torch.cat(block) for block in zip(*parts)], torch.tensor(shards.labels))
 

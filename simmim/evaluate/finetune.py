@@ -14,6 +14,7 @@ from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.shards import Shards
 from simmim.evaluate.classifier import Classifier
 from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.normaliser import ImageNormaliser
 from simmim.train.processes import my_share, sum_over_processes
 
 Row = tuple[str, str, float]
@@ -29,9 +30,7 @@ class FineTuning(nn.Module):
     def __init__(self, encoder: nn.Module, header: Mapping[str, Any], settings: FinetuneSettings, classes: int) -> None:
         super().__init__()
         self.classifier = Classifier(encoder, classes)
-        self.channels = len(header["mean"])
-        self.register_buffer("mean", 255 * torch.tensor(header["mean"])[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(header["std"])[:, None, None], persistent=False)
+        self.normalise = ImageNormaliser(header["mean"], header["std"])
         self._erase = RandomErasing(settings.erase, mode="pixel", device=None) if settings.erase else None
         mixing = settings.mixup > 0 or settings.cutmix > 0
         options = {"mixup_alpha": settings.mixup, "cutmix_alpha": settings.cutmix, "num_classes": classes}
@@ -40,7 +39,7 @@ class FineTuning(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean cross-entropy of a batch of `images` uint8 [b, c, H, W] and `labels` int64 [b]."""
-        images, labels = self._normalise(batch["images"]), batch["labels"]
+        images, labels = self.normalise(batch["images"]), batch["labels"]
         if self._erase:
             self._erase.device = images.device
             images = self._erase(images)
@@ -51,10 +50,7 @@ class FineTuning(nn.Module):
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits [b, classes] of uint8 images [b, c, H, W]."""
-        return self.classifier(self._normalise(images))
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / self.std
+        return self.classifier(self.normalise(images))
 
 
 def build_task(
@@ -77,7 +73,9 @@ def score(task: FineTuning, shards: Shards, settings: FinetuneSettings, device: 
     mine = my_share(len(shards))
     for first in range(0, len(mine), settings.score_batch):
         samples = mine[first : first + settings.score_batch]
-        images = scoring_images(shards, samples, settings.image_px, settings.score_crop, task.channels).to(device)
+        images = scoring_images(shards, samples, settings.image_px, settings.score_crop, task.normalise.channels).to(
+            device
+        )
         labels = torch.from_numpy(shards.labels[samples]).to(device)
         best = task.predict(images).topk(min(5, len(shards.classes)), dim=1).indices == labels[:, None]  # [b, 5]
         right += torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
@@ -21,19 +20,6 @@ def freeze_unused(encoder: nn.Module) -> None:
     for name, parameter in encoder.named_parameters():
         if name.startswith(("mask_token", "norm.")):
             parameter.requires_grad_(False)
-
-
-class ImageNormaliser(nn.Module):
-    """uint8 images [b, c, H, W] -> float32 with the mean and standard deviation the encoder was trained with."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.mean = tuple(mean)
-        self.register_buffer("_mean", 255 * torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
-        self.register_buffer("_std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images.float() - self._mean) / self._std
 
 
 class LevelNorms(nn.Module):

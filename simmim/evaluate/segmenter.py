@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.precision import autocast
-from simmim.evaluate.pyramid import ImageNormaliser, LevelNorms, freeze_unused
+from simmim.evaluate.pyramid import LevelNorms, freeze_unused
+from simmim.normaliser import ImageNormaliser
 
 IGNORED = 255
 

@@ -1,0 +1,40 @@
+"""Images as they are stored, and as networks see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageNormaliser(nn.Module):
+    """uint8 images [b, c, H, W] -> float32 with about zero mean and unit variance.
+
+    Args:
+        mean, std: per channel, of images in [0, 1].
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.mean = tuple(mean)
+        self.register_buffer("_mean", 255 * torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
+        self.register_buffer("_std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return len(self.mean)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images have to be."""
+        return self._mean.device
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [b, c, H, W] -> float32 [b, c, H, W]."""
+        return (images.float() - self._mean) / self._std
+
+    def undo(self, normalised: Tensor) -> Tensor:
+        """Back to uint8, clipped to what an image can show."""
+        return (normalised.float() * self._std + self._mean).round().clamp(0, 255).byte()
