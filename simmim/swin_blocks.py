@@ -13,8 +13,8 @@ from timm.models.swin_transformer import SwinTransformerBlock, window_partition,
 from torch import Tensor
 
 
-class PadFirstBlock(SwinTransformerBlock):
-    """timm's block with the padding before the cyclic shift, as published; timm pads after it.
+class PadFirst:
+    """Window attention with the padding before the cyclic shift, as published; timm's blocks pad after it.
 
     Without this, rows that the shift wraps round share a window with rows they must not see wherever the window does
     not divide the tokens (timm issue 2438).
@@ -35,6 +35,10 @@ class PadFirstBlock(SwinTransformerBlock):
         if any(shift):
             x = torch.roll(x, shift, dims=(1, 2))
         return x[:, :height, :width]
+
+
+class PadFirstBlock(PadFirst, SwinTransformerBlock):
+    """timm's Swin block that pads first."""
 
 
 @functools.lru_cache(maxsize=64)
