@@ -100,7 +100,12 @@ def pretrain(
 
 
 def pretrain_first_stage(
-    config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out: Path, processes: Processes, start: Start
+    config: Mapping[str, Any],
+    seed: int,
+    data: Mapping[str, Path],
+    out: Path,
+    processes: Processes,
+    start: Start = FRESH,
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
     _fit(config, seed, Shards(data["train"]), out.with_name(f"{out.name}_state"), processes, start, stop=out)
