@@ -6,7 +6,7 @@ Shapes: b images, h w tokens, n tokens of a window, d channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
