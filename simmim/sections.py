@@ -36,7 +36,7 @@ class GeometrySection(Section):
 class LossSection(Section):
     """`area` is where the loss is taken: on masked pixels or on the full image (Table 4)."""
 
-    name: Literal["l1"] = "l1"
+    name: Literal["l1", "l2", "smooth_l1", "cross_entropy"] = "l1"
     area: Literal["masked", "full"] = "masked"
 
 
