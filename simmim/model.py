@@ -132,3 +132,17 @@ def load_encoder(
     encoder = plugin.build("encoders", dict(section) | transfer, **context)
     model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
     return encoder, header
+
+
+def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
+    """Put the weights of an encoder file into an encoder of the same architecture, fitted to its size and windows.
+
+    Returns:
+        The file's header.
+
+    Raises:
+        ValueError: as `load_encoder`.
+    """
+    header, state = model_file.read(path, "encoder")
+    model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
+    return header

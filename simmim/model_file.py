@@ -65,7 +65,7 @@ def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tens
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the {kind} its header describes: {error}") from error
+        raise ValueError(f"{path} does not fit the {kind} it is to fill: {error}") from error
 
 
 def _digest(header: str, state: Mapping[str, Tensor]) -> str:
