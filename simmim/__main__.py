@@ -30,13 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
 
-    def verb(function: Callable[[argparse.Namespace], None], *names: str) -> argparse.ArgumentParser:
+    def verb(
+        function: Callable[[argparse.Namespace], None], *names: str, needs_scale: bool = True
+    ) -> argparse.ArgumentParser:
         name = function.__name__.replace("_", "-")
         lines = (function.__doc__ or "").splitlines()
         added = verbs.add_parser(name, help=lines[0], description=lines[0])
         added.set_defaults(verb=function)
         for option in ("scale", *names):
-            added.add_argument(f"--{option.replace('_', '-')}", required=True)
+            added.add_argument(f"--{option.replace('_', '-')}", required=needs_scale or option != "scale")
         added.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
         added.add_argument("--results", type=Path, default=Path("results"))
         added.add_argument("--expect", default="", help="refuse if the config does not have this hash")
@@ -48,10 +50,23 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
     verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")
+    verb(commands.size, "run")
     verb(commands.table, "name")
     verb(commands.figure, "name")
     verb(commands.page)
+    _add_plan_options(verb(commands.plan, needs_scale=False))
     return parser
+
+
+def _add_plan_options(plan: argparse.ArgumentParser) -> None:
+    target = "a table, a figure, a file below results/ or 'everything' (default)"
+    plan.add_argument("target", nargs="?", default="everything", help=target)
+    plan.add_argument("--gpu", default="A100", help="a name of simmim/plan/gpus.py (A100)")
+    plan.add_argument("--gpus", type=int, default=8, help="GPUs of a job (8)")
+    plan.add_argument(
+        "--utilisation", type=float, default=0.35, help="share of the GPU's peak rate that is used (0.35)"
+    )
+    plan.add_argument("--out", type=Path, help="Parquet file (results/{scale}/plan.parquet)")
 
 
 if __name__ == "__main__":
