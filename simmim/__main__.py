@@ -63,9 +63,7 @@ def _add_plan_options(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("target", nargs="?", default="everything", help=target)
     plan.add_argument("--gpu", default="A100", help="a name of simmim/plan/gpus.py (A100)")
     plan.add_argument("--gpus", type=int, default=8, help="GPUs of a job (8)")
-    plan.add_argument(
-        "--utilisation", type=float, default=0.35, help="share of the GPU's peak rate that is used (0.35)"
-    )
+    plan.add_argument("--utilisation", type=float, default=0.35, help="share of its peak rate that is used (0.35)")
     plan.add_argument("--out", type=Path, help="Parquet file (results/{scale}/plan.parquet)")
 
 

@@ -95,8 +95,8 @@ def size(options: argparse.Namespace) -> None:
 
 def plan(options: argparse.Namespace) -> None:
     """Print what a target would cost, before anything is spent, and write it as Parquet."""
-    from simmim.plan.planner import plan as write_plan
     from simmim.plan.gpus import machine
+    from simmim.plan.planner import plan as write_plan
 
     options.scale = options.scale or _scale_of_target(options)
     out = options.out or _results(options) / "plan.parquet"

@@ -5,8 +5,8 @@
     memory     18 bytes a parameter (weight, gradient, two moments of AdamW in float32, weight in bfloat16)
                + images of a micro-batch x activations that the backward pass needs
 
-Frozen features are one forward pass an image, and for a probe its training; the votes of k-NN run on the CPU and are not
-counted. A detector counts with all the regions it may draw, a scored image with the size of a training image.
+Frozen features are one forward pass an image, and for a probe its training; the votes of k-NN run on the CPU and are
+not counted. A detector counts with all the regions it may draw, a scored image with the size of a training image.
 """
 
 from __future__ import annotations

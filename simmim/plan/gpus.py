@@ -29,9 +29,7 @@ GPUS = {
     "L40S": GPU(362, 48, "L40S data sheet (2023)"),
     "H100": GPU(989, 80, "H100 SXM data sheet (2023): half of the 1,979 printed with sparsity"),
     "H200": GPU(989, 141, "H200 SXM data sheet (2024): half of the 1,979 printed with sparsity"),
-    "B200": GPU(
-        2250, 180, "DGX B200 data sheet (2024): a sixteenth of the 36 PFLOP/s printed for 8 GPUs with sparsity"
-    ),
+    "B200": GPU(2250, 180, "HGX B200 data sheet (2024): a sixteenth of 36 PFLOP/s for 8 GPUs with sparsity"),
 }
 
 

@@ -1,6 +1,6 @@
 """Networks of the jobs to come, counted on the meta device: parameters, FLOPs, what the backward pass keeps.
 
-A FLOP is a multiplication or an addition, so a multiply-add is two of them. Only matrix products and convolutions count.
+A multiply-add is two FLOPs. Matrix products and convolutions count, what they are surrounded by does not.
 """
 
 from __future__ import annotations

@@ -118,8 +118,8 @@ def _notes(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
     if to_do:
         checkpoints = max(row["checkpoint_bytes"] for row in to_do)
         yield from _wrapped(
-            f"With {machine.gpus} GPUs a job and one job after another: {_days(hours / machine.gpus)}. Beside what stays "
-            f"on disk, a job keeps up to {_gigabytes(checkpoints)} GB of checkpoints while it runs."
+            f"With {machine.gpus} GPUs a job and one job after another: {_days(hours / machine.gpus)}. Beside what "
+            f"stays on disk, a job keeps up to {_gigabytes(checkpoints)} GB of checkpoints while it runs."
         )
     if any(row["images"] is None for row in rows):
         yield from _wrapped(f"{_UNKNOWN} and +: not known before the data are made and packed.")

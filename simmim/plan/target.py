@@ -79,7 +79,7 @@ def _of_name(target: str, sheets: Sheets, scale: str) -> Needed:
 
 def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     """Rows of a paper's table that cannot be, or all such rows; a run that cannot be stands for its evaluations."""
-    found = names.facts(sheets, scale).misfits
+    found = dict(names.facts(sheets, scale).misfits)
     runs, rows = sheets.runs(scale), sheets.evaluations(scale)
     cells = [(cell["run"], cell["evaluation"]) for (table, _, _), cell in sheets.paper.items() if table == target]
     for run, evaluation in cells:
