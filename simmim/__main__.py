@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from simmim import commands
+from simmim.plan.gpus import GPUS
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
 
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_plan_options(plan: argparse.ArgumentParser) -> None:
     target = "a table, a figure, a file below results/ or 'everything' (default)"
     plan.add_argument("target", nargs="?", default="everything", help=target)
-    plan.add_argument("--gpu", default="A100", help="a name of simmim/plan/gpus.py (A100)")
+    plan.add_argument("--gpu", default="A100", help=f"one of {', '.join(GPUS)} (A100)")
     plan.add_argument("--gpus", type=int, default=8, help="GPUs of a job (8)")
     plan.add_argument("--utilisation", type=float, default=0.35, help="share of its peak rate that is used (0.35)")
     plan.add_argument("--out", type=Path, help="Parquet file (results/{scale}/plan.parquet)")
