@@ -33,7 +33,7 @@ def evaluated(results: str, run: str, evaluation: str) -> str:
 
 
 def size(results: str, run: str) -> str:
-    """Records of what a run's networks hold and cost."""
+    """Parameters and multiply-adds of a run, counted from the code."""
     return f"{results}/size/{run}.parquet"
 
 

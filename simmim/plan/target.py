@@ -12,6 +12,8 @@ from simmim.report import names
 from simmim.report.names import Need
 
 EVERYTHING = "everything"
+# Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.
+_WITHOUT_ROW = "pretrain", "size"
 _FILES = "tables/NAME.md", "figures/NAME.png", "pretrain/RUN/seed0/FILE", "evaluate/RUN/EVALUATION.parquet"
 
 
@@ -85,7 +87,7 @@ def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     for run, evaluation in cells:
         if run not in runs:
             found.setdefault(run, "not among the runs of this scale")
-        elif (run, evaluation) not in rows and evaluation not in names.WITHOUT_ROW:
+        elif (run, evaluation) not in rows and evaluation not in _WITHOUT_ROW:
             found.setdefault(f"{run}/{evaluation}", "not among the evaluations of this scale")
     asked = {name for cell in cells for name in (cell[0], "/".join(cell))} if cells else set(found)
     return {

@@ -11,8 +11,6 @@ from simmim.plugin import check_choice
 
 # The paper varies one thing at a time against this run, so its tables are compared in our numbers with this one too.
 REFERENCE_RUN = "default"
-# Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.
-WITHOUT_ROW = ("pretrain", "size")
 OWN_TABLES = ("scratch", "directions", "pretraining", "probe")
 FIGURES = ("reconstructions", "scratch", "losses", "probe_blocks")
 
@@ -127,7 +125,7 @@ def shown_run(runs: Iterable[str]) -> str | None:
 
 
 def _need(run: str, evaluation: str) -> Need:
-    return Need(evaluation, run) if evaluation in WITHOUT_ROW else Need("evaluate", run, evaluation)
+    return Need(evaluation, run) if evaluation in ("pretrain", "size") else Need("evaluate", run, evaluation)
 
 
 def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:
