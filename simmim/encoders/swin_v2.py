@@ -111,7 +111,7 @@ class _CosineAttention(WindowAttention):
     The log-spaced coordinates are float32 too, whatever the weights are cast to.
     """
 
-    _LARGEST_LOGIT_SCALE = torch.tensor(math.log(100), dtype=torch.float32).item()
+    _LARGEST_LOGIT_SCALE = torch.tensor(math.log(100), dtype=torch.float32, device="cpu").item()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))

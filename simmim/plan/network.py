@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -78,8 +79,12 @@ class Network:
 
 def pretraining_network(config: Mapping[str, Any]) -> Network:
     """What a pre-training config describes, with its head, at its input size."""
-    kept = {key: config[key] for key in ("encoder", "head", "target", "loss", "geometry", "images")}
-    return _pretraining(_key(kept | {"encoder": _as_counted(config["encoder"])}), _checkpointed(config["encoder"]))
+    kept = {key: config[key] for key in ("head", "target", "images")}
+    kept["encoder"] = _as_counted(config["encoder"])
+    kept["loss"] = {"name": config["loss"]["name"]}
+    image_px = side_pair(config["geometry"]["image_px"])
+    kept["geometry"] = {"image_px": image_px, "masked_patch_px": math.gcd(*image_px)}  # masks change no network
+    return _pretraining(_key(kept), _checkpointed(config["encoder"]))
 
 
 def transfer_network(config: Mapping[str, Any], pretraining: Mapping[str, Any], classes: int) -> Network:
@@ -107,19 +112,17 @@ def _pretraining(key: str, checkpointed: bool) -> Network:
 
 @functools.cache
 def _frozen(section: str, image_px: tuple[int, int], channels: int) -> Network:
-    encoder = _build(section, image_px, channels)
-    widths = tuple(each.shape[1] for each in encoder.block_features(_image(channels, image_px)))
+    blocks = _build(section, image_px, channels).block_features(_image(channels, image_px))
+    widths = tuple(each.shape[1] for each in blocks)
     return Network(_encoder(section, image_px, channels), Part(), block_widths=widths)
 
 
 @functools.cache
 def _classifier(section: str, image_px: tuple[int, int], channels: int, classes: int, checkpointed: bool) -> Network:
-    encoder = _encoder(section, image_px, channels)
     with torch.device("meta"):
         classifier = Classifier(_build(section, image_px, channels), classes)
-    parameters = sum(each.numel() for each in classifier.parameters())
-    head = Part(parameters - encoder.parameters, 2 * classifier.head.weight.numel())
-    return Network(encoder, head, checkpointed=checkpointed)
+    head = Part(_parameters_beside(classifier.encoder, classifier), 2 * classifier.head.weight.numel())
+    return Network(_encoder(section, image_px, channels), head, checkpointed=checkpointed)
 
 
 @functools.cache
@@ -127,48 +130,55 @@ def _dense(
     section: str, image_px: tuple[int, int], channels: int, classes: int, checkpointed: bool, task: str, settings: str
 ) -> Network:
     values, mean = json.loads(settings), [0.5] * channels
-    images = torch.empty(1, channels, *image_px, dtype=torch.uint8, device="meta")
+    encoder = _build(section, image_px, channels)
     with torch.device("meta"):
-        built = _build(section, image_px, channels)
         if task == "detect":
-            network: nn.Module = Detector(built, mean, mean, classes, DetectSettings(**values))
+            network: nn.Module = Detector(encoder, mean, mean, classes, DetectSettings(**values))
         else:
-            network = Segmenter(built, mean, mean, classes, SegmentSettings(**values))
+            network = Segmenter(encoder, mean, mean, classes, SegmentSettings(**values))
     network.eval()  # one image has no batch statistics
-    forward = _detector_forward if task == "detect" else _segmenter_forward
-    whole = _count(network, lambda: forward(network, images, values))
-    encoder = _count(built, lambda: built.feature_maps(network.normalise(images)))
-    return Network(encoder, Part(*(a - b for a, b in zip(whole, encoder))), checkpointed=checkpointed)
+    maps = encoder.feature_maps(_image(channels, image_px))
+    heads = _detector_heads if task == "detect" else _segmenter_heads
+    counted = _count(network, lambda: heads(network, [each.detach().requires_grad_() for each in maps], values))
+    rest = counted._replace(parameters=_parameters_beside(encoder, network))
+    return Network(_encoder(section, image_px, channels), rest, checkpointed=checkpointed)
 
 
-def _detector_forward(detector: Detector, images: Tensor, settings: Mapping[str, Any]) -> None:
+def _detector_heads(detector: Detector, maps: list[Tensor], settings: Mapping[str, Any]) -> None:
     """The most that a training image can meet: all regions that are drawn, as many with a mask as there may be.
 
     `part` is the head inside its switch of number formats, which does not know the meta device.
     """
-    maps = detector.pyramid(detector.encoder.feature_maps(detector.normalise(images)))
-    detector.rpn.head.part(list(maps.values()))
+    detector.rpn.head.part(list(detector.pyramid(maps).values()))
     heads, regions, width = detector.roi_heads, settings["rois_per_image"], settings["fpn_channels"]
     heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7, device="meta")))
     with_object = max(1, round(_REGIONS_WITH_OBJECT * regions))
     heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14, device="meta")))
 
 
-def _segmenter_forward(segmenter: Segmenter, images: Tensor, settings: Mapping[str, Any]) -> None:
-    maps = segmenter.norms(segmenter.encoder.feature_maps(segmenter.normalise(images)))
-    segmenter.classifier(segmenter.decoder([None, None, *maps]))
-    segmenter.auxiliary(maps[-2])
+def _segmenter_heads(segmenter: Segmenter, maps: list[Tensor], settings: Mapping[str, Any]) -> None:
+    normed = segmenter.norms(maps)
+    segmenter.classifier(segmenter.decoder([None, None, *normed]))
+    segmenter.auxiliary(normed[-2])
 
 
 @functools.cache
 def _encoder(section: str, image_px: tuple[int, int], channels: int) -> Part:
+    """Counted on `forward`, which does what `feature_maps` does, and a last norm."""
     encoder = _build(section, image_px, channels)
     return _count(encoder, lambda: encoder(_image(channels, image_px)))
 
 
+@functools.cache
 def _build(section: str, image_px: tuple[int, int], channels: int) -> nn.Module:
+    """One encoder for all that is counted of it; what a transfer freezes of it changes no count."""
     with torch.device("meta"):
         return plugin.build("encoders", json.loads(section), image_px=image_px, in_channels=channels)
+
+
+def _parameters_beside(encoder: nn.Module, network: nn.Module) -> int:
+    counts = [sum(each.numel() for each in module.parameters()) for module in (network, encoder)]
+    return counts[0] - counts[1]
 
 
 def _count(network: nn.Module, run: Callable[[], Any]) -> Part:
