@@ -45,6 +45,7 @@ class Sheets:
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+        self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""

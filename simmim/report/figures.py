@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from simmim.plugin import check_choice
-from simmim.report import curves, dots
+from simmim.report import curves, dots, recoveries
 from simmim.report.measurements import read
-from simmim.report.names import FIGURES, Facts
+from simmim.report.names import FIGURES, RECOVERIES, Facts
 from simmim.report.reconstructions import reconstructions
 from simmim.report.style import look, save
 from simmim.report.table import scale_words
 
+_PATCH_WORDS = dict(zip(RECOVERIES["figure6"], ("4 px", "8 px", "16 px", "32 px", "64 px")))
+_FROM_PICTURES = {
+    "figure1": recoveries.framework,
+    "figure4": recoveries.mask_types,
+    "figure5": recoveries.loss_areas,
+    "figure6": functools.partial(recoveries.patch_sizes, words=_PATCH_WORDS),
+    "reconstructions": reconstructions,
+}
 _FROM_RECORDS = {"scratch": dots.scratch, "losses": curves.losses, "probe_blocks": curves.probe_blocks}
 
 
@@ -28,8 +37,8 @@ def write_figure(name: str, inputs: list[Path], out: Path, scale: str, facts: Fa
     check_choice("figure", name, FIGURES)
     inputs, out = [Path(path) for path in inputs], Path(out)
     with look():
-        if name == "reconstructions":
-            figure, title, caption = reconstructions(inputs, scale)
+        if name in _FROM_PICTURES:
+            figure, title, caption = _FROM_PICTURES[name](inputs, scale)
         else:
             figure, title, caption = _FROM_RECORDS[name](read(inputs, scale), scale, facts)
         save(figure, out.with_name(f"{out.name}.png"), f"{title} · {scale_words(scale)}", caption)

@@ -11,8 +11,15 @@ from simmim.plugin import check_choice
 
 # The paper varies one thing at a time against this run, so its tables are compared in our numbers with this one too.
 REFERENCE_RUN = "default"
-OWN_TABLES = ("scratch", "directions", "pretraining", "probe")
-FIGURES = ("reconstructions", "scratch", "losses", "probe_blocks")
+OWN_TABLES = ("claims", "scratch", "directions", "pretraining", "probe")
+# The runs whose stored images a figure of the paper shows.
+RECOVERIES = {
+    "figure1": (REFERENCE_RUN,),
+    "figure4": (REFERENCE_RUN,),
+    "figure5": (REFERENCE_RUN, "loss_full"),
+    "figure6": ("mask_r4_r60", "mask_r8_r60", "mask_r16_r60", REFERENCE_RUN, "mask_r64_r60"),
+}
+FIGURES = (*RECOVERIES, "reconstructions", "scratch", "losses", "probe_blocks")
 
 
 class Need(NamedTuple):
@@ -34,11 +41,13 @@ class Facts:
         misfits: run, or 'run/evaluation', to the reason why it does not fit the scale.
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
+        claims: rows of claims.tsv.
     """
 
     misfits: dict[str, str]
     baselines: dict[str, str]
     loss_areas: dict[str, str]
+    claims: tuple[dict[str, str], ...] = ()
 
 
 def facts(sheets: Sheets, scale: str) -> Facts:
@@ -57,7 +66,8 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     trained = {run: c for run, c in configs.items() if c["train"]["epochs"] > 0 or c["start"]["encoder"]}
     untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
     baselines = {run: untrained[_encoder(c)] for run, c in trained.items() if _encoder(c) in untrained}
-    return Facts(misfits, baselines, {run: config["loss"]["area"] for run, config in trained.items()})
+    areas = {run: config["loss"]["area"] for run, config in trained.items()}
+    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()))
 
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
@@ -88,6 +98,9 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     evaluations = _evaluations(sheets, scale, known)
     if table == "scratch":
         return evaluations
+    if table == "claims":
+        pairs = [(row[which], row["evaluation"]) for row in sheets.claims.values() for which in ("run", "other")]
+        return [need for need in dict.fromkeys(Need("evaluate", *pair) for pair in pairs) if need in evaluations]
     if table == "pretraining":
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
@@ -109,6 +122,9 @@ def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
     """Result files that a figure is drawn from, none if the scale has no such run; raises as `table_needs`."""
     check_choice("figure", figure, FIGURES)
     known = facts(sheets, scale)
+    if figure in RECOVERIES:
+        shown = [Need("reconstruction", run) for run in RECOVERIES[figure] if run in known.loss_areas]
+        return shown if REFERENCE_RUN in known.loss_areas else []
     if figure == "reconstructions":
         return [Need("reconstruction", run) for run in [shown_run(known.loss_areas)] if run]
     if figure == "losses":

@@ -12,7 +12,7 @@ from simmim.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "pretrain", "evaluate", "paper"):
+for sheet in ("datasets", "pretrain", "evaluate", "paper", "claims"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
