@@ -30,13 +30,12 @@ class Pretraining(nn.Module):
     """What one step of pre-training does: normalise, hide, predict, compare.
 
     Args:
-        mean, std: per channel, of images in [0, 1].
+        normalise: the normaliser that the model's target knows too.
     """
 
-    def __init__(self, model: SimMIM, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, model: SimMIM, normalise: ImageNormaliser) -> None:
         super().__init__()
-        self.model = model
-        self.normalise = ImageNormaliser(mean, std)
+        self.model, self.normalise = model, normalise
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
@@ -136,14 +135,14 @@ def _fit(
 
 def build_task(config: Mapping[str, Any]) -> Pretraining:
     """The model and its normalisation as a completed config describes them, freshly initialised."""
-    mean, std = config["images"]["mean"], config["images"]["std"]
+    normaliser = ImageNormaliser(config["images"]["mean"], config["images"]["std"])
     model = build_simmim(
         **{key: config[key] for key in ("encoder", "head", "target", "loss")},
         image_px=side_pair(config["geometry"]["image_px"]),
         masked_patch_px=config["geometry"]["masked_patch_px"],
-        in_channels=len(mean),
+        normaliser=normaliser,
     )
-    return Pretraining(model, mean, std)
+    return Pretraining(model, normaliser)
 
 
 def _header(config: Mapping[str, Any], origin: records.Origin, step: int) -> dict[str, Any]:
