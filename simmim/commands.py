@@ -66,6 +66,15 @@ def first_stage(options: argparse.Namespace) -> None:
         pretrain_first_stage(config, options.seed, _data(options, config), out / "first_stage", processes, start)
 
 
+def recover(options: argparse.Namespace) -> None:
+    """Store what a finished run makes of some held-out images, for Figures 1, 4, 5 and 6."""
+    from simmim.reconstruction import recover as store_pictures
+
+    config, out = _pretraining(options)
+    val = _data(options, config)["val"]
+    store_pictures(config, options.seed, out, val, _sheets(options).drawn(config["data"]["val"]["dataset"]))
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.driver import evaluate as run_evaluation

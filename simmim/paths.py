@@ -18,7 +18,7 @@ def packed(results: str, dataset: str, split: str) -> str:
 
 
 def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
-    """`encoder.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
+    """`encoder.safetensors`, `head.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
     return f"{results}/pretrain/{run}/seed{seed}/{file}"
 
 

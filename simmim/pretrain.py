@@ -1,4 +1,4 @@
-"""Pre-training (section 3): fit SimMIM on unlabelled images, keep the encoder, the log and some reconstructions."""
+"""Pre-training (section 3): fit SimMIM on unlabelled images, keep encoder, head and log."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simmim import plugin, records
+from simmim import model_file, plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
 from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
-from simmim.reconstruction import held_out_losses, write_reconstructions
+from simmim.reconstruction import held_out_losses
 from simmim.sections import ImagesSection
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
 from simmim.train.settings import TrainSettings
-
-SHOWN_IMAGES = 8
 
 
 class Pretraining(nn.Module):
@@ -66,7 +64,7 @@ def pretrain(
     processes: Processes,
     start: Start = FRESH,
 ) -> None:
-    """Run one pre-training and write `encoder.safetensors`, `train.parquet` and `reconstruction.parquet` to `out`.
+    """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
@@ -92,9 +90,10 @@ def pretrain(
     rows = [records.record(origin, row["step"], name, row[name]) for row in history for name in row.keys() - {"step"}]
     rows += [records.record(origin, step, metric, value) for metric, value in values.items()]
     machine = environment(processes, dtype)
-    write_reconstructions(out / "reconstruction.parquet", task, held_out, mask, origin, step, SHOWN_IMAGES)
     records.write(out / "train.parquet", rows, config=config, held_out_digest=held_out.digest, environment=machine)
-    save_encoder(out / "encoder.safetensors", task.model.encoder, _header(config, origin, step))
+    header = _header(config, origin, step)
+    model_file.write(out / "head.safetensors", task.model.head, header | {"head": config["head"]})
+    save_encoder(out / "encoder.safetensors", task.model.encoder, header)
     shutil.rmtree(out / "state", ignore_errors=True)
 
 

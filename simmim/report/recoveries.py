@@ -16,8 +16,9 @@ from simmim.report.names import RECOVERIES, REFERENCE_RUN
 from simmim.report.reconstructions import panels, read_reconstructions
 from simmim.report.style import INK, MUTED
 
-OWN_MASK = "own"  # the mask that the run was trained with
-DRAWN_MASKS = "most of the object", "all of the object"
+# As simmim.reconstruction stores them: the mask of the training, and two drawn by hand.
+_OWN = "own"
+_DRAWN = {"most of the object": "most of object", "all of the object": "all of object"}
 _IMAGES = 4
 _INCHES = 1.35
 _NOT_RUN_GREY = 244
@@ -28,7 +29,7 @@ Drawn = tuple[Figure, str, str]
 def framework(inputs: list[Path], scale: str) -> Drawn:
     """Figure 1: one image on its way through masking, encoder, head and loss."""
     rows = _first_seeds(inputs, scale)
-    row = rows[(rows["run"] == REFERENCE_RUN) & (rows["mask"] == OWN_MASK)].iloc[0]
+    row = rows[(rows["run"] == REFERENCE_RUN) & (rows["mask"] == _OWN)].iloc[0]
     image, masked, prediction, _ = panels(row["image"], row["hidden"], row["prediction"])
     figure, axis = plt.subplots(figsize=(9.4, 3.1))
     axis.set(xlim=(0, 9.4), ylim=(0, 3.1))
@@ -53,8 +54,8 @@ def framework(inputs: list[Path], scale: str) -> Drawn:
 def mask_types(inputs: list[Path], scale: str) -> Drawn:
     """Figure 4: one model under random masking, with most of an object hidden, and with all of it hidden."""
     rows = _first_seeds(inputs, scale)
-    kinds = OWN_MASK, *DRAWN_MASKS
-    words = {OWN_MASK: "random"} | dict(zip(DRAWN_MASKS, ("most of object", "all of object")))
+    kinds = _OWN, *_DRAWN
+    words = {_OWN: "random"} | _DRAWN
     columns = ["image", *(f"{words[kind]}{part}" for kind in kinds for part in (", masked", ", recovered"))]
     lines = [
         [_input(rows, sample)] + [panel for kind in kinds for panel in _pair(rows, REFERENCE_RUN, kind, sample)]
@@ -72,7 +73,7 @@ def loss_areas(inputs: list[Path], scale: str) -> Drawn:
     rows = _first_seeds(inputs, scale)
     lines = []
     for sample in _samples(rows):
-        shown = [_panels(rows, run, OWN_MASK, sample) for run in RECOVERIES["figure5"]]
+        shown = [_panels(rows, run, _OWN, sample) for run in RECOVERIES["figure5"]]
         masked = next((each[1] for each in shown if each), None)
         lines.append([_input(rows, sample), masked, *(each[2] if each else None for each in shown)])
     columns = ["image", "masked", "loss on masked area", "loss on full image"]
@@ -92,7 +93,7 @@ def patch_sizes(inputs: list[Path], scale: str, words: Mapping[str, str]) -> Dra
     rows = _first_seeds(inputs, scale)
     lines = []
     for sample in _samples(rows)[:2]:
-        pairs = [_pair(rows, run, OWN_MASK, sample) for run in RECOVERIES["figure6"]]
+        pairs = [_pair(rows, run, _OWN, sample) for run in RECOVERIES["figure6"]]
         lines.append([_input(rows, sample), *(masked for masked, _ in pairs)])
         lines.append([_BLANK, *(recovered for _, recovered in pairs)])
     columns = ["image", *(words[run] for run in RECOVERIES["figure6"])]

@@ -12,7 +12,7 @@ from simmim.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "pretrain", "evaluate", "paper", "claims"):
+for sheet in ("datasets", "pretrain", "evaluate", "paper", "claims", "drawn_masks"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
@@ -49,6 +49,12 @@ def packed_of(job_config):
 
 def pretraining_data(wildcards):
     return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
+
+
+def drawn_hash(wildcards):
+    """Changes with the outlines that Figure 4 hides, and with how pictures are made."""
+    dataset = SHEETS.pretraining(wildcards.scale, wildcards.run)["data"]["val"]["dataset"]
+    return config_hash({"drawn": SHEETS.drawn(dataset), "numerics": NUMERICS["report"]})
 
 
 def start_encoder(start):
