@@ -1,0 +1,43 @@
+"""AvgDist: how far hidden content lies from what can be seen (section 4.1.1, Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from simmim import plugin, records
+from simmim.geometry import Geometry
+from simmim.keyed import KeyedGenerator
+
+MASKS = 256  # drawn for a measurement
+_PIXEL_MASKS = 64  # of them measured pixel by pixel, where each costs (token side)^2 as much
+
+
+def avg_dist(hidden: np.ndarray, side_px: int = 1) -> np.ndarray:
+    """AvgDist of each mask: the mean, over its hidden elements, of the distance to the nearest visible element.
+
+    Distances are Euclidean, between the centres of elements. The paper's words are "averaged Euclidean distance of
+    masked pixels to the nearest visible ones"; the values it plots are those of the 4-px tokens that its encoder sees,
+    the distance between neighbours being one token's side. The same mask on pixels gives less, by nearly the 3 px that
+    separate the facing edges of two tokens from their centres where only single tokens are hidden, by 10 % at most
+    where large areas are.
+
+    Args:
+        hidden: bool [n, h, w], True = hidden: the tokens of an image, or its pixels.
+        side_px: side of one element.
+
+    Returns:
+        float64 [n], in pixels.
+
+    Raises:
+        ValueError: for a mask that hides nothing, or everything: it has no such distance.
+    """
+    undefined = ~hidden.any((1, 2)) | hidden.all((1, 2))
+    if undefined.any():
+        what = "everything" if hidden[undefined.argmax()].any() else "nothing"
+        raise ValueError(f"AvgDist is not defined: mask {undefined.argmax()} of {len(hidden)} hides {what}")
+    return side_px * np.array([distance_transform_edt(mask)[mask].mean() for mask in hidden])
