@@ -22,7 +22,7 @@ class PadFirstBlock(SwinTransformerBlock):
 
     def _attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
-        (window_h, window_w), shift = self.window_size, self.shift_size
+        (window_h, window_w), shift = self.window_size, self._shift(height, width)
         x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))  # [b, h', w', d]
         padded = x.shape[1:3]
         mask = None
@@ -35,6 +35,10 @@ class PadFirstBlock(SwinTransformerBlock):
         if any(shift):
             x = torch.roll(x, shift, dims=(1, 2))
         return x[:, :height, :width]
+
+    def _shift(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns by which a map of this size is shifted."""
+        return self.shift_size
 
 
 @functools.lru_cache(maxsize=64)
