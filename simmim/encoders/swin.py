@@ -1,23 +1,22 @@
 """Swin Transformer with mask tokens (section 3.1), one class for pre-training and every transfer task.
 
-Shapes: b images, h w tokens, d channels (twice as many after each stage), n tokens of a window.
+Shapes: b images, h w tokens, d channels (twice as many after each stage).
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from timm.layers import trunc_normal_
-from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition, window_reverse
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from simmim.encoders._position_bias import resize_table, square_side
+from simmim.swin_blocks import PadFirstBlock
 
 _TABLE = "relative_position_bias_table"
 
@@ -90,7 +89,7 @@ class Swin(nn.Module):
         trunc_normal_(self.mask_token, std=0.02)
         for stage, side in zip(self.layers, sides):
             for block in stage.blocks:
-                block.__class__ = _PadFirstBlock
+                block.__class__ = PadFirstBlock
                 if clamp_window and side <= window:
                     block.shift_size = (0, 0)
 
@@ -174,49 +173,6 @@ class Swin(nn.Module):
             for block in stage.blocks:
                 x = block(x)
                 yield x
-
-
-class _PadFirstBlock(SwinTransformerBlock):
-    """timm's block with the padding before the cyclic shift, as published; timm pads after it.
-
-    Without this, rows that the shift wraps round share a window with rows they must not see wherever the window does
-    not divide the tokens (timm issue 2438).
-    """
-
-    def _attn(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]
-        (window_h, window_w), shift = self.window_size, self.shift_size
-        x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))  # [b, h', w', d]
-        padded = x.shape[1:3]
-        mask = None
-        if any(shift):
-            x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
-            mask = _shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
-        windows = window_partition(x, self.window_size).flatten(1, 2)  # [b * windows, n, d]
-        windows = self.attn(windows, mask=mask).unflatten(1, self.window_size)
-        x = window_reverse(windows, self.window_size, *padded)
-        if any(shift):
-            x = torch.roll(x, shift, dims=(1, 2))
-        return x[:, :height, :width]
-
-
-@functools.lru_cache(maxsize=64)
-def _shift_mask(
-    height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""
-    with torch.inference_mode(False):  # the cached mask must also serve a later training step
-        rows = _region(height, window[0], shift[0], device)
-        columns = _region(width, window[1], shift[1], device)
-        region = (3 * rows[:, None] + columns[None]).view(1, height, width, 1)
-        region = window_partition(region, window).flatten(1)  # [windows, n]
-        return (region[:, None] != region[:, :, None]).to(dtype) * -100.0
-
-
-def _region(length: int, window: int, shift: int, device: torch.device) -> Tensor:
-    """0 for all windows but the last, 1 and 2 for the two parts the shift brings together in the last one."""
-    place = torch.arange(length, device=device)
-    return (place >= length - window).int() + (place >= length - shift).int()
 
 
 def _stage_sides(image_px: tuple[int, int], patch_px: int, stages: int) -> list[int]:
