@@ -13,8 +13,8 @@ from timm.models.swin_transformer import SwinTransformerBlock, window_partition,
 from torch import Tensor
 
 
-class PadFirstBlock(SwinTransformerBlock):
-    """timm's block with the padding before the cyclic shift, as published; timm pads after it.
+class PadFirst:
+    """Window attention with the padding before the cyclic shift, as published; timm's blocks pad after it.
 
     Without this, rows that the shift wraps round share a window with rows they must not see wherever the window does
     not divide the tokens (timm issue 2438).
@@ -39,6 +39,10 @@ class PadFirstBlock(SwinTransformerBlock):
     def _shift(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns by which a map of this size is shifted."""
         return self.shift_size
+
+
+class PadFirstBlock(PadFirst, SwinTransformerBlock):
+    """timm's Swin block that pads first."""
 
 
 @functools.lru_cache(maxsize=64)
