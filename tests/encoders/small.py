@@ -2,5 +2,6 @@
 
 SMALL = {
     "swin": {"embed_dim": 12, "depths": [2, 2, 2], "num_heads": [2, 2, 4], "window": 4},
+    "swin_v2": {"embed_dim": 12, "depths": [2, 2, 2], "num_heads": [2, 2, 4], "window": 4, "main_norm_every": 2},
     "vit": {"patch_px": 8, "embed_dim": 24, "depth": 4, "num_heads": 2},
 }
