@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
 def _convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="a .pth or .safetensors")
     parser.add_argument("--to", dest="target", type=Path, required=True, help=".safetensors of ours, or released .pth")
-    parser.add_argument("--image-px", type=int, help="side of the input the written file is for (default: as in --from)")
-    parser.add_argument("--window", type=int, help="attention window it is for (default: as in --from)")
+    parser.add_argument("--image-px", type=int, help="side of the input it is written for (default: as in --from)")
+    parser.add_argument("--window", type=int, help="attention window it is written for (default: as in --from)")
     parser.add_argument("--overwrite", action="store_true", help="replace --to if it exists")
 
 

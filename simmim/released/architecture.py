@@ -1,7 +1,4 @@
-"""Recognises what a released state belongs to: from its tensors, held against the config the file carries, if any.
-
-The released fine-tuning configs set a size per file, so nothing here is looked up by name or assumed to be "base".
-"""
+"""Recognises what a released state belongs to: from its tensors, held against the config the file carries, if any."""
 
 from __future__ import annotations
 
@@ -71,14 +68,16 @@ class Architecture:
         encoder = plugin.build("encoders", self.encoder, image_px=size, in_channels=self.in_channels).eval()
         if self.encoder.get("clamp_window", True) is not True:
             raise ValueError("the released code clamps its windows, this encoder has clamp_window=False")
+        if self.encoder.get("main_norm_every"):
+            raise ValueError("the released code has no norms on the main branch, this encoder has main_norm_every")
         if self.image_px % encoder.stride:
             raise ValueError(f"image_px {self.image_px} must be a multiple of {encoder.stride} in the released code")
         for stage, layer in enumerate(getattr(encoder, "layers", ())):
             tokens, window = self.image_px // encoder.token // 2**stage, layer.blocks[0].window_size[0]
             if tokens % window:
                 raise ValueError(
-                    f"at {self.image_px} px stage {stage + 1} has {tokens} x {tokens} tokens, which windows of {window} "
-                    "do not divide; the released code cannot have this (is image_px the size it was trained at?)"
+                    f"at {self.image_px} px stage {stage + 1} has {tokens} x {tokens} tokens, which windows of "
+                    f"{window} do not divide; the released code cannot have this (was it trained at this size?)"
                 )
         return encoder
 
@@ -101,12 +100,12 @@ def recognise(
     wrong = [f"{key}: tensors {found[key]}, config {claims[key]}" for key in found if _differs(found, claims, key)]
     if wrong:
         raise ValueError("the file contradicts the config it carries: " + "; ".join(wrong))
-    told = {"image_px": image_px, "window": window} | {key: claims[key] for key in claims if claims[key] is not None}
-    for key in ("image_px", "window"):
-        if found.get(key, 0) is None:
-            found[key] = told[key]
-        if found.get(key, 0) is None:
+    told = {"image_px": image_px, "window": window, "pretrained_windows": []}
+    told |= {key: value for key, value in claims.items() if value is not None}
+    for key in [key for key in found if found[key] is None]:
+        if told[key] is None:
             raise ValueError(f"the file does not tell its {key}; say it with --{key.replace('_', '-')}")
+        found[key] = told[key]
     apart = {key: found.pop(key) for key in ("image_px", "in_channels")}
     return Architecture(found, **apart)
 
@@ -133,6 +132,8 @@ def _claims(config: Mapping[str, Any]) -> dict[str, Any]:
     claims = {ours: said[theirs] for ours, theirs in _SETTINGS.items() if theirs in said}
     if "shared_bias" in claims:
         claims["final_norm"] = not said.get("USE_MEAN_POOLING", False)
+    if any(said.get("PRETRAINED_WINDOW_SIZES") or ()):  # zeros stand for the windows of the model itself
+        claims["pretrained_windows"] = said["PRETRAINED_WINDOW_SIZES"]
     return claims | {"name": name, "image_px": (config.get("DATA") or {}).get("IMG_SIZE")}
 
 
@@ -157,8 +158,30 @@ def _swin(state: Mapping[str, Tensor]) -> dict[str, Any]:
     found = _windowed(state)
     tables = [_shape(state, f"layers.{stage}.blocks.0.{_TABLE}", 2) for stage in range(len(found["depths"]))]
     window = square_side(tables[0][0])
-    heads = [table[1] for table in tables]
-    return {"name": "swin", "num_heads": heads, "window": window, "image_px": _side(state, window, found["patch_px"])} | found
+    found |= {"name": "swin", "num_heads": [table[1] for table in tables], "window": window}
+    return found | {"image_px": _side(state, window, found["patch_px"])}
+
+
+def _swin_v2(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    found = _windowed(state)
+    first = [f"layers.{stage}.blocks.0.attn" for stage in range(len(found["depths"]))]
+    heads = [_shape(state, f"{block}.logit_scale", 3)[0] for block in first]
+    coordinates = [state.get(f"{block}.relative_coords_table") for block in first]
+    known = all(table is not None and table.ndim == 4 for table in coordinates)
+    window = (coordinates[0].shape[1] + 1) // 2 if known else None
+    return {
+        "name": "swin_v2",
+        "num_heads": heads,
+        "window": window,
+        "pretrained_windows": [_measured_by(table) for table in coordinates] if known else None,
+        "image_px": _side(state, window, found["patch_px"]) if known else None,
+    } | found
+
+
+def _measured_by(coordinates: Tensor) -> int:
+    """Window whose reach has distance 1 in a table of log-spaced coordinates sign(8 x) log2(|8 x| + 1) / log2(8)."""
+    reach, largest = coordinates.shape[1] // 2, coordinates[0, -1, -1, 0].item()
+    return 1 + round(reach / ((2 ** (3 * largest) - 1) / 8)) if largest > 0 else reach + 1
 
 
 def _vit(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -201,4 +224,4 @@ def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int
     return tuple(state[name].shape)
 
 
-_READERS = {"swin": _swin, "vit": _vit}
+_READERS = {"swin": _swin, "swin_v2": _swin_v2, "vit": _vit}

@@ -96,7 +96,8 @@ def _unpickle(path: Path | str) -> Any:
                 f"{path} is refused: its pickle asks for '{asked[1]}'; allowed are tensors, plain values and "
                 f"'{_CONFIG_NODE}'"
             ) from None
-        raise ValueError(f"{path} is no whole checkpoint of tensors and plain values ({type(error).__name__})") from None
+        kind = type(error).__name__
+        raise ValueError(f"{path} is no whole checkpoint of tensors and plain values ({kind})") from None
 
 
 @contextmanager

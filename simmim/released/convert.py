@@ -18,7 +18,7 @@ from simmim.files import sha256_file, whole_file
 from simmim.model import load_encoder, save_encoder
 from simmim.released import names
 from simmim.released.architecture import Architecture, recognise
-from simmim.released.checkpoint import is_encoder_file, read_checkpoint
+from simmim.released.checkpoint import Checkpoint, is_encoder_file, read_checkpoint
 from simmim.released.fit import load_released, released_state
 from simmim.released.reference import TOLERANCE, disagreement, released_features, trial_images
 from simmim.sections import IMAGENET_MEAN, IMAGENET_STD
@@ -71,18 +71,22 @@ def convert(
 
 def _load(source: Path, image_px: int | None, window: int | None) -> Loaded:
     if source.suffix == _OURS and is_encoder_file(source):
-        return Loaded(*load_encoder(source))
-    try:
-        return _load_released(source, image_px, window)
-    except ValueError as error:
-        raise error if str(source) in str(error) else ValueError(f"{source}: {error}") from error
-
-
-def _load_released(source: Path, image_px: int | None, window: int | None) -> Loaded:
+        encoder, header = load_encoder(source)
+        return Loaded(encoder.eval(), header)
     checkpoint = read_checkpoint(source)
+    try:
+        return _rebuilt(source, checkpoint, image_px, window)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window: int | None) -> Loaded:
+    """The encoder of a released checkpoint, checked."""
     prefix = names.prefix_of(checkpoint.state)
     aside = [name for name in checkpoint.state if names.is_left_aside(name, prefix)]
     state = {_bare(name, prefix): value for name, value in checkpoint.state.items() if name not in aside}
+    if len(state) + len(aside) != len(checkpoint.state):
+        raise ValueError("it holds the same entry under its old and under its new name")
     architecture = recognise(state, checkpoint.config, image_px, window)
     header = _header(source, architecture, checkpoint.config)
     notes = [f"recognised {_described(header)}"]
@@ -97,28 +101,26 @@ def _load_released(source: Path, image_px: int | None, window: int | None) -> Lo
 
 
 def _bare(name: str, prefix: str) -> str:
-    """An encoder's name without prefix and as the released code has it today; any other name as it is."""
-    return names.released_name(names.our_name(name.removeprefix(prefix)))
+    """An encoder's name without prefix, as the released code has it today; any other name is marked as such."""
+    return names.current_name(name.removeprefix(prefix)) if name.startswith(prefix) else f"{name} (without '{prefix}')"
 
 
 def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
     """The encoder at another input size or window."""
     header, before = dict(loaded.header), tuple(loaded.header["image_px"])
     size = before if image_px is None else (image_px, image_px)
-    section = dict(header["encoder"])
+    section = dict(header["encoder"]) | getattr(loaded.encoder, "kept_settings", {})
     if window is not None:
         name = section["name"]
         allowed = plugin.component("encoders", name).transfer_settings
         plugin.check_choice(f"transfer setting of encoder={name}", "window", allowed)
         section["window"] = window
-    if size == before and section == header["encoder"]:
+    if size == before and section.get("window") == header["encoder"].get("window"):
         return loaded
     encoder = plugin.build("encoders", section, image_px=size, in_channels=header["in_channels"]).eval()
     encoder.load_state_dict(encoder.adapt(loaded.encoder.state_dict(), before), strict=True)
     header |= {"encoder": section, "image_px": list(size)}
-    return replace(loaded, encoder=encoder, header=header).with_note(
-        f"position tables fitted to {_described(header)}"
-    )
+    return replace(loaded, encoder=encoder, header=header).with_note(f"position tables fitted to {_described(header)}")
 
 
 def _write_released(target: Path, loaded: Loaded) -> Loaded:
@@ -127,8 +129,9 @@ def _write_released(target: Path, loaded: Loaded) -> Loaded:
     architecture.build()  # refuses what the released code cannot have
     state = released_state(loaded.encoder)
     note = _agreement(loaded.encoder, state, architecture)
-    with whole_file(target) as temporary:
-        torch.save({"model": {names.PREFIX + name: value for name, value in state.items()}}, temporary)
+    content = {"model": {names.PREFIX + name: value for name, value in state.items()}}
+    with whole_file(target) as temporary, open(temporary, "wb") as file:  # given a path, torch would store its name
+        torch.save(content, file)
     return loaded.with_note(note)
 
 
@@ -158,6 +161,6 @@ def _header(source: Path, architecture: Architecture, config: Mapping[str, Any])
 
 
 def _described(header: Mapping[str, Any]) -> str:
-    settings = " ".join(f"{key}={value}" for key, value in header["encoder"].items() if key != "name")
+    settings = " ".join(f"{key}={value}" for key, value in sorted(header["encoder"].items()) if key != "name")
     height, width = header["image_px"]
     return f"encoder={header['encoder']['name']} {settings} at {height} x {width} px"

@@ -21,6 +21,11 @@ def released_name(name: str) -> str:
     return _moved(name, -1)
 
 
+def current_name(name: str) -> str:
+    """A released name as the released code has it today."""
+    return released_name(our_name(name))
+
+
 def is_buffer(name: str) -> bool:
     """Whether this entry follows from window and input size and is nothing learnt."""
     return name.endswith(_BUFFERS)

@@ -1,7 +1,7 @@
 """Features of a released state through timm's own classes, to hold a conversion against.
 
-What it shares with our encoders is timm's blocks; names, merges, windows and the place of the norms are timm's reading of
-the released layout here and ours there.
+Attention and MLP are timm's on both sides; names, merges, windows, shifts and norms are timm's reading of the released
+layout here and ours there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from timm.models import beit, swin_transformer
+from timm.models import beit, swin_transformer, swin_transformer_v2
 from torch import Tensor, nn
 
 from simmim import plugin
@@ -56,6 +56,12 @@ def _swin(settings: Mapping[str, Any], architecture: Architecture) -> tuple[nn.M
     return model, swin_transformer.checkpoint_filter_fn
 
 
+def _swin_v2(settings: Mapping[str, Any], architecture: Architecture) -> tuple[nn.Module, Any]:
+    measured = tuple(settings["pretrained_windows"]) or (0,) * len(settings["depths"])
+    windowed = _windowed(settings, architecture) | {"pretrained_window_sizes": measured}
+    return swin_transformer_v2.SwinTransformerV2(**windowed), swin_transformer_v2.checkpoint_filter_fn
+
+
 def _vit(settings: Mapping[str, Any], architecture: Architecture) -> tuple[nn.Module, Any]:
     model = beit.Beit(
         **_common(settings, architecture),
@@ -88,4 +94,4 @@ def _common(settings: Mapping[str, Any], architecture: Architecture) -> dict[str
     }
 
 
-_MODELS = {"swin": _swin, "vit": _vit}
+_MODELS = {"swin": _swin, "swin_v2": _swin_v2, "vit": _vit}
