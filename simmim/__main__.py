@@ -30,11 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
 
-    def verb(function: Callable[[argparse.Namespace], None], *names: str) -> argparse.ArgumentParser:
+    def plain_verb(function: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
         name = function.__name__.replace("_", "-")
         lines = (function.__doc__ or "").splitlines()
         added = verbs.add_parser(name, help=lines[0], description=lines[0])
         added.set_defaults(verb=function)
+        return added
+
+    def verb(function: Callable[[argparse.Namespace], None], *names: str) -> argparse.ArgumentParser:
+        added = plain_verb(function)
         for option in ("scale", *names):
             added.add_argument(f"--{option.replace('_', '-')}", required=True)
         added.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
@@ -52,7 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.table, "name")
     verb(commands.figure, "name")
     verb(commands.page)
+    _convert_options(plain_verb(commands.convert))
     return parser
+
+
+def _convert_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="source", type=Path, required=True, help="a .pth or .safetensors")
+    parser.add_argument("--to", dest="target", type=Path, required=True, help=".safetensors of ours, or released .pth")
+    parser.add_argument("--image-px", type=int, help="side of the input it is written for (default: as in --from)")
+    parser.add_argument("--window", type=int, help="attention window it is written for (default: as in --from)")
+    parser.add_argument("--overwrite", action="store_true", help="replace --to if it exists")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,14 @@ def page(options: argparse.Namespace) -> None:
     write_page(results / "report.html", options.scale, tables, figures, card)
 
 
+def convert(options: argparse.Namespace) -> None:
+    """Convert the authors' published weights into an encoder file, or an encoder file into their layout."""
+    from simmim.released.convert import convert as convert_file
+
+    size = {"image_px": options.image_px, "window": options.window}
+    print(*convert_file(options.source, options.target, **size, overwrite=options.overwrite), sep="\n")
+
+
 def _sheets(options: argparse.Namespace) -> Sheets:
     return Sheets(options.config)
 

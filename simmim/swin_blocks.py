@@ -28,7 +28,7 @@ class PadFirst:
         mask = None
         if any(shift):
             x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
-            mask = _shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
+            mask = shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
         windows = window_partition(x, self.window_size).flatten(1, 2)  # [b * windows, n, d]
         windows = self.attn(windows, mask=mask).unflatten(1, self.window_size)
         x = window_reverse(windows, self.window_size, *padded)
@@ -46,7 +46,7 @@ class PadFirstBlock(PadFirst, SwinTransformerBlock):
 
 
 @functools.lru_cache(maxsize=64)
-def _shift_mask(
+def shift_mask(
     height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""
