@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from simmim.pretrain import Pretraining
 
 HELD_OUT_IMAGES = 1024
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("scale", "run")]
+    + [(name, pa.int64()) for name in ("seed", "step")]
+    + [(name, pa.string()) for name in ("config_hash", "data_digest", "code_version", "sample_id")]
+    + [(name, pa.binary()) for name in ("image", "hidden", "prediction")]
+)
 
 
 def mean_colour_prediction(images: Tensor, weight: Tensor) -> Tensor:
@@ -81,6 +87,12 @@ def write_reconstructions(
     ]  # fmt: skip
     with whole_file(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary, write_page_checksum=True)
+
+
+def write_no_reconstructions(path: Path) -> None:
+    """Write the file of a method that reconstructs nothing: the same columns, no rows."""
+    with whole_file(path) as temporary:
+        pq.write_table(_SCHEMA.empty_table(), temporary, write_page_checksum=True)
 
 
 def png(pixels: Tensor) -> bytes:
