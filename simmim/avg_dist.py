@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from scipy.ndimage import distance_transform_edt
-
-from simmim import plugin, records
-from simmim.geometry import Geometry
-from simmim.keyed import KeyedGenerator
 
 MASKS = 256  # drawn for a measurement
 _PIXEL_MASKS = 64  # of them measured pixel by pixel, where each costs (token side)^2 as much

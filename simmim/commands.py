@@ -8,6 +8,7 @@ from typing import Any
 
 from simmim import paths, plugin, records
 from simmim.config import Sheets, has_first_stage
+from simmim.sheets import read_yaml
 from simmim.train.differences import refuse_changed
 
 
@@ -91,6 +92,27 @@ def evaluate(options: argparse.Namespace) -> None:
         run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
 
 
+def size(options: argparse.Namespace) -> None:
+    """Count parameters and multiply-adds of one run's networks."""
+    from simmim.plan.size_config import size_config
+    from simmim.plan.sizes import write_sizes
+
+    config = size_config(_sheets(options), options.scale, options.run)
+    _expect(options, config["config_hash"])
+    write_sizes(config, Path(paths.size(str(_results(options)), options.run)))
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print what a target would cost, before anything is spent, and write it as Parquet."""
+    from simmim.plan.gpus import machine
+    from simmim.plan.planner import plan as write_plan
+
+    options.scale = options.scale or _scale_of_target(options)
+    out = options.out or _results(options) / "plan.parquet"
+    on = machine(options.gpu, options.utilisation, options.gpus)
+    print(write_plan(options.target, _sheets(options), options.scale, options.results, on, out))
+
+
 def table(options: argparse.Namespace) -> None:
     """Write one table as Parquet, Markdown and HTML."""
     from simmim.report import names
@@ -132,6 +154,13 @@ def convert(options: argparse.Namespace) -> None:
 
     size = {"image_px": options.image_px, "window": options.window}
     print(*convert_file(options.source, options.target, **size, overwrite=options.overwrite), sep="\n")
+
+
+def _scale_of_target(options: argparse.Namespace) -> str:
+    """The scale of a result path, else the one of config.yaml."""
+    from simmim.plan.target import scale_of
+
+    return scale_of(options.target, options.results) or read_yaml(options.config / "config.yaml")["scale"]
 
 
 def _sheets(options: argparse.Namespace) -> Sheets:

@@ -23,7 +23,7 @@ FIGURES = (*RECOVERIES, "reconstructions", "scratch", "losses", "probe_blocks")
 
 
 class Need(NamedTuple):
-    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate' or 'data_card'.
+    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate', 'size' or 'data_card'.
 
     A pre-training kind stands for the files of every seed of the run.
     """
@@ -113,9 +113,11 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
             n for n in ours if sheets.evaluation(scale, n.run, n.evaluation)["role"] == "classify"
         ]
     cells = [cell for (name, _, _), cell in sheets.paper.items() if table in (name, "directions")]
-    trained = {Need("pretrain", run) for run in known.loss_areas}
+    by_run = {Need("pretrain", run) for run in known.loss_areas} | {
+        Need("size", run) for run in sheets.runs(scale) if run not in known.misfits
+    }
     wanted = dict.fromkeys(_need(cell["run"], cell["evaluation"]) for cell in cells)
-    return [need for need in wanted if need in evaluations or need in trained]
+    return [need for need in wanted if need in evaluations or need in by_run]
 
 
 def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
@@ -139,7 +141,7 @@ def shown_run(runs: Iterable[str]) -> str | None:
 
 
 def _need(run: str, evaluation: str) -> Need:
-    return Need("pretrain", run) if evaluation == "pretrain" else Need("evaluate", run, evaluation)
+    return Need(evaluation, run) if evaluation in ("pretrain", "size") else Need("evaluate", run, evaluation)
 
 
 def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:

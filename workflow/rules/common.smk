@@ -8,6 +8,7 @@ from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
 from simmim.config import Sheets, has_first_stage
+from simmim.plan.size_config import size_config
 from simmim.records import config_hash
 from simmim.report import names
 
@@ -40,6 +41,10 @@ def pretraining_hash(wildcards):
 
 def evaluation_hash(wildcards):
     return SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)["config_hash"]
+
+
+def size_hash(wildcards):
+    return size_config(SHEETS, wildcards.scale, wildcards.run)["config_hash"]
 
 
 def packed_of(job_config):

@@ -1,3 +1,17 @@
+# Parameters and multiply-adds of a run's networks, counted from the code without data or GPU (Tables 2, 7 and 8).
+rule size:
+    output:
+        "results/{scale}/size/{run}.parquet",
+    log:
+        "logs/{scale}/size/{run}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        hash=size_hash,
+    shell:
+        "python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash} > {log} 2>&1"
+
+
 rule table:
     input:
         table_inputs,
