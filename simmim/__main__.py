@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
     verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")
+    verb(commands.avg_dist)
+    verb(commands.mask_samples)
     verb(commands.table, "name")
     verb(commands.figure, "name")
     verb(commands.page)

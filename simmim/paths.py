@@ -37,6 +37,11 @@ def data_card(results: str) -> str:
     return f"{results}/source/data_card.json"
 
 
+def masking(results: str, kind: str) -> str:
+    """'avg_dist' or 'mask_samples' of the scale's masks, which need no training."""
+    return f"{results}/{kind}.parquet"
+
+
 def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
     """One file of a run for each of its pre-training seeds."""
     return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
@@ -50,6 +55,8 @@ def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> li
             found.append(data_card(results))
         elif kind == "evaluate":
             found.append(evaluated(results, run, evaluation))
+        elif kind in ("avg_dist", "mask_samples"):
+            found.append(masking(results, kind))
         else:
             found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
     return found
