@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.recover, "run").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")
     verb(commands.size, "run")
+    verb(commands.avg_dist)
+    verb(commands.mask_samples)
     verb(commands.table, "name")
     verb(commands.figure, "name")
     verb(commands.page)

@@ -113,6 +113,29 @@ def plan(options: argparse.Namespace) -> None:
     print(write_plan(options.target, _sheets(options), options.scale, options.results, on, out))
 
 
+def avg_dist(options: argparse.Namespace) -> None:
+    """Measure how far each run's masks put hidden content from visible content."""
+    from simmim.masking import write_avg_dist
+    from simmim.report import names
+
+    sheets = _sheets(options)
+    configs = [sheets.pretraining(options.scale, run) for run in names.facts(sheets, options.scale).loss_areas]
+    write_avg_dist(Path(paths.masking(str(_results(options)), "avg_dist")), configs)
+
+
+def mask_samples(options: argparse.Namespace) -> None:
+    """Put some held-out images under each kind of mask, for a figure."""
+    from simmim.data.shards import Shards
+    from simmim.masking import write_mask_samples
+    from simmim.report import names
+
+    sheets = _sheets(options)
+    config = sheets.pretraining(options.scale, names.REFERENCE_RUN)
+    held_out = Shards(_data(options, config)["val"])
+    pixels = sheets.scale(options.scale).get("pixels")
+    write_mask_samples(Path(paths.masking(str(_results(options)), "mask_samples")), config, pixels, held_out)
+
+
 def table(options: argparse.Namespace) -> None:
     """Write one table as Parquet, Markdown and HTML."""
     from simmim.report import names
@@ -133,7 +156,8 @@ def figure(options: argparse.Namespace) -> None:
     sheets, results = _sheets(options), str(_results(options))
     inputs = paths.files(results, sheets, options.scale, names.figure_needs(options.name, sheets, options.scale))
     out = _results(options) / "figures" / options.name
-    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, names.facts(sheets, options.scale))
+    facts = names.facts(sheets, options.scale)
+    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, facts, sheets.paper)
 
 
 def page(options: argparse.Namespace) -> None:

@@ -42,6 +42,11 @@ def data_card(results: str) -> str:
     return f"{results}/source/data_card.json"
 
 
+def masking(results: str, kind: str) -> str:
+    """'avg_dist' or 'mask_samples' of the scale's masks, which need no training."""
+    return f"{results}/{kind}.parquet"
+
+
 def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
     """One file of a run for each of its pre-training seeds."""
     return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
@@ -57,6 +62,8 @@ def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> li
             found.append(evaluated(results, run, evaluation))
         elif kind == "size":
             found.append(size(results, run))
+        elif kind in ("avg_dist", "mask_samples"):
+            found.append(masking(results, kind))
         else:
             found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
     return found

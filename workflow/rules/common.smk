@@ -92,6 +92,20 @@ def encoders(wildcards):
     return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
 
 
+def masks_hash(wildcards):
+    """Changes with every run of a scale."""
+    runs = names.facts(SHEETS, wildcards.scale).loss_areas
+    return config_hash({run: SHEETS.pretraining(wildcards.scale, run)["config_hash"] for run in runs})
+
+
+def reference_hash(wildcards):
+    return SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["config_hash"]
+
+
+def reference_images(wildcards):
+    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["data"]["val"]}})
+
+
 def table_inputs(wildcards):
     return paths.files(RESULTS, SHEETS, wildcards.scale, names.table_needs(wildcards.name, SHEETS, wildcards.scale))
 
