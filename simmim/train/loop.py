@@ -19,7 +19,7 @@ from simmim.files import write_text
 from simmim.train import checkpoint
 from simmim.train.differences import refuse_changed
 from simmim.train.plan import Plan
-from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
@@ -63,6 +63,7 @@ def fit(
     last = settings.first_stage_steps(len(dataset)) if stop else steps
     plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
     task.to(processes.device).train()
+    share_batch_statistics(task, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     dtype = autocast_dtype(settings.precision, processes.device)
     history, first = _resume(state, task, optimizer, config, label, start)
