@@ -19,6 +19,7 @@ from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
 from simmim.reconstruction import held_out_losses
 from simmim.sections import ImagesSection
+from simmim.tokenizer import build_tokenizer, load_tokenizer
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
@@ -71,18 +72,20 @@ def pretrain(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
+    tokenizer: Path | None = None,
 ) -> None:
     """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
         data: packed data sets by split, 'train' and 'val'.
+        tokenizer: file of the tokenizer that the target names, if it names one.
 
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
     settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
-    task, history = _fit(config, seed, train_set, out / "state", processes, start)
+    task, history = _fit(config, seed, train_set, out / "state", processes, start, tokenizer)
     if not processes.leads:
         return
     names = {key: config[key] for key in ("scale", "run", "config_hash")}
@@ -112,28 +115,31 @@ def pretrain_first_stage(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
+    tokenizer: Path | None = None,
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
-    _fit(config, seed, Shards(data["train"]), out.with_name(f"{out.name}_state"), processes, start, stop=out)
+    state = out.with_name(f"{out.name}_state")
+    _fit(config, seed, Shards(data["train"]), state, processes, start, tokenizer, stop=out)
     if processes.leads:
-        shutil.rmtree(out.with_name(f"{out.name}_state"), ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _fit(
     config: Mapping[str, Any], seed: int, train_set: Shards, state: Path, processes: Processes, start: Start,
-    stop: Path | None = None,
+    tokenizer: Path | None, stop: Path | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:  # fmt: skip
     """The trained task and its log."""
     settings = TrainSettings(**config["train"])
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
-    task = build_task(config)
+    task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
+    made_with = {"tokenizer_sha256": model_file.digest(tokenizer)} if tokenizer else {}
     if start.encoder:
         start_from(task.get_submodule(task.trained_encoder), start.encoder)
     skip = task.get_submodule(task.trained_encoder).no_weight_decay(pretraining=True)
     groups = parameter_groups(task, f"{task.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     dataset = _dataset(config, train_set, task, seed)
     history = fit(
-        task, dataset, groups, settings, seed=seed, state=state, config=config, processes=processes,
+        task, dataset, groups, settings, seed=seed, state=state, config=config | made_with, processes=processes,
         label=f"{config['scale']}/{config['run']} seed {seed}", start=start.first_stage, stop=stop,
     )  # fmt: skip
     return task, history
@@ -154,8 +160,11 @@ def _cost(history: list[dict[str, float]], images: int, processes: Processes) ->
     return {"train_seconds": seconds, "images_per_second": images * processes.world / seconds if seconds else 0.0}
 
 
-def build_task(config: Mapping[str, Any]) -> nn.Module:
+def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) -> nn.Module:
     """What a completed config describes, freshly initialised: a `Pretraining` or one of `simmim.rivals`.
+
+    Args:
+        tokenizer: the one that the target names; by default one that has learnt nothing yet.
 
     Raises:
         ValueError: for components that are unknown or do not fit each other, and for a rival that needs the extra
@@ -165,8 +174,12 @@ def build_task(config: Mapping[str, Any]) -> nn.Module:
     if config["method"]["name"] != "simmim":
         return _rival(config)
     normaliser = ImageNormaliser(config["images"]["mean"], config["images"]["std"])
+    target = dict(config["target"])
+    if "tokenizer" in config:
+        target["tokenizer"] = tokenizer or build_tokenizer(config["tokenizer"])
     model = build_simmim(
-        **{key: config[key] for key in ("encoder", "head", "target", "loss")},
+        **{key: config[key] for key in ("encoder", "head", "loss")},
+        target=target,
         image_px=side_pair(config["geometry"]["image_px"]),
         masked_patch_px=config["geometry"]["masked_patch_px"],
         normaliser=normaliser,

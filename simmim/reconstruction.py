@@ -22,6 +22,7 @@ from simmim.files import whole_file
 from simmim.geometry import Geometry
 from simmim.masks.drawn import Drawn
 from simmim.records import Origin
+from simmim.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from simmim.pretrain import Pretraining
@@ -110,7 +111,7 @@ def load_run(
     """The trained model of a finished run, where it comes from, and its number of steps."""
     from simmim.pretrain import build_task
 
-    task = build_task(config)
+    task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
     for kind, part in (("encoder", task.model.encoder), ("head", task.model.head)):
         header, state = model_file.read(run / f"{kind}.safetensors", kind)
         if header["config_hash"] != config["config_hash"]:
