@@ -45,6 +45,8 @@ class Sheets:
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+        self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
+        self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
@@ -137,6 +139,11 @@ class Sheets:
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
+
+    def drawn(self, dataset: str) -> dict[str, str]:
+        """Outlines of objects in the images of a data set, by sample id; "*" stands for all others."""
+        own = {sample: row["shape"] for (name, sample), row in self.drawn_masks.items() if name == dataset}
+        return {"*": self.drawn_masks[("*", "*")]["shape"]} | own
 
     def located(self, source: Config) -> Config:
         """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""

@@ -1,4 +1,4 @@
-"""Pre-training (section 3): fit SimMIM on unlabelled images, keep the encoder, the log and some reconstructions."""
+"""Pre-training (section 3): fit SimMIM on unlabelled images, keep encoder, head and log."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from simmim import plugin, records
+from simmim import model_file, plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
 from simmim.data.views import ViewImages
 from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
-from simmim.reconstruction import held_out_losses, write_no_reconstructions, write_reconstructions
+from simmim.reconstruction import held_out_losses
 from simmim.sections import ImagesSection
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
 from simmim.train.settings import TrainSettings
-
-SHOWN_IMAGES = 8
 
 
 class Pretraining(nn.Module):
@@ -34,16 +32,16 @@ class Pretraining(nn.Module):
     `views` what it wants to see; `after_update`, where it has one, is called by the loop.
 
     Args:
-        mean, std: per channel, of images in [0, 1].
+        normalise: the normaliser that the model's target knows too.
     """
 
-    # Where the encoder is that the optimiser moves, and where the one that is handed on.
+    # Where the encoder is that the optimiser moves, and what is handed on.
     trained_encoder = kept_encoder = "model.encoder"
+    kept_head = "model.head"
 
-    def __init__(self, model: SimMIM, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, model: SimMIM, normalise: ImageNormaliser) -> None:
         super().__init__()
-        self.model = model
-        self.normalise = ImageNormaliser(mean, std)
+        self.model, self.normalise = model, normalise
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
@@ -74,7 +72,7 @@ def pretrain(
     processes: Processes,
     start: Start = FRESH,
 ) -> None:
-    """Run one pre-training and write `encoder.safetensors`, `train.parquet` and `reconstruction.parquet` to `out`.
+    """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
@@ -95,17 +93,15 @@ def pretrain(
     dtype = autocast_dtype(settings.precision, processes.device)
     values = _cost(history, step * settings.batch, processes)
     if isinstance(task, Pretraining):
-        mask = plugin.build("masks", config["mask"])
-        values |= held_out_losses(task, held_out, mask, dtype)
-        write_reconstructions(out / "reconstruction.parquet", task, held_out, mask, origin, step, SHOWN_IMAGES)
-    else:
-        write_no_reconstructions(out / "reconstruction.parquet")
+        values |= held_out_losses(task, held_out, plugin.build("masks", config["mask"]), dtype)
     rows = [records.record(origin, row["step"], name, row[name]) for row in history for name in row.keys() - {"step"}]
     rows += [records.record(origin, step, metric, value) for metric, value in values.items()]
     machine = environment(processes, dtype)
     records.write(out / "train.parquet", rows, config=config, held_out_digest=held_out.digest, environment=machine)
-    encoder = task.get_submodule(task.kept_encoder)
-    save_encoder(out / "encoder.safetensors", encoder, _header(config, origin, step))
+    header = _header(config, origin, step)
+    head, encoder = task.get_submodule(task.kept_head), task.get_submodule(task.kept_encoder)
+    model_file.write(out / "head.safetensors", head, header | {"head": config["head"]})
+    save_encoder(out / "encoder.safetensors", encoder, header)
     shutil.rmtree(out / "state", ignore_errors=True)
 
 
@@ -168,14 +164,14 @@ def build_task(config: Mapping[str, Any]) -> nn.Module:
     plugin.check_choice("method", config["method"]["name"], ["simmim", *plugin.names("rivals")])
     if config["method"]["name"] != "simmim":
         return _rival(config)
-    mean, std = config["images"]["mean"], config["images"]["std"]
+    normaliser = ImageNormaliser(config["images"]["mean"], config["images"]["std"])
     model = build_simmim(
         **{key: config[key] for key in ("encoder", "head", "target", "loss")},
         image_px=side_pair(config["geometry"]["image_px"]),
         masked_patch_px=config["geometry"]["masked_patch_px"],
-        in_channels=len(mean),
+        normaliser=normaliser,
     )
-    return Pretraining(model, mean, std)
+    return Pretraining(model, normaliser)
 
 
 def _rival(config: Mapping[str, Any]) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from timm.models.beit import Beit
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._position_bias import resize_table, square_side
 
@@ -39,9 +40,12 @@ class ViT(nn.Module):
         shared_bias: one position table for all blocks (pre-training) or one per block (transfer).
         final_norm: LayerNorm after the last block (pre-training). Without it (fine-tuning) `forward` returns the last
             block's tokens as they are and the classifier brings its own norm after pooling.
+        checkpoint_activations: keep only the input of every block and compute the rest again for the gradient.
     """
 
-    transfer_settings: ClassVar[frozenset[str]] = frozenset({"drop_path", "shared_bias", "final_norm"})
+    transfer_settings: ClassVar[frozenset[str]] = frozenset(
+        {"drop_path", "shared_bias", "final_norm", "checkpoint_activations"}
+    )
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class ViT(nn.Module):
         layer_scale: float = 0.1,
         shared_bias: bool = True,
         final_norm: bool = True,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         if any(side % patch_px for side in image_px):
@@ -65,6 +70,7 @@ class ViT(nn.Module):
         self.token = self.stride = patch_px
         self.width, self.depth = embed_dim, depth
         self.shared_bias, self.final_norm = shared_bias, final_norm
+        self._checkpointing = checkpoint_activations
         self._grid = self.image_px[0] // patch_px, self.image_px[1] // patch_px
         body = Beit(
             img_size=self.image_px,
@@ -174,7 +180,10 @@ class ViT(nn.Module):
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [b, 1 + n, d]
         bias = self._bias(grid) if self.shared_bias else None
         for block in self.blocks:
-            x = block(x, shared_rel_pos_bias=bias)
+            if self._checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, shared_rel_pos_bias=bias, use_reentrant=False)
+            else:
+                x = block(x, shared_rel_pos_bias=bias)
             yield x
 
     def _grid_of(self, images: Tensor) -> tuple[int, int]:

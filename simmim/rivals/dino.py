@@ -36,7 +36,7 @@ class DINO(nn.Module):
         last_layer_frozen: share of the training during which the head's last layer keeps its start values.
     """
 
-    trained_encoder, kept_encoder = "student.encoder", "teacher.encoder"
+    trained_encoder, kept_encoder, kept_head = "student.encoder", "teacher.encoder", "teacher.head"
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class MoCoV3(nn.Module):
     """
 
     trained_encoder = kept_encoder = "student.encoder"
+    kept_head = "student.head"
 
     def __init__(
         self,
