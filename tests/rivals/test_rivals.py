@@ -248,18 +248,21 @@ def test_two_processes_equal_one(tmp_path, data):
     torch.testing.assert_close(torch.tensor(shared["gradient"]), guesses.grad, rtol=1e-5, atol=1e-7)
 
 
-def test_without_lightly_the_message_says_what_to_install(monkeypatch):
+@pytest.fixture
+def without_lightly(monkeypatch):
     for name in [name for name in sys.modules if name.startswith(("simmim.rivals.", "lightly"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lightly", None)
+
+
+@pytest.mark.usefixtures("without_lightly")
+def test_without_lightly_the_message_says_what_to_install():
     with pytest.raises(ValueError, match=r"pip install 'simmim\[rivals\]'"):
         built("dino")
 
 
+@pytest.mark.usefixtures("without_lightly")
 def test_a_check_of_a_scale_says_what_is_not_installed_and_goes_on(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "lightly", None)
-    for name in [name for name in sys.modules if name.startswith("simmim.rivals.")]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("simmim.checks.build_task", lambda config: build_task(RIVAL))
     check_scale(Sheets(HERE.parents[1] / "config"), "smoke")
     assert "default: cannot be trained here: DINO and MoCo v3 need the package lightly" in capsys.readouterr().out
