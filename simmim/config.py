@@ -82,7 +82,7 @@ class Sheets:
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
             base = _to_scale(recipe, settings, factor)
-            widths = {"encoder": settings.get("encoders", {}), "head": settings.get("heads", {})}
+            widths = {part: settings.get(f"{part}s", {}) for part in ("encoder", "head", "method")}
             named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
             config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
             apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
