@@ -23,6 +23,8 @@ def check_scale(sheets: Sheets, scale: str) -> None:
             _check_transfers(sheets, scale, run, config)
         except DoesNotFit as reason:
             print(f"{run}: does not fit: {reason}")
+        except plugin.NotInstalled as reason:
+            print(f"{run}: cannot be trained here: {reason}")
         except ValueError as error:
             faults.append(f"row '{run}': {error}")
     print(f"scale '{scale}': {len(sheets.runs(scale))} runs, {len(sheets.evaluations(scale))} evaluations checked")
@@ -33,7 +35,8 @@ def check_scale(sheets: Sheets, scale: str) -> None:
 def _build(config: dict) -> None:
     with torch.device("meta"):
         build_task(config)
-    plugin.build("masks", config["mask"])
+    if config["mask"]:
+        plugin.build("masks", config["mask"])
 
 
 def _check_transfers(sheets: Sheets, scale: str, run: str, config: dict) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Config, DoesNotFit, Sheets
 from simmim.plugin import check_choice
 
 # The paper varies one thing at a time against this run, so its tables are compared in our numbers with this one too.
 REFERENCE_RUN = "default"
-OWN_TABLES = ("scratch", "directions", "pretraining", "probe")
-FIGURES = ("reconstructions", "scratch", "losses", "probe_blocks")
+OWN_TABLES = ("claims", "scratch", "directions", "pretraining", "probe")
+# The runs whose stored images a figure of the paper shows.
+RECOVERIES = {
+    "figure1": (REFERENCE_RUN,),
+    "figure4": (REFERENCE_RUN,),
+    "figure5": (REFERENCE_RUN, "loss_full"),
+    "figure6": ("mask_r4_r60", "mask_r8_r60", "mask_r16_r60", REFERENCE_RUN, "mask_r64_r60"),
+}
+FIGURES = (*(f"figure{number}" for number in range(1, 8)), "reconstructions", "scratch", "losses", "probe_blocks")
 
 
 class Need(NamedTuple):
-    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate', 'size' or 'data_card'.
+    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate', 'size', 'data_card' and, one for
+    all runs, 'avg_dist' or 'mask_samples'.
 
     A pre-training kind stands for the files of every seed of the run.
     """
@@ -34,11 +42,16 @@ class Facts:
         misfits: run, or 'run/evaluation', to the reason why it does not fit the scale.
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
+        claims: rows of claims.tsv.
+        masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it:
+            'random, 32 px'.
     """
 
     misfits: dict[str, str]
     baselines: dict[str, str]
     loss_areas: dict[str, str]
+    claims: tuple[dict[str, str], ...] = ()
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 def facts(sheets: Sheets, scale: str) -> Facts:
@@ -57,7 +70,14 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     trained = {run: c for run, c in configs.items() if c["train"]["epochs"] > 0 or c["start"]["encoder"]}
     untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
     baselines = {run: untrained[_encoder(c)] for run, c in trained.items() if _encoder(c) in untrained}
-    return Facts(misfits, baselines, {run: config["loss"]["area"] for run, config in trained.items()})
+    areas = {run: config["loss"]["area"] for run, config in trained.items()}
+    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), mask_words(trained))
+
+
+def mask_words(configs: Mapping[str, Config]) -> dict[str, str]:
+    """What masks each run that has everything but its mask in common with the reference run, in words."""
+    wanted = [_but_mask(config) for run, config in configs.items() if run == REFERENCE_RUN]
+    return {run: _mask_words(config) for run, config in configs.items() if _but_mask(config) in wanted}
 
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
@@ -88,6 +108,9 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     evaluations = _evaluations(sheets, scale, known)
     if table == "scratch":
         return evaluations
+    if table == "claims":
+        pairs = [(row[which], row["evaluation"]) for row in sheets.claims.values() for which in ("run", "other")]
+        return [need for need in dict.fromkeys(Need("evaluate", *pair) for pair in pairs) if need in evaluations]
     if table == "pretraining":
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
@@ -100,21 +123,29 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
             n for n in ours if sheets.evaluation(scale, n.run, n.evaluation)["role"] == "classify"
         ]
     cells = [cell for (name, _, _), cell in sheets.paper.items() if table in (name, "directions")]
+    avg_dist = [Need("avg_dist")] if any(cell["metric"] == "avg_dist" for cell in cells) else []
     by_run = {Need("pretrain", run) for run in known.loss_areas} | {
         Need("size", run) for run in sheets.runs(scale) if run not in known.misfits
     }
-    wanted = dict.fromkeys(_need(cell["run"], cell["evaluation"]) for cell in cells)
-    return [need for need in wanted if need in evaluations or need in by_run]
+    wanted = dict.fromkeys(_need(cell["run"], cell["evaluation"]) for cell in cells if cell["metric"] != "avg_dist")
+    return avg_dist + [need for need in wanted if need in evaluations or need in by_run]
 
 
 def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
     """Result files that a figure is drawn from, none if the scale has no such run; raises as `table_needs`."""
     check_choice("figure", figure, FIGURES)
     known = facts(sheets, scale)
+    if figure in RECOVERIES:
+        shown = [Need("reconstruction", run) for run in RECOVERIES[figure] if run in known.loss_areas]
+        return shown if REFERENCE_RUN in known.loss_areas else []
     if figure == "reconstructions":
         return [Need("reconstruction", run) for run in [shown_run(known.loss_areas)] if run]
     if figure == "losses":
         return [Need("pretrain", run) for run in known.loss_areas]
+    if figure == "figure2":
+        return [Need("mask_samples")] if REFERENCE_RUN in known.masks else []
+    if figure in ("figure3", "figure7"):
+        return _avg_dist_needs(figure, sheets, scale, known)
     return table_needs({"probe_blocks": "probe"}.get(figure, figure), sheets, scale)
 
 
@@ -122,6 +153,27 @@ def shown_run(runs: Iterable[str]) -> str | None:
     """The run that stands for all where there is room for one: the reference run, else the first."""
     runs = list(runs)
     return REFERENCE_RUN if REFERENCE_RUN in runs else next(iter(runs), None)
+
+
+def _avg_dist_needs(figure: str, sheets: Sheets, scale: str, known: Facts) -> list[Need]:
+    """AvgDist of every run, and the evaluations that the figure sets against it, of runs that differ in their mask."""
+    shown = {"figure3": "table1", "figure7": "figure7"}[figure]
+    evaluations = {cell["evaluation"] for (table, _, _), cell in sheets.paper.items() if table == shown}
+    found = _evaluations(sheets, scale, known)
+    found = [need for need in found if need.run in known.masks and need.evaluation in evaluations]
+    return [Need("avg_dist"), *found] if known.masks and evaluations else []
+
+
+def _but_mask(config: Config) -> str:
+    geometry = {key: value for key, value in config["geometry"].items() if key != "masked_patch_px"}
+    unwanted = ("run", "seeds", "config_hash", "mask", "geometry")
+    return repr(({key: value for key, value in config.items() if key not in unwanted}, geometry))
+
+
+def _mask_words(config: Config) -> str:
+    mask = config["mask"]
+    words = [{"block": "block-wise"}.get(mask["name"], mask["name"]), f"{config['geometry']['masked_patch_px']} px"]
+    return ", ".join(words + [f"{key} {value}" for key, value in mask.items() if key not in ("name", "ratio")])
 
 
 def _need(run: str, evaluation: str) -> Need:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from made_up import PAPER
+from made_up import FACTS, PAPER
 
 from simmim.config import DoesNotFit, Sheets
 from simmim.report import names
@@ -20,6 +21,7 @@ class FewSheets:
     """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
 
     paper = PAPER
+    claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
     _tasks = ("finetune", "probe", "detect")
 
     def runs(self, scale):
