@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.demo_data)
     verb(commands.pack, "dataset", "split")
     verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
+    verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")
     verb(commands.table, "name")
     verb(commands.figure, "name")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simmim import paths, plugin, records
-from simmim.config import Sheets
+from simmim.config import Sheets, has_first_stage
 from simmim.train.differences import refuse_changed
 
 
@@ -40,25 +40,36 @@ def pack(options: argparse.Namespace) -> None:
 
 def pretrain(options: argparse.Namespace) -> None:
     """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
+    from simmim.pretrain import Start
     from simmim.pretrain import pretrain as run_pretraining
-    from simmim.train.processes import join_processes, leave_processes
+    from simmim.train.processes import joined_processes
 
-    config = _sheets(options).pretraining(options.scale, options.run)
-    _expect(options, config["config_hash"])
-    out = Path(paths.pretrained(str(_results(options)), options.run, options.seed, "encoder.safetensors")).parent
+    config, out = _pretraining(options)
     if (out / "encoder.safetensors").is_file() and _finished(out / "train.parquet", config):
         return
-    processes = join_processes()
-    try:
-        run_pretraining(config, options.seed, _data(options, config), out, processes)
-    finally:
-        leave_processes()
+    first_stage = out / "first_stage" if has_first_stage(config) else None
+    with joined_processes() as processes:
+        start = Start(first_stage, _start_encoder(options, config))
+        run_pretraining(config, options.seed, _data(options, config), out, processes, start)
+
+
+def first_stage(options: argparse.Namespace) -> None:
+    """Pre-train one run up to its first milestone, where longer runs can go on."""
+    from simmim.pretrain import Start, pretrain_first_stage
+    from simmim.train.processes import joined_processes
+
+    config, out = _pretraining(options)
+    shorter = config["start"]["run"]
+    before = Path(paths.first_stage(str(_results(options)), shorter, options.seed)).parent if shorter else None
+    with joined_processes() as processes:
+        start = Start(before, _start_encoder(options, config))
+        pretrain_first_stage(config, options.seed, _data(options, config), out / "first_stage", processes, start)
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.driver import evaluate as run_evaluation
-    from simmim.train.processes import join_processes, leave_processes
+    from simmim.train.processes import joined_processes
 
     sheets, results = _sheets(options), str(_results(options))
     config = sheets.evaluation(options.scale, options.run, options.evaluation)
@@ -67,11 +78,8 @@ def evaluate(options: argparse.Namespace) -> None:
     if _finished(out, config):
         return
     encoders = paths.pretrained_files(results, sheets, options.scale, options.run, "encoder.safetensors")
-    processes = join_processes()
-    try:
+    with joined_processes() as processes:
         run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
-    finally:
-        leave_processes()
 
 
 def table(options: argparse.Namespace) -> None:
@@ -115,6 +123,19 @@ def _sheets(options: argparse.Namespace) -> Sheets:
 
 def _results(options: argparse.Namespace) -> Path:
     return options.results / options.scale
+
+
+def _pretraining(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """The completed config of a pre-training and the folder of its files."""
+    config = _sheets(options).pretraining(options.scale, options.run)
+    _expect(options, config["config_hash"])
+    out = paths.pretrained(str(_results(options)), options.run, options.seed, "encoder.safetensors")
+    return config, Path(out).parent
+
+
+def _start_encoder(options: argparse.Namespace, config: dict[str, Any]) -> Path | None:
+    file = _sheets(options).located(config["start"])["encoder"]
+    return Path(file) if file else None
 
 
 def _data(options: argparse.Namespace, config: dict[str, Any]) -> dict[str, Path]:

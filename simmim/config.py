@@ -11,9 +11,11 @@ import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
 from simmim.evaluate.settings import SETTINGS
@@ -21,6 +23,7 @@ from simmim.plugin import check_choice
 from simmim.records import config_hash
 from simmim.sections import SECTIONS, Evaluation, Pretraining
 from simmim.sheets import parse_set, read_sheet, read_yaml
+from simmim.train.differences import differing_fields
 
 Config = dict[str, Any]
 
@@ -76,11 +79,14 @@ class Sheets:
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
             base = _to_scale(recipe, settings, factor)
-            encoder = settings.get("encoders", {}).get(recipe["encoder"]["name"], {})
-            config = merged(base, settings.get("pretrain", {}) | {"encoder": encoder})
-            apply_set(config, _to_scale(parse_set(row["set"]), settings, factor))
+            widths = {"encoder": settings.get("encoders", {}), "head": settings.get("heads", {})}
+            named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
+            config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
+            apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
             config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
-        config["data"] = {split: self.dataset(scale, "pretrain", split) for split in ("train", "val")}
+            config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            if config["start"]["run"]:
+                check_first_stage(config, self.pretraining(scale, config["start"]["run"]))
         return _hashed({"scale": scale, "run": run, "numerics": _numerics("data", "pretrain")} | config)
 
     @functools.cache  # noqa: B019
@@ -92,11 +98,11 @@ class Sheets:
         with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
             recipe = self._recipe(row["recipe"], "evaluate")
             base = _to_scale(recipe, settings)
-            config = merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
+            config = _defaults(Evaluation) | merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
             apply_set(config, _to_scale(parse_set(row["set"]), settings))
             config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
-        config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
         start = self.pretraining(scale, run)["config_hash"]
         head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
         return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
@@ -108,7 +114,9 @@ class Sheets:
             `dataset`, `split`, `made_by`, `source` (adapter and its settings) and `pack` settings.
         """
         roles = self.scale(scale)["datasets"]
-        check_choice(f"data role at scale '{scale}'", role, roles)
+        check_choice("data role", role, {role for name in self.scales() for role in self.scale(name)["datasets"]})
+        if role not in roles:
+            raise DoesNotFit(f"no data set has the role '{role}' at this scale")
         return self.packed(scale, roles[role], split)
 
     def packed(self, scale: str, dataset: str, split: str) -> Config:
@@ -131,7 +139,7 @@ class Sheets:
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
 
     def located(self, source: Config) -> Config:
-        """A source's settings with `$data` replaced by the `data_root` of `config.yaml`."""
+        """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""
         root = read_yaml(self._folder / "config.yaml")["data_root"]
         return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
 
@@ -147,15 +155,50 @@ class Sheets:
         return copy.deepcopy(read_yaml(folder / f"{name}.yaml"))
 
 
-def apply_set(config: Config, values: Mapping[str, Any]) -> None:
-    """Put the values of a `set` column into a config; naming a component replaces its whole section."""
+def has_first_stage(config: Config) -> bool:
+    """Whether a pre-training is done in two jobs, up to its first milestone and on from there (step schedule)."""
+    train = config["train"]
+    return train["schedule"] == "step" and train["epochs"] > 0
+
+
+def check_first_stage(config: Config, shorter: Config) -> None:
+    """Refuse a run that cannot begin with the first stage of another, `shorter` one.
+
+    Raises:
+        ValueError: naming the settings in which they differ, or the milestone that comes too early.
+    """
+    own = {"scale", "run", "config_hash", "numerics", "start", "seeds"}
+    same = [{k: v for k, v in each.items() if k not in own} for each in (config, shorter)]
+    lengths = [each["train"] for each in same]
+    for each, train in zip(same, lengths):
+        each["train"] = {k: v for k, v in train.items() if k not in ("epochs", "milestones")}
+    place = f"start.run={config['start']['run']}"
+    if changed := differing_fields(same[1], same[0]):
+        raise ValueError(f"{place}: only runs that differ in length share a first stage; {'; '.join(changed)}")
+    if not (has_first_stage(config) and has_first_stage(shorter)):
+        raise ValueError(f"{place}: only runs with train.schedule=step have a first stage of constant rate")
+    if shorter["seeds"] < config["seeds"]:
+        raise ValueError(f"{place}: it has {shorter['seeds']} seeds, this row {config['seeds']}")
+    mine, theirs = (min(train["milestones"], default=1) * train["epochs"] for train in lengths)
+    if mine < theirs:
+        raise ValueError(f"{place}: its first milestone, {theirs:g} epochs, comes after this run's, {mine:g} epochs")
+
+
+def apply_set(
+    config: Config, values: Mapping[str, Any], widths: Mapping[str, Mapping[str, Config]] = MappingProxyType({})
+) -> None:
+    """Put the values of a `set` column into a config; naming a component replaces its whole section.
+
+    Args:
+        widths: by section and component, the settings that a component has at this scale unless the row says otherwise.
+    """
     for key, value in values.items():
         section, _, name = key.partition(".")
         check_choice("section in column 'set'", section, config)
         if not name and isinstance(config[section], dict):
             if "name" not in config[section]:
                 raise ValueError(f"'{section}={value}' in column 'set': give one of its settings, as {section}.key=...")
-            config[section] = {"name": value}
+            config[section] = {"name": value} | widths.get(section, {}).get(value, {})
         elif not name:
             config[section] = value
         else:
@@ -187,6 +230,14 @@ def _to_scale(values: Mapping[str, Any], scale: Config, epochs: float = 1.0) -> 
         return value * epochs if key.endswith("epochs") and epochs != 1.0 else value
 
     return {key: convert(key, value) for key, value in values.items()}
+
+
+def _defaults(model: type[BaseModel]) -> Config:
+    """The sections that a recipe may leave out, so that a row can still set one of their values."""
+    fields = {name: field.default for name, field in model.model_fields.items()}
+    given = {name: value for name, value in fields.items() if value is not None and value is not PydanticUndefined}
+    return {name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+            for name, value in given.items()}  # fmt: skip
 
 
 def _validated(model: type, config: Config) -> Config:

@@ -129,11 +129,29 @@ def load_encoder(
     saved_px = tuple(header["image_px"])
     context = {"image_px": tuple(image_px or saved_px), "in_channels": header["in_channels"]}
     encoder = plugin.build("encoders", dict(section) | transfer, **context)
+    _fill(encoder, state, saved_px, path)
+    return encoder, header
+
+
+def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
+    """Put the weights of an encoder file into an encoder of the same architecture, fitted to its size and windows.
+
+    Returns:
+        The file's header.
+
+    Raises:
+        ValueError: as `load_encoder`.
+    """
+    header, state = _read_encoder(path)
+    _fill(encoder, state, tuple(header["image_px"]), path)
+    return header
+
+
+def _fill(encoder: nn.Module, state: Mapping[str, Tensor], saved_px: tuple[int, int], path: Path | str) -> None:
     try:
         encoder.load_state_dict(encoder.adapt(state, saved_px), strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the encoder its header describes: {error}") from error
-    return encoder, header
+        raise ValueError(f"{path} does not fit the encoder it is to fill: {error}") from error
 
 
 def _read_encoder(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -22,6 +22,11 @@ def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
     return f"{results}/pretrain/{run}/seed{seed}/{file}"
 
 
+def first_stage(results: str, run: str, seed: int | str, file: str = "manifest.json") -> str:
+    """A file of the checkpoint at a run's first milestone, where it and longer runs go on from."""
+    return f"{results}/pretrain/{run}/seed{seed}/first_stage/{file}"
+
+
 def evaluated(results: str, run: str, evaluation: str) -> str:
     """Records of an evaluation, all seeds."""
     return f"{results}/evaluate/{run}/{evaluation}.parquet"

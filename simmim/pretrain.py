@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from simmim import plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
-from simmim.model import SimMIM, build_simmim, save_encoder
+from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
 from simmim.reconstruction import held_out_losses, write_reconstructions
 from simmim.sections import ImagesSection
@@ -43,7 +43,30 @@ class Pretraining(nn.Module):
         return self.model(self.normalise(batch["images"]), batch["hidden"])
 
 
-def pretrain(config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out: Path, processes: Processes) -> None:
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with; with neither, fresh weights.
+
+    Args:
+        first_stage: checkpoint of a first stage, its own or a shorter run's.
+        encoder: file of an encoder whose weights are taken over.
+    """
+
+    first_stage: Path | None = None
+    encoder: Path | None = None
+
+
+FRESH = Start()
+
+
+def pretrain(
+    config: Mapping[str, Any],
+    seed: int,
+    data: Mapping[str, Path],
+    out: Path,
+    processes: Processes,
+    start: Start = FRESH,
+) -> None:
     """Run one pre-training and write `encoder.safetensors`, `train.parquet` and `reconstruction.parquet` to `out`.
 
     Args:
@@ -53,18 +76,9 @@ def pretrain(config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
-    images, settings = ImagesSection(**config["images"]), TrainSettings(**config["train"])
-    train_set, mask = Shards(data["train"]), plugin.build("masks", config["mask"])
-    seed_libraries(seed, 0, 0)  # the same initial weights on every rank
-    task = build_task(config)
-    dataset = PretrainingImages(train_set, images, mask, task.model.geometry, seed, len(images.mean))
-    skip = task.model.encoder.no_weight_decay(pretraining=True)
-    groups = parameter_groups(task, "model.encoder.", settings.weight_decay, settings.layer_decay, skip)
+    settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
     began = time.monotonic()
-    history = fit(
-        task, dataset, groups, settings, seed=seed, state=out / "state", config=config, processes=processes,
-        label=f"{config['scale']}/{config['run']} seed {seed}",
-    )  # fmt: skip
+    task, history = _fit(config, seed, train_set, out / "state", processes, start)
     seconds = time.monotonic() - began
     if not processes.leads:
         return
@@ -72,7 +86,7 @@ def pretrain(config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out
     origin = records.Origin(
         **names, task="pretrain", seed=seed, data_digest=train_set.digest, code_version=records.code_version()
     )
-    step = settings.steps(len(dataset))
+    step, mask = settings.steps(len(train_set)), plugin.build("masks", config["mask"])
     held_out, dtype = Shards(data["val"]), autocast_dtype(settings.precision, processes.device)
     values = held_out_losses(task, held_out, mask, dtype)
     values["images_per_second"] = step * settings.batch / seconds
@@ -83,6 +97,41 @@ def pretrain(config: Mapping[str, Any], seed: int, data: Mapping[str, Path], out
     records.write(out / "train.parquet", rows, config=config, held_out_digest=held_out.digest, environment=machine)
     save_encoder(out / "encoder.safetensors", task.model.encoder, _header(config, origin, step))
     shutil.rmtree(out / "state", ignore_errors=True)
+
+
+def pretrain_first_stage(
+    config: Mapping[str, Any],
+    seed: int,
+    data: Mapping[str, Path],
+    out: Path,
+    processes: Processes,
+    start: Start = FRESH,
+) -> None:
+    """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
+    _fit(config, seed, Shards(data["train"]), out.with_name(f"{out.name}_state"), processes, start, stop=out)
+    if processes.leads:
+        shutil.rmtree(out.with_name(f"{out.name}_state"), ignore_errors=True)
+
+
+def _fit(
+    config: Mapping[str, Any], seed: int, train_set: Shards, state: Path, processes: Processes, start: Start,
+    stop: Path | None = None,
+) -> tuple[Pretraining, list[dict[str, float]]]:  # fmt: skip
+    """The trained task and its log."""
+    images, settings = ImagesSection(**config["images"]), TrainSettings(**config["train"])
+    seed_libraries(seed, 0, 0)  # the same initial weights on every rank
+    task = build_task(config)
+    if start.encoder:
+        start_from(task.model.encoder, start.encoder)
+    mask = plugin.build("masks", config["mask"])
+    dataset = PretrainingImages(train_set, images, mask, task.model.geometry, seed, len(images.mean))
+    skip = task.model.encoder.no_weight_decay(pretraining=True)
+    groups = parameter_groups(task, "model.encoder.", settings.weight_decay, settings.layer_decay, skip)
+    history = fit(
+        task, dataset, groups, settings, seed=seed, state=state, config=config, processes=processes,
+        label=f"{config['scale']}/{config['run']} seed {seed}", start=start.first_stage, stop=stop,
+    )  # fmt: skip
+    return task, history
 
 
 def build_task(config: Mapping[str, Any]) -> Pretraining:

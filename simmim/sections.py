@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simmim.train.settings import TrainSettings
 
@@ -30,14 +30,28 @@ class GeometrySection(Section):
     """Sizes in pixels of the encoder's input; `image_px` is a side or [height, width]."""
 
     image_px: int | tuple[int, int]
-    masked_patch_px: int
+    masked_patch_px: int | None = None
 
 
 class LossSection(Section):
     """`area` is where the loss is taken: on masked pixels or on the full image (Table 4)."""
 
-    name: Literal["l1"] = "l1"
+    name: Literal["l1", "l2", "smooth_l1", "cross_entropy"] = "l1"
     area: Literal["masked", "full"] = "masked"
+
+
+class StartSection(Section):
+    """What a run begins with instead of fresh weights.
+
+    Args:
+        run: a run with the same settings and fewer epochs, whose first stage of constant rate is this run's too
+            (step schedule, Table 9); its checkpoint at its first milestone is where this run begins.
+        encoder: an encoder file, such as `simmim convert` makes; its architecture must be this run's. `$data` stands
+            for the `data_root` of config.yaml.
+    """
+
+    run: str = ""
+    encoder: str = ""
 
 
 class ImagesSection(Section):
@@ -57,17 +71,36 @@ class ImagesSection(Section):
 
 
 class Pretraining(Section):
-    """A pre-training run."""
+    """A pre-training run.
 
+    Args:
+        method: "simmim", which needs mask, head and target, or a rival (`simmim.rivals`), which has none of them.
+        role: which of the scale's data sets it is trained on.
+        seeds: trainings, each with its own initial weights, masks, crops and order of samples.
+    """
+
+    method: Component = Component(name="simmim")
+    role: str = "pretrain"
+    start: StartSection = StartSection()
     encoder: Component
     geometry: GeometrySection
-    mask: Component
-    head: Component
-    target: Component
+    mask: Component | None = None
+    head: Component | None = None
+    target: Component | None = None
     loss: LossSection = LossSection()
     images: ImagesSection = ImagesSection()
     train: TrainSettings
     seeds: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _has_what_its_method_needs(self) -> Pretraining:
+        parts = {"mask": self.mask, "head": self.head, "target": self.target}
+        parts["geometry.masked_patch_px"] = self.geometry.masked_patch_px
+        masked = self.method.name == "simmim"
+        wrong = [name for name, part in parts.items() if (part is None) == masked]
+        if wrong:
+            raise ValueError(f"method {self.method.name} {'needs' if masked else 'has no'} {', '.join(wrong)}")
+        return self
 
 
 class Evaluation(Section):
@@ -91,6 +124,7 @@ class Evaluation(Section):
 SECTIONS: dict[str, type[BaseModel]] = {
     "geometry": GeometrySection,
     "loss": LossSection,
+    "start": StartSection,
     "images": ImagesSection,
     "train": TrainSettings,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import DoesNotFit, Sheets, has_first_stage
 from simmim.sheets import parse_set, read_sheet, read_yaml
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -133,3 +133,55 @@ def test_published_values_are_out_of_reach_of_training_and_evaluation():
     for path in files:
         for module in ("simmim.config", "simmim.sheets", "simmim.report", "paper.tsv"):
             assert module not in path.read_text(), f"{path} reads {module}"
+
+
+def with_rows(folder, *rows):
+    sheet = folder / "pretrain.tsv"
+    sheet.write_text(sheet.read_text() + "".join("\t".join(row) + "\n" for row in rows))
+    recipe = (folder / "recipes" / "swin_b_100ep.yaml").read_text()
+    steps = recipe.replace("schedule: cosine", "schedule: step\n  milestones: [0.9, 0.95]")
+    (folder / "recipes" / "steps.yaml").write_text(steps)
+    return Sheets(folder)
+
+
+def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
+    rows = ("short", "steps", ""), ("long", "steps", "train.epochs=300 start.run=short")
+    sheets = with_rows(folder, *rows)
+    assert sheets.pretraining("paper", "long")["start"]["run"] == "short"
+    assert has_first_stage(sheets.pretraining("paper", "short"))
+    assert not has_first_stage(sheets.pretraining("paper", "default"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("start.run=shrt", "unknown run 'shrt'; did you mean 'short'"),
+        ("start.run=short mask.ratio=0.5", "only runs that differ in length share a first stage; mask.ratio: 0.6"),
+        ("start.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
+        ("start.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
+        ("start.run=short seeds=2", "it has 1 seeds, this row 2"),
+        ("method=dino", "method dino has no mask, head, target, geometry.masked_patch_px"),
+        ("role=segmnt", "unknown data role 'segmnt'; did you mean 'segment'"),
+    ],
+)
+def test_an_impossible_start_is_named(folder, settings, message):
+    sheets = with_rows(folder, ("short", "steps", ""), ("odd", "steps", settings))
+    with pytest.raises(ValueError, match=rf"pretrain.tsv, row 'odd': .*{message}"):
+        sheets.pretraining("paper", "odd")
+
+
+def test_a_named_component_gets_the_widths_of_the_scale_but_for_what_the_row_says(folder):
+    sheets = with_rows(folder, ("head", "swin_b_100ep", "head=big head.depth=3"))
+    scale = folder / "scales" / "smoke.yaml"
+    scale.write_text(scale.read_text() + "heads: {big: {width: 5, depth: 2}}\n")
+    assert sheets.pretraining("smoke", "head")["head"] == {"name": "big", "width": 5, "depth": 3}
+    assert sheets.pretraining("paper", "head")["head"] == {"name": "big", "depth": 3}
+
+
+def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
+    sheets = with_rows(folder, ("dense", "swin_b_100ep", "role=other"))
+    scale = folder / "scales" / "paper.yaml"
+    scale.write_text(scale.read_text().replace("pretrain: imagenet,", "pretrain: imagenet, other: imagenet,"))
+    assert sheets.pretraining("paper", "dense")["data"]["train"]["dataset"] == "imagenet"
+    with pytest.raises(DoesNotFit, match="no data set has the role 'other' at this scale"):
+        sheets.pretraining("smoke", "dense")

@@ -1,6 +1,7 @@
 """One pre-training from data to encoder file: other channels and shapes, resume, refusal, and nothing to do twice."""
 
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ from safetensors.torch import load_file
 from simmim import records
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
-from simmim.model import load_encoder
-from simmim.pretrain import pretrain
+from simmim.model import load_encoder, save_encoder
+from simmim.pretrain import Start, pretrain, pretrain_first_stage
 from simmim.sections import Pretraining
 from simmim.train.processes import Processes
 
@@ -110,3 +111,45 @@ def test_another_seed_is_another_run(tmp_path, data):
         pretrain(config(epochs=1), seed, data, tmp_path / str(seed), ALONE)
     first, second = (load_file(tmp_path / name / "encoder.safetensors") for name in "01")
     assert not torch.equal(first["mask_token"], second["mask_token"])
+
+
+STEPS = {"schedule": "step", "warmup_epochs": 1.0}
+
+
+def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, data):
+    short = config(epochs=6, milestones=[0.5, 0.75], **STEPS)
+    long = config(epochs=8, milestones=[0.75], **STEPS)
+    shared = tmp_path / "shared" / "first_stage"
+    pretrain_first_stage(short, 0, data, shared, ALONE)
+    assert json.loads((shared / "manifest.json").read_text())["step"] == 6
+    for name, settings in (("short", short), ("long", long)):
+        pretrain(settings, 0, data, tmp_path / name, ALONE)
+        pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Start(shared))
+        alone, begun = (load_file(tmp_path / f"{name}{end}" / "encoder.safetensors") for end in ("", "_from_shared"))
+        assert all(torch.equal(alone[key], begun[key]) for key in alone)
+        logs = [records.read([tmp_path / f"{name}{end}" / "train.parquet"]) for end in ("", "_from_shared")]
+        losses = [log[log["metric"] == "loss"]["value"].tolist() for log in logs]
+        assert losses[0] == losses[1] and len(losses[0]) == settings["train"]["epochs"]
+
+
+def test_a_first_stage_that_was_changed_is_refused(tmp_path, data):
+    settings = config(epochs=4, milestones=[0.5], **STEPS)
+    pretrain_first_stage(settings, 0, data, tmp_path / "first_stage", ALONE)
+    weights = bytearray((tmp_path / "first_stage" / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "first_stage" / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match=r"model.safetensors does not have the digest"):
+        pretrain(settings, 0, data, tmp_path, ALONE, Start(tmp_path / "first_stage"))
+
+
+def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
+    pretrain(config(epochs=2), 0, data, tmp_path / "first", ALONE)
+    file = tmp_path / "first" / "encoder.safetensors"
+    pretrain(config(epochs=0), 1, data, tmp_path / "copy", ALONE, Start(encoder=file))
+    first, copy = (load_file(tmp_path / name / "encoder.safetensors") for name in ("first", "copy"))
+    assert all(torch.equal(first[name], copy[name]) for name in first)
+    other = load_encoder(file)[0]
+    other.norm = torch.nn.Identity()
+    save_encoder(tmp_path / "odd.safetensors", other, load_encoder(file)[1])
+    with pytest.raises(ValueError, match=r"odd.safetensors does not fit the encoder"):
+        pretrain(config(epochs=0), 1, data, tmp_path / "odd", ALONE, Start(encoder=tmp_path / "odd.safetensors"))

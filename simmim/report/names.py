@@ -54,7 +54,7 @@ def facts(sheets: Sheets, scale: str) -> Facts:
             sheets.evaluation(scale, run, evaluation)
         except DoesNotFit as reason:
             misfits[f"{run}/{evaluation}"] = str(reason)
-    trained = {run: config for run, config in configs.items() if config["train"]["epochs"] > 0}
+    trained = {run: c for run, c in configs.items() if c["train"]["epochs"] > 0 or c["start"]["encoder"]}
     untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
     baselines = {run: untrained[_encoder(c)] for run, c in trained.items() if _encoder(c) in untrained}
     return Facts(misfits, baselines, {run: config["loss"]["area"] for run, config in trained.items()})

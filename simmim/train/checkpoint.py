@@ -18,12 +18,18 @@ _FILES = "model.safetensors", "optimizer.safetensors"
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, **manifest: Any) -> None:
-    """Write `folder/step-########`, then remove all but the two newest.
+    """Write `folder/step-########`, then remove all but the two newest."""
+    write(folder / f"step-{step:08d}", step, model, optimizer, **manifest)
+    for old in _steps(folder)[:-2]:
+        shutil.rmtree(old)
+
+
+def write(target: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, **manifest: Any) -> None:
+    """Write one checkpoint as the folder `target`.
 
     Everything is written and flushed under a temporary name; the rename is what makes the checkpoint exist.
     """
-    target = folder / f"step-{step:08d}"
-    draft = folder / f".{target.name}.part"
+    draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, draft / _FILES[0])
@@ -34,9 +40,7 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     sync_folder(draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    sync_folder(folder)
-    for old in _steps(folder)[:-2]:
-        shutil.rmtree(old)
+    sync_folder(target.parent)
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -49,7 +53,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     problems = []
     for path in reversed(steps):
         try:
-            return path, _verified_manifest(path)
+            return path, verified_manifest(path)
         except (OSError, ValueError, KeyError) as error:
             problems.append(f"  {path}: {error}")
             print(f"checkpoint {path} is damaged ({error}); trying the one before", flush=True)
@@ -63,6 +67,8 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
     """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly."""
     model.load_state_dict(load_file(path / _FILES[0]))
     tensors = load_file(path / _FILES[1])
+    if not tensors:
+        return  # saved before the first update
     names = {parameter: name for name, parameter in model.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -77,7 +83,12 @@ def _steps(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def _verified_manifest(path: Path) -> dict[str, Any]:
+def verified_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose files have the digests they were written with.
+
+    Raises:
+        ValueError: for another format or another digest.
+    """
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']}, this version reads format {FORMAT}")

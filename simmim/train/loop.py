@@ -39,6 +39,8 @@ def fit(
     config: Mapping[str, Any],
     processes: Processes,
     label: str,
+    start: Path | None = None,
+    stop: Path | None = None,
 ) -> list[dict[str, float]]:
     """Train `task` in place, going on from the newest checkpoint in `state`.
 
@@ -49,25 +51,27 @@ def fit(
         groups: parameter groups; each may carry `lr_scale`.
         config: completed config; a checkpoint made with another one is refused.
         label: name of the run on the status line.
+        start: a checkpoint that `stop` wrote, to begin with where `state` holds none.
+        stop: train up to the first milestone only and write the checkpoint there, as this folder.
 
     Returns:
         One dict (step, loss, lr, grad_norm) every `log_every_steps` steps, from the very start of the run.
     """
-    plan = Plan(
-        len(dataset), settings.batch, settings.micro_batch, settings.steps(len(dataset)), seed,
-        processes.world, processes.rank,
-    )  # fmt: skip
+    steps = settings.steps(len(dataset))
+    last = settings.first_stage_steps(len(dataset)) if stop else steps
+    plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
     task.to(processes.device).train()
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     dtype = autocast_dtype(settings.precision, processes.device)
-    history, start = _resume(state, task, optimizer, config, label)
+    history, first = _resume(state, task, optimizer, config, label, start)
     module = DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task
+    manifest = {"config": config, "environment": environment(processes, dtype)}
     guard = _Guard(optimizer, processes)
-    progress = Progress(label, start, plan.steps)
+    progress = Progress(label, first, plan.steps)
     window = _Window(processes)
-    batches = iter(_loader(dataset, plan, start, settings.workers, processes))
-    for step in range(start, plan.steps):
-        lr = set_learning_rates(optimizer, settings, step, plan.steps, len(dataset))
+    batches = iter(_loader(dataset, plan, first, settings.workers, processes))
+    for step in range(first, plan.steps):
+        lr = set_learning_rates(optimizer, settings, step, steps, len(dataset))
         seed_libraries(seed, step, processes.rank)
         loss = _accumulate_gradients(module, task, batches, plan.accumulation, dtype, processes)
         norm = nn.utils.clip_grad_norm_(task.parameters(), settings.clip_norm or float("inf"))
@@ -84,8 +88,9 @@ def fit(
         if processes.leads and history and progress.due(done):
             progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
         if processes.leads and saving:
-            manifest = {"config": config, "history": history, "environment": environment(processes, dtype)}
-            checkpoint.save(state, done, task, optimizer, **manifest)
+            checkpoint.save(state, done, task, optimizer, history=history, **manifest)
+    if processes.leads and stop:
+        checkpoint.write(stop, plan.steps, task, optimizer, history=history, **manifest)
     return history
 
 
@@ -164,12 +169,13 @@ def _as_it_is(batch: dict) -> dict:
     return batch
 
 
-def _resume(state, task, optimizer, config, label) -> tuple[list[dict[str, float]], int]:
+def _resume(state, task, optimizer, config, label, start) -> tuple[list[dict[str, float]], int]:
     found = checkpoint.newest(state)
-    if found is None:
+    if found is None and start is None:
         return [], 0
-    path, manifest = found
-    refuse_changed(path, manifest["config"], config, remove=state)
+    path, manifest = found or (start, checkpoint.verified_manifest(start))
+    if found:
+        refuse_changed(path, manifest["config"], config, remove=state)
     checkpoint.restore(path, task, optimizer)
     print(f"{label}: going on from step {manifest['step']}", flush=True)
     return manifest["history"], manifest["step"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +29,9 @@ class Processes:
         return self.rank == 0
 
 
-def join_processes() -> Processes:
-    """Join the group that torchrun set up, if there is one, and choose this process's device."""
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Join the group that torchrun set up, if there is one, choose this process's device, and leave at the end."""
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -36,13 +39,11 @@ def join_processes() -> Processes:
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(rank, world, device)
-
-
-def leave_processes() -> None:
-    """End the process group, if there is one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    try:
+        yield Processes(rank, world, device)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -20,6 +20,7 @@ class TrainSettings(BaseModel):
         milestones: shares of the training after which the step schedule multiplies the rate by `gamma`.
         released_cosine: count the cosine from step 0 as the released code does, not from the end of the warm-up.
         clip_norm: largest global gradient norm, applied once per update; 0 does not clip.
+        sharded: split weights, gradients and moments over the processes (FSDP) instead of keeping a copy on each.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +45,7 @@ class TrainSettings(BaseModel):
     workers: int = Field(default=0, ge=0)
     log_every_steps: int = Field(default=10, ge=1)
     save_every_steps: int = Field(default=500, ge=1)
+    sharded: bool = False
 
     @model_validator(mode="after")
     def _save_between_log_rows(self) -> TrainSettings:
@@ -68,3 +70,9 @@ class TrainSettings(BaseModel):
     def steps(self, samples: int) -> int:
         """Updates in all for a data set of this size."""
         return round(self.epochs * samples / self.batch)
+
+    def first_stage_steps(self, samples: int) -> int:
+        """Updates before the first milestone, to a whole number of log rows: there longer runs may take over."""
+        steps = self.steps(samples)
+        stage = round(min(self.milestones, default=1.0) * steps)
+        return stage - stage % self.log_every_steps if stage < steps else stage

@@ -39,6 +39,7 @@ class FewSheets:
             "geometry": {"image_px": 64},
             "loss": {"area": area},
             "train": {"epochs": epochs},
+            "start": {"run": "", "encoder": ""},
         }
 
     def evaluation(self, scale, run, evaluation):

@@ -8,12 +8,12 @@ import test_loop
 from safetensors.torch import save_file
 from tasks import make_task
 
-from simmim.train.processes import join_processes, leave_processes
+from simmim.train.processes import joined_processes
 
 out = Path(sys.argv[1])
-test_loop.ALONE = join_processes()
-state, history = test_loop.train(out / "state", make_task())
-if test_loop.ALONE.leads:
-    save_file(state, out / "final.safetensors")
-    (out / "history.json").write_text(json.dumps(history))
-leave_processes()
+with joined_processes() as processes:
+    test_loop.ALONE = processes
+    state, history = test_loop.train(out / "state", make_task())
+    if processes.leads:
+        save_file(state, out / "final.safetensors")
+        (out / "history.json").write_text(json.dumps(history))

@@ -7,7 +7,7 @@ import pandas as pd
 from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
-from simmim.config import Sheets
+from simmim.config import Sheets, has_first_stage
 from simmim.records import config_hash
 from simmim.report import names
 
@@ -49,6 +49,28 @@ def packed_of(job_config):
 
 def pretraining_data(wildcards):
     return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
+
+
+def start_encoder(start):
+    """The encoder file that a pre-training begins with, if its row names one."""
+    file = SHEETS.located(start)["encoder"]
+    return [file] if file else []
+
+
+def own_first_stage(wildcards):
+    """What a pre-training goes on from: with the step schedule, its own first stage."""
+    job_config = SHEETS.pretraining(wildcards.scale, wildcards.run)
+    if has_first_stage(job_config):
+        return [paths.first_stage(RESULTS, wildcards.run, wildcards.seed)]
+    return start_encoder(job_config["start"])
+
+
+def shorter_first_stage(wildcards):
+    """What a first stage goes on from: that of a shorter run, where the row names one."""
+    start = SHEETS.pretraining(wildcards.scale, wildcards.run)["start"]
+    if start["run"]:
+        return [paths.first_stage(RESULTS, start["run"], wildcards.seed)]
+    return start_encoder(start)
 
 
 def evaluation_data(wildcards):
@@ -105,5 +127,5 @@ def launcher(wildcards, resources):
 
 def scales_to_train():
     """Scales with a training among the jobs to come."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("pretrain", "evaluate")]
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("first_stage", "pretrain", "evaluate")]
     return sorted({job.wildcards.scale for job in jobs})

@@ -2,6 +2,7 @@
 rule pretrain:
     input:
         data=pretraining_data,
+        start=own_first_stage,
     output:
         encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",
         records="results/{scale}/pretrain/{run}/seed{seed}/train.parquet",
@@ -19,4 +20,29 @@ rule pretrain:
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
+
+
+# Runs with the step schedule: up to the first milestone, where every longer run goes on too (Table 9).
+rule first_stage:
+    input:
+        data=pretraining_data,
+        start=shorter_first_stage,
+    output:
+        model="results/{scale}/pretrain/{run}/seed{seed}/first_stage/model.safetensors",
+        optimizer="results/{scale}/pretrain/{run}/seed{seed}/first_stage/optimizer.safetensors",
+        manifest="results/{scale}/pretrain/{run}/seed{seed}/first_stage/manifest.json",
+    log:
+        "logs/{scale}/first_stage/{run}_seed{seed}.log",
+    benchmark:
+        "logs/{scale}/benchmarks/first_stage_{run}_seed{seed}.tsv"
+    priority: 100
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        hash=pretraining_hash,
+        launch=launcher,
+    shell:
+        "OMP_NUM_THREADS={threads} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
