@@ -29,7 +29,24 @@ Config = dict[str, Any]
 
 
 class DoesNotFit(ValueError):
-    """A row that cannot exist at a scale; tables print it as such."""
+    """A row that cannot exist at a scale; tables print `words` and the reason.
+
+    Args:
+        reason: why.
+        place: the row, its sheet first.
+    """
+
+    words = "does not fit this scale"
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.reason = reason
+
+
+class Unavailable(DoesNotFit):
+    """A row whose data nobody outside can get."""
+
+    words = "needs data that is not public"
 
 
 class Sheets:
@@ -45,6 +62,7 @@ class Sheets:
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+        self._check_references()
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
@@ -97,14 +115,18 @@ class Sheets:
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
         with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
             recipe = self._recipe(row["recipe"], "evaluate")
-            base = _to_scale(recipe, settings)
-            config = _defaults(Evaluation) | merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
+            here = settings.get("evaluate", {})
+            here = merged(here.get(recipe["task"], {}), here.get(row["recipe"], {}))
+            config = _defaults(Evaluation) | merged(_to_scale(recipe, settings), here)
             apply_set(config, _to_scale(parse_set(row["set"]), settings))
             config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
-        start = self.pretraining(scale, run)["config_hash"]
-        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
+        start = self.pretraining(scale, run)
+        widths = settings.get("encoders", {}).get(start["encoder"]["name"], {})
+        # A scale has the last word on what belongs to the encoder, its windows foremost.
+        config["encoder"] |= {k: v for k, v in widths.items() if k in config["encoder"]} | here.get("encoder", {})
+        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start["config_hash"]}
         return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
 
     def dataset(self, scale: str, role: str, split: str) -> Config:
@@ -132,6 +154,8 @@ class Sheets:
         with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
             values = parse_set(row["set"].replace("$scale", scale))
+            if row["source"] == "unavailable":
+                raise Unavailable(f"{dataset}: {values['reason']}")
             source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
             pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
@@ -142,6 +166,21 @@ class Sheets:
         """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""
         root = read_yaml(self._folder / "config.yaml")["data_root"]
         return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
+
+    def _check_references(self) -> None:
+        """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
+        runs = [run for (run,) in self.pretrain]
+        known = {run: {"pretrain", "size"} for run in runs}
+        for run, evaluation in self.evaluate:
+            with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+                check_choice("run", run, runs)
+            known[run].add(evaluation)
+        for key, cell in self.paper.items():
+            with _located(f"{self._folder}/paper.tsv, row '{' | '.join(key)}'"):
+                for run in filter(None, (cell["run"], cell.get("against"))):
+                    check_choice("run", run, runs)
+                if cell["run"]:
+                    check_choice(f"evaluation of run '{cell['run']}'", cell["evaluation"], known[cell["run"]])
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)
@@ -259,7 +298,7 @@ def _located(place: str) -> Iterator[None]:
     try:
         yield
     except DoesNotFit as error:
-        raise DoesNotFit(f"{place}: {error}") from None
+        raise type(error)(error.reason, place) from None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
 
