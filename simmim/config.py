@@ -102,6 +102,8 @@ class Sheets:
             config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
             apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
             config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+            if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
+                raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
             if config["start"]["run"]:
                 check_first_stage(config, self.pretraining(scale, config["start"]["run"]))
