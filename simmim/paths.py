@@ -32,6 +32,11 @@ def evaluated(results: str, run: str, evaluation: str) -> str:
     return f"{results}/evaluate/{run}/{evaluation}.parquet"
 
 
+def size(results: str, run: str) -> str:
+    """Parameters and multiply-adds of a run, counted from the code."""
+    return f"{results}/size/{run}.parquet"
+
+
 def data_card(results: str) -> str:
     """What the demo's data are, measured and counted."""
     return f"{results}/source/data_card.json"
@@ -50,6 +55,8 @@ def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> li
             found.append(data_card(results))
         elif kind == "evaluate":
             found.append(evaluated(results, run, evaluation))
+        elif kind == "size":
+            found.append(size(results, run))
         else:
             found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
     return found
