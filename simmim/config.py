@@ -93,7 +93,7 @@ class Sheets:
         """
         check_choice("run", run, [name for (name,) in self.pretrain])
         row, settings = self.pretrain[(run,)], self.scale(scale)
-        with _located(f"{self._folder}/pretrain.tsv, row '{run}'"):
+        with located_at(self.place("pretrain", run)):
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
             base = _to_scale(recipe, settings, factor)
@@ -115,7 +115,7 @@ class Sheets:
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
-        with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+        with located_at(self.place("evaluate", run, evaluation)):
             recipe = self._recipe(row["recipe"], "evaluate")
             here = settings.get("evaluate", {})
             here = merged(here.get(recipe["task"], {}), here.get(row["recipe"], {}))
@@ -153,7 +153,7 @@ class Sheets:
         if (dataset, split) not in self.datasets:
             raise ValueError(f"{self._folder}/datasets.tsv has no split '{split}' of '{dataset}'")
         row = self.datasets[(dataset, split)]
-        with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
+        with located_at(self.place("datasets", dataset, split)):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
             values = parse_set(row["set"].replace("$scale", scale))
             if row["source"] == "unavailable":
@@ -169,16 +169,20 @@ class Sheets:
         root = read_yaml(self._folder / "config.yaml")["data_root"]
         return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
 
+    def place(self, sheet: str, *key: str) -> str:
+        """How messages name a row."""
+        return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
+
     def _check_references(self) -> None:
         """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
         runs = [run for (run,) in self.pretrain]
         known = {run: {"pretrain", "size"} for run in runs}
         for run, evaluation in self.evaluate:
-            with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+            with located_at(self.place("evaluate", run, evaluation)):
                 check_choice("run", run, runs)
             known[run].add(evaluation)
         for key, cell in self.paper.items():
-            with _located(f"{self._folder}/paper.tsv, row '{' | '.join(key)}'"):
+            with located_at(self.place("paper", *key)):
                 for run in filter(None, (cell["run"], cell.get("against"))):
                     check_choice("run", run, runs)
                 if cell["run"]:
@@ -296,7 +300,8 @@ def _validated(model: type, config: Config) -> Config:
 
 
 @contextmanager
-def _located(place: str) -> Iterator[None]:
+def located_at(place: str) -> Iterator[None]:
+    """Begin the message of a user's mistake with the row that it is in."""
     try:
         yield
     except DoesNotFit as error:
