@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
+
 import torch
 
 from simmim import plugin
 from simmim.config import Config, DoesNotFit, Sheets, located_at
-from simmim.pretrain import build_task, side_pair
+from simmim.pretrain import build_task
 
 
 def check_scale(sheets: Sheets, scale: str) -> None:
@@ -44,10 +47,17 @@ def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
 
 
 def _build(config: Config) -> None:
-    with torch.device("meta"):
-        build_task(config)
     if config["mask"]:
         plugin.build("masks", config["mask"])
+    kept = {key: value for key, value in config.items() if key not in ("run", "config_hash", "seeds", "mask")}
+    _build_once(json.dumps(kept))
+
+
+@functools.cache
+def _build_once(config: str) -> None:
+    """A network that many rows share is built for the first of them."""
+    with torch.device("meta"):
+        build_task(json.loads(config))
 
 
 def _build_transfer(config: Config, transfer: Config) -> None:
@@ -56,6 +66,11 @@ def _build_transfer(config: Config, transfer: Config) -> None:
     allowed = plugin.component("encoders", section["name"]).transfer_settings
     for setting in transfer["encoder"]:
         plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
-    size = {"image_px": side_pair(transfer["settings"]["image_px"]), "in_channels": len(config["images"]["mean"])}
+    side = transfer["settings"]["image_px"]
+    _build_encoder_once(json.dumps(section | transfer["encoder"]), side, len(config["images"]["mean"]))
+
+
+@functools.cache
+def _build_encoder_once(section: str, image_px: int, in_channels: int) -> None:
     with torch.device("meta"):
-        plugin.build("encoders", section | transfer["encoder"], **size)
+        plugin.build("encoders", json.loads(section), image_px=(image_px, image_px), in_channels=in_channels)
