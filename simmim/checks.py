@@ -34,7 +34,10 @@ def check_scale(sheets: Sheets, scale: str) -> None:
 def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
     config = sheets.pretraining(scale, run)
     with located_at(sheets.place("pretrain", run)):
-        _build(config)
+        try:
+            _build(config)
+        except plugin.NotInstalled as missing:
+            print(f"{run}: cannot be trained here: {missing}")
     for _, evaluation in [row for row in sheets.evaluations(scale) if row[0] == run]:
         try:
             transfer = sheets.evaluation(scale, run, evaluation)

@@ -19,9 +19,9 @@ from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
 from simmim.evaluate.settings import SETTINGS
-from simmim.plugin import check_choice
+from simmim.plugin import check_choice, names
 from simmim.records import config_hash
-from simmim.sections import SECTIONS, Evaluation, Pretraining
+from simmim.sections import SECTIONS, Evaluation, Pretraining, Tokenizer
 from simmim.sheets import parse_set, read_sheet, read_yaml
 from simmim.train.differences import differing_fields
 
@@ -61,7 +61,10 @@ class Sheets:
         self.pretrain = read_sheet(self._folder / "pretrain.tsv", key=("run",))
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
+        self.tokenizers = read_sheet(self._folder / "tokenizers.tsv", key=("tokenizer",))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+        self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
+        self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
         self._check_references()
 
     def scale(self, name: str) -> Config:
@@ -97,7 +100,7 @@ class Sheets:
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
             base = _to_scale(recipe, settings, factor)
-            widths = {"encoder": settings.get("encoders", {}), "head": settings.get("heads", {})}
+            widths = {part: settings.get(f"{part}s", {}) for part in ("encoder", "head", "method")}
             named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
             config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
             apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
@@ -105,9 +108,34 @@ class Sheets:
             if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
                 raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            if "tokenizer" in (config["target"] or {}):
+                config["tokenizer"] = self.tokenizer(scale, config["target"]["tokenizer"])
             if config["start"]["run"]:
                 check_first_stage(config, self.pretraining(scale, config["start"]["run"]))
         return _hashed({"scale": scale, "run": run, "numerics": _numerics("data", "pretrain")} | config)
+
+    @functools.cache  # noqa: B019
+    def tokenizer(self, scale: str, name: str) -> Config:
+        """Completed config of a tokenizer at a scale, with its hash.
+
+        Its lengths are its own: a scale changes them by name, under `tokenizers`.
+
+        Raises:
+            ValueError: as `pretraining`.
+        """
+        check_choice("tokenizer", name, [name for (name,) in self.tokenizers])
+        row = self.tokenizers[(name,)]
+        with located_at(self.place("tokenizers", name)):
+            check_choice("kind of tokenizer", row["kind"], names("tokenizers"))
+            config: Config = {"kind": {"name": row["kind"]}}
+            for key, value in parse_set(row["set"]).items():
+                section, _, setting = key.rpartition(".")
+                config.setdefault(section or "kind", {})[setting] = value
+            config = merged(config, self.scale(scale).get("tokenizers", {}).get(name, {}))
+            config = _validated(Tokenizer, config)
+        published = config["kind"].get("file")
+        config["data"] = {} if published else {"train": self.dataset(scale, "pretrain", "train")}
+        return _hashed({"scale": scale, "name": name, "numerics": _numerics("data", "tokenizer")} | config)
 
     @functools.cache  # noqa: B019
     def evaluation(self, scale: str, run: str, evaluation: str) -> Config:
@@ -163,6 +191,11 @@ class Sheets:
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
+
+    def drawn(self, dataset: str) -> dict[str, str]:
+        """Outlines of objects in the images of a data set, by sample id; "*" stands for all others."""
+        own = {sample: row["shape"] for (name, sample), row in self.drawn_masks.items() if name == dataset}
+        return {"*": self.drawn_masks[("*", "*")]["shape"]} | own
 
     def located(self, source: Config) -> Config:
         """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""

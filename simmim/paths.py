@@ -18,13 +18,18 @@ def packed(results: str, dataset: str, split: str) -> str:
 
 
 def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
-    """`encoder.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
+    """`encoder.safetensors`, `head.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
     return f"{results}/pretrain/{run}/seed{seed}/{file}"
 
 
 def first_stage(results: str, run: str, seed: int | str, file: str = "manifest.json") -> str:
     """A file of the checkpoint at a run's first milestone, where it and longer runs go on from."""
     return f"{results}/pretrain/{run}/seed{seed}/first_stage/{file}"
+
+
+def tokenizer(results: str, name: str) -> str:
+    """A tokenizer of config/tokenizers.tsv."""
+    return f"{results}/tokenizers/{name}.safetensors"
 
 
 def evaluated(results: str, run: str, evaluation: str) -> str:
@@ -42,6 +47,11 @@ def data_card(results: str) -> str:
     return f"{results}/source/data_card.json"
 
 
+def masking(results: str, kind: str) -> str:
+    """'avg_dist' or 'mask_samples' of the scale's masks, which need no training."""
+    return f"{results}/{kind}.parquet"
+
+
 def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
     """One file of a run for each of its pre-training seeds."""
     return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
@@ -57,6 +67,8 @@ def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> li
             found.append(evaluated(results, run, evaluation))
         elif kind == "size":
             found.append(size(results, run))
+        elif kind in ("avg_dist", "mask_samples"):
+            found.append(masking(results, kind))
         else:
             found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
     return found

@@ -116,13 +116,14 @@ def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: s
     """The records behind one number, None if there are none.
 
     Args:
-        detail: which detail; by default the overall number, which for a probe is that of its chosen block.
+        detail: which detail; by default the overall number, which for a probe is that of its chosen block and for
+            AvgDist that on tokens.
 
     Raises:
         ValueError: for a seed that has two values at its last step.
     """
     rows = frame[(frame["run"] == run) & (frame["task"] == task) & (frame["metric"] == metric)]
-    wanted = ("", "chosen") if detail is None else (detail,)
+    wanted = ("", "chosen", "tokens") if detail is None else (detail,)
     rows = next((found for name in wanted if len(found := rows[rows["detail"] == name])), rows[:0])
     if not len(rows):
         return None

@@ -7,18 +7,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Config, DoesNotFit, Sheets
 from simmim.plugin import check_choice
 from simmim.report.measurements import HEADLINE_METRICS
 
 # The paper varies one thing at a time against this run, so its tables are compared in our numbers with this one too.
 REFERENCE_RUN = "default"
-OWN_TABLES = ("scratch", "directions", "pretraining", "probe")
-FIGURES = ("reconstructions", "scratch", "losses", "probe_blocks")
+OWN_TABLES = ("claims", "scratch", "directions", "pretraining", "probe")
+# The runs whose stored images a figure of the paper shows.
+RECOVERIES = {
+    "figure1": (REFERENCE_RUN,),
+    "figure4": (REFERENCE_RUN,),
+    "figure5": (REFERENCE_RUN, "loss_full"),
+    "figure6": ("mask_r4_r60", "mask_r8_r60", "mask_r16_r60", REFERENCE_RUN, "mask_r64_r60"),
+}
+FIGURES = (*(f"figure{number}" for number in range(1, 8)), "reconstructions", "scratch", "losses", "probe_blocks")
 
 
 class Need(NamedTuple):
-    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'size', 'evaluate' or 'data_card'.
+    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate', 'size', 'data_card' and, one for
+    all runs, 'avg_dist' or 'mask_samples'.
 
     A pre-training kind stands for the files of every seed of the run.
     """
@@ -36,12 +44,17 @@ class Facts:
         misfits: run, or 'run/evaluation', to the words why the scale cannot have it, as tables print them.
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
+        claims: rows of claims.tsv.
+        masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it:
+            'random, 32 px'.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
     """
 
     misfits: dict[str, str]
     baselines: dict[str, str]
     loss_areas: dict[str, str]
+    claims: tuple[dict[str, str], ...] = ()
+    masks: dict[str, str] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
 
@@ -71,7 +84,13 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     everything = {(run, "pretrain"): config for run, config in configs.items()} | evaluated
     wanted = [(cell["run"], cell["evaluation"], cell["metric"]) for cell in sheets.paper.values() if is_setting(cell)]
     settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
-    return Facts(misfits, baselines, areas, settings)
+    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), mask_words(trained), settings)
+
+
+def mask_words(configs: Mapping[str, Config]) -> dict[str, str]:
+    """What masks each run that has everything but its mask in common with the reference run, in words."""
+    wanted = [_but_mask(config) for run, config in configs.items() if run == REFERENCE_RUN]
+    return {run: _mask_words(config) for run, config in configs.items() if _but_mask(config) in wanted}
 
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
@@ -107,6 +126,9 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     evaluations = _evaluations(sheets, scale, known)
     if table == "scratch":
         return evaluations
+    if table == "claims":
+        pairs = [(row[which], row["evaluation"]) for row in sheets.claims.values() for which in ("run", "other")]
+        return [need for need in dict.fromkeys(Need("evaluate", *pair) for pair in pairs) if need in evaluations]
     if table == "pretraining":
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
@@ -123,6 +145,7 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
         cells = [cell for cell in cells if cell["metric"] in HEADLINE_METRICS]
     possible = {Need("pretrain", run) for run in known.loss_areas} | set(evaluations)
     possible |= {Need("size", run) for run in sheets.runs(scale) if run not in known.misfits}
+    possible |= {Need("avg_dist")} if known.masks else set()
     wanted = dict.fromkeys(need for cell in cells for need in _cell_needs(cell))
     return [need for need in wanted if need in possible]
 
@@ -131,10 +154,17 @@ def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
     """Result files that a figure is drawn from, none if the scale has no such run; raises as `table_needs`."""
     check_choice("figure", figure, FIGURES)
     known = facts(sheets, scale)
+    if figure in RECOVERIES:
+        shown = [Need("reconstruction", run) for run in RECOVERIES[figure] if run in known.loss_areas]
+        return shown if REFERENCE_RUN in known.loss_areas else []
     if figure == "reconstructions":
         return [Need("reconstruction", run) for run in [shown_run(known.loss_areas)] if run]
     if figure == "losses":
         return [Need("pretrain", run) for run in known.loss_areas]
+    if figure == "figure2":
+        return [Need("mask_samples")] if REFERENCE_RUN in known.masks else []
+    if figure in ("figure3", "figure7"):
+        return _avg_dist_needs(figure, sheets, scale, known)
     return table_needs({"probe_blocks": "probe"}.get(figure, figure), sheets, scale)
 
 
@@ -149,6 +179,8 @@ def _cell_needs(cell: Mapping[str, str]) -> list[Need]:
     run, evaluation = cell["run"], cell["evaluation"]
     if not run or is_setting(cell):
         return []
+    if cell["metric"] == "avg_dist":
+        return [Need("avg_dist")]
     if evaluation in ("pretrain", "size"):
         return [Need(evaluation, each) for each in (run, cell.get("against", "")) if each]
     return [Need("evaluate", run, evaluation)]
@@ -159,6 +191,27 @@ def _setting(config: Mapping[str, Any], key: str) -> str:
     section, _, name = key.partition(".")
     value = config[section].get(name, "–")
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _avg_dist_needs(figure: str, sheets: Sheets, scale: str, known: Facts) -> list[Need]:
+    """AvgDist of every run, and the evaluations that the figure sets against it, of runs that differ in their mask."""
+    shown = {"figure3": "table1", "figure7": "figure7"}[figure]
+    evaluations = {cell["evaluation"] for (table, _, _), cell in sheets.paper.items() if table == shown}
+    found = _evaluations(sheets, scale, known)
+    found = [need for need in found if need.run in known.masks and need.evaluation in evaluations]
+    return [Need("avg_dist"), *found] if known.masks and evaluations else []
+
+
+def _but_mask(config: Config) -> str:
+    geometry = {key: value for key, value in config["geometry"].items() if key != "masked_patch_px"}
+    unwanted = ("run", "seeds", "config_hash", "mask", "geometry")
+    return repr(({key: value for key, value in config.items() if key not in unwanted}, geometry))
+
+
+def _mask_words(config: Config) -> str:
+    mask = config["mask"]
+    words = [{"block": "block-wise"}.get(mask["name"], mask["name"]), f"{config['geometry']['masked_patch_px']} px"]
+    return ", ".join(words + [f"{key} {value}" for key, value in mask.items() if key not in ("name", "ratio")])
 
 
 def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:

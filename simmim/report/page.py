@@ -18,6 +18,7 @@ from simmim.report.table import NOTHING, Table, read_parquet, scale_words
 
 # Heading -> figures and tables under it; the paper's own tables, whose names are not listed here, come in second place.
 _SECTIONS = (
+    ("Do the paper's claims hold here?", (), ("claims",)),
     ("What pre-training learns", ("reconstructions", "losses"), ("pretraining",)),
     ("Does pre-training help?", ("scratch",), ("scratch",)),
     ("Beside the paper", (), ("directions",)),

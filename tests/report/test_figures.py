@@ -8,13 +8,14 @@ from made_up import FACTS, SCALE, png, write_evaluation
 from PIL import Image
 
 from simmim.report.figures import write_figure
-from simmim.report.names import FIGURES
+from simmim.report.names import FIGURES, RECOVERIES
 from simmim.report.reconstructions import panels
 from simmim.report.style import caption_of, colours, spread_labels
 
 
 def inputs_of(name, results):
-    kinds = {"reconstructions": ["reconstruction"], "losses": ["pretrain"], "probe_blocks": ["probe"]}
+    kinds = {figure: ["reconstruction"] for figure in ("reconstructions", *RECOVERIES)}
+    kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"]}
     return [path for kind in kinds.get(name, ["finetune", "probe", "detect"]) for path in results[kind]]
 
 

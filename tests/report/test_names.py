@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from made_up import PAPER
+from made_up import FACTS, PAPER
 
 from simmim.config import DoesNotFit, Sheets
 from simmim.report import names
@@ -22,6 +22,7 @@ class FewSheets:
 
     paper = PAPER
     datasets: ClassVar = {("tiles", "train"): {"made_by": "demo"}, ("photos", "train"): {"made_by": ""}}
+    claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
     _tasks = ("finetune", "probe", "detect")
 
     def runs(self, scale):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from made_up import FACTS, PAPER, SCALE, cell, write_evaluation
 
+from simmim.report.claims import verdict
 from simmim.report.names import OWN_TABLES
 from simmim.report.table import markdown, read_parquet, write_parquet
 from simmim.report.tables import make_table, write_table
@@ -133,6 +134,35 @@ def test_directions_decide_nothing_inside_the_spread_or_with_few_seeds(tmp_path)
     assert verdict("a", [50.0, 52.0, 54.0], [51.0, 53.0, 55.0]).startswith("undecided: inside the seeds' spread")
     assert verdict("b", [40.0], [50.0]) == "no verdict: too few seeds for a mean"
     assert verdict("c", [40.0, 41.0, 42.0], [50.0, 51.0, 52.0]) == "agrees with the paper's direction"
+
+
+def test_a_claim_holds_is_contradicted_or_was_not_run(results):
+    table = made("claims", results)
+    found = {row["claim"]: row for row in table.rows}
+    row = found["loss_full is better than default"]
+    assert (row["difference"], row["spread"], row["ahead"], row["verdict"]) == ("+10.0", "1.4", "3 of 3", "holds")
+    assert found["default is better than loss_full"]["verdict"] == "contradicted"
+    assert found["default is close than loss_full"]["verdict"] == "contradicted"
+    assert found["loss_full is not worse than default"]["verdict"] == "holds"
+    row = found["default is better than mask_block"]
+    assert (row["other"], row["verdict"], row["status"]) == ("mask_block: not run", "not run", "not run")
+
+
+@pytest.mark.parametrize(
+    ("relation", "difference", "spread", "expected"),
+    [
+        ("better", 1.5, 1.4, "holds"),
+        ("better", 1.3, 1.4, "undecided: inside the seeds' spread"),
+        ("better", -1.5, 1.4, "contradicted"),
+        ("not worse", -1.3, 1.4, "holds"),
+        ("not worse", -1.5, 1.4, "contradicted"),
+        ("close", -0.9, 0.1, "holds"),
+        ("close", 1.1, 0.1, "contradicted"),
+        ("close", 1.1, 1.2, "holds"),
+    ],
+)
+def test_verdicts(relation, difference, spread, expected):
+    assert verdict(relation, difference, spread) == expected
 
 
 def test_pretrained_stands_beside_scratch_with_its_verdict(results):

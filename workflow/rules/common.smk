@@ -8,11 +8,12 @@ from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
 from simmim.config import Sheets, has_first_stage
+from simmim.plan.size_config import size_config
 from simmim.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "pretrain", "evaluate", "paper"):
+for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper", "claims", "drawn_masks"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
@@ -42,6 +43,10 @@ def evaluation_hash(wildcards):
     return SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)["config_hash"]
 
 
+def size_hash(wildcards):
+    return size_config(SHEETS, wildcards.scale, wildcards.run)["config_hash"]
+
+
 def packed_of(job_config):
     """The indices of the packed data sets that a job reads."""
     return [paths.packed(RESULTS, each["dataset"], each["split"]) for each in job_config["data"].values()]
@@ -49,6 +54,12 @@ def packed_of(job_config):
 
 def pretraining_data(wildcards):
     return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
+
+
+def drawn_hash(wildcards):
+    """Changes with the outlines that Figure 4 hides, and with how pictures are made."""
+    dataset = SHEETS.pretraining(wildcards.scale, wildcards.run)["data"]["val"]["dataset"]
+    return config_hash({"drawn": SHEETS.drawn(dataset), "numerics": NUMERICS["report"]})
 
 
 def start_encoder(start):
@@ -73,12 +84,42 @@ def shorter_first_stage(wildcards):
     return start_encoder(start)
 
 
+def target_tokenizer(wildcards):
+    """The tokenizer whose codes a pre-training predicts, if it predicts any."""
+    job_config = SHEETS.pretraining(wildcards.scale, wildcards.run)
+    return [paths.tokenizer(RESULTS, job_config["tokenizer"]["name"])] if "tokenizer" in job_config else []
+
+
+def tokenizer_hash(wildcards):
+    return SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)["config_hash"]
+
+
+def tokenizer_source(wildcards):
+    """What a tokenizer is made of: a published file, or the scale's images for pre-training."""
+    job_config = SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)
+    return SHEETS.located(job_config["kind"]).get("file") or packed_of(job_config)
+
+
 def evaluation_data(wildcards):
     return packed_of(SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation))
 
 
 def encoders(wildcards):
     return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
+
+
+def masks_hash(wildcards):
+    """Changes with every run of a scale."""
+    runs = names.facts(SHEETS, wildcards.scale).loss_areas
+    return config_hash({run: SHEETS.pretraining(wildcards.scale, run)["config_hash"] for run in runs})
+
+
+def reference_hash(wildcards):
+    return SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["config_hash"]
+
+
+def reference_images(wildcards):
+    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["data"]["val"]}})
 
 
 def table_inputs(wildcards):
@@ -127,5 +168,6 @@ def launcher(wildcards, resources):
 
 def scales_to_train():
     """Scales with a training among the jobs to come."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("first_stage", "pretrain", "evaluate")]
+    trainings = "tokenizer", "first_stage", "pretrain", "evaluate"
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
     return sorted({job.wildcards.scale for job in jobs})
