@@ -188,7 +188,7 @@ def page(options: argparse.Namespace) -> None:
     from simmim.report.page import write_page
 
     sheets, results = _sheets(options), _results(options)
-    tables = [results / "tables" / f"{name}.parquet" for name in names.tables(sheets, options.scale)]
+    tables = [results / "tables" / f"{name}.parquet" for name in names.shown_tables(sheets, options.scale)]
     figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
     card = Path(paths.data_card(str(results))) if names.has_data_card(sheets, options.scale) else None
     write_page(results / "report.html", options.scale, tables, figures, card)

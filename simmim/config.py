@@ -29,7 +29,24 @@ Config = dict[str, Any]
 
 
 class DoesNotFit(ValueError):
-    """A row that cannot exist at a scale; tables print it as such."""
+    """A row that cannot exist at a scale; tables print `words` and the reason.
+
+    Args:
+        reason: why.
+        place: the row, its sheet first.
+    """
+
+    words = "does not fit this scale"
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.reason = reason
+
+
+class Unavailable(DoesNotFit):
+    """A row whose data nobody outside can get."""
+
+    words = "needs data that is not public"
 
 
 class Sheets:
@@ -48,6 +65,7 @@ class Sheets:
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
         self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
         self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
+        self._check_references()
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
@@ -78,7 +96,7 @@ class Sheets:
         """
         check_choice("run", run, [name for (name,) in self.pretrain])
         row, settings = self.pretrain[(run,)], self.scale(scale)
-        with _located(f"{self._folder}/pretrain.tsv, row '{run}'"):
+        with located_at(self.place("pretrain", run)):
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
             base = _to_scale(recipe, settings, factor)
@@ -87,6 +105,8 @@ class Sheets:
             config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
             apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
             config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+            if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
+                raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
             if "tokenizer" in (config["target"] or {}):
                 config["tokenizer"] = self.tokenizer(scale, config["target"]["tokenizer"])
@@ -105,7 +125,7 @@ class Sheets:
         """
         check_choice("tokenizer", name, [name for (name,) in self.tokenizers])
         row = self.tokenizers[(name,)]
-        with _located(f"{self._folder}/tokenizers.tsv, row '{name}'"):
+        with located_at(self.place("tokenizers", name)):
             check_choice("kind of tokenizer", row["kind"], names("tokenizers"))
             config: Config = {"kind": {"name": row["kind"]}}
             for key, value in parse_set(row["set"]).items():
@@ -123,16 +143,20 @@ class Sheets:
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
-        with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+        with located_at(self.place("evaluate", run, evaluation)):
             recipe = self._recipe(row["recipe"], "evaluate")
-            base = _to_scale(recipe, settings)
-            config = _defaults(Evaluation) | merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
+            here = settings.get("evaluate", {})
+            here = merged(here.get(recipe["task"], {}), here.get(row["recipe"], {}))
+            config = _defaults(Evaluation) | merged(_to_scale(recipe, settings), here)
             apply_set(config, _to_scale(parse_set(row["set"]), settings))
             config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
-        start = self.pretraining(scale, run)["config_hash"]
-        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
+        start = self.pretraining(scale, run)
+        widths = settings.get("encoders", {}).get(start["encoder"]["name"], {})
+        # A scale has the last word on what belongs to the encoder, its windows foremost.
+        config["encoder"] |= {k: v for k, v in widths.items() if k in config["encoder"]} | here.get("encoder", {})
+        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start["config_hash"]}
         return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
 
     def dataset(self, scale: str, role: str, split: str) -> Config:
@@ -157,9 +181,11 @@ class Sheets:
         if (dataset, split) not in self.datasets:
             raise ValueError(f"{self._folder}/datasets.tsv has no split '{split}' of '{dataset}'")
         row = self.datasets[(dataset, split)]
-        with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
+        with located_at(self.place("datasets", dataset, split)):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
             values = parse_set(row["set"].replace("$scale", scale))
+            if row["source"] == "unavailable":
+                raise Unavailable(f"{dataset}: {values['reason']}")
             source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
             pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
@@ -175,6 +201,25 @@ class Sheets:
         """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""
         root = read_yaml(self._folder / "config.yaml")["data_root"]
         return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
+
+    def place(self, sheet: str, *key: str) -> str:
+        """How messages name a row."""
+        return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
+
+    def _check_references(self) -> None:
+        """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
+        runs = [run for (run,) in self.pretrain]
+        known = {run: {"pretrain", "size"} for run in runs}
+        for run, evaluation in self.evaluate:
+            with located_at(self.place("evaluate", run, evaluation)):
+                check_choice("run", run, runs)
+            known[run].add(evaluation)
+        for key, cell in self.paper.items():
+            with located_at(self.place("paper", *key)):
+                for run in filter(None, (cell["run"], cell.get("against"))):
+                    check_choice("run", run, runs)
+                if cell["run"]:
+                    check_choice(f"evaluation of run '{cell['run']}'", cell["evaluation"], known[cell["run"]])
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)
@@ -288,11 +333,12 @@ def _validated(model: type, config: Config) -> Config:
 
 
 @contextmanager
-def _located(place: str) -> Iterator[None]:
+def located_at(place: str) -> Iterator[None]:
+    """Begin the message of a user's mistake with the row that it is in."""
     try:
         yield
     except DoesNotFit as error:
-        raise DoesNotFit(f"{place}: {error}") from None
+        raise type(error)(error.reason, place) from None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
 

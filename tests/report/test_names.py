@@ -21,6 +21,7 @@ class FewSheets:
     """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
 
     paper = PAPER
+    datasets: ClassVar = {("tiles", "train"): {"made_by": "demo"}, ("photos", "train"): {"made_by": ""}}
     claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
     _tasks = ("finetune", "probe", "detect")
 
@@ -50,10 +51,7 @@ class FewSheets:
         return {"task": evaluation, "role": "detect" if evaluation == "detect" else "classify"}
 
     def scale(self, name):
-        return {"datasets": {"pretrain": "tiles"}}
-
-    def dataset(self, scale, role, split):
-        return {"made_by": "demo" if scale == "demo" else ""}
+        return {"datasets": {"pretrain": "tiles" if name == "demo" else "photos"}}
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +69,9 @@ def test_every_table_and_figure_of_the_project_needs_only_what_its_scale_runs():
         ):
             assert len(needs) == len(set(needs))
             for need in needs:
-                assert need.kind in ("pretrain", "reconstruction", "evaluate", "data_card")
+                assert need.kind in ("pretrain", "reconstruction", "size", "evaluate", "data_card")
                 assert need.kind != "evaluate" or (need.run, need.evaluation) in evaluations
-                assert need.kind not in ("pretrain", "reconstruction") or need.run in runs
+                assert need.kind not in ("pretrain", "reconstruction", "size") or need.run in runs
 
 
 def test_a_table_of_the_paper_needs_its_cells_and_no_more(sheets):
@@ -87,7 +85,7 @@ def test_what_is_not_run_or_does_not_fit_is_not_needed(sheets):
     assert names.table_needs("table4", sheets, "less") == [Need("evaluate", "default", "finetune")]
     assert names.table_needs("table1", sheets, "demo") == [Need("evaluate", "default", "finetune")]
     misfits = names.facts(sheets, "demo").misfits
-    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == "no 4 px here"
+    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == "does not fit this scale: no 4 px here"
     everything = names.table_needs("scratch", sheets, "demo")
     assert len(everything) == 15
     assert not [need for need in everything if need.run == "mask_r4"]

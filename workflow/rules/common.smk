@@ -142,7 +142,7 @@ def report_hash(wildcards):
 
 
 def page_tables(wildcards):
-    return [f"{RESULTS}/tables/{name}.parquet" for name in names.tables(SHEETS, wildcards.scale)]
+    return [f"{RESULTS}/tables/{name}.parquet" for name in names.shown_tables(SHEETS, wildcards.scale)]
 
 
 def page_figures(wildcards):
