@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simmim.plan.gpus import Machine
-from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN
+from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, TOKENIZER
 from simmim.plan.rows import CANNOT_BE, DATA, DONE, TO_DO
 
 Row = Mapping[str, Any]
@@ -17,6 +17,7 @@ _NAME_WIDTH, _WIDTHS = 30, (8, 8, 8, 10, 8, 8)
 _RULE = "-" * WIDTH
 _KINDS = {
     DATA: ("data set", "data sets"),
+    TOKENIZER: ("tokenizer", "tokenizers"),
     FIRST_STAGE: ("first stage", "first stages"),
     PRETRAIN: ("pre-training", "pre-trainings"),
     EVALUATE: ("evaluation", "evaluations"),
@@ -65,6 +66,8 @@ def _lines(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
 def _name(row: Row, trained: set[str]) -> str:
     if row["kind"] == DATA:
         return f"{row['run']}/{row['evaluation']} (data)"
+    if row["kind"] == TOKENIZER:
+        return f"{row['run']} (tokenizer)"
     if row["kind"] == FIRST_STAGE:
         return f"{row['run']} (first stage)"
     if row["kind"] == EVALUATE:

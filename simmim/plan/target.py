@@ -93,5 +93,5 @@ def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     return {
         name: reason
         for name, reason in found.items()
-        if name in asked and (name in runs or name.partition("/")[0] not in found)
+        if name in asked and ("/" not in name or name.partition("/")[0] not in found)
     }
