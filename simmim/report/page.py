@@ -20,6 +20,7 @@ from simmim.report.table import NOTHING, Table, read_parquet, scale_words
 _SECTIONS = (
     ("What pre-training learns", ("reconstructions", "losses"), ("pretraining",)),
     ("Does pre-training help?", ("scratch",), ("scratch",)),
+    ("Masks", ("figure2", "figure3", "figure7"), ()),
     ("Beside the paper", (), ("directions",)),
     ("Features, block by block", ("probe_blocks",), ("probe",)),
     ("How far does colour alone get?", (), ("data",)),
