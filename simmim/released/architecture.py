@@ -59,13 +59,14 @@ class Architecture:
         return cls(header["encoder"], height, header["in_channels"])
 
     def build(self) -> nn.Module:
-        """The encoder with fresh weights, in evaluation mode.
-
-        Raises:
-            ValueError: for sizes that the released code cannot have: it never pads.
-        """
+        """The encoder with fresh weights, in evaluation mode."""
         size = (self.image_px, self.image_px)
         encoder = plugin.build("encoders", self.encoder, image_px=size, in_channels=self.in_channels).eval()
+        self.check(encoder)
+        return encoder
+
+    def check(self, encoder: nn.Module) -> None:
+        """Raise a ValueError if the released code cannot have this encoder: it clamps windows and never pads."""
         if self.encoder.get("clamp_window", True) is not True:
             raise ValueError("the released code clamps its windows, this encoder has clamp_window=False")
         if self.encoder.get("main_norm_every"):
@@ -79,7 +80,6 @@ class Architecture:
                     f"at {self.image_px} px stage {stage + 1} has {tokens} x {tokens} tokens, which windows of "
                     f"{window} do not divide; the released code cannot have this (was it trained at this size?)"
                 )
-        return encoder
 
 
 def recognise(
