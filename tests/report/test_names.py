@@ -15,7 +15,7 @@ from simmim.report import names
 from simmim.report.names import Need
 
 CONFIG = Path(__file__).parents[2] / "config"
-KINDS = "pretrain", "reconstruction", "evaluate", "data_card", "avg_dist", "mask_samples"
+KINDS = "pretrain", "reconstruction", "evaluate", "size", "data_card", "avg_dist", "mask_samples"
 
 
 class FewSheets:
