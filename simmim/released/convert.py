@@ -58,6 +58,9 @@ def convert(
     """
     for path in (source, target):
         plugin.check_choice(f"file ending of {path}", path.suffix, (_OURS, _RELEASED))
+    for name, value in (("--image-px", image_px), ("--window", window)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value} must be at least 1")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists; --overwrite replaces it")
     loaded = _load(source, image_px, window)
