@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from simmim import records
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.report.names import OWN_TABLES
+from simmim.resolve import DoesNotFit
 
 ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow", "environment.yml"
