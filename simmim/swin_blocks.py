@@ -22,13 +22,13 @@ class PadFirst:
 
     def _attn(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
-        (window_h, window_w), shift = self.window_size, self.shift_size
+        (window_h, window_w), shift = self.window_size, self._shift(height, width)
         x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))  # [b, h', w', d]
         padded = x.shape[1:3]
         mask = None
         if any(shift):
             x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
-            mask = _shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
+            mask = shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
         windows = window_partition(x, self.window_size).flatten(1, 2)  # [b * windows, n, d]
         windows = self.attn(windows, mask=mask).unflatten(1, self.window_size)
         x = window_reverse(windows, self.window_size, *padded)
@@ -36,13 +36,17 @@ class PadFirst:
             x = torch.roll(x, shift, dims=(1, 2))
         return x[:, :height, :width]
 
+    def _shift(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns by which a map of this size is shifted."""
+        return self.shift_size
+
 
 class PadFirstBlock(PadFirst, SwinTransformerBlock):
     """timm's Swin block that pads first."""
 
 
 @functools.lru_cache(maxsize=64)
-def _shift_mask(
+def shift_mask(
     height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""

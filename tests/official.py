@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simmim.model import SimMIM, build_simmim
+from simmim.released import names
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,9 +24,13 @@ def tensors(name: str, part: str = "data") -> dict[str, Tensor]:
 
 
 def our_name(name: str) -> str:
-    """A released name of the pre-training model -> ours; timm counts a merge to the stage after it."""
-    merged = re.sub(r"layers\.(\d+)\.downsample", lambda found: f"layers.{int(found[1]) + 1}.downsample", name)
-    return merged.replace("decoder.0.", "head.projection.")
+    """A released name of the pre-training model -> ours."""
+    return names.our_name(name).replace("decoder.0.", "head.projection.")
+
+
+def official_name(name: str) -> str:
+    """Our name in the pre-training model -> the released one."""
+    return names.released_name(name).replace("head.projection.", "decoder.0.")
 
 
 def our_state(weights: dict[str, Tensor]) -> dict[str, Tensor]:

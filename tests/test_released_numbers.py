@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from official import case, our_name, our_state, simmim_model, tensors
+from official import case, official_name, our_name, our_state, simmim_model, tensors
 
 CASES = "mim_swin_a", "mim_swinv2_a", "mim_vit_a_norm", "mim_vit_a_meanpool"
 
@@ -118,7 +118,7 @@ def _compare(got, expected, tolerance):
 def _recipe_weights(record):
     """Weights by released name, drawn as the case's recipe says; checked against its samples."""
     model, seed = simmim_model(record["settings"]), record["settings"]["seed"]
-    shapes = {_official_name(name): parameter.shape for name, parameter in model.named_parameters()}
+    shapes = {official_name(name): parameter.shape for name, parameter in model.named_parameters()}
     weights = {}
     for name, shape in shapes.items():
         scale, offset = _scale_and_offset(name, shape)
@@ -128,13 +128,6 @@ def _recipe_weights(record):
         assert weights[name].flatten()[0].item() == pytest.approx(sample["first"], rel=1e-6), name
         assert weights[name].double().norm().item() == pytest.approx(sample["l2"], rel=1e-6), name
     return weights
-
-
-def _official_name(name):
-    name = name.replace("head.projection.", "decoder.0.")
-    for stage in (1, 2, 3):
-        name = name.replace(f"layers.{stage}.downsample", f"layers.{stage - 1}.downsample")
-    return name
 
 
 def _scale_and_offset(name, shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from simmim.files import write_text
 from simmim.train import checkpoint
 from simmim.train.differences import refuse_changed
 from simmim.train.plan import Plan
-from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
@@ -47,7 +48,8 @@ def fit(
 
     Args:
         task: `task(batch)` is the mean loss of a batch. One that sets `own_autocast` is given the number format
-            as `autocast_dtype` instead of being wrapped.
+            as `autocast_dtype` instead of being wrapped; `after_update(step, steps)` of one that has it is called when
+            `step` updates are done.
         dataset: `dataset.__getitems__([(epoch, sample), ...])` is a whole batch: a dict of tensors and lists.
         groups: parameter groups; each may carry `lr_scale`.
         config: completed config; a checkpoint made with another one is refused.
@@ -56,7 +58,7 @@ def fit(
         stop: train up to the first milestone only and write the checkpoint there, as this folder.
 
     Returns:
-        One dict (step, loss, lr, grad_norm) every `log_every_steps` steps, from the very start of the run.
+        One dict (step, loss, lr, grad_norm, process_seconds) every `log_every_steps` steps, from the run's very start.
     """
     steps = settings.steps(len(dataset))
     last = settings.first_stage_steps(len(dataset)) if stop else steps
@@ -70,6 +72,7 @@ def fit(
     manifest = {"config": config, "environment": environment(processes, dtype)}
     guard = _Guard(optimizer, processes)
     progress = Progress(label, first, plan.steps)
+    after_update = getattr(task, "after_update", None)
     window = _Window(processes)
     batches = iter(_loader(dataset, plan, first, settings.workers, processes))
     for step in range(first, plan.steps):
@@ -80,6 +83,8 @@ def fit(
         guard.watch(step, loss, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if after_update:
+            after_update(step + 1, steps)
         window.add(loss, norm)
         done = step + 1
         saving = done % settings.save_every_steps == 0 and done < plan.steps
@@ -124,7 +129,7 @@ def set_learning_rates(
 
 def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, list[dict[str, Any]]]:
     """What has the weights (`task`, or the parts of a sharded copy), what is to be called, and the groups."""
-    task.train()
+    share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
         sharded, groups = shard(task, groups, processes)
         return sharded, sharded, groups
@@ -230,12 +235,17 @@ class _Guard:
 
 
 class _Window:
-    """Mean loss and gradient norm since the last log row, kept on the device."""
+    """Mean loss and gradient norm since the last log row, kept on the device, and what that window took.
+
+    The time is summed over processes. It is kept in the log, so a resumed run adds up the steps it is made of and not
+    those that were lost.
+    """
 
     def __init__(self, processes: Processes) -> None:
         self._sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
         self._count = 0
         self._world = processes.world
+        self._began = time.monotonic()
 
     def add(self, loss: Tensor, norm: Tensor) -> None:
         self._sums += torch.stack((loss, norm))
@@ -247,4 +257,6 @@ class _Window:
         loss, norm = (self._sums / (self._count * self._world)).tolist()
         self._sums.zero_()
         self._count = 0
-        return {"loss": loss, "grad_norm": norm}
+        now = time.monotonic()  # the numbers above have waited for the device
+        began, self._began = self._began, now
+        return {"loss": loss, "grad_norm": norm, "process_seconds": (now - began) * self._world}
