@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.check)
     verb(commands.demo_data)
     verb(commands.pack, "dataset", "split")
+    verb(commands.tokenizer, "tokenizer")
     verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
     verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")

@@ -38,6 +38,25 @@ def pack(options: argparse.Namespace) -> None:
     write_shards(source, index.parent, **settings)
 
 
+def tokenizer(options: argparse.Namespace) -> None:
+    """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
+    from simmim.tokenizer import load_tokenizer, make_tokenizer
+    from simmim.train.processes import joined_processes
+
+    sheets = _sheets(options)
+    config = sheets.tokenizer(options.scale, options.tokenizer)
+    _expect(options, config["config_hash"])
+    published = sheets.located(config["kind"]).get("file")
+    source = Path(published) if published else _data(options, config)["train"]
+    out = _tokenizer(options, config)
+    if out.is_file():
+        load_tokenizer(out, config)
+        print(f"{out} is finished, nothing to do")
+        return
+    with joined_processes() as processes:
+        make_tokenizer(config, source, out, processes)
+
+
 def pretrain(options: argparse.Namespace) -> None:
     """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
     from simmim.pretrain import Start
@@ -50,7 +69,8 @@ def pretrain(options: argparse.Namespace) -> None:
     first_stage = out / "first_stage" if has_first_stage(config) else None
     with joined_processes() as processes:
         start = Start(first_stage, _start_encoder(options, config))
-        run_pretraining(config, options.seed, _data(options, config), out, processes, start)
+        tokenizer = _tokenizer(options, config.get("tokenizer"))
+        run_pretraining(config, options.seed, _data(options, config), out, processes, start, tokenizer)
 
 
 def first_stage(options: argparse.Namespace) -> None:
@@ -63,7 +83,8 @@ def first_stage(options: argparse.Namespace) -> None:
     before = Path(paths.first_stage(str(_results(options)), shorter, options.seed)).parent if shorter else None
     with joined_processes() as processes:
         start = Start(before, _start_encoder(options, config))
-        pretrain_first_stage(config, options.seed, _data(options, config), out / "first_stage", processes, start)
+        data, tokenizer = _data(options, config), _tokenizer(options, config.get("tokenizer"))
+        pretrain_first_stage(config, options.seed, data, out / "first_stage", processes, start, tokenizer)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -139,6 +160,11 @@ def _pretraining(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     _expect(options, config["config_hash"])
     out = paths.pretrained(str(_results(options)), options.run, options.seed, "encoder.safetensors")
     return config, Path(out).parent
+
+
+def _tokenizer(options: argparse.Namespace, config: dict[str, Any] | None) -> Path | None:
+    """The file of a tokenizer, None where there is none."""
+    return Path(paths.tokenizer(str(_results(options)), config["name"])) if config else None
 
 
 def _start_encoder(options: argparse.Namespace, config: dict[str, Any]) -> Path | None:

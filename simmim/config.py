@@ -19,9 +19,9 @@ from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
 from simmim.evaluate.settings import SETTINGS
-from simmim.plugin import check_choice
+from simmim.plugin import check_choice, names
 from simmim.records import config_hash
-from simmim.sections import SECTIONS, Evaluation, Pretraining
+from simmim.sections import SECTIONS, Evaluation, Pretraining, Tokenizer
 from simmim.sheets import parse_set, read_sheet, read_yaml
 from simmim.train.differences import differing_fields
 
@@ -44,6 +44,7 @@ class Sheets:
         self.pretrain = read_sheet(self._folder / "pretrain.tsv", key=("run",))
         self.evaluate = read_sheet(self._folder / "evaluate.tsv", key=("run", "evaluation"))
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
+        self.tokenizers = read_sheet(self._folder / "tokenizers.tsv", key=("tokenizer",))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
 
     def scale(self, name: str) -> Config:
@@ -85,9 +86,34 @@ class Sheets:
             apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
             config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            if "tokenizer" in (config["target"] or {}):
+                config["tokenizer"] = self.tokenizer(scale, config["target"]["tokenizer"])
             if config["start"]["run"]:
                 check_first_stage(config, self.pretraining(scale, config["start"]["run"]))
         return _hashed({"scale": scale, "run": run, "numerics": _numerics("data", "pretrain")} | config)
+
+    @functools.cache  # noqa: B019
+    def tokenizer(self, scale: str, name: str) -> Config:
+        """Completed config of a tokenizer at a scale, with its hash.
+
+        Its lengths are its own: a scale changes them by name, under `tokenizers`.
+
+        Raises:
+            ValueError: as `pretraining`.
+        """
+        check_choice("tokenizer", name, [name for (name,) in self.tokenizers])
+        row = self.tokenizers[(name,)]
+        with _located(f"{self._folder}/tokenizers.tsv, row '{name}'"):
+            check_choice("kind of tokenizer", row["kind"], names("tokenizers"))
+            config: Config = {"kind": {"name": row["kind"]}}
+            for key, value in parse_set(row["set"]).items():
+                section, _, setting = key.rpartition(".")
+                config.setdefault(section or "kind", {})[setting] = value
+            config = merged(config, self.scale(scale).get("tokenizers", {}).get(name, {}))
+            config = _validated(Tokenizer, config)
+        published = config["kind"].get("file")
+        config["data"] = {} if published else {"train": self.dataset(scale, "pretrain", "train")}
+        return _hashed({"scale": scale, "name": name, "numerics": _numerics("data", "tokenizer")} | config)
 
     @functools.cache  # noqa: B019
     def evaluation(self, scale: str, run: str, evaluation: str) -> Config:

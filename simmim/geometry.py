@@ -1,4 +1,4 @@
-"""The one place that converts mask cells, encoder tokens and pixels into each other (section 3.2)."""
+"""The one place that converts mask cells, tokens, target cells and pixels into each other (sections 3.2 and 3.4)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,41 @@ class Geometry:
     def tokens_to_pixels(self, hidden):
         """Mask on tokens [..., tokens] -> the same mask on pixels [..., image]; numpy or torch."""
         return _enlarge(hidden, self.token)
+
+    def tokens_to_target(self, hidden, target_cell: int):
+        """Mask on tokens [..., tokens] -> the same mask on target cells of `target_cell` pixels; numpy or torch."""
+        if target_cell <= self.token:
+            return _enlarge(hidden, self.token // target_cell)
+        step = target_cell // self.token  # all tokens of such a cell lie in one masked patch, so one speaks for them
+        return hidden[..., ::step, ::step]
+
+    def target_cell(self, resolution: int, multiple_of: int = 1) -> int:
+        """Side in pixels of a target's cells.
+
+        A cell lies inside one token, or covers several tokens of one masked patch: it is hidden as a whole or not at
+        all. One encoder feature stands for a whole number of cells.
+
+        Args:
+            resolution: cells along the height of the image.
+            multiple_of: pixels that the cell's side must be a multiple of.
+
+        Raises:
+            ValueError: for a resolution that does not fit, with the nearest ones that do.
+        """
+        fitting = [n for n in range(1, self.image[0] + 1) if self._fits(n, multiple_of)]
+        if resolution not in fitting:
+            nearest = sorted(sorted(fitting, key=lambda n: abs(n - resolution))[:2])
+            raise ValueError(
+                f"target resolution of {resolution} px does not fit an image of {self.image[0]} px with tokens of "
+                f"{self.token} px and masked patches of {self.masked_patch} px; nearest that fit: "
+                f"{' and '.join(map(str, nearest)) or 'none'}"
+            )
+        return self.image[0] // resolution
+
+    def _fits(self, resolution: int, multiple_of: int) -> bool:
+        cell, rest = divmod(self.image[0], resolution)
+        hidden_whole = self.token % cell == 0 or (cell % self.token == 0 and self.masked_patch % cell == 0)
+        return rest == 0 and hidden_whole and self.stride % cell == 0 and cell % multiple_of == 0
 
 
 def _divides(small_name: str, small: int, large_name: str, *large: int) -> None:

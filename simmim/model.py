@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from simmim import losses, plugin
-from simmim.files import whole_file
+from simmim import losses, model_file, plugin
 from simmim.geometry import Geometry
+from simmim.normaliser import ImageNormaliser
+from simmim.sections import IMAGENET_MEAN, IMAGENET_STD
 
 _LOSS_AREAS = "masked", "full"
 
@@ -25,11 +22,12 @@ class SimMIM(nn.Module):
 
     Args:
         encoder: [b, c, H, W] and a mask of tokens -> [b, width, H / stride, W / stride].
-        head: those features -> [b, channels, H, W].
-        target: images -> what to predict, [b, channels, H, W].
+        head: those features -> [b, channels, h, w], on the target's cells.
+        target: images -> what to predict, [b, channels, h, w] or classes (`simmim.targets`).
         loss: one of `simmim.losses`.
         geometry: sizes of image, token and masked patch.
-        loss_area: "masked" counts hidden pixels only, "full" counts all of them (Table 4).
+        target_cell: side in pixels of one of the target's cells.
+        loss_area: "masked" counts hidden cells only, "full" counts all of them (Table 4).
     """
 
     def __init__(
@@ -39,24 +37,28 @@ class SimMIM(nn.Module):
         target: Any,
         loss: losses.Loss,
         geometry: Geometry,
+        target_cell: int = 1,
         loss_area: str = "masked",
     ) -> None:
         super().__init__()
         plugin.check_choice("loss area", loss_area, _LOSS_AREAS)
         self.encoder, self.head, self.target, self.loss = encoder, head, target, loss
-        self.geometry, self.loss_area = geometry, loss_area
+        self.geometry, self.target_cell, self.loss_area = geometry, target_cell, loss_area
 
     def forward(self, images: Tensor, hidden: Tensor) -> Tensor:
-        """Mean loss of normalised images [b, c, H, W] under a mask of tokens, bool [b, h, w], True = hidden."""
-        target = self.target(images)
-        weight = self.geometry.tokens_to_pixels(hidden)[:, None].to(target.dtype)  # [b, 1, H, W]
+        """Mean loss of normalised images [b, c, H, W] under a mask of tokens, bool [b, tokens], True = hidden."""
+        weight = self.hidden_cells(hidden).to(images.dtype)
         if self.loss_area == "full":
             weight = torch.ones_like(weight)
-        return self.loss(self.reconstruct(images, hidden), target, weight)
+        return self.loss(self.reconstruct(images, hidden), self.target(images), weight)
 
     def reconstruct(self, images: Tensor, hidden: Tensor) -> Tensor:
-        """The prediction for every pixel, hidden or not, [b, channels, H, W] in the target's units."""
+        """The prediction for every cell, hidden or not, [b, channels, h, w] in the target's units."""
         return self.head(self.encoder(images, hidden))
+
+    def hidden_cells(self, hidden: Tensor) -> Tensor:
+        """Mask of tokens, bool [b, tokens] -> mask of the target's cells, bool [b, 1, h, w]."""
+        return self.geometry.tokens_to_target(hidden, self.target_cell)[:, None]
 
 
 def build_simmim(
@@ -67,7 +69,7 @@ def build_simmim(
     loss: Mapping[str, Any],
     image_px: tuple[int, int],
     masked_patch_px: int,
-    in_channels: int = 3,
+    normaliser: ImageNormaliser | None = None,
 ) -> SimMIM:
     """Make the model that config sections describe.
 
@@ -75,19 +77,21 @@ def build_simmim(
         encoder, head, target: `{"name": ..., setting: ...}`.
         loss: `{"name": "l1", "area": "masked"}`.
         masked_patch_px: side of the square that is hidden as a whole.
+        normaliser: what images are normalised with, ImageNet's statistics by default; says their channels.
 
     Raises:
         ValueError: for an unknown name or setting, a loss the target cannot take, or sizes that do not divide.
     """
-    made_encoder = plugin.build("encoders", encoder, image_px=tuple(image_px), in_channels=in_channels)
+    normaliser = normaliser or ImageNormaliser(IMAGENET_MEAN, IMAGENET_STD)
+    made_encoder = plugin.build("encoders", encoder, image_px=tuple(image_px), in_channels=normaliser.channels)
     geometry = Geometry(tuple(image_px), made_encoder.token, made_encoder.stride, masked_patch_px)
-    made_target = plugin.build("targets", target, in_channels=in_channels)
+    made_target = plugin.build("targets", target, normaliser=normaliser)
     plugin.check_choice(f"loss of target={target['name']}", loss["name"], made_target.losses)
-    made_head = plugin.build(
-        "heads", head, width=made_encoder.width, stride=made_encoder.stride, channels=made_target.channels
-    )
+    cell = geometry.target_cell(made_target.resolution_px or image_px[0], made_target.cell_multiple)
+    stride, channels = made_encoder.stride // cell, made_target.channels
+    made_head = plugin.build("heads", head, width=made_encoder.width, stride=stride, channels=channels)
     loss_function = losses.BY_NAME[loss["name"]]
-    return SimMIM(made_encoder, made_head, made_target, loss_function, geometry, loss.get("area", "masked"))
+    return SimMIM(made_encoder, made_head, made_target, loss_function, geometry, cell, loss.get("area", "masked"))
 
 
 def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]) -> None:
@@ -99,10 +103,7 @@ def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]
     """
     missing = {"encoder", "image_px", "in_channels"} - header.keys()
     assert not missing, f"header lacks {sorted(missing)}"
-    text = json.dumps(dict(header), sort_keys=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={"simmim": text, "sha256": _digest(text, state)})
+    model_file.write(path, encoder, header)
 
 
 def load_encoder(
@@ -121,7 +122,7 @@ def load_encoder(
         ValueError: for a file that is not an encoder or was changed since it was written, for a setting that cannot
             change, and for tensors that do not fit (loading is strict).
     """
-    header, state = _read_encoder(path)
+    header, state = model_file.read(path, "encoder")
     section = header["encoder"]
     for setting in transfer:
         allowed = plugin.component("encoders", section["name"]).transfer_settings
@@ -129,7 +130,7 @@ def load_encoder(
     saved_px = tuple(header["image_px"])
     context = {"image_px": tuple(image_px or saved_px), "in_channels": header["in_channels"]}
     encoder = plugin.build("encoders", dict(section) | _kept_settings(header) | transfer, **context)
-    _fill(encoder, state, saved_px, path)
+    model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
     return encoder, header
 
 
@@ -142,8 +143,8 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
     Raises:
         ValueError: as `load_encoder`.
     """
-    header, state = _read_encoder(path)
-    _fill(encoder, state, tuple(header["image_px"]), path)
+    header, state = model_file.read(path, "encoder")
+    model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
     for setting, value in _kept_settings(header).items():
         if value != encoder.kept_settings[setting]:
             raise ValueError(
@@ -160,30 +161,3 @@ def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
             "encoders", header["encoder"], image_px=tuple(header["image_px"]), in_channels=header["in_channels"]
         )
     return getattr(saved, "kept_settings", {})
-
-
-def _fill(encoder: nn.Module, state: Mapping[str, Tensor], saved_px: tuple[int, int], path: Path | str) -> None:
-    try:
-        encoder.load_state_dict(encoder.adapt(state, saved_px), strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the encoder it is to fill: {error}") from error
-
-
-def _read_encoder(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    if "simmim" not in metadata:
-        raise ValueError(f"{path} is not an encoder written by simmim: its header has no 'simmim' entry")
-    if metadata.get("sha256") != _digest(metadata["simmim"], state):
-        raise ValueError(f"{path} is damaged: its content does not match the SHA-256 in its header")
-    return json.loads(metadata["simmim"]), state
-
-
-def _digest(header: str, state: Mapping[str, Tensor]) -> str:
-    """Hex SHA-256 over the header's text and every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(header.encode())
-    for name, value in sorted(state.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

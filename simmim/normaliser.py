@@ -32,9 +32,13 @@ class ImageNormaliser(nn.Module):
         return self._mean.device
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [b, c, H, W] -> float32 [b, c, H, W]."""
+        """uint8 [b, c, H, W], or float of the same range 0 to 255 -> float32 [b, c, H, W]."""
         return (images.float() - self._mean) / self._std
+
+    def values(self, normalised: Tensor) -> Tensor:
+        """Back to the range 0 to 255, float32, neither rounded nor clipped."""
+        return normalised.float() * self._std + self._mean
 
     def undo(self, normalised: Tensor) -> Tensor:
         """Back to uint8, clipped to what an image can show."""
-        return (normalised.float() * self._std + self._mean).round().clamp(0, 255).byte()
+        return self.values(normalised).round().clamp(0, 255).byte()

@@ -27,6 +27,11 @@ def first_stage(results: str, run: str, seed: int | str, file: str = "manifest.j
     return f"{results}/pretrain/{run}/seed{seed}/first_stage/{file}"
 
 
+def tokenizer(results: str, name: str) -> str:
+    """A tokenizer of config/tokenizers.tsv."""
+    return f"{results}/tokenizers/{name}.safetensors"
+
+
 def evaluated(results: str, run: str, evaluation: str) -> str:
     """Records of an evaluation, all seeds."""
     return f"{results}/evaluate/{run}/{evaluation}.parquet"

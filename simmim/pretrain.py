@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simmim import plugin, records
+from simmim import model_file, plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
 from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
 from simmim.reconstruction import held_out_losses, write_reconstructions
 from simmim.sections import ImagesSection
+from simmim.tokenizer import build_tokenizer, load_tokenizer
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
@@ -30,13 +31,12 @@ class Pretraining(nn.Module):
     """What one step of pre-training does: normalise, hide, predict, compare.
 
     Args:
-        mean, std: per channel, of images in [0, 1].
+        normalise: the normaliser that the model's target knows too.
     """
 
-    def __init__(self, model: SimMIM, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, model: SimMIM, normalise: ImageNormaliser) -> None:
         super().__init__()
-        self.model = model
-        self.normalise = ImageNormaliser(mean, std)
+        self.model, self.normalise = model, normalise
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
@@ -66,19 +66,21 @@ def pretrain(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
+    tokenizer: Path | None = None,
 ) -> None:
     """Run one pre-training and write `encoder.safetensors`, `train.parquet` and `reconstruction.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
         data: packed data sets by split, 'train' and 'val'.
+        tokenizer: file of the tokenizer that the target names, if it names one.
 
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
     settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
     began = time.monotonic()
-    task, history = _fit(config, seed, train_set, out / "state", processes, start)
+    task, history = _fit(config, seed, train_set, out / "state", processes, start, tokenizer)
     seconds = time.monotonic() - began
     if not processes.leads:
         return
@@ -106,21 +108,24 @@ def pretrain_first_stage(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
+    tokenizer: Path | None = None,
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
-    _fit(config, seed, Shards(data["train"]), out.with_name(f"{out.name}_state"), processes, start, stop=out)
+    state = out.with_name(f"{out.name}_state")
+    _fit(config, seed, Shards(data["train"]), state, processes, start, tokenizer, stop=out)
     if processes.leads:
-        shutil.rmtree(out.with_name(f"{out.name}_state"), ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _fit(
     config: Mapping[str, Any], seed: int, train_set: Shards, state: Path, processes: Processes, start: Start,
-    stop: Path | None = None,
+    tokenizer: Path | None, stop: Path | None = None,
 ) -> tuple[Pretraining, list[dict[str, float]]]:  # fmt: skip
     """The trained task and its log."""
     images, settings = ImagesSection(**config["images"]), TrainSettings(**config["train"])
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
-    task = build_task(config)
+    task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
+    made_with = {"tokenizer_sha256": model_file.digest(tokenizer)} if tokenizer else {}
     if start.encoder:
         start_from(task.model.encoder, start.encoder)
     mask = plugin.build("masks", config["mask"])
@@ -128,22 +133,30 @@ def _fit(
     skip = task.model.encoder.no_weight_decay(pretraining=True)
     groups = parameter_groups(task, "model.encoder.", settings.weight_decay, settings.layer_decay, skip)
     history = fit(
-        task, dataset, groups, settings, seed=seed, state=state, config=config, processes=processes,
+        task, dataset, groups, settings, seed=seed, state=state, config=config | made_with, processes=processes,
         label=f"{config['scale']}/{config['run']} seed {seed}", start=start.first_stage, stop=stop,
     )  # fmt: skip
     return task, history
 
 
-def build_task(config: Mapping[str, Any]) -> Pretraining:
-    """The model and its normalisation as a completed config describes them, freshly initialised."""
-    mean, std = config["images"]["mean"], config["images"]["std"]
+def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) -> Pretraining:
+    """The model and its normalisation as a completed config describes them, freshly initialised.
+
+    Args:
+        tokenizer: the one that the target names; by default one that has learnt nothing yet.
+    """
+    normaliser = ImageNormaliser(config["images"]["mean"], config["images"]["std"])
+    target = dict(config["target"])
+    if "tokenizer" in config:
+        target["tokenizer"] = tokenizer or build_tokenizer(config["tokenizer"])
     model = build_simmim(
-        **{key: config[key] for key in ("encoder", "head", "target", "loss")},
+        **{key: config[key] for key in ("encoder", "head", "loss")},
+        target=target,
         image_px=side_pair(config["geometry"]["image_px"]),
         masked_patch_px=config["geometry"]["masked_patch_px"],
-        in_channels=len(mean),
+        normaliser=normaliser,
     )
-    return Pretraining(model, mean, std)
+    return Pretraining(model, normaliser)
 
 
 def _header(config: Mapping[str, Any], origin: records.Origin, step: int) -> dict[str, Any]:

@@ -103,6 +103,21 @@ class Pretraining(Section):
         return self
 
 
+class Tokenizer(Section):
+    """What makes the codes that a target of tokens predicts.
+
+    Args:
+        kind: a file of `simmim.tokenizers` and its settings.
+        train: for a kind that is trained.
+        seed: of everything that is drawn.
+    """
+
+    kind: Component
+    images: ImagesSection = ImagesSection()
+    train: TrainSettings | None = None
+    seed: int = Field(default=0, ge=0)
+
+
 class Evaluation(Section):
     """A transfer of a pre-trained encoder.
 

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from simmim.model import build_simmim, load_encoder, save_encoder
+from simmim.normaliser import ImageNormaliser
 
 SWIN = {"name": "swin", "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 4], "window": 4}
 VIT = {"name": "vit", "patch_px": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
@@ -43,10 +44,44 @@ def test_masked_and_full_loss(encoder):
 
 
 def test_other_channels():
-    model = _build(in_channels=5)
+    model = _build(normaliser=ImageNormaliser([0.5] * 5, [0.25] * 5))
     images, hidden = _batch(model, channels=5)
     assert model.reconstruct(images, hidden).shape == (2, 5, 32, 32)
     model(images, hidden).backward()
+
+
+@pytest.mark.parametrize("resolution", [4, 8, 16, 32])
+@pytest.mark.parametrize("encoder", [SWIN, VIT], ids=["swin", "vit"])
+def test_every_loss_is_taken_on_hidden_cells_only(encoder, resolution):
+    """No gradient reaches the prediction of a cell whose pixels were seen, and one reaches every hidden cell."""
+    pixels = {"name": "pixels", "resolution_px": resolution}
+    bins = {"name": "bins", "bins": 4, "resolution_px": resolution}
+    for target, losses in ((pixels, ("l1", "l2", "smooth_l1")), (bins, ("cross_entropy",))):
+        for loss in losses:
+            model = _build(encoder, target=target, loss={"name": loss})
+            images, hidden = _batch(model)
+            prediction = model.reconstruct(images, hidden).detach().requires_grad_()
+            model.reconstruct = lambda *_, prediction=prediction: prediction
+            model(images, hidden).backward()
+            expected = model.geometry.tokens_to_pixels(hidden)[:, :: 32 // resolution, :: 32 // resolution]
+            assert prediction.shape[2:] == (resolution, resolution)
+            assert torch.equal(prediction.grad.abs().sum(1) > 0, expected), loss
+
+
+@pytest.mark.parametrize(
+    "target", [{"name": "bins", "bins": 8, "resolution_px": 8}, {"name": "normalised_pixels", "window_px": 5}]
+)
+def test_other_targets_are_learnt(target):
+    model = _build(target=target, loss={"name": "cross_entropy" if target["name"] == "bins" else "smooth_l1"})
+    images, hidden = _batch(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(20):
+        losses.append(model(images, hidden))
+        losses[-1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize("encoder", [SWIN, VIT], ids=["swin", "vit"])
@@ -68,7 +103,10 @@ def test_a_few_steps_reduce_the_loss(encoder):
     [
         ({"encoder": {"name": "swim"}}, "did you mean 'swin'"),
         ({"encoder": SWIN | {"windw": 3}}, "did you mean 'window'"),
-        ({"loss": {"name": "l3"}}, "loss of target=pixels 'l3'; did you mean 'l1'"),
+        ({"loss": {"name": "l1l"}}, "loss of target=pixels 'l1l'; did you mean 'l1'"),
+        ({"loss": {"name": "cross_entropy"}}, "loss of target=pixels 'cross_entropy'"),
+        ({"target": {"name": "bins"}}, "loss of target=bins 'l1'.*allowed: cross_entropy"),
+        ({"target": {"name": "pixels", "resolution_px": 7}}, "target resolution of 7 px .*nearest that fit: 4 and 8"),
         ({"loss": {"name": "l1", "area": "mask"}}, "did you mean 'masked'"),
         ({"masked_patch_px": 12}, "masked patch of 12 px does not divide the image of 32 x 32 px"),
         ({"head": {"name": "linear", "depth": 2}}, "setting of heads=linear 'depth'"),
@@ -136,7 +174,7 @@ def test_a_changed_file_is_refused(tmp_path):
 def test_files_that_are_not_ours_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="is not an encoder written by simmim"):
+    with pytest.raises(ValueError, match="is no encoder written by simmim"):
         load_encoder(path)
 
 

@@ -41,17 +41,23 @@ class PretrainingImages(Dataset):
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Batch of (epoch, sample) keys: `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
         epochs, samples = np.array(keys).T
-        draws = KeyedGenerator(self._seed, epochs, samples, "crop")
-        settings = self._images
-        crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
-        images = np.stack([self._cut(sample, crop) for sample, crop in zip(samples.tolist(), crops)])  # [b, H, W, c]
+        image_px, channels = self._geometry.image, self._channels
         return {
-            "images": torch.from_numpy(images).permute(0, 3, 1, 2),
+            "images": random_crops(self._shards, self._images, image_px, channels, self._seed, epochs, samples),
             "hidden": hidden_tokens(self._mask, self._geometry, self._seed, epochs, samples),
         }
 
-    def _cut(self, sample: int, crop: Any) -> np.ndarray:
-        return cut(open_image(self._shards.image_bytes(sample), self._channels), crop, self._geometry.image)
+
+def random_crops(
+    shards: Shards, images: ImagesSection, image_px: tuple[int, int], channels: int, seed: int,
+    epochs: np.ndarray | int, samples: np.ndarray,
+) -> Tensor:  # fmt: skip
+    """A random crop of each of some samples, uint8 [b, c, H, W]."""
+    draws = KeyedGenerator(seed, epochs, samples, "crop")
+    crops = draw_crops(shards.sizes[samples], images.crop_scale, images.crop_ratio, images.flip, draws)
+    decoded = (open_image(shards.image_bytes(sample), channels) for sample in samples.tolist())
+    pixels = np.stack([cut(image, crop, image_px) for image, crop in zip(decoded, crops)])  # [b, H, W, c]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray | int, samples: np.ndarray) -> Tensor:

@@ -164,11 +164,11 @@ def _pretraining_line(rows: pd.DataFrame, scale: str, run: str, seed: int | None
         "seed": NOTHING if seed is None else str(seed),
         "trained on": _AREA_WORDS.get(area, area),
         "held-out loss": loss.text if loss else missing,
-        "mean colour": base.text if base else missing,
+        "mean colour": base.text if base else NOTHING if loss else missing,
         "difference": signed(loss.mean - base.mean, 4) if loss and base else NOTHING,
         "share of baseline": f"{number(100 * loss.mean / base.mean, 1)} %" if loss and base else NOTHING,
         "scale": scale,
-        "status": f"measured at {scale} scale" if loss and base else missing,
+        "status": f"measured at {scale} scale" if loss else missing,
     }
     measured = {"held-out loss": loss, "mean colour": base}
     return Line(cells, run, "pretrain", "heldout_loss", None, {c: found for c, found in measured.items() if found})

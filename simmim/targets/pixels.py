@@ -1,4 +1,4 @@
-"""The paper's default prediction target: the pixels themselves (section 3.4)."""
+"""The paper's default prediction target: the pixels themselves, or their averages (sections 3.4 and 4.1.4)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,34 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from simmim.normaliser import ImageNormaliser
+from simmim.targets._resolution import averaged, enlarged
+
 
 @dataclass(frozen=True)
 class Pixels:
     """The normalised input image.
 
     Args:
-        in_channels: channels of the images.
+        normaliser: what the images were normalised with.
+        resolution_px: rows it is brought to by averaging; None keeps every pixel.
     """
 
-    in_channels: int = 3
-    losses: ClassVar[tuple[str, ...]] = ("l1",)
+    normaliser: ImageNormaliser
+    resolution_px: int | None = None
+    losses: ClassVar[tuple[str, ...]] = ("l1", "l2", "smooth_l1")
+    in_pixel_units: ClassVar[bool] = True
+    cell_multiple: ClassVar[int] = 1
 
     @property
     def channels(self) -> int:
         """Channels that the head must predict."""
-        return self.in_channels
+        return self.normaliser.channels
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[b, in_channels, H, W], normalised -> the same."""
-        return images
+        """[b, c, H, W], normalised -> [b, c, h, w]."""
+        return averaged(images, self.resolution_px)
+
+    def to_pixels(self, prediction: Tensor, images: Tensor) -> Tensor:
+        """[b, c, h, w] -> [b, c, H, W]."""
+        return enlarged(prediction, images)

@@ -12,7 +12,7 @@ from simmim.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "pretrain", "evaluate", "paper"):
+for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
@@ -73,6 +73,22 @@ def shorter_first_stage(wildcards):
     return start_encoder(start)
 
 
+def target_tokenizer(wildcards):
+    """The tokenizer whose codes a pre-training predicts, if it predicts any."""
+    job_config = SHEETS.pretraining(wildcards.scale, wildcards.run)
+    return [paths.tokenizer(RESULTS, job_config["tokenizer"]["name"])] if "tokenizer" in job_config else []
+
+
+def tokenizer_hash(wildcards):
+    return SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)["config_hash"]
+
+
+def tokenizer_source(wildcards):
+    """What a tokenizer is made of: a published file, or the scale's images for pre-training."""
+    job_config = SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)
+    return SHEETS.located(job_config["kind"]).get("file") or packed_of(job_config)
+
+
 def evaluation_data(wildcards):
     return packed_of(SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation))
 
@@ -127,5 +143,6 @@ def launcher(wildcards, resources):
 
 def scales_to_train():
     """Scales with a training among the jobs to come."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("first_stage", "pretrain", "evaluate")]
+    trainings = "tokenizer", "first_stage", "pretrain", "evaluate"
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
     return sorted({job.wildcards.scale for job in jobs})

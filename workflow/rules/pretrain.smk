@@ -3,6 +3,7 @@ rule pretrain:
     input:
         data=pretraining_data,
         start=own_first_stage,
+        tokenizer=target_tokenizer,
     output:
         encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",
         records="results/{scale}/pretrain/{run}/seed{seed}/train.parquet",
@@ -28,6 +29,7 @@ rule first_stage:
     input:
         data=pretraining_data,
         start=shorter_first_stage,
+        tokenizer=target_tokenizer,
     output:
         model="results/{scale}/pretrain/{run}/seed{seed}/first_stage/model.safetensors",
         optimizer="results/{scale}/pretrain/{run}/seed{seed}/first_stage/optimizer.safetensors",

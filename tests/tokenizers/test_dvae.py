@@ -1,0 +1,142 @@
+"""The discrete VAE: the published architecture, training through the one loop, resume."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from simmim.data.pretraining import whole_images
+from simmim.sections import Tokenizer
+from simmim.tokenizers import _dvae_training
+from simmim.tokenizers.dvae import Dvae
+from simmim.train.processes import Processes, seed_libraries
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+SMALL = {"vocabulary": 16, "width": 8, "blocks": 1, "image_px": 32}
+
+
+def _config(**train):
+    loop = {
+        "epochs": 2, "batch": 4, "base_lr": 2e-3, "base_lr_batch": 4, "weight_decay": 0, "precision": "fp32",
+        "log_every_steps": 1, "save_every_steps": 2,
+    }  # fmt: skip
+    made = Tokenizer.model_validate({"kind": {"name": "dvae"} | SMALL, "train": loop | train}).model_dump(mode="json")
+    return {"scale": "test", "name": "small"} | made
+
+
+def _trained(shards, state, config):
+    seed_libraries(0, 0, 0)
+    model = Dvae(**SMALL)
+    model.fit(shards, config, state, ALONE)
+    return model
+
+
+def _released_names(vocabulary, width, blocks):
+    """Names and shapes of the published encoder's state, written out from its description."""
+    names = {"blocks.input": (width, 3, 7)}
+    before = width
+    for group in range(1, 5):
+        for block in range(1, blocks + 1):
+            outputs = width * 2 ** (group - 1)
+            place = f"blocks.group_{group}.block_{block}"
+            if before != outputs:
+                names[f"{place}.id_path"] = (outputs, before, 1)
+            inner = outputs // 4
+            sizes = [(inner, before, 3), (inner, inner, 3), (inner, inner, 3), (outputs, inner, 1)]
+            names |= {f"{place}.res_path.conv_{i}": size for i, size in enumerate(sizes, 1)}
+            before = outputs
+    names["blocks.output.conv"] = (vocabulary, before, 1)
+    shapes = {}
+    for name, (outputs, inputs, kernel) in names.items():
+        shapes |= {f"{name}.w": (outputs, inputs, kernel, kernel), f"{name}.b": (outputs,)}
+    return shapes
+
+
+def test_the_published_size_has_the_published_names_and_shapes():
+    with torch.device("meta"):
+        state = Dvae(file="encoder.safetensors").state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == _released_names(8192, 256, 2)
+    assert sum(value.numel() for value in state.values()) == 53_786_240
+
+
+def test_published_weights_are_taken_strictly(tmp_path):
+    shapes = _released_names(16, 8, 1)
+    state = {name: torch.randn(*shape) for name, shape in shapes.items()}
+    save_file(state, tmp_path / "encoder.safetensors")
+    model = Dvae(**SMALL, file="encoder.safetensors")
+    model.load_published(tmp_path / "encoder.safetensors")
+    assert torch.equal(model.blocks.group_2.block_1.id_path.w, state["blocks.group_2.block_1.id_path.w"])
+    assert model.decode(model.encode(torch.rand(1, 3, 16, 16))) is None
+    save_file(state | {"extra": torch.zeros(1)}, tmp_path / "encoder.safetensors")
+    with pytest.raises(ValueError, match=r"does not hold the weights of this encoder(.|\n)*extra"):
+        model.load_published(tmp_path / "encoder.safetensors")
+
+
+def test_the_encoder_is_the_published_package_s():
+    dall_e = pytest.importorskip("dall_e", reason="the published package is an oracle, not a dependency")
+    torch.manual_seed(0)
+    theirs = dall_e.encoder.Encoder(n_hid=16, n_blk_per_group=2, vocab_size=32, use_mixed_precision=False)
+    ours = Dvae(vocabulary=32, width=16, blocks=2, file="encoder.safetensors")
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    images = torch.rand(2, 3, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.logits(images), theirs(dall_e.map_pixels(images)), rtol=1e-5, atol=1e-6)
+
+
+def test_training_reconstructs_the_images(shards, tmp_path):
+    images = whole_images(shards, np.arange(len(shards)), (32, 32), 3).float() / 255
+    errors = []
+    for epochs in (0, 100):
+        config = _config(epochs=epochs, batch=12, base_lr=1e-2, base_lr_batch=12, save_every_steps=1000)
+        model = _trained(shards, tmp_path / str(epochs), config)
+        with torch.no_grad():
+            errors.append((model.decode(model.encode(images)) - images).abs().mean().item())
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_an_interrupted_training_ends_with_the_same_bits(shards, tmp_path, monkeypatch):
+    whole = _trained(shards, tmp_path / "whole", _config(epochs=2))
+    forward = _dvae_training._Reconstruction.forward
+
+    def stops(self, batch):
+        if self.seen == 4 * 4:
+            raise KeyboardInterrupt
+        return forward(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_dvae_training._Reconstruction, "forward", stops)
+        with pytest.raises(KeyboardInterrupt):
+            _trained(shards, tmp_path / "cut", _config(epochs=2))
+    cut = _trained(shards, tmp_path / "cut", _config(epochs=2))
+    assert all(torch.equal(value, cut.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_the_temperature_falls_from_first_to_last_whatever_the_micro_batch():
+    settings = _dvae_training.Settings(32, 1.0, 0.0625, 0.0)
+    task = _dvae_training._Reconstruction(Dvae(**SMALL), settings, images=64, world=2)
+    assert task._temperature() == 1
+    task({"images": torch.zeros(16, 3, 32, 32, dtype=torch.uint8)})
+    assert task._temperature().item() == pytest.approx(0.25)
+    for _ in range(2):
+        task({"images": torch.zeros(8, 3, 32, 32, dtype=torch.uint8)})
+    assert task._temperature().item() == pytest.approx(0.0625)
+
+
+def test_the_divergence_is_zero_for_even_use_and_log_k_for_certainty():
+    assert _dvae_training.divergence_from_uniform(torch.zeros(2, 8, 3, 3)).item() == pytest.approx(0, abs=1e-6)
+    certain = torch.zeros(2, 8, 3, 3)
+    certain[:, 5] = 1e4
+    assert _dvae_training.divergence_from_uniform(certain).item() == pytest.approx(2.0794, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"image_px": 20}, "image_px=20 must be a multiple of 8"),
+        ({"vocabulary": 1}, "vocabulary=1 must be at least 2"),
+        ({"width": 6}, "width=6 must be a multiple of 4"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        Dvae(**SMALL | setting)

@@ -1,0 +1,20 @@
+# Codes for the targets that are classes of a tokenizer (section 4.1.5); made once per scale, from its pre-training images.
+rule tokenizer:
+    input:
+        tokenizer_source,
+    output:
+        "results/{scale}/tokenizers/{tokenizer}.safetensors",
+    log:
+        "logs/{scale}/tokenizers/{tokenizer}.log",
+    benchmark:
+        "logs/{scale}/benchmarks/tokenizer_{tokenizer}.tsv"
+    priority: 110
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        hash=tokenizer_hash,
+        launch=launcher,
+    shell:
+        "OMP_NUM_THREADS={threads} {params.launch} tokenizer --scale {wildcards.scale} "
+        "--tokenizer {wildcards.tokenizer} --expect {params.hash} > {log} 2>&1"
