@@ -30,7 +30,9 @@ def test_a_table_trains_every_run_once_and_evaluates_its_cells(tmp_path):
 
 
 def test_a_run_that_several_targets_share_is_there_once(tmp_path):
-    jobs = jobs_for(tmp_path, ("evaluate", "default", "finetune"), ("evaluate", "default", "knn"), ("pretrain", "default"))
+    jobs = jobs_for(
+        tmp_path, ("evaluate", "default", "finetune"), ("evaluate", "default", "knn"), ("pretrain", "default")
+    )
     assert kinds(jobs) == [
         ("pretrain", "default", 1),
         ("evaluate", "default/finetune", 3),

@@ -60,7 +60,9 @@ def test_the_scale_is_in_the_path():
 
 
 def test_what_cannot_be_is_named_once_with_the_reason(tmp_path):
-    sheets = copied(tmp_path / "config", "odd | swin_b_100ep | geometry.masked_patch_px=5", "evaluate odd | knn | knn | ")
+    sheets = copied(
+        tmp_path / "config", "odd | swin_b_100ep | geometry.masked_patch_px=5", "evaluate odd | knn | knn | "
+    )
     misfits = needed("everything", sheets, "smoke", RESULTS).misfits
     assert "masked_patch_px of 5 px" in misfits["odd"]
     assert "odd/knn" not in misfits
