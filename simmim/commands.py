@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from simmim import paths, plugin, records
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.sheets import read_yaml
 from simmim.train.differences import refuse_changed
 
@@ -188,7 +189,7 @@ def page(options: argparse.Namespace) -> None:
     from simmim.report.page import write_page
 
     sheets, results = _sheets(options), _results(options)
-    tables = [results / "tables" / f"{name}.parquet" for name in names.tables(sheets, options.scale)]
+    tables = [results / "tables" / f"{name}.parquet" for name in names.shown_tables(sheets, options.scale)]
     figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
     card = Path(paths.data_card(str(results))) if names.has_data_card(sheets, options.scale) else None
     write_page(results / "report.html", options.scale, tables, figures, card)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block, WindowAttention
@@ -111,7 +112,7 @@ class _CosineAttention(WindowAttention):
     The log-spaced coordinates are float32 too, whatever the weights are cast to.
     """
 
-    _LARGEST_LOGIT_SCALE = torch.tensor(math.log(100), dtype=torch.float32, device="cpu").item()
+    _LARGEST_LOGIT_SCALE = float(np.float32(math.log(100)))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))

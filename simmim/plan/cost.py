@@ -15,7 +15,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, TOKENIZER, Job

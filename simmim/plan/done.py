@@ -10,8 +10,9 @@ from pathlib import Path
 from safetensors import safe_open
 
 from simmim import paths, records
-from simmim.config import Config, Sheets
+from simmim.config import Sheets
 from simmim.report.names import Need
+from simmim.resolve import Config
 
 _LOG, _ENCODER, _HEAD, _PICTURES = "train.parquet", "encoder.safetensors", "head.safetensors", "reconstruction.parquet"
 

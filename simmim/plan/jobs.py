@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.config import Config, Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.plan.done import Done
 from simmim.report.names import Need
+from simmim.resolve import Config
 
 TOKENIZER, FIRST_STAGE, PRETRAIN, EVALUATE = "tokenizer", "first_stage", "pretrain", "evaluate"
 

@@ -23,6 +23,7 @@ from simmim.train.processes import Processes, autocast_dtype, environment, seed_
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
+from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -62,12 +63,12 @@ def fit(
     steps = settings.steps(len(dataset))
     last = settings.first_stage_steps(len(dataset)) if stop else steps
     plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
-    task.to(processes.device).train()
-    share_batch_statistics(task, processes)
+    dtype = outer_dtype = autocast_dtype(settings.precision, processes.device)
+    if getattr(task, "own_autocast", False):
+        task.autocast_dtype, outer_dtype = dtype, None
+    trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-    dtype = autocast_dtype(settings.precision, processes.device)
-    history, first = _resume(state, task, optimizer, config, label, start)
-    module = DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task
+    history, first = _resume(state, trained, optimizer, config, label, start)
     manifest = {"config": config, "environment": environment(processes, dtype)}
     guard = _Guard(optimizer, processes)
     progress = Progress(label, first, plan.steps)
@@ -77,8 +78,8 @@ def fit(
     for step in range(first, plan.steps):
         lr = set_learning_rates(optimizer, settings, step, steps, len(dataset))
         seed_libraries(seed, step, processes.rank)
-        loss = _accumulate_gradients(module, task, batches, plan.accumulation, dtype, processes)
-        norm = nn.utils.clip_grad_norm_(task.parameters(), settings.clip_norm or float("inf"))
+        loss = _accumulate_gradients(module, batches, plan.accumulation, outer_dtype, processes.device)
+        norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
         guard.watch(step, loss, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -93,10 +94,12 @@ def fit(
             history.append({"step": done, "lr": lr, **window.means()})
         if processes.leads and history and progress.due(done):
             progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
-        if processes.leads and saving:
-            checkpoint.save(state, done, task, optimizer, history=history, **manifest)
-    if processes.leads and stop:
-        checkpoint.write(stop, plan.steps, task, optimizer, history=history, **manifest)
+        if saving:
+            checkpoint.save(state, done, trained, optimizer, processes.leads, history=history, **manifest)
+    if stop:
+        checkpoint.write(stop, plan.steps, trained, optimizer, processes.leads, history=history, **manifest)
+    if trained is not task:
+        gather(trained, task, processes.device)
     return history
 
 
@@ -124,18 +127,27 @@ def set_learning_rates(
     return rate(1.0)
 
 
-def _accumulate_gradients(module, task, batches, accumulation, dtype, processes) -> Tensor:
+def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, list[dict[str, Any]]]:
+    """What has the weights (`task`, or the parts of a sharded copy), what is to be called, and the groups."""
+    share_batch_statistics(task.train(), processes)
+    if settings.sharded and processes.world > 1:
+        sharded, groups = shard(task, groups, processes)
+        return sharded, sharded, groups
+    task.to(processes.device)
+    return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
+
+
+def _accumulate_gradients(module, batches, accumulation, dtype, device) -> Tensor:
     """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
-    own_autocast = getattr(task, "own_autocast", False)
-    if own_autocast:
-        task.autocast_dtype = dtype
-    total = torch.zeros((), device=processes.device)
+    replicated = isinstance(module, DistributedDataParallel)  # sharded gradients are never kept whole between them
+    keep_casts = not is_sharded(module)  # casts that are kept would add up to the whole model
+    total = torch.zeros((), device=device)
     for turn in range(accumulation):
-        batch = to_device(next(batches), processes.device)
+        batch = to_device(next(batches), device)
         last = turn == accumulation - 1
-        skip_sync = contextlib.nullcontext() if last or module is task else module.no_sync()
+        skip_sync = module.no_sync() if replicated and not last else contextlib.nullcontext()
         with skip_sync:
-            with torch.autocast(processes.device.type, dtype, enabled=dtype is not None and not own_autocast):
+            with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts):
                 loss = module(batch) / accumulation
             loss.backward()
         total += loss.detach()

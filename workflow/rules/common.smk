@@ -7,7 +7,8 @@ import pandas as pd
 from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.plan.size_config import size_config
 from simmim.records import config_hash
 from simmim.report import names
@@ -142,7 +143,7 @@ def report_hash(wildcards):
 
 
 def page_tables(wildcards):
-    return [f"{RESULTS}/tables/{name}.parquet" for name in names.tables(SHEETS, wildcards.scale)]
+    return [f"{RESULTS}/tables/{name}.parquet" for name in names.shown_tables(SHEETS, wildcards.scale)]
 
 
 def page_figures(wildcards):
