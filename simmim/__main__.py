@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--expect", default="", help="refuse if the config does not have this hash")
         return added
 
-    verb(commands.check)
+    verb(commands.check).add_argument("--runs", nargs="*", default=[], help="only these rows of pretrain.tsv")
     verb(commands.demo_data)
     verb(commands.pack, "dataset", "split")
     verb(commands.tokenizer, "tokenizer")

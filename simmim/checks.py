@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection
 
 import torch
 
@@ -13,21 +14,24 @@ from simmim.pretrain import build_task
 from simmim.resolve import Config, DoesNotFit, located_at
 
 
-def check_scale(sheets: Sheets, scale: str) -> None:
-    """Build every network of a scale without weights or data, and print what does not fit.
+def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
+    """Build the networks of a scale without weights or data, and print what does not fit.
+
+    Args:
+        runs: rows of pretrain.tsv to look at, with their evaluations; all that the scale has by default.
 
     Raises:
         ValueError: naming every row that cannot be built and why.
     """
-    faults = []
-    for run in sheets.runs(scale):
+    faults, runs = [], runs or sheets.runs(scale)
+    for run in runs:
         try:
             _check_run(sheets, scale, run, faults)
         except DoesNotFit as misfit:
             print(f"{run}: {misfit.words}: {misfit.reason}")
         except ValueError as error:
             faults.append(str(error))
-    print(f"scale '{scale}': {len(sheets.runs(scale))} runs, {len(sheets.evaluations(scale))} evaluations checked")
+    print(f"scale '{scale}': {len(runs)} runs and their evaluations checked")
     if faults:
         raise ValueError("\n".join(faults))
 

@@ -14,10 +14,10 @@ from simmim.train.differences import refuse_changed
 
 
 def check(options: argparse.Namespace) -> None:
-    """Resolve and build the parts of every row of a scale, without data."""
+    """Resolve and build the networks of a scale's rows, without data."""
     from simmim.checks import check_scale
 
-    check_scale(_sheets(options), options.scale)
+    check_scale(_sheets(options), options.scale, options.runs)
 
 
 def demo_data(options: argparse.Namespace) -> None:

@@ -102,8 +102,8 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
             for parameter in group["params"]:
                 keys = {key: f"{names[parameter]}/{key}" for key in ("step", "exp_avg", "exp_avg_sq")}
                 moments = {key: placed_like(parameter, file.get_tensor(keys[key])) for key in ("exp_avg", "exp_avg_sq")}
-                step = file.get_tensor(keys["step"]).to(parameter.device)
-                optimizer.state[parameter] = {"step": step} | moments
+                moments["step"] = file.get_tensor(keys["step"])
+                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
                 left -= set(keys.values())
     if left:
         raise ValueError(f"{path} holds optimiser state of unknown parameters: {sorted(left)[:3]}")
@@ -112,13 +112,10 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
 def _restore_model(path: Path, model: nn.Module) -> None:
     own = model.state_dict()
     with safe_open(path, framework="pt") as file:
-        if different := sorted(set(file.keys()) ^ own.keys()):
-            raise ValueError(f"{path} does not hold the tensors of this model: {different[:3]}")
-        for name, tensor in own.items():
-            value = file.get_tensor(name)
-            if value.shape != tensor.shape:
-                raise ValueError(f"{path}: {name} has shape {list(value.shape)}, the model's {list(tensor.shape)}")
-            tensor.copy_(placed_like(tensor, value))
+        names = file.keys()
+        state = {name: placed_like(own[name], file.get_tensor(name)) for name in names if name in own}
+        state |= {name: file.get_tensor(name) for name in names if name not in own}  # refused below, with its name
+    model.load_state_dict(state)
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,19 +14,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from simmim.files import write_text
 from simmim.train import checkpoint
 from simmim.train.differences import refuse_changed
+from simmim.train.guard import Guard
 from simmim.train.plan import Plan
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss or gradient was not finite; the weights are those from before that step."""
 
 
 def fit(
@@ -70,9 +65,9 @@ def fit(
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     history, first = _resume(state, trained, optimizer, config, label, start)
     manifest = {"config": config, "environment": environment(processes, dtype)}
-    guard = _Guard(optimizer, processes)
+    guard = Guard(optimizer, processes)
     progress = Progress(label, first, plan.steps)
-    after_update = getattr(task, "after_update", None)
+    after_update = getattr(trained, "after_update", None)
     window = _Window(processes)
     batches = iter(_loader(dataset, plan, first, settings.workers, processes))
     for step in range(first, plan.steps):
@@ -197,41 +192,6 @@ def _resume(state, task, optimizer, config, label, start) -> tuple[list[dict[str
     checkpoint.restore(path, task, optimizer)
     print(f"{label}: going on from step {manifest['step']}", flush=True)
     return manifest["history"], manifest["step"]
-
-
-class _Guard:
-    """Stops a run whose loss or gradient is not finite before the update, without waiting for the device each step.
-
-    The fused optimiser itself skips an update while `found_inf` is set, so the host may look later.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer, processes: Processes) -> None:
-        self._found = optimizer.found_inf = torch.zeros((), device=processes.device)
-        self._first_step = torch.full((), -1, device=processes.device)
-        self._world = processes.world
-        self.is_free = processes.device.type == "cpu"  # looking costs nothing where there is no queue to wait for
-
-    def watch(self, step: int, loss: Tensor, norm: Tensor) -> None:
-        bad = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
-        if self._world > 1:
-            dist.all_reduce(bad, dist.ReduceOp.MAX)
-        self._first_step.copy_(torch.where((bad > 0) & (self._first_step < 0), step, self._first_step))
-        self._found.copy_(torch.maximum(self._found, bad))
-
-    def check(self, plan: Plan, dataset: Dataset, state: Path) -> None:
-        step = int(self._first_step)
-        if step < 0:
-            return
-        keys = plan.keys(step)
-        names = getattr(dataset, "sample_ids", None)
-        samples = [names[index] if names else index for _, index in keys]
-        report = state / "nonfinite.json"
-        write_text(report, json.dumps({"step": step, "samples": samples}))
-        raise NonFiniteLoss(
-            f"the loss or gradient of step {step} is not finite; no update was made. Its {len(samples)} samples, "
-            f"listed in {report}, begin with {', '.join(map(str, samples[:4]))}. Lower train.base_lr or clip_norm, "
-            "or look at these images."
-        )
 
 
 class _Window:

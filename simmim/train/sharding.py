@@ -46,7 +46,7 @@ def is_sharded(module: nn.Module) -> bool:
 def gather(sharded: nn.Module, task: nn.Module, device: torch.device) -> None:
     """Put the trained weights and buffers into the `task` that `shard` copied, whole and on every process's device."""
     trained = sharded.state_dict()
-    for name, own in task.state_dict().items():
+    for name, own in task.state_dict().items():  # one at a time: a second whole model may not fit
         own.copy_(whole(trained[name]))
     task.to(device)
 
@@ -57,13 +57,13 @@ def whole(value: Tensor) -> Tensor:
 
 
 def placed_like(own: Tensor, value: Tensor) -> Tensor:
-    """A whole `value` in host memory, on the device of `own` and split over the processes as that is."""
+    """This process's part of a whole `value`, where `own` is split over the processes; otherwise `value` itself."""
     if not hasattr(own, "device_mesh"):
-        return value.to(own.device)
+        return value
     from torch.distributed.tensor import distribute_tensor
 
     part = distribute_tensor(value, own.device_mesh, own.placements, src_data_rank=None)
-    return part.clone()  # not a view of all of it
+    return part.clone()  # not a view of the whole
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:

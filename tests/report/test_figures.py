@@ -81,6 +81,11 @@ def test_an_unknown_figure_is_refused(results, tmp_path):
         write_figure("scrach", results["finetune"], tmp_path / "x", SCALE, FACTS, PAPER)
 
 
+def test_a_figure_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no results that figure 'figure7'"):
+        write_figure("figure7", [], tmp_path / "x", SCALE, FACTS, PAPER)
+
+
 def test_one_seed_and_one_run_are_enough_to_draw(tmp_path):
     paths = [write_evaluation(tmp_path, "default", "finetune", {("top1", ""): [50.0]})]
     write_figure("scratch", paths, tmp_path / "scratch", SCALE, FACTS, PAPER)

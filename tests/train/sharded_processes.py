@@ -10,7 +10,7 @@ import torch.distributed as dist
 from test_sharding import Noise, Task, _until, keep, train
 from torch.distributed.fsdp import FSDPModule
 
-from simmim.train.loop import NonFiniteLoss
+from simmim.train.guard import NonFiniteLoss
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import joined_processes
 from simmim.train.sharding import clip_gradients, shard
@@ -31,7 +31,7 @@ def held_after_one_step():
     sharded, groups = shard(task, parameter_groups(task, "model.encoder.", 0.05, 1.0, set()), processes)
     optimizer = torch.optim.AdamW(groups, fused=True)
     sharded(Noise().__getitems__([(0, 1), (0, 2)])).backward()
-    clip_gradients(sharded.parameters(), 1.0)
+    norms = [clip_gradients(sharded.parameters(), 1e-3).item() for _ in range(2)]
     optimizer.step()
     mine = sum(parameter.to_local().numel() for parameter in sharded.parameters())
     moments = [state[key].to_local().numel() for state in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
@@ -40,7 +40,14 @@ def held_after_one_step():
     optimizer.step()
     skipped = all(torch.equal(*pair) for pair in zip(before, (each.to_local() for each in sharded.parameters())))
     blocks = sum(isinstance(module, FSDPModule) for module in sharded.modules()) - 1
-    return {"all": every, "parameters": mine, "moments": sum(moments), "blocks": blocks, "skipped": skipped}
+    return {
+        "all": every,
+        "parameters": mine,
+        "moments": sum(moments),
+        "blocks": blocks,
+        "skipped": skipped,
+        "norms": norms,
+    }
 
 
 with joined_processes() as processes:
@@ -50,7 +57,7 @@ with joined_processes() as processes:
     dist.barrier()
     run("resumed")
     run("from_one")
-    run("sharded_bf16", precision="bf16")
+    run("sharded_bf16", precision="bf16", epochs=1)
     held = held_after_one_step()
     if processes.leads:
         (out / "held.json").write_text(json.dumps(held))

@@ -17,10 +17,12 @@ from torch.utils.data import Dataset
 
 from simmim.keyed import KeyedGenerator
 from simmim.model import build_simmim
-from simmim.train.loop import NonFiniteLoss, fit
+from simmim.train.guard import NonFiniteLoss
+from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
 from simmim.train.settings import TrainSettings
+from simmim.train.sharding import clip_gradients
 
 HERE = Path(__file__).parent
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -81,7 +83,8 @@ def train(state, processes=ALONE, dataset=None, **changes):
 
 
 def keep(path, state, history):
-    save_file(state, path, {"history": json.dumps(history)})
+    rows = [{key: row[key] for key in ("step", "lr", "loss", "grad_norm")} for row in history]
+    save_file(state, path, {"history": json.dumps(rows)})
 
 
 def _history(path):
@@ -94,7 +97,7 @@ def runs(tmp_path_factory):
     """Everything that two processes do, in one start of them; `one` is what a single process does."""
     out = tmp_path_factory.mktemp("runs")
     keep(out / "one.safetensors", *train(out / "one"))
-    keep(out / "one_bf16.safetensors", *train(out / "one_bf16", precision="bf16"))
+    keep(out / "one_bf16.safetensors", *train(out / "one_bf16", precision="bf16", epochs=1))
     _until(8, out / "one", out / "from_one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
@@ -157,6 +160,15 @@ def test_each_process_holds_its_part_only(runs):
     held = json.loads((runs / "held.json").read_text())
     assert held["parameters"] < 0.55 * held["all"] and held["moments"] < 0.55 * 2 * held["all"]
     assert held["blocks"] == 3
+
+
+def test_gradients_are_clipped_to_the_norm_over_all_processes(runs):
+    held = json.loads((runs / "held.json").read_text())
+    task = Task()
+    task(Noise().__getitems__([(0, 1), (0, 2)])).backward()
+    norms = [clip_gradients(task.parameters(), 1e-3).item() for _ in range(2)]
+    assert norms[0] > 0.1 and norms[1] == pytest.approx(1e-3, rel=1e-3)
+    assert held["norms"] == pytest.approx(norms, rel=1e-4)
 
 
 def test_a_spoilt_sample_stops_both(runs, tmp_path):

@@ -151,15 +151,21 @@ def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
 
 
 def test_a_new_row_plans_itself_alone(finished):
-    sheets = {name: finished / "config" / f"{name}.tsv" for name in ("pretrain", "evaluate")}
-    texts = {name: path.read_text() for name, path in sheets.items()}
-    sheets["pretrain"].write_text(texts["pretrain"] + "mask_r40\tswin_b_100ep\tmask.ratio=0.4\n")
-    sheets["evaluate"].write_text(texts["evaluate"] + "mask_r40\tfinetune\tfinetune_swin_b\t\n")
+    config = finished / "config"
+    rows = {
+        config / "pretrain.tsv": "mask_new\tswin_b_100ep\tmask.ratio=0.4\n",
+        config / "evaluate.tsv": "mask_new\tfinetune\tfinetune_swin_b\t\n",
+    }
+    texts = {path: path.read_text() for path in (*rows, config / "scales" / "smoke.yaml")}
+    for path, row in rows.items():
+        path.write_text(texts[path] + row)
+    scale = config / "scales" / "smoke.yaml"
+    scale.write_text(texts[scale].replace(FEW, f"{FEW}, mask_new"))
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
-    for name, path in sheets.items():
-        path.write_text(texts[name])
+    for path, text in texts.items():
+        path.write_text(text)
     assert (plan["pretrain"], plan["evaluate"]) == (1, 1)
-    assert not {"pack", "demo_data"} & plan.keys()
+    assert not {"pack", "demo_data", "tokenizer", "first_stage"} & plan.keys()
 
 
 def test_one_ablation_row_can_be_forced_alone(finished):

@@ -167,8 +167,11 @@ def launcher(wildcards, resources):
     return "python -m simmim" if gpus else f"env {KEEP_MEMORY} python -m simmim"
 
 
-def scales_to_train():
-    """Scales with a training among the jobs to come."""
+def runs_to_train():
+    """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     trainings = "tokenizer", "first_stage", "pretrain", "evaluate"
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
-    return sorted({job.wildcards.scale for job in jobs})
+    runs = {job.wildcards.scale: set() for job in jobs}
+    for job in jobs:
+        runs[job.wildcards.scale].add(job.wildcards.get("run", ""))
+    return {scale: [] if "" in named else sorted(named) for scale, named in runs.items()}
