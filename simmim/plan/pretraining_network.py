@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ def tokenizer_network(key: str) -> Network:
 def _counted(key: str, checkpointed: bool) -> Network:
     config = json.loads(key)
     image_px, channels = side_pair(config["geometry"]["image_px"]), len(config["images"]["mean"])
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # lightly's, about torch's weight_norm
         task = build_task(config | {"start": {"encoder": ""}, "train": {}})
         encoder = encoder_part(key_of(config["encoder"]), image_px, channels)
         if config["method"]["name"] != "simmim":

@@ -95,18 +95,19 @@ def _totals(rows: Sequence[Row]) -> Iterator[str]:
     for kind, (one, many) in _KINDS.items():
         if mine := [row for row in to_do if row["kind"] == kind]:
             yield _total(f"to do: {len(mine)} {one if len(mine) == 1 else many}", mine)
-    if len({row["kind"] for row in to_do} - {DATA}) > 1:
-        yield _total("to do in all", [row for row in to_do if row["kind"] != DATA])
+    if len({row["kind"] for row in to_do}) > 1:
+        yield _total("to do in all", to_do)
     if done := len(rows) - len(to_do):
         yield f"done: {done}"
 
 
 def _total(name: str, rows: Sequence[Row]) -> str:
-    if rows[0]["kind"] == DATA:
-        return _columns(name, _sum(rows, "images", _short), "", "", "", "", _sum(rows, "disk_bytes", _gigabytes))
-    most = max(row["memory_bytes"] for row in rows)
-    hours, disk = _sum(rows, "gpu_hours", _hours), _sum(rows, "disk_bytes", _gigabytes)
-    return _columns(name, _sum(rows, "images", _short), "", _sum(rows, "flops", _short), hours, _gigabytes(most), disk)
+    """Sums over rows, and their largest memory; images of data sets do not count as seen."""
+    jobs, disk = [row for row in rows if row["kind"] != DATA], _sum(rows, "disk_bytes", _gigabytes)
+    if not jobs:
+        return _columns(name, _sum(rows, "images", _short), "", "", "", "", disk)
+    most, hours = max(row["memory_bytes"] for row in jobs), _sum(jobs, "gpu_hours", _hours)
+    return _columns(name, _sum(jobs, "images", _short), "", _sum(jobs, "flops", _short), hours, _gigabytes(most), disk)
 
 
 def _sum(rows: Sequence[Row], column: str, written: Callable[[float | None], str]) -> str:
@@ -160,7 +161,7 @@ def _short(value: float | None) -> str:
 def _hours(value: float | None) -> str:
     if value is None:
         return _UNKNOWN
-    return f"{value:,.1f}" if value >= 0.05 else "<0.1"
+    return f"{value:,.1f}" if value >= 0.05 else "<0.1" if value else "-"
 
 
 def _days(hours: float) -> str:

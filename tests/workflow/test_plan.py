@@ -1,0 +1,29 @@
+"""A plan names the jobs that Snakemake would run for the same target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_workflow import copy_of_the_project, planned, snakemake
+
+from simmim.config import Sheets
+from simmim.plan.jobs import jobs_of
+from simmim.plan.target import needed
+
+
+@pytest.mark.parametrize("table", ["table1", "table5", "table6", "table9"])
+def test_the_jobs_are_those_of_a_dry_run(tmp_path, table):
+    folder = copy_of_the_project(tmp_path)
+    dry = planned(snakemake(folder, "-n", f"results/paper/tables/{table}.md"))
+    sheets, results = Sheets(folder / "config"), Path("results")
+    jobs = jobs_of(needed(table, sheets, "paper", results).needs, sheets, "paper", folder / results)
+    found: dict[str, int] = {}
+    for job in jobs:  # one job of the workflow for every seed, but an evaluation has all seeds in one
+        found[job.kind] = found.get(job.kind, 0) + (1 if job.kind == "evaluate" else job.seeds_to_do)
+    assert found == {kind: number for kind, number in dry.items() if kind not in ("pack", "size", "table")}
+
+
+def test_a_size_is_a_light_job_of_its_own(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    assert planned(snakemake(folder, "-n", "results/paper/tables/table8.md")) == {"size": 3, "table": 1}
