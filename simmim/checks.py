@@ -2,43 +2,83 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Collection
+
 import torch
 
 from simmim import plugin
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.pretrain import build_task
+from simmim.resolve import Config, DoesNotFit, located_at
 
 
-def check_scale(sheets: Sheets, scale: str) -> None:
-    """Build every model and component of a scale without weights or data, and print what does not fit.
+def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
+    """Build the networks of a scale without weights or data, and print what does not fit.
+
+    Args:
+        runs: rows of pretrain.tsv to look at, with their evaluations; all that the scale has by default.
 
     Raises:
         ValueError: naming every row that cannot be built and why.
     """
-    faults = []
-    for run in sheets.runs(scale):
+    faults, runs = [], runs or sheets.runs(scale)
+    for run in runs:
         try:
-            config = sheets.pretraining(scale, run)
-            _build(config)
-            _check_transfers(sheets, scale, run, config)
-        except DoesNotFit as reason:
-            print(f"{run}: does not fit: {reason}")
+            _check_run(sheets, scale, run, faults)
+        except DoesNotFit as misfit:
+            print(f"{run}: {misfit.words}: {misfit.reason}")
         except ValueError as error:
-            faults.append(f"row '{run}': {error}")
-    print(f"scale '{scale}': {len(sheets.runs(scale))} runs, {len(sheets.evaluations(scale))} evaluations checked")
+            faults.append(str(error))
+    print(f"scale '{scale}': {len(runs)} runs and their evaluations checked")
     if faults:
         raise ValueError("\n".join(faults))
 
 
-def _build(config: dict) -> None:
-    with torch.device("meta"):
-        build_task(config)
-    plugin.build("masks", config["mask"])
-
-
-def _check_transfers(sheets: Sheets, scale: str, run: str, config: dict) -> None:
-    encoder = plugin.component("encoders", config["encoder"]["name"])
+def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
+    config = sheets.pretraining(scale, run)
+    with located_at(sheets.place("pretrain", run)):
+        try:
+            _build(config)
+        except plugin.NotInstalled as missing:
+            print(f"{run}: cannot be trained here: {missing}")
     for _, evaluation in [row for row in sheets.evaluations(scale) if row[0] == run]:
-        for setting in sheets.evaluation(scale, run, evaluation)["encoder"]:
-            what = f"transfer setting of encoder={config['encoder']['name']} in {evaluation}"
-            plugin.check_choice(what, setting, encoder.transfer_settings)
+        try:
+            transfer = sheets.evaluation(scale, run, evaluation)
+            with located_at(sheets.place("evaluate", run, evaluation)):
+                _build_transfer(config, transfer)
+        except DoesNotFit as misfit:
+            print(f"{run} {evaluation}: {misfit.words}: {misfit.reason}")
+        except ValueError as error:
+            faults.append(str(error))
+
+
+def _build(config: Config) -> None:
+    if config["mask"]:
+        plugin.build("masks", config["mask"])
+    kept = {key: value for key, value in config.items() if key not in ("run", "config_hash", "seeds", "mask")}
+    _build_once(json.dumps(kept))
+
+
+@functools.cache
+def _build_once(config: str) -> None:
+    """A network that many rows share is built for the first of them."""
+    with torch.device("meta"):
+        build_task(json.loads(config))
+
+
+def _build_transfer(config: Config, transfer: Config) -> None:
+    """The encoder as an evaluation would load it, with what it changes about it and at its size of image."""
+    section = config["encoder"]
+    allowed = plugin.component("encoders", section["name"]).transfer_settings
+    for setting in transfer["encoder"]:
+        plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
+    side = transfer["settings"]["image_px"]
+    _build_encoder_once(json.dumps(section | transfer["encoder"]), side, len(config["images"]["mean"]))
+
+
+@functools.cache
+def _build_encoder_once(section: str, image_px: int, in_channels: int) -> None:
+    with torch.device("meta"):
+        plugin.build("encoders", json.loads(section), image_px=(image_px, image_px), in_channels=in_channels)

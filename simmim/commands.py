@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from simmim import paths, plugin, records
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
+from simmim.sheets import read_yaml
 from simmim.train.differences import refuse_changed
 
 
 def check(options: argparse.Namespace) -> None:
-    """Resolve and build the parts of every row of a scale, without data."""
+    """Resolve and build the networks of a scale's rows, without data."""
     from simmim.checks import check_scale
 
-    check_scale(_sheets(options), options.scale)
+    check_scale(_sheets(options), options.scale, options.runs)
 
 
 def demo_data(options: argparse.Namespace) -> None:
@@ -87,6 +89,16 @@ def first_stage(options: argparse.Namespace) -> None:
         pretrain_first_stage(config, options.seed, data, out / "first_stage", processes, start, tokenizer)
 
 
+def recover(options: argparse.Namespace) -> None:
+    """Store what a finished run makes of some held-out images, for Figures 1, 4, 5 and 6."""
+    from simmim.reconstruction import recover as store_pictures
+
+    config, out = _pretraining(options)
+    drawn = _sheets(options).drawn(config["data"]["val"]["dataset"])
+    tokenizer = _tokenizer(options, config.get("tokenizer"))
+    store_pictures(config, options.seed, out, _data(options, config)["val"], drawn, tokenizer)
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.driver import evaluate as run_evaluation
@@ -101,6 +113,50 @@ def evaluate(options: argparse.Namespace) -> None:
     encoders = paths.pretrained_files(results, sheets, options.scale, options.run, "encoder.safetensors")
     with joined_processes() as processes:
         run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
+
+
+def size(options: argparse.Namespace) -> None:
+    """Count parameters and multiply-adds of one run's networks."""
+    from simmim.plan.size_config import size_config
+    from simmim.plan.sizes import write_sizes
+
+    config = size_config(_sheets(options), options.scale, options.run)
+    _expect(options, config["config_hash"])
+    write_sizes(config, Path(paths.size(str(_results(options)), options.run)))
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print what a target would cost, before anything is spent, and write it as Parquet."""
+    from simmim.plan.gpus import machine
+    from simmim.plan.planner import plan as write_plan
+
+    options.scale = options.scale or _scale_of_target(options)
+    out = options.out or _results(options) / "plan.parquet"
+    on = machine(options.gpu, options.utilisation, options.gpus)
+    print(write_plan(options.target, _sheets(options), options.scale, options.results, on, out))
+
+
+def avg_dist(options: argparse.Namespace) -> None:
+    """Measure how far each run's masks put hidden content from visible content."""
+    from simmim.masking import write_avg_dist
+    from simmim.report import names
+
+    sheets = _sheets(options)
+    configs = [sheets.pretraining(options.scale, run) for run in names.facts(sheets, options.scale).loss_areas]
+    write_avg_dist(Path(paths.masking(str(_results(options)), "avg_dist")), configs)
+
+
+def mask_samples(options: argparse.Namespace) -> None:
+    """Put some held-out images under each kind of mask, for a figure."""
+    from simmim.data.shards import Shards
+    from simmim.masking import write_mask_samples
+    from simmim.report import names
+
+    sheets = _sheets(options)
+    config = sheets.pretraining(options.scale, names.REFERENCE_RUN)
+    held_out = Shards(_data(options, config)["val"])
+    pixels = sheets.scale(options.scale).get("pixels")
+    write_mask_samples(Path(paths.masking(str(_results(options)), "mask_samples")), config, pixels, held_out)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -123,7 +179,8 @@ def figure(options: argparse.Namespace) -> None:
     sheets, results = _sheets(options), str(_results(options))
     inputs = paths.files(results, sheets, options.scale, names.figure_needs(options.name, sheets, options.scale))
     out = _results(options) / "figures" / options.name
-    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, names.facts(sheets, options.scale))
+    facts = names.facts(sheets, options.scale)
+    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, facts, sheets.paper)
 
 
 def page(options: argparse.Namespace) -> None:
@@ -132,10 +189,25 @@ def page(options: argparse.Namespace) -> None:
     from simmim.report.page import write_page
 
     sheets, results = _sheets(options), _results(options)
-    tables = [results / "tables" / f"{name}.parquet" for name in names.tables(sheets, options.scale)]
+    tables = [results / "tables" / f"{name}.parquet" for name in names.shown_tables(sheets, options.scale)]
     figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
     card = Path(paths.data_card(str(results))) if names.has_data_card(sheets, options.scale) else None
     write_page(results / "report.html", options.scale, tables, figures, card)
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Convert the authors' published weights into an encoder file, or an encoder file into their layout."""
+    from simmim.released.convert import convert as convert_file
+
+    size = {"image_px": options.image_px, "window": options.window}
+    print(*convert_file(options.source, options.target, **size, overwrite=options.overwrite), sep="\n")
+
+
+def _scale_of_target(options: argparse.Namespace) -> str:
+    """The scale of a result path, else the one of config.yaml."""
+    from simmim.plan.target import scale_of
+
+    return scale_of(options.target, options.results) or read_yaml(options.config / "config.yaml")["scale"]
 
 
 def _sheets(options: argparse.Namespace) -> Sheets:

@@ -8,28 +8,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
 from simmim.evaluate.settings import SETTINGS
+from simmim.first_stage import check_first_stage
 from simmim.plugin import check_choice, names
 from simmim.records import config_hash
-from simmim.sections import SECTIONS, Evaluation, Pretraining, Tokenizer
+from simmim.resolve import Config, DoesNotFit, Unavailable, apply_set, defaults, located_at, merged, to_scale, validated
+from simmim.sections import Evaluation, Pretraining, Tokenizer
 from simmim.sheets import parse_set, read_sheet, read_yaml
-from simmim.train.differences import differing_fields
-
-Config = dict[str, Any]
-
-
-class DoesNotFit(ValueError):
-    """A row that cannot exist at a scale; tables print it as such."""
 
 
 class Sheets:
@@ -46,6 +34,9 @@ class Sheets:
         self.datasets = read_sheet(self._folder / "datasets.tsv", key=("dataset", "split"))
         self.tokenizers = read_sheet(self._folder / "tokenizers.tsv", key=("tokenizer",))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
+        self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
+        self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
+        self._check_references()
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
@@ -76,15 +67,17 @@ class Sheets:
         """
         check_choice("run", run, [name for (name,) in self.pretrain])
         row, settings = self.pretrain[(run,)], self.scale(scale)
-        with _located(f"{self._folder}/pretrain.tsv, row '{run}'"):
+        with located_at(self.place("pretrain", run)):
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
-            base = _to_scale(recipe, settings, factor)
-            widths = {"encoder": settings.get("encoders", {}), "head": settings.get("heads", {})}
+            base = to_scale(recipe, settings, factor)
+            widths = {part: settings.get(f"{part}s", {}) for part in ("encoder", "head", "method")}
             named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
-            config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
-            apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
-            config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+            config = defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
+            apply_set(config, to_scale(parse_set(row["set"]), settings, factor), widths)
+            config = validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+            if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
+                raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
             if "tokenizer" in (config["target"] or {}):
                 config["tokenizer"] = self.tokenizer(scale, config["target"]["tokenizer"])
@@ -103,14 +96,14 @@ class Sheets:
         """
         check_choice("tokenizer", name, [name for (name,) in self.tokenizers])
         row = self.tokenizers[(name,)]
-        with _located(f"{self._folder}/tokenizers.tsv, row '{name}'"):
+        with located_at(self.place("tokenizers", name)):
             check_choice("kind of tokenizer", row["kind"], names("tokenizers"))
             config: Config = {"kind": {"name": row["kind"]}}
             for key, value in parse_set(row["set"]).items():
                 section, _, setting = key.rpartition(".")
                 config.setdefault(section or "kind", {})[setting] = value
             config = merged(config, self.scale(scale).get("tokenizers", {}).get(name, {}))
-            config = _validated(Tokenizer, config)
+            config = validated(Tokenizer, config)
         published = config["kind"].get("file")
         config["data"] = {} if published else {"train": self.dataset(scale, "pretrain", "train")}
         return _hashed({"scale": scale, "name": name, "numerics": _numerics("data", "tokenizer")} | config)
@@ -121,16 +114,20 @@ class Sheets:
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
-        with _located(f"{self._folder}/evaluate.tsv, row '{run} {evaluation}'"):
+        with located_at(self.place("evaluate", run, evaluation)):
             recipe = self._recipe(row["recipe"], "evaluate")
-            base = _to_scale(recipe, settings)
-            config = _defaults(Evaluation) | merged(base, settings.get("evaluate", {}).get(row["recipe"], {}))
-            apply_set(config, _to_scale(parse_set(row["set"]), settings))
-            config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
-            config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
+            here = settings.get("evaluate", {})
+            here = merged(here.get(recipe["task"], {}), here.get(row["recipe"], {}))
+            config = defaults(Evaluation) | merged(to_scale(recipe, settings), here)
+            apply_set(config, to_scale(parse_set(row["set"]), settings))
+            config = validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
+            config["settings"] = validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
-        start = self.pretraining(scale, run)["config_hash"]
-        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start}
+        start = self.pretraining(scale, run)
+        widths = settings.get("encoders", {}).get(start["encoder"]["name"], {})
+        # A scale has the last word on what belongs to the encoder, its windows foremost.
+        config["encoder"] |= {k: v for k, v in widths.items() if k in config["encoder"]} | here.get("encoder", {})
+        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start["config_hash"]}
         return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
 
     def dataset(self, scale: str, role: str, split: str) -> Config:
@@ -155,19 +152,45 @@ class Sheets:
         if (dataset, split) not in self.datasets:
             raise ValueError(f"{self._folder}/datasets.tsv has no split '{split}' of '{dataset}'")
         row = self.datasets[(dataset, split)]
-        with _located(f"{self._folder}/datasets.tsv, row '{dataset} {split}'"):
+        with located_at(self.place("datasets", dataset, split)):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
             values = parse_set(row["set"].replace("$scale", scale))
+            if row["source"] == "unavailable":
+                raise Unavailable(f"{dataset}: {values['reason']}")
             source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
             pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}
         made_from = self.scale(scale).get("demo_data", {}) if row["made_by"] == "demo" else {}
         config = {"dataset": dataset, "split": split, "made_by": row["made_by"], "made_from": made_from}
         return config | {"source": source, "pack": pack, "numerics": NUMERICS["data"]}
 
+    def drawn(self, dataset: str) -> dict[str, str]:
+        """Outlines of objects in the images of a data set, by sample id; "*" stands for all others."""
+        own = {sample: row["shape"] for (name, sample), row in self.drawn_masks.items() if name == dataset}
+        return {"*": self.drawn_masks[("*", "*")]["shape"]} | own
+
     def located(self, source: Config) -> Config:
         """Settings with `$data` in their values replaced by the `data_root` of `config.yaml`."""
         root = read_yaml(self._folder / "config.yaml")["data_root"]
         return {key: value.replace("$data", root) if isinstance(value, str) else value for key, value in source.items()}
+
+    def place(self, sheet: str, *key: str) -> str:
+        """How messages name a row."""
+        return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
+
+    def _check_references(self) -> None:
+        """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
+        runs = [run for (run,) in self.pretrain]
+        known = {run: {"pretrain", "size"} for run in runs}
+        for run, evaluation in self.evaluate:
+            with located_at(self.place("evaluate", run, evaluation)):
+                check_choice("run", run, runs)
+            known[run].add(evaluation)
+        for key, cell in self.paper.items():
+            with located_at(self.place("paper", *key)):
+                for run in filter(None, (cell["run"], cell.get("against"))):
+                    check_choice("run", run, runs)
+                if cell["run"]:
+                    check_choice(f"evaluation of run '{cell['run']}'", cell["evaluation"], known[cell["run"]])
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)
@@ -179,115 +202,6 @@ class Sheets:
         folder = self._folder / f"{kind}s"
         check_choice(kind, name, [path.stem for path in folder.glob("*.yaml")])
         return copy.deepcopy(read_yaml(folder / f"{name}.yaml"))
-
-
-def has_first_stage(config: Config) -> bool:
-    """Whether a pre-training is done in two jobs, up to its first milestone and on from there (step schedule)."""
-    train = config["train"]
-    return train["schedule"] == "step" and train["epochs"] > 0
-
-
-def check_first_stage(config: Config, shorter: Config) -> None:
-    """Refuse a run that cannot begin with the first stage of another, `shorter` one.
-
-    Raises:
-        ValueError: naming the settings in which they differ, or the milestone that comes too early.
-    """
-    own = {"scale", "run", "config_hash", "numerics", "start", "seeds"}
-    same = [{k: v for k, v in each.items() if k not in own} for each in (config, shorter)]
-    lengths = [each["train"] for each in same]
-    for each, train in zip(same, lengths):
-        each["train"] = {k: v for k, v in train.items() if k not in ("epochs", "milestones")}
-    place = f"start.run={config['start']['run']}"
-    if changed := differing_fields(same[1], same[0]):
-        raise ValueError(f"{place}: only runs that differ in length share a first stage; {'; '.join(changed)}")
-    if not (has_first_stage(config) and has_first_stage(shorter)):
-        raise ValueError(f"{place}: only runs with train.schedule=step have a first stage of constant rate")
-    if shorter["seeds"] < config["seeds"]:
-        raise ValueError(f"{place}: it has {shorter['seeds']} seeds, this row {config['seeds']}")
-    mine, theirs = (min(train["milestones"], default=1) * train["epochs"] for train in lengths)
-    if mine < theirs:
-        raise ValueError(f"{place}: its first milestone, {theirs:g} epochs, comes after this run's, {mine:g} epochs")
-
-
-def apply_set(
-    config: Config, values: Mapping[str, Any], widths: Mapping[str, Mapping[str, Config]] = MappingProxyType({})
-) -> None:
-    """Put the values of a `set` column into a config; naming a component replaces its whole section.
-
-    Args:
-        widths: by section and component, the settings that a component has at this scale unless the row says otherwise.
-    """
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        check_choice("section in column 'set'", section, config)
-        if not name and isinstance(config[section], dict):
-            if "name" not in config[section]:
-                raise ValueError(f"'{section}={value}' in column 'set': give one of its settings, as {section}.key=...")
-            config[section] = {"name": value} | widths.get(section, {}).get(value, {})
-        elif not name:
-            config[section] = value
-        else:
-            config[section] = config[section] | {name: value}
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
-    """`base` with the values of `change`, section by section."""
-    result = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
-def _to_scale(values: Mapping[str, Any], scale: Config, epochs: float = 1.0) -> Config:
-    """Bring the paper's pixels and epochs to a scale; what belongs to the encoder comes whole from the scale."""
-    pixels = scale.get("pixels")
-
-    def convert(key: str, value: Any) -> Any:
-        if key.startswith("encoder"):
-            return value
-        if isinstance(value, Mapping):
-            return {name: convert(name, inner) for name, inner in value.items()}
-        if key.endswith("_px") and pixels is not None:
-            if value not in pixels:
-                raise DoesNotFit(f"{key} of {value} px in the paper has no counterpart at this scale")
-            return pixels[value]
-        return value * epochs if key.endswith("epochs") and epochs != 1.0 else value
-
-    return {key: convert(key, value) for key, value in values.items()}
-
-
-def _defaults(model: type[BaseModel]) -> Config:
-    """The sections that a recipe may leave out, so that a row can still set one of their values."""
-    fields = {name: field.default for name, field in model.model_fields.items()}
-    given = {name: value for name, value in fields.items() if value is not None and value is not PydanticUndefined}
-    return {name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-            for name, value in given.items()}  # fmt: skip
-
-
-def _validated(model: type, config: Config) -> Config:
-    """Check a config against its sections and fill in their defaults."""
-    try:
-        return model.model_validate(config).model_dump(mode="json")
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            section = SECTIONS[str(first["loc"][0])] if len(first["loc"]) > 1 else model
-            check_choice("setting", place, [*(f"{first['loc'][0]}." * (len(first["loc"]) > 1) + k
-                                              for k in section.model_fields)])  # fmt: skip
-        raise ValueError(f"{place or 'config'} = {first.get('input')!r}: {first['msg']}") from None
-
-
-@contextmanager
-def _located(place: str) -> Iterator[None]:
-    try:
-        yield
-    except DoesNotFit as error:
-        raise DoesNotFit(f"{place}: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
 
 
 def _numerics(*stages: str) -> dict[str, int]:

@@ -129,7 +129,7 @@ def load_encoder(
         plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
     saved_px = tuple(header["image_px"])
     context = {"image_px": tuple(image_px or saved_px), "in_channels": header["in_channels"]}
-    encoder = plugin.build("encoders", dict(section) | transfer, **context)
+    encoder = plugin.build("encoders", dict(section) | _kept_settings(header) | transfer, **context)
     model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
     return encoder, header
 
@@ -145,4 +145,19 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
     """
     header, state = model_file.read(path, "encoder")
     model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
+    for setting, value in _kept_settings(header).items():
+        if value != encoder.kept_settings[setting]:
+            raise ValueError(
+                f"{path} was trained with {setting} {value}, the encoder it is to fill has "
+                f"{encoder.kept_settings[setting]}; set encoder.{setting}"
+            )
     return header
+
+
+def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that the saved encoder took from its own size and window and that must outlive a change of these."""
+    with torch.device("meta"):
+        saved = plugin.build(
+            "encoders", header["encoder"], image_px=tuple(header["image_px"]), in_channels=header["in_channels"]
+        )
+    return getattr(saved, "kept_settings", {})

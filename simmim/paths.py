@@ -18,7 +18,7 @@ def packed(results: str, dataset: str, split: str) -> str:
 
 
 def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
-    """`encoder.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
+    """`encoder.safetensors`, `head.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
     return f"{results}/pretrain/{run}/seed{seed}/{file}"
 
 
@@ -37,9 +37,19 @@ def evaluated(results: str, run: str, evaluation: str) -> str:
     return f"{results}/evaluate/{run}/{evaluation}.parquet"
 
 
+def size(results: str, run: str) -> str:
+    """Parameters and multiply-adds of a run, counted from the code."""
+    return f"{results}/size/{run}.parquet"
+
+
 def data_card(results: str) -> str:
     """What the demo's data are, measured and counted."""
     return f"{results}/source/data_card.json"
+
+
+def masking(results: str, kind: str) -> str:
+    """'avg_dist' or 'mask_samples' of the scale's masks, which need no training."""
+    return f"{results}/{kind}.parquet"
 
 
 def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
@@ -55,6 +65,10 @@ def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> li
             found.append(data_card(results))
         elif kind == "evaluate":
             found.append(evaluated(results, run, evaluation))
+        elif kind == "size":
+            found.append(size(results, run))
+        elif kind in ("avg_dist", "mask_samples"):
+            found.append(masking(results, kind))
         else:
             found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
     return found

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
+class NotInstalled(ValueError):
+    """A component needs a package that is an optional extra."""
+
+
 def names(kind: str) -> list[str]:
     """Names of every component of a kind, without importing any of them."""
     package = importlib.import_module(f"simmim.{kind}")

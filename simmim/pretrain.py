@@ -1,22 +1,23 @@
-"""Pre-training (section 3): fit SimMIM on unlabelled images, keep the encoder, the log and some reconstructions."""
+"""Pre-training (section 3): fit SimMIM on unlabelled images, keep encoder, head and log."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from simmim import model_file, plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
+from simmim.data.views import ViewImages
 from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
-from simmim.reconstruction import held_out_losses, write_reconstructions
+from simmim.reconstruction import held_out_losses
 from simmim.sections import ImagesSection
 from simmim.tokenizer import build_tokenizer, load_tokenizer
 from simmim.train.loop import fit
@@ -24,15 +25,20 @@ from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
 from simmim.train.settings import TrainSettings
 
-SHOWN_IMAGES = 8
-
 
 class Pretraining(nn.Module):
     """What one step of pre-training does: normalise, hide, predict, compare.
 
+    A rival (`simmim.rivals`) stands in its place with `forward`, `normalise` and the two names below, and says with
+    `views` what it wants to see; `after_update`, where it has one, is called by the loop.
+
     Args:
         normalise: the normaliser that the model's target knows too.
     """
+
+    # Where the encoder is that the optimiser moves, and what is handed on.
+    trained_encoder = kept_encoder = "model.encoder"
+    kept_head = "model.head"
 
     def __init__(self, model: SimMIM, normalise: ImageNormaliser) -> None:
         super().__init__()
@@ -68,7 +74,7 @@ def pretrain(
     start: Start = FRESH,
     tokenizer: Path | None = None,
 ) -> None:
-    """Run one pre-training and write `encoder.safetensors`, `train.parquet` and `reconstruction.parquet` to `out`.
+    """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
@@ -79,25 +85,26 @@ def pretrain(
         ValueError: for a config or data that do not fit each other.
     """
     settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
-    began = time.monotonic()
     task, history = _fit(config, seed, train_set, out / "state", processes, start, tokenizer)
-    seconds = time.monotonic() - began
     if not processes.leads:
         return
     names = {key: config[key] for key in ("scale", "run", "config_hash")}
     origin = records.Origin(
         **names, task="pretrain", seed=seed, data_digest=train_set.digest, code_version=records.code_version()
     )
-    step, mask = settings.steps(len(train_set)), plugin.build("masks", config["mask"])
-    held_out, dtype = Shards(data["val"]), autocast_dtype(settings.precision, processes.device)
-    values = held_out_losses(task, held_out, mask, dtype)
-    values["images_per_second"] = step * settings.batch / seconds
+    step, held_out = settings.steps(len(train_set)), Shards(data["val"])
+    dtype = autocast_dtype(settings.precision, processes.device)
+    values = _cost(history, step * settings.batch, processes)
+    if isinstance(task, Pretraining):
+        values |= held_out_losses(task, held_out, plugin.build("masks", config["mask"]), dtype)
     rows = [records.record(origin, row["step"], name, row[name]) for row in history for name in row.keys() - {"step"}]
     rows += [records.record(origin, step, metric, value) for metric, value in values.items()]
     machine = environment(processes, dtype)
-    write_reconstructions(out / "reconstruction.parquet", task, held_out, mask, origin, step, SHOWN_IMAGES)
     records.write(out / "train.parquet", rows, config=config, held_out_digest=held_out.digest, environment=machine)
-    save_encoder(out / "encoder.safetensors", task.model.encoder, _header(config, origin, step))
+    header = _header(config, origin, step)
+    head, encoder = task.get_submodule(task.kept_head), task.get_submodule(task.kept_encoder)
+    model_file.write(out / "head.safetensors", head, header | {"head": config["head"]})
+    save_encoder(out / "encoder.safetensors", encoder, header)
     shutil.rmtree(out / "state", ignore_errors=True)
 
 
@@ -120,18 +127,17 @@ def pretrain_first_stage(
 def _fit(
     config: Mapping[str, Any], seed: int, train_set: Shards, state: Path, processes: Processes, start: Start,
     tokenizer: Path | None, stop: Path | None = None,
-) -> tuple[Pretraining, list[dict[str, float]]]:  # fmt: skip
+) -> tuple[nn.Module, list[dict[str, float]]]:  # fmt: skip
     """The trained task and its log."""
-    images, settings = ImagesSection(**config["images"]), TrainSettings(**config["train"])
+    settings = TrainSettings(**config["train"])
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
     task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
     made_with = {"tokenizer_sha256": model_file.digest(tokenizer)} if tokenizer else {}
     if start.encoder:
-        start_from(task.model.encoder, start.encoder)
-    mask = plugin.build("masks", config["mask"])
-    dataset = PretrainingImages(train_set, images, mask, task.model.geometry, seed, len(images.mean))
-    skip = task.model.encoder.no_weight_decay(pretraining=True)
-    groups = parameter_groups(task, "model.encoder.", settings.weight_decay, settings.layer_decay, skip)
+        start_from(task.get_submodule(task.trained_encoder), start.encoder)
+    skip = task.get_submodule(task.trained_encoder).no_weight_decay(pretraining=True)
+    groups = parameter_groups(task, f"{task.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
+    dataset = _dataset(config, train_set, task, seed)
     history = fit(
         task, dataset, groups, settings, seed=seed, state=state, config=config | made_with, processes=processes,
         label=f"{config['scale']}/{config['run']} seed {seed}", start=start.first_stage, stop=stop,
@@ -139,12 +145,34 @@ def _fit(
     return task, history
 
 
-def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) -> Pretraining:
-    """The model and its normalisation as a completed config describes them, freshly initialised.
+def _dataset(config: Mapping[str, Any], train_set: Shards, task: nn.Module, seed: int) -> Dataset:
+    """Masked images for SimMIM, the views that a rival asks for."""
+    images = ImagesSection(**config["images"])
+    if isinstance(task, Pretraining):
+        mask = plugin.build("masks", config["mask"])
+        return PretrainingImages(train_set, images, mask, task.model.geometry, seed, len(images.mean))
+    return ViewImages(train_set, task.views, images, seed, len(images.mean))
+
+
+def _cost(history: list[dict[str, float]], images: int, processes: Processes) -> dict[str, float]:
+    """Process-seconds of the steps that the run is made of (Table 6 compares them), and images per second of them."""
+    seconds = sum(row["process_seconds"] for row in history)
+    return {"train_seconds": seconds, "images_per_second": images * processes.world / seconds if seconds else 0.0}
+
+
+def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) -> nn.Module:
+    """What a completed config describes, freshly initialised: a `Pretraining` or one of `simmim.rivals`.
 
     Args:
         tokenizer: the one that the target names; by default one that has learnt nothing yet.
+
+    Raises:
+        ValueError: for components that are unknown or do not fit each other, and for a rival that needs the extra
+            `rivals` where that is not installed.
     """
+    plugin.check_choice("method", config["method"]["name"], ["simmim", *plugin.names("rivals")])
+    if config["method"]["name"] != "simmim":
+        return _rival(config)
     normaliser = ImageNormaliser(config["images"]["mean"], config["images"]["std"])
     target = dict(config["target"])
     if "tokenizer" in config:
@@ -157,6 +185,16 @@ def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) ->
         normaliser=normaliser,
     )
     return Pretraining(model, normaliser)
+
+
+def _rival(config: Mapping[str, Any]) -> nn.Module:
+    name, images = config["method"]["name"], config["images"]
+    if config["start"]["encoder"] or config["train"].get("sharded"):
+        raise ValueError(f"method={name} has a teacher: start.encoder and train.sharded are for method=simmim")
+    return plugin.build(
+        "rivals", config["method"], encoder=config["encoder"], image_px=side_pair(config["geometry"]["image_px"]),
+        mean=images["mean"], std=images["std"],
+    )  # fmt: skip
 
 
 def _header(config: Mapping[str, Any], origin: records.Origin, step: int) -> dict[str, Any]:

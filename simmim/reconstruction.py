@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +15,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from simmim import model_file, plugin
 from simmim.data.pretraining import hidden_tokens, whole_images
 from simmim.data.shards import Shards
 from simmim.files import whole_file
+from simmim.geometry import Geometry
+from simmim.masks.drawn import Drawn
 from simmim.records import Origin
+from simmim.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from simmim.pretrain import Pretraining
 
 HELD_OUT_IMAGES = 1024
+SHOWN_IMAGES = 8
+OWN_MASK = "own"  # the mask that the run was trained with
+DRAWN_MASKS = {"most of the object": 0.75, "all of the object": 1.0}  # share of the object's cells that is hidden
+_ORIGIN = "scale", "run", "config_hash", "data_digest", "code_version"
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("scale", "run")]
     + [(name, pa.int64()) for name in ("seed", "step")]
-    + [(name, pa.string()) for name in ("config_hash", "data_digest", "code_version", "sample_id")]
+    + [(name, pa.string()) for name in ("config_hash", "data_digest", "code_version", "sample_id", "mask")]
     + [(name, pa.binary()) for name in ("image", "hidden", "prediction")]
 )
 
@@ -68,34 +78,81 @@ def held_out_losses(task: Pretraining, shards: Shards, mask: Any, dtype: torch.d
     return {name: total / len(samples) for name, total in totals.items()}
 
 
-@torch.inference_mode()
-def write_reconstructions(
-    path: Path, task: Pretraining, shards: Shards, mask: Any, origin: Origin, step: int, images: int
+def recover(
+    config: Mapping[str, Any], seed: int, run: Path, val: Path, drawn: Mapping[str, str], tokenizer: Path | None = None
 ) -> None:
-    """Write input, mask and prediction of `images` evenly spread held-out images as PNG bytes, one row each.
+    """Write `reconstruction.parquet`: what a finished run makes of some held-out images, under three kinds of masks.
 
-    There are no rows where the target cannot be turned into a picture.
+    Args:
+        config: as `Sheets.pretraining` completes it.
+        run: folder of the run's files.
+        val: packed held-out images.
+        drawn: outline of the object by sample, and for all others under "*" (Figure 4).
+        tokenizer: file of the tokenizer that the target names, if it names one.
+
+    Raises:
+        ValueError: for files that belong to another config.
     """
+    task, origin, step = load_run(config, seed, run, tokenizer)
+    shards, geometry = Shards(val), task.model.geometry
+    samples = np.unique(np.linspace(0, len(shards) - 1, SHOWN_IMAGES).astype(int))
+    own = hidden_tokens(plugin.build("masks", config["mask"]), geometry, 0, 0, samples)
+    masks = {OWN_MASK: own} | _drawn_masks(shards, samples, geometry, drawn)
+    rows = [row for mask, hidden in masks.items() for row in _pictures(task, shards, samples, mask, hidden)]
+    columns = {"step": step, "seed": seed} | {key: getattr(origin, key) for key in _ORIGIN}
+    with whole_file(run / "reconstruction.parquet") as temporary:
+        stored = pa.Table.from_pylist([columns | row for row in rows], schema=_SCHEMA)
+        pq.write_table(stored, temporary, write_page_checksum=True)
+
+
+def load_run(
+    config: Mapping[str, Any], seed: int, run: Path, tokenizer: Path | None
+) -> tuple[Pretraining, Origin, int]:
+    """The trained model of a finished run, where it comes from, and its number of steps."""
+    from simmim.pretrain import build_task
+
+    task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
+    for kind, part in (("encoder", task.model.encoder), ("head", task.model.head)):
+        header, state = model_file.read(run / f"{kind}.safetensors", kind)
+        if header["config_hash"] != config["config_hash"]:
+            raise ValueError(f"{run / kind}.safetensors was made with another config; pre-train {run.parent} again")
+        model_file.load(run / f"{kind}.safetensors", kind, part, state)
+    origin = Origin(**{field.name: header[field.name] for field in fields(Origin)})
+    return task, origin, header["step"]
+
+
+def _drawn_masks(
+    shards: Shards, samples: np.ndarray, geometry: Geometry, drawn: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Most of an object and all of it hidden, bool [n, *tokens] each; nothing where an outline holds no cell or all."""
+    masks = {}
+    for words, share in DRAWN_MASKS.items():
+        try:
+            masks[words] = torch.cat([
+                hidden_tokens(Drawn(drawn.get(shards.ids[i], drawn["*"]), share), geometry, 0, 0, samples[at : at + 1])
+                for at, i in enumerate(samples)
+            ])  # fmt: skip
+        except ValueError as reason:
+            print(f"no pictures with {words} hidden: {reason}", flush=True)
+    return masks
+
+
+@torch.inference_mode()
+def _pictures(
+    task: Pretraining, shards: Shards, samples: np.ndarray, mask: str, hidden: Tensor
+) -> list[dict[str, Any]]:
+    """Input, mask and prediction of some images as PNG bytes; none where the target cannot be turned into a picture."""
     geometry = task.eval().model.geometry
-    samples = np.unique(np.linspace(0, len(shards) - 1, images).astype(int))
     pixels = whole_images(shards, samples, geometry.image, task.normalise.channels)  # uint8 [n, c, H, W]
-    hidden = hidden_tokens(mask, geometry, 0, 0, samples)
-    device = task.normalise.device
-    normalised = task.normalise(pixels.to(device))
-    raw = task.model.reconstruct(normalised, hidden.to(device)).float()
-    picture = task.model.target.to_pixels(raw, normalised)
-    predictions = [] if picture is None else task.normalise.undo(picture).cpu()
+    normalised = task.normalise(pixels)
+    picture = task.model.target.to_pixels(task.model.reconstruct(normalised, hidden).float(), normalised)
+    predictions = [] if picture is None else task.normalise.undo(picture)
     areas = geometry.tokens_to_pixels(hidden).byte() * 255  # [n, H, W]
-    columns = {
-        "scale": origin.scale, "run": origin.run, "seed": origin.seed, "step": step,
-        "config_hash": origin.config_hash, "data_digest": origin.data_digest, "code_version": origin.code_version,
-    }  # fmt: skip
-    rows = [
-        columns | {"sample_id": name, "image": png(image), "hidden": png(area[None]), "prediction": png(guess)}
-        for name, image, area, guess in zip([shards.ids[i] for i in samples], pixels, areas, predictions)
-    ]  # fmt: skip
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), temporary, write_page_checksum=True)
+    names = [shards.ids[i] for i in samples]
+    return [
+        {"sample_id": name, "mask": mask, "image": png(image), "hidden": png(area[None]), "prediction": png(guess)}
+        for name, image, area, guess in zip(names, pixels, areas, predictions)
+    ]
 
 
 def png(pixels: Tensor) -> bytes:

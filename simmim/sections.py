@@ -129,7 +129,7 @@ class Evaluation(Section):
     """
 
     task: Literal["finetune", "probe", "knn", "detect", "segment"]
-    role: Literal["classify", "detect", "segment"]
+    role: Literal["classify", "classify_inat", "classify_kinetics", "detect", "segment"]
     encoder: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     train: TrainSettings | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simmim.model import SimMIM, build_simmim
+from simmim.released import names
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,9 +24,13 @@ def tensors(name: str, part: str = "data") -> dict[str, Tensor]:
 
 
 def our_name(name: str) -> str:
-    """A released name of the pre-training model -> ours; timm counts a merge to the stage after it."""
-    merged = re.sub(r"layers\.(\d+)\.downsample", lambda found: f"layers.{int(found[1]) + 1}.downsample", name)
-    return merged.replace("decoder.0.", "head.projection.")
+    """A released name of the pre-training model -> ours."""
+    return names.our_name(name).replace("decoder.0.", "head.projection.")
+
+
+def official_name(name: str) -> str:
+    """Our name in the pre-training model -> the released one."""
+    return names.released_name(name).replace("head.projection.", "decoder.0.")
 
 
 def our_state(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -42,8 +46,13 @@ def encoder_section(settings: dict[str, Any]) -> dict[str, Any]:
         "num_heads": settings["num_heads"],
         "mlp_ratio": settings["mlp_ratio"],
     }
-    if settings["model"] == "swin":
-        return {"name": "swin", "depths": settings["depths"], "window": settings["window_size"]} | same
+    if settings["model"] != "vit":
+        same |= {"name": "swin", "depths": settings["depths"], "window": settings["window_size"]}
+    if settings["model"] == "swinv2":
+        windows = settings["pretrained_window_sizes"]
+        same |= {"name": "swin_v2", "pretrained_windows": windows if any(windows) else []}
+    if settings["model"] != "vit":
+        return same
     shared = settings.get("use_shared_rel_pos_bias", settings.get("use_shared_rpb"))
     pooled = settings.get("use_mean_pooling")
     extra = {"layer_scale": settings["init_values"], "shared_bias": shared, "final_norm": not pooled}
@@ -52,10 +61,11 @@ def encoder_section(settings: dict[str, Any]) -> dict[str, Any]:
 
 def simmim_model(settings: dict[str, Any], masked_patch_px: int = 32) -> SimMIM:
     """The pre-training model of a case, with fresh weights."""
+    normalised = {"name": "normalised_pixels", "window_px": settings.get("norm_target_patch")}
     return build_simmim(
         encoder=encoder_section(settings),
         head={"name": "linear"},
-        target={"name": "pixels"},
+        target=normalised if settings.get("norm_target") else {"name": "pixels"},
         loss={"name": "l1"},
         image_px=(settings["img_size"],) * 2,
         masked_patch_px=masked_patch_px,

@@ -15,6 +15,7 @@ from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.model import load_encoder, save_encoder
 from simmim.pretrain import Start, pretrain, pretrain_first_stage
+from simmim.reconstruction import recover
 from simmim.sections import Pretraining
 from simmim.train.processes import Processes
 
@@ -73,8 +74,11 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
     untrained = records.read([tmp_path / "untrained" / "train.parquet"]).set_index("metric")["value"]
     assert 0 < values["heldout_loss"] < 0.7 * untrained["heldout_loss"]
     assert values["heldout_loss_mean_colour"] == untrained["heldout_loss_mean_colour"]
+    recover(config(channels, epochs=40), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
     shown = pd.read_parquet(tmp_path / "reconstruction.parquet")
-    assert len(shown) == 8
+    assert shown["mask"].value_counts().to_dict() == {"own": 8, "most of the object": 8, "all of the object": 8}
+    whole = np.asarray(Image.open(io.BytesIO(shown[shown["mask"] == "all of the object"]["hidden"].iloc[0])))
+    assert (whole[:, :16] == 255).all() and (whole[:, 32:] == 0).all()
     hidden = np.asarray(Image.open(io.BytesIO(shown["hidden"][0])))
     assert hidden.shape == (32, 48) and (hidden == 255).mean() == pytest.approx(4 / 6)
     assert not (tmp_path / "state").exists()
@@ -153,3 +157,14 @@ def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
     save_encoder(tmp_path / "odd.safetensors", other, load_encoder(file)[1])
     with pytest.raises(ValueError, match=r"odd.safetensors does not fit the encoder"):
         pretrain(config(epochs=0), 1, data, tmp_path / "odd", ALONE, Start(encoder=tmp_path / "odd.safetensors"))
+
+
+def test_pictures_of_another_config_or_a_damaged_head_are_refused(tmp_path, data):
+    pretrain(config(epochs=1), 0, data, tmp_path, ALONE)
+    with pytest.raises(ValueError, match=r"was made with another config; pre-train"):
+        recover(config(epochs=2), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+    content = bytearray((tmp_path / "head.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "head.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"head.safetensors is damaged"):
+        recover(config(epochs=1), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})

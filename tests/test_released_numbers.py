@@ -5,9 +5,16 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from official import case, our_name, our_state, simmim_model, tensors
+from official import case, official_name, our_name, our_state, simmim_model, tensors
 
-CASES = "mim_swin_a", "mim_vit_a_norm", "mim_vit_a_meanpool"
+CASES = "mim_swin_a", "mim_swinv2_a", "mim_vit_a_norm", "mim_vit_a_meanpool"
+
+# Cosine attention multiplies rounding errors: what float32 is allowed with SwinV2, as a factor.
+LOOSER_V2 = {"output": 10, "loss": 5, "element": 30, "norm": 10}
+
+
+def _tolerance(name, what, dtype, tolerance):
+    return tolerance * LOOSER_V2[what] if "swinv2" in name and dtype == torch.float32 else tolerance
 
 
 def _run(name, dtype):
@@ -23,6 +30,7 @@ def _run(name, dtype):
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-11), (torch.float32, 1e-5)])
 def test_encoder_output_and_reconstruction(name, dtype, tolerance):
     _, data, model, images, hidden = _run(name, dtype)
+    tolerance = _tolerance(name, "output", dtype, tolerance)
     features = model.encoder(images, hidden)
     torch.testing.assert_close(features.double(), data["f64.encoder_out"], rtol=0, atol=tolerance)
     if "f64.reconstruction" in data:  # the ViT cases hold none; their losses and head gradients stand for it
@@ -36,7 +44,8 @@ def test_loss(name, dtype, tolerance):
     record, _, model, images, hidden = _run(name, dtype)
     loss = model(images, hidden)
     assert loss.dtype == dtype
-    assert loss.item() == pytest.approx(record["expected"]["loss_fp64"], abs=tolerance)
+    allowed = _tolerance(name, "loss", dtype, tolerance)
+    assert loss.item() == pytest.approx(record["expected"]["loss_fp64"], abs=allowed)
     assert hidden.flatten(1).sum(1).tolist() == record["expected"]["masked_tokens_per_sample"]
 
 
@@ -44,6 +53,7 @@ def test_loss(name, dtype, tolerance):
 @pytest.mark.parametrize("dtype, element, norm", [(torch.float64, 1e-8, 1e-8), (torch.float32, 1e-6, 1e-4)])
 def test_gradients(name, dtype, element, norm):
     record, data, model, images, hidden = _run(name, dtype)
+    element, norm = _tolerance(name, "element", dtype, element), _tolerance(name, "norm", dtype, norm)
     model(images, hidden).backward()
     gradients = {key: parameter.grad for key, parameter in model.named_parameters()}
     total = record["expected"]["grad_total_l2_norm_fp64"]
@@ -70,8 +80,9 @@ def test_layer_norm_epsilon_matters(name):
     assert (model.encoder(images, hidden) - data["f64.encoder_out"]).abs().max() > 1e-9
 
 
-def test_windows_and_shifts_of_every_block():
-    record, _, model, *_ = _run("mim_swin_a", torch.float32)
+@pytest.mark.parametrize("name", ["mim_swin_a", "mim_swinv2_a"])
+def test_windows_and_shifts_of_every_block(name):
+    record, _, model, *_ = _run(name, torch.float32)
     got = [[[b.window_size[0], b.shift_size[0]] for b in stage.blocks] for stage in model.encoder.layers]
     assert got == record["settings"]["per_block_window_shift"]
 
@@ -107,7 +118,7 @@ def _compare(got, expected, tolerance):
 def _recipe_weights(record):
     """Weights by released name, drawn as the case's recipe says; checked against its samples."""
     model, seed = simmim_model(record["settings"]), record["settings"]["seed"]
-    shapes = {_official_name(name): parameter.shape for name, parameter in model.named_parameters()}
+    shapes = {official_name(name): parameter.shape for name, parameter in model.named_parameters()}
     weights = {}
     for name, shape in shapes.items():
         scale, offset = _scale_and_offset(name, shape)
@@ -117,13 +128,6 @@ def _recipe_weights(record):
         assert weights[name].flatten()[0].item() == pytest.approx(sample["first"], rel=1e-6), name
         assert weights[name].double().norm().item() == pytest.approx(sample["l2"], rel=1e-6), name
     return weights
-
-
-def _official_name(name):
-    name = name.replace("head.projection.", "decoder.0.")
-    for stage in (1, 2, 3):
-        name = name.replace(f"layers.{stage}.downsample", f"layers.{stage - 1}.downsample")
-    return name
 
 
 def _scale_and_offset(name, shape):

@@ -1,28 +1,20 @@
-"""Swin Transformer with mask tokens (section 3.1), one class for pre-training and every transfer task.
-
-Shapes: b images, h w tokens, d channels (twice as many after each stage), n tokens of a window.
-"""
+"""Swin Transformer with mask tokens (section 3.1), one class for pre-training and every transfer task."""
 
 from __future__ import annotations
 
-import functools
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
-import torch
-import torch.nn.functional as F
-from timm.layers import trunc_normal_
-from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition, window_reverse
-from torch import Tensor, nn
+from timm.models.swin_transformer import SwinTransformer
+from torch import Tensor
 
 from simmim.encoders._position_bias import resize_table, square_side
+from simmim.encoders._windowed import WindowedEncoder
+from simmim.swin_blocks import PadFirstBlock
 
 _TABLE = "relative_position_bias_table"
 
 
-class Swin(nn.Module):
+class Swin(WindowedEncoder):
     """Hierarchical encoder: one stage per entry of `depths`, halving the tokens between stages.
 
     Args:
@@ -38,10 +30,10 @@ class Swin(nn.Module):
         clamp_window: as released for pre-training and classification: a stage whose shorter side is at most the
             window attends in windows of that side, without shift, and only `image_px` is accepted as input then.
             False is the published dense form: full windows, always shifted, padded where they do not fit, any size.
+        checkpoint_activations: keep only the input of every block and compute the rest again for the gradient.
     """
 
-    transfer_settings: ClassVar[frozenset[str]] = frozenset({"window", "drop_path", "clamp_window"})
-    final_norm = True
+    _undecayed = (_TABLE,)
 
     def __init__(
         self,
@@ -56,95 +48,23 @@ class Swin(nn.Module):
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
         clamp_window: bool = True,
+        checkpoint_activations: bool = False,
     ) -> None:
-        super().__init__()
-        if len(depths) != len(num_heads):
-            raise ValueError(f"depths {list(depths)} and num_heads {list(num_heads)} must name the same stages")
-        self.image_px = tuple(image_px)
-        self._depths = tuple(depths)
-        self.token = patch_px
-        self.stride = patch_px * 2 ** (len(depths) - 1)
-        self.width = embed_dim * 2 ** (len(depths) - 1)
-        self.depth = sum(depths)
-        self.levels = [(embed_dim * 2**stage, patch_px * 2**stage) for stage in range(len(depths))]
-        sides = _stage_sides(self.image_px, patch_px, len(depths))
-        windows = [min(window, side) if clamp_window else window for side in sides]
-        self._clamped = clamp_window and any(side <= window for side in sides)
-        body = SwinTransformer(
-            img_size=self.image_px,
-            patch_size=patch_px,
-            in_chans=in_channels,
-            num_classes=0,
+        super().__init__(
+            SwinTransformer,
+            PadFirstBlock,
+            image_px=image_px,
+            in_channels=in_channels,
+            patch_px=patch_px,
             embed_dim=embed_dim,
-            depths=tuple(depths),
-            num_heads=tuple(num_heads),
-            window_size=tuple((side, side) for side in windows),
-            always_partition=True,  # windows are decided above, by the released rule
-            strict_img_size=False,
+            depths=depths,
+            num_heads=num_heads,
+            window=window,
             mlp_ratio=mlp_ratio,
-            drop_path_rate=drop_path,
+            drop_path=drop_path,
+            clamp_window=clamp_window,
+            checkpoint_activations=checkpoint_activations,
         )
-        self.patch_embed, self.layers, self.norm = body.patch_embed, body.layers, body.norm
-        self.patch_embed.dynamic_img_pad = True
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        trunc_normal_(self.mask_token, std=0.02)
-        for stage, side in zip(self.layers, sides):
-            for block in stage.blocks:
-                block.__class__ = _PadFirstBlock
-                if clamp_window and side <= window:
-                    block.shift_size = (0, 0)
-
-    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
-
-        Args:
-            images: [b, in_channels, H, W], normalised.
-            hidden: bool [b, H / token, W / token], True = hidden.
-
-        Returns:
-            [b, width, H / stride, W / stride], after the final norm.
-        """
-        x = self._tokens(images, hidden)
-        for stage in self.layers:
-            x = stage(x)
-        return self.norm(x).permute(0, 3, 1, 2)  # [b, d, h, w]
-
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its tokens: `depth` tensors [b, d of the block's stage]."""
-        return [x.mean(dim=(1, 2)) for x in self._block_outputs(images)]
-
-    def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """Output of every stage, un-normalised, finest first: [b, channels, ~H / stride, ~W / stride] per level.
-
-        Sizes that the token or a merge does not divide are padded at the right and bottom.
-        """
-        x, maps = self._tokens(images, None), []
-        for stage in self.layers:
-            x = stage(x)
-            maps.append(x.permute(0, 3, 1, 2))
-        return maps
-
-    def layer_of(self, parameter_name: str) -> int:
-        """Layer for layer-wise learning-rate decay: 0 the embedding, 1 ... depth the blocks, depth + 1 the rest.
-
-        A merge belongs to the last block before it and the final norm to the top, as released (timm differs).
-        """
-        if parameter_name.startswith(("patch_embed.", "mask_token")):
-            return 0
-        found = re.match(r"layers\.(\d+)\.(?:blocks\.(\d+)|downsample)\.", parameter_name)
-        if not found:
-            return self.depth + 1
-        before = sum(self._depths[: int(found[1])])
-        return before if found[2] is None else before + int(found[2]) + 1
-
-    def no_weight_decay(self, pretraining: bool = False) -> set[str]:
-        """Names without weight decay beside the one-dimensional ones.
-
-        The paper is silent, so this is what takes effect in the released code: position tables decay in pre-training
-        (there its exception for them misses their names), in transfer they do not.
-        """
-        tables = {name for name, _ in self.named_parameters() if name.endswith(_TABLE)}
-        return {"mask_token"} | (set() if pretraining else tables)
 
     def adapt(self, state: Mapping[str, Tensor], image_px: tuple[int, int] | None = None) -> dict[str, Tensor]:
         """Fit a state of this class to this instance's windows; `image_px` of the source is not needed."""
@@ -154,72 +74,3 @@ class Swin(nn.Module):
                 source, target = square_side(len(adapted[name])), square_side(len(own))
                 adapted[name] = resize_table(adapted[name], (source, source), (target, target))
         return adapted
-
-    def _tokens(self, images: Tensor, hidden: Tensor | None) -> Tensor:
-        if self._clamped and tuple(images.shape[-2:]) != self.image_px:
-            raise ValueError(
-                f"this Swin has windows clamped to {self.image_px[0]} x {self.image_px[1]} px, the input has "
-                f"{images.shape[-2]} x {images.shape[-1]} px; build it for that size or with clamp_window=False"
-            )
-        x = self.patch_embed(images)  # [b, h, w, d]
-        if hidden is None:
-            return x
-        assert hidden.shape == x.shape[:3], f"mask {tuple(hidden.shape)} does not fit tokens {tuple(x.shape[:3])}"
-        return torch.where(hidden[..., None], self.mask_token.to(x.dtype), x)
-
-    def _block_outputs(self, images: Tensor) -> Iterator[Tensor]:
-        x = self._tokens(images, None)
-        for stage in self.layers:
-            x = stage.downsample(x)
-            for block in stage.blocks:
-                x = block(x)
-                yield x
-
-
-class _PadFirstBlock(SwinTransformerBlock):
-    """timm's block with the padding before the cyclic shift, as published; timm pads after it.
-
-    Without this, rows that the shift wraps round share a window with rows they must not see wherever the window does
-    not divide the tokens (timm issue 2438).
-    """
-
-    def _attn(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]
-        (window_h, window_w), shift = self.window_size, self.shift_size
-        x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))  # [b, h', w', d]
-        padded = x.shape[1:3]
-        mask = None
-        if any(shift):
-            x = torch.roll(x, (-shift[0], -shift[1]), dims=(1, 2))
-            mask = _shift_mask(*padded, self.window_size, shift, x.dtype, x.device)
-        windows = window_partition(x, self.window_size).flatten(1, 2)  # [b * windows, n, d]
-        windows = self.attn(windows, mask=mask).unflatten(1, self.window_size)
-        x = window_reverse(windows, self.window_size, *padded)
-        if any(shift):
-            x = torch.roll(x, shift, dims=(1, 2))
-        return x[:, :height, :width]
-
-
-@functools.lru_cache(maxsize=64)
-def _shift_mask(
-    height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""
-    with torch.inference_mode(False):  # the cached mask must also serve a later training step
-        rows = _region(height, window[0], shift[0], device)
-        columns = _region(width, window[1], shift[1], device)
-        region = (3 * rows[:, None] + columns[None]).view(1, height, width, 1)
-        region = window_partition(region, window).flatten(1)  # [windows, n]
-        return (region[:, None] != region[:, :, None]).to(dtype) * -100.0
-
-
-def _region(length: int, window: int, shift: int, device: torch.device) -> Tensor:
-    """0 for all windows but the last, 1 and 2 for the two parts the shift brings together in the last one."""
-    place = torch.arange(length, device=device)
-    return (place >= length - window).int() + (place >= length - shift).int()
-
-
-def _stage_sides(image_px: tuple[int, int], patch_px: int, stages: int) -> list[int]:
-    """Shorter side of the token grid in every stage."""
-    shorter = min(math.ceil(side / patch_px) for side in image_px)
-    return [math.ceil(shorter / 2**stage) for stage in range(stages)]

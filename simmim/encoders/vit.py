@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from timm.models.beit import Beit
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._position_bias import resize_table, square_side
 
@@ -27,7 +28,7 @@ class ViT(nn.Module):
     """Plain encoder: all blocks at one resolution, a class token that is never hidden.
 
     Args:
-        image_px: height and width; the position tables fit this size only.
+        image_px: height and width; smaller inputs are taken too where all blocks share one position table.
         in_channels: channels of the input, any number.
         patch_px: side of one token in pixels.
         embed_dim: channels.
@@ -39,9 +40,12 @@ class ViT(nn.Module):
         shared_bias: one position table for all blocks (pre-training) or one per block (transfer).
         final_norm: LayerNorm after the last block (pre-training). Without it (fine-tuning) `forward` returns the last
             block's tokens as they are and the classifier brings its own norm after pooling.
+        checkpoint_activations: keep only the input of every block and compute the rest again for the gradient.
     """
 
-    transfer_settings: ClassVar[frozenset[str]] = frozenset({"drop_path", "shared_bias", "final_norm"})
+    transfer_settings: ClassVar[frozenset[str]] = frozenset(
+        {"drop_path", "shared_bias", "final_norm", "checkpoint_activations"}
+    )
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class ViT(nn.Module):
         layer_scale: float = 0.1,
         shared_bias: bool = True,
         final_norm: bool = True,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         if any(side % patch_px for side in image_px):
@@ -65,6 +70,7 @@ class ViT(nn.Module):
         self.token = self.stride = patch_px
         self.width, self.depth = embed_dim, depth
         self.shared_bias, self.final_norm = shared_bias, final_norm
+        self._checkpointing = checkpoint_activations
         self._grid = self.image_px[0] // patch_px, self.image_px[1] // patch_px
         body = Beit(
             img_size=self.image_px,
@@ -84,6 +90,7 @@ class ViT(nn.Module):
             use_fc_norm=not final_norm,
         )
         self.patch_embed, self.cls_token = body.patch_embed, body.cls_token
+        self.patch_embed.strict_img_size = False  # sizes are checked here
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.rel_pos_bias, self.blocks, self.norm = body.rel_pos_bias, body.blocks, body.norm
         for block in self.blocks:
@@ -102,14 +109,15 @@ class ViT(nn.Module):
         """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
 
         Args:
-            images: [b, in_channels, *image_px], normalised.
+            images: [b, in_channels, *image_px], normalised; smaller ones (the local crops of DINO) use the part of the
+                position table that holds their offsets.
             hidden: bool [b, h, w], True = hidden.
 
         Returns:
             [b, width, h, w]; after the final norm where the encoder has one.
         """
         *_, x = self._block_outputs(images, hidden)
-        return self._as_map(self.norm(x))
+        return self._as_map(self.norm(x), images)
 
     def block_features(self, images: Tensor) -> list[Tensor]:
         """Output of every block averaged over its patch tokens: `depth` tensors [b, width]."""
@@ -124,7 +132,7 @@ class ViT(nn.Module):
         last = self.depth - 1
         taken = [max(0, self.depth * share // 6 - 1) for share in (2, 3, 4)] + [last]
         outputs = [x if index in taken else None for index, x in enumerate(self._block_outputs(images))]
-        quarter, half, whole, double = (self._as_map(outputs[index]) for index in taken)
+        quarter, half, whole, double = (self._as_map(outputs[index], images) for index in taken)
         finest, fine = (
             F.interpolate(x, scale_factor=factor, mode="bilinear") for x, factor in ((quarter, 4), (half, 2))
         )
@@ -164,23 +172,42 @@ class ViT(nn.Module):
 
     def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
         """Tokens [b, 1 + n, d] after every block, the class token first."""
-        if tuple(images.shape[-2:]) != self.image_px:
-            raise ValueError(
-                f"this ViT has position tables for {self.image_px[0]} x {self.image_px[1]} px, the input has "
-                f"{images.shape[-2]} x {images.shape[-1]} px; build it for that size"
-            )
+        grid = self._grid_of(images)
         x = self.patch_embed(images)  # [b, n, d]
         if hidden is not None:
-            assert hidden.shape[1:] == self._grid, f"mask {tuple(hidden.shape)} does not fit {self._grid} tokens"
+            assert hidden.shape[1:] == grid, f"mask {tuple(hidden.shape)} does not fit {grid} tokens"
             x = torch.where(hidden.flatten(1)[..., None], self.mask_token.to(x.dtype), x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [b, 1 + n, d]
-        bias = self.rel_pos_bias() if self.shared_bias else None
+        bias = self._bias(grid) if self.shared_bias else None
         for block in self.blocks:
-            x = block(x, shared_rel_pos_bias=bias)
+            if self._checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, shared_rel_pos_bias=bias, use_reentrant=False)
+            else:
+                x = block(x, shared_rel_pos_bias=bias)
             yield x
 
-    def _as_map(self, x: Tensor) -> Tensor:
-        return x[:, 1:].transpose(1, 2).unflatten(2, self._grid)  # [b, d, h, w]
+    def _grid_of(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of an input's tokens."""
+        given = tuple(images.shape[-2:])
+        smaller = all(side % self.token == 0 and side <= limit for side, limit in zip(given, self.image_px))
+        if given != self.image_px and not (smaller and self.shared_bias):
+            raise ValueError(
+                f"this ViT has {'a position table' if self.shared_bias else 'position tables'} for {self.image_px[0]} "
+                f"x {self.image_px[1]} px, the input has {given[0]} x {given[1]} px; build it for that size"
+            )
+        return given[0] // self.token, given[1] // self.token
+
+    def _bias(self, grid: tuple[int, int]) -> Tensor:
+        """The shared bias of a grid of tokens behind the class token, [heads, 1 + n, 1 + n]."""
+        bias = self.rel_pos_bias()
+        if grid == self._grid:
+            return bias
+        numbers = torch.arange(1, bias.shape[-1], device=bias.device).view(self._grid)
+        kept = F.pad(numbers[: grid[0], : grid[1]].flatten(), (1, 0))  # offsets do not depend on which corner is taken
+        return bias[:, kept][:, :, kept]
+
+    def _as_map(self, x: Tensor, images: Tensor) -> Tensor:
+        return x[:, 1:].transpose(1, 2).unflatten(2, self._grid_of(images))  # [b, d, h, w]
 
     def _initialise(self) -> None:
         """Released start values: normal of 0.02 cut at one standard deviation, residual outputs shrunk with depth."""

@@ -14,6 +14,7 @@ from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.shards import Shards
 from simmim.evaluate.classifier import Classifier
 from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.normaliser import ImageNormaliser
 from simmim.train.processes import my_share, sum_over_processes
 
@@ -69,6 +70,7 @@ def dataset(shards: Shards, settings: FinetuneSettings, seed: int, header: Mappi
 def score(task: FineTuning, shards: Shards, settings: FinetuneSettings, device: torch.device) -> list[Row]:
     """Top-1 and top-5 accuracy in percent over the whole set, every image counted once on any number of processes."""
     task.eval()
+    copy_buffers_from_first(task)
     right = torch.zeros(2, device=device)
     mine = my_share(len(shards))
     for first in range(0, len(mine), settings.score_batch):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from simmim.keyed import KeyedGenerator
+from simmim.masks._ratio import check_ratio, hidden_cells
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class Random:
     ratio: float = 0.6
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio < 1:
-            raise ValueError(f"mask.ratio {self.ratio} must lie inside (0, 1)")
+        check_ratio(self.ratio)
 
     def sample(self, n: int, grid: tuple[int, int], generator: KeyedGenerator) -> np.ndarray:
         """Masks for n images, bool [n, *grid], True = hidden."""
         cells = grid[0] * grid[1]
         order = np.argsort(generator.uniform(cells), axis=1, kind="stable")  # [n, cells]
         hidden = np.zeros((n, cells), dtype=bool)
-        np.put_along_axis(hidden, order[:, : math.ceil(cells * self.ratio)], True, axis=1)
+        np.put_along_axis(hidden, order[:, : hidden_cells(self.ratio, cells)], True, axis=1)
         return hidden.reshape(n, *grid)

@@ -22,7 +22,17 @@ METRIC_LABELS = {
     "mask_ap": "mask AP (%)",
     "miou": "mIoU (%)",
     "pixel_accuracy": "pixel accuracy (%)",
+    "loss": "training loss",
+    "avg_dist": "AvgDist (px)",
+    "relative_cost": "relative training time",
+    "parameters_millions": "parameters of encoder and head",
+    "pretrain_gmacs": "multiply-adds of pre-training",
+    "finetune_parameters_millions": "parameters when fine-tuned",
+    "finetune_gmacs": "multiply-adds when fine-tuned",
 }
+# Written right behind a number, as the paper does.
+UNITS = {"relative_cost": "x", "parameters_millions": "M", "finetune_parameters_millions": "M"}
+UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
 HEADLINE_METRICS = ("top1", "box_ap", "mask_ap", "miou")
 EVALUATION_LABELS = {
     "finetune": "fine-tuning",
@@ -77,10 +87,10 @@ class Measurement:
     @property
     def text(self) -> str:
         """`51.9 ± 1.2` where a mean may be claimed, else every value."""
-        decimals = decimals_of(self.metric)
+        decimals, unit = decimals_of(self.metric), UNITS.get(self.metric, "")
         if self.claims_mean:
-            return f"{number(self.mean, decimals)} ± {number(self.deviation, decimals)}"
-        return ", ".join(number(value, decimals) for value in self.values)
+            return f"{number(self.mean, decimals)} ± {number(self.deviation, decimals)}{unit}"
+        return ", ".join(f"{number(value, decimals)}{unit}" for value in self.values)
 
     def differences(self, other: float) -> str:
         """Signed difference of the mean, or of every single value, to a published number."""
@@ -106,13 +116,14 @@ def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: s
     """The records behind one number, None if there are none.
 
     Args:
-        detail: which detail; by default the overall number, which for a probe is that of its chosen block.
+        detail: which detail; by default the overall number, which for a probe is that of its chosen block and for
+            AvgDist that on tokens.
 
     Raises:
         ValueError: for a seed that has two values at its last step.
     """
     rows = frame[(frame["run"] == run) & (frame["task"] == task) & (frame["metric"] == metric)]
-    wanted = ("", "chosen") if detail is None else (detail,)
+    wanted = ("", "chosen", "tokens") if detail is None else (detail,)
     rows = next((found for name in wanted if len(found := rows[rows["detail"] == name])), rows[:0])
     if not len(rows):
         return None
@@ -121,6 +132,11 @@ def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: s
         seed = rows.loc[rows["seed"].duplicated(), "seed"].iloc[0]
         raise ValueError(f"two values of {metric} for run '{run}', {task}, seed {seed}: {sorted(set(rows['source']))}")
     return Measurement(rows.reset_index(drop=True))
+
+
+def relative_cost(mine: Measurement, base: Measurement) -> Measurement:
+    """Seconds of every seed of `mine` over the mean of those of `base`."""
+    return Measurement(mine.rows.assign(value=mine.rows["value"] / base.mean, metric="relative_cost"))
 
 
 def spread_of_difference(one: Measurement, other: Measurement) -> float:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.plugin import check_choice
+from simmim.report.measurements import HEADLINE_METRICS
+from simmim.resolve import Config, DoesNotFit
 
 # The paper varies one thing at a time against this run, so its tables are compared in our numbers with this one too.
 REFERENCE_RUN = "default"
-OWN_TABLES = ("scratch", "directions", "pretraining", "probe")
-FIGURES = ("reconstructions", "scratch", "losses", "probe_blocks")
+OWN_TABLES = ("claims", "scratch", "directions", "pretraining", "probe")
+# The runs whose stored images a figure of the paper shows.
+RECOVERIES = {
+    "figure1": (REFERENCE_RUN,),
+    "figure4": (REFERENCE_RUN,),
+    "figure5": (REFERENCE_RUN, "loss_full"),
+    "figure6": ("mask_r4_r60", "mask_r8_r60", "mask_r16_r60", REFERENCE_RUN, "mask_r64_r60"),
+}
+FIGURES = (*(f"figure{number}" for number in range(1, 8)), "reconstructions", "scratch", "losses", "probe_blocks")
 
 
 class Need(NamedTuple):
-    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate' or 'data_card'.
+    """A kind of result file: 'pretrain' (train.parquet), 'reconstruction', 'evaluate', 'size', 'data_card' and, one for
+    all runs, 'avg_dist' or 'mask_samples'.
 
     A pre-training kind stands for the files of every seed of the run.
     """
@@ -31,39 +42,67 @@ class Facts:
     """What the sheets say about a scale and no result file tells.
 
     Args:
-        misfits: run, or 'run/evaluation', to the reason why it does not fit the scale.
+        misfits: run, or 'run/evaluation', to the words why the scale cannot have it, as tables print them.
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
+        claims: rows of claims.tsv.
+        masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it:
+            'random, 32 px'.
+        settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
     """
 
     misfits: dict[str, str]
     baselines: dict[str, str]
     loss_areas: dict[str, str]
+    claims: tuple[dict[str, str], ...] = ()
+    masks: dict[str, str] = field(default_factory=dict)
+    settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
 
+def is_setting(cell: Mapping[str, str]) -> bool:
+    """Whether a published cell is a setting of a config, not a measured number: its metric has a dot."""
+    return "." in cell["metric"]
+
+
+@functools.cache
 def facts(sheets: Sheets, scale: str) -> Facts:
     """Ask the sheets everything the report wants to know."""
-    misfits, configs = {}, {}
+    misfits, configs, evaluated = {}, {}, {}
     for run in sheets.runs(scale):
         try:
             configs[run] = sheets.pretraining(scale, run)
-        except DoesNotFit as reason:
-            misfits[run] = str(reason)
+        except DoesNotFit as misfit:
+            misfits[run] = f"{misfit.words}: {misfit.reason}"
     for run, evaluation in sheets.evaluations(scale):
         try:
-            sheets.evaluation(scale, run, evaluation)
-        except DoesNotFit as reason:
-            misfits[f"{run}/{evaluation}"] = str(reason)
+            evaluated[run, evaluation] = sheets.evaluation(scale, run, evaluation)
+        except DoesNotFit as misfit:
+            misfits[f"{run}/{evaluation}"] = f"{misfit.words}: {misfit.reason}"
     trained = {run: c for run, c in configs.items() if c["train"]["epochs"] > 0 or c["start"]["encoder"]}
     untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
     baselines = {run: untrained[_encoder(c)] for run, c in trained.items() if _encoder(c) in untrained}
-    return Facts(misfits, baselines, {run: config["loss"]["area"] for run, config in trained.items()})
+    areas = {run: config["loss"]["area"] for run, config in trained.items()}
+    everything = {(run, "pretrain"): config for run, config in configs.items()} | evaluated
+    wanted = [(cell["run"], cell["evaluation"], cell["metric"]) for cell in sheets.paper.values() if is_setting(cell)]
+    settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
+    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), mask_words(trained), settings)
+
+
+def mask_words(configs: Mapping[str, Config]) -> dict[str, str]:
+    """What masks each run that has everything but its mask in common with the reference run, in words."""
+    wanted = [_but_mask(config) for run, config in configs.items() if run == REFERENCE_RUN]
+    return {run: _mask_words(config) for run, config in configs.items() if _but_mask(config) in wanted}
 
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
     """Names of every table of a scale: ours, then the paper's in the order of paper.tsv."""
     own = [*OWN_TABLES, "data"] if has_data_card(sheets, scale) else list(OWN_TABLES)
     return own + list(dict.fromkeys(table for table, _, _ in sheets.paper))
+
+
+def shown_tables(sheets: Sheets, scale: str) -> list[str]:
+    """Tables that the report page of a scale shows: ours, and the paper's of which the scale runs anything."""
+    return [name for name in tables(sheets, scale) if name in OWN_TABLES or table_needs(name, sheets, scale)]
 
 
 def figures(sheets: Sheets, scale: str) -> list[str]:
@@ -73,8 +112,8 @@ def figures(sheets: Sheets, scale: str) -> list[str]:
 
 def has_data_card(sheets: Sheets, scale: str) -> bool:
     """Whether the data of this scale are made by the package itself, which then writes a data card."""
-    roles = sheets.scale(scale)["datasets"]
-    return any(sheets.dataset(scale, role, "train")["made_by"] == "demo" for role in roles)
+    made = {dataset for (dataset, _), row in sheets.datasets.items() if row["made_by"] == "demo"}
+    return not made.isdisjoint(sheets.scale(scale)["datasets"].values())
 
 
 def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
@@ -88,6 +127,9 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     evaluations = _evaluations(sheets, scale, known)
     if table == "scratch":
         return evaluations
+    if table == "claims":
+        pairs = [(row[which], row["evaluation"]) for row in sheets.claims.values() for which in ("run", "other")]
+        return [need for need in dict.fromkeys(Need("evaluate", *pair) for pair in pairs) if need in evaluations]
     if table == "pretraining":
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
@@ -100,19 +142,30 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
             n for n in ours if sheets.evaluation(scale, n.run, n.evaluation)["role"] == "classify"
         ]
     cells = [cell for (name, _, _), cell in sheets.paper.items() if table in (name, "directions")]
-    trained = {Need("pretrain", run) for run in known.loss_areas}
-    wanted = dict.fromkeys(_need(cell["run"], cell["evaluation"]) for cell in cells)
-    return [need for need in wanted if need in evaluations or need in trained]
+    if table == "directions":
+        cells = [cell for cell in cells if cell["metric"] in HEADLINE_METRICS]
+    possible = {Need("pretrain", run) for run in known.loss_areas} | set(evaluations)
+    possible |= {Need("size", run) for run in sheets.runs(scale) if run not in known.misfits}
+    possible |= {Need("avg_dist")} if known.masks else set()
+    wanted = dict.fromkeys(need for cell in cells for need in _cell_needs(cell))
+    return [need for need in wanted if need in possible]
 
 
 def figure_needs(figure: str, sheets: Sheets, scale: str) -> list[Need]:
     """Result files that a figure is drawn from, none if the scale has no such run; raises as `table_needs`."""
     check_choice("figure", figure, FIGURES)
     known = facts(sheets, scale)
+    if figure in RECOVERIES:
+        shown = [Need("reconstruction", run) for run in RECOVERIES[figure] if run in known.loss_areas]
+        return shown if REFERENCE_RUN in known.loss_areas else []
     if figure == "reconstructions":
         return [Need("reconstruction", run) for run in [shown_run(known.loss_areas)] if run]
     if figure == "losses":
         return [Need("pretrain", run) for run in known.loss_areas]
+    if figure == "figure2":
+        return [Need("mask_samples")] if REFERENCE_RUN in known.masks else []
+    if figure in ("figure3", "figure7"):
+        return _avg_dist_needs(figure, sheets, scale, known)
     return table_needs({"probe_blocks": "probe"}.get(figure, figure), sheets, scale)
 
 
@@ -122,8 +175,44 @@ def shown_run(runs: Iterable[str]) -> str | None:
     return REFERENCE_RUN if REFERENCE_RUN in runs else next(iter(runs), None)
 
 
-def _need(run: str, evaluation: str) -> Need:
-    return Need("pretrain", run) if evaluation == "pretrain" else Need("evaluate", run, evaluation)
+def _cell_needs(cell: Mapping[str, str]) -> list[Need]:
+    """What a published cell needs: nothing, one result file, or those of its run and of the one it is against."""
+    run, evaluation = cell["run"], cell["evaluation"]
+    if not run or is_setting(cell):
+        return []
+    if cell["metric"] == "avg_dist":
+        return [Need("avg_dist")]
+    if evaluation in ("pretrain", "size"):
+        return [Need(evaluation, each) for each in (run, cell.get("against", "")) if each]
+    return [Need("evaluate", run, evaluation)]
+
+
+def _setting(config: Mapping[str, Any], key: str) -> str:
+    """The value at a dotted key of a config as tables print it; '–' where the section has no such setting."""
+    section, _, name = key.partition(".")
+    value = config[section].get(name, "–")
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _avg_dist_needs(figure: str, sheets: Sheets, scale: str, known: Facts) -> list[Need]:
+    """AvgDist of every run, and the evaluations that the figure sets against it, of runs that differ in their mask."""
+    shown = {"figure3": "table1", "figure7": "figure7"}[figure]
+    evaluations = {cell["evaluation"] for (table, _, _), cell in sheets.paper.items() if table == shown}
+    found = _evaluations(sheets, scale, known)
+    found = [need for need in found if need.run in known.masks and need.evaluation in evaluations]
+    return [Need("avg_dist"), *found] if known.masks and evaluations else []
+
+
+def _but_mask(config: Config) -> str:
+    geometry = {key: value for key, value in config["geometry"].items() if key != "masked_patch_px"}
+    unwanted = ("run", "seeds", "config_hash", "mask", "geometry")
+    return repr(({key: value for key, value in config.items() if key not in unwanted}, geometry))
+
+
+def _mask_words(config: Config) -> str:
+    mask = config["mask"]
+    words = [{"block": "block-wise"}.get(mask["name"], mask["name"]), f"{config['geometry']['masked_patch_px']} px"]
+    return ", ".join(words + [f"{key} {value}" for key, value in mask.items() if key not in ("name", "ratio")])
 
 
 def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:

@@ -157,8 +157,7 @@ def _scratch_comparison(mine: Measurement, base: Measurement) -> dict[str, str]:
 def _pretraining_line(rows: pd.DataFrame, scale: str, run: str, seed: int | None, area: str, facts: Facts) -> Line:
     loss = measurement(rows, run, "pretrain", "heldout_loss")
     base = measurement(rows, run, "pretrain", "heldout_loss_mean_colour")
-    reason = facts.misfits.get(run)
-    missing = f"does not fit this scale: {reason}" if reason else NOT_RUN
+    missing = facts.misfits.get(run, NOT_RUN)
     cells = {
         "run": run,
         "seed": NOTHING if seed is None else str(seed),

@@ -18,8 +18,10 @@ from simmim.report.table import NOTHING, Table, read_parquet, scale_words
 
 # Heading -> figures and tables under it; the paper's own tables, whose names are not listed here, come in second place.
 _SECTIONS = (
+    ("Do the paper's claims hold here?", (), ("claims",)),
     ("What pre-training learns", ("reconstructions", "losses"), ("pretraining",)),
     ("Does pre-training help?", ("scratch",), ("scratch",)),
+    ("Masks", ("figure2", "figure3", "figure7"), ()),
     ("Beside the paper", (), ("directions",)),
     ("Features, block by block", ("probe_blocks",), ("probe",)),
     ("How far does colour alone get?", (), ("data",)),

@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 
 from simmim.report.measurements import (
+    HEADLINE_METRICS,
     SEEDS_FOR_A_MEAN,
     Measurement,
     measurement,
     number,
+    relative_cost,
     signed,
     spread_of_difference,
 )
-from simmim.report.names import REFERENCE_RUN, Facts
+from simmim.report.names import REFERENCE_RUN, Facts, is_setting
 from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
 
 Paper = Mapping[tuple[str, str, str], Mapping[str, str]]
@@ -30,12 +32,18 @@ _TITLES = {
     "table5": "Table 5: prediction targets",
     "table6": "Table 6: ViT-B against other methods",
     "table7": "Table 7: scaling Swin on ImageNet-1K",
+    "table8": "Table 8: the scaled architectures",
     "table9": "Table 9: learning-rate schedules",
     "table10": "Table 10: heads on downstream tasks",
     "table11": "Table 11: targets on downstream tasks",
     "table12": "Table 12: scaling on COCO and ADE20K",
     "table13": "Table 13: colour bins and prediction resolution",
+    "appendix_e": "Appendix E: ResNet-50x4",
+    "figure3a": "Figure 3a: AvgDist of the masks",
+    "figure7": "Figure 7: AvgDist and downstream tasks",
+    "released": "What the released code's own pages state",
 }
+_FACTORS = {"x": 1, "%": 1, "M": 1, "G": 1, "B": 1000}  # of a unit behind a published number, in the records' unit
 
 
 def paper_table(name: str, frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> Table:
@@ -54,11 +62,11 @@ def paper_table(name: str, frame: pd.DataFrame, scale: str, paper: Paper, facts:
 
 
 def directions(frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> Table:
-    """Every cell against the same column's cell of the reference run: the paper's sign and ours."""
+    """Every accuracy against the same column's cell of the reference run: the paper's sign and ours."""
     lines = []
     for (name, row, column), cell in paper.items():
         reference = _reference(paper, name, column, cell)
-        if reference is not None:
+        if reference is not None and cell["metric"] in HEADLINE_METRICS:
             lines.append(_direction_line(frame, scale, (name, row, column), cell, reference, facts))
     caption = (
         f"What changes when one thing differs from the run '{REFERENCE_RUN}', in the paper and here. Spread: root of "
@@ -70,11 +78,13 @@ def directions(frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> T
 
 def status(found: Measurement | None, scale: str, run: str, evaluation: str, facts: Facts) -> str:
     """Words for the status column: measured, not run, or why it cannot be."""
-    reason = facts.misfits.get(run) or facts.misfits.get(f"{run}/{evaluation}")
-    if reason:
-        return f"does not fit this scale: {reason}"
+    misfit = facts.misfits.get(run) or facts.misfits.get(f"{run}/{evaluation}")
+    if misfit:
+        return misfit
     if found is None:
         return NOT_RUN
+    if evaluation == "size":
+        return f"counted at {scale} scale"
     if found.is_mixed:
         return f"measured at {scale} scale, no mean: its seeds differ in config or data"
     if not all(map(math.isfinite, found.values)):
@@ -86,19 +96,38 @@ def status(found: Measurement | None, scale: str, run: str, evaluation: str, fac
 
 def _cell_line(frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, str], facts: Facts) -> Line:
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
-    found, published = measurement(frame, run, evaluation, metric), _published(cell)
+    found, behind = _measured(frame, cell)
+    setting = facts.settings.get((run, evaluation, metric))
+    published = None if is_setting(cell) else _published(cell)
     words = status(found, scale, run, evaluation, facts)
+    if not run:
+        words = cell["note"]
+    elif setting and words == NOT_RUN:
+        words = f"setting at {scale} scale"
     cells = {
         "row": key[1],
         "column": key[2],
         "paper": cell["value"],
-        "ours": found.text if found else words.partition(":")[0],
+        "ours": found.text if found else setting or (words.partition(":")[0] if run else NOTHING),
         "difference": found.differences(published) if found and published is not None else NOTHING,
         "seeds": str(len(found.seeds)) if found else "0",
         "scale": scale,
         "status": words,
     }
-    return Line(cells, run, evaluation, metric, published, {"ours": found} if found else {})
+    records = [
+        row | {"column": "ours", "evaluation": row["task"]} for each in behind for row in each.rows.to_dict("records")
+    ]
+    return Line(cells, run, evaluation, metric, published, records=tuple(records), typed=found)
+
+
+def _measured(frame: pd.DataFrame, cell: Mapping[str, str]) -> tuple[Measurement | None, list[Measurement]]:
+    """What stands beside a published cell, and the measurements that it is made from."""
+    run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
+    if not cell.get("against"):
+        found = measurement(frame, run, evaluation, metric)
+        return found, [found] if found else []
+    both = [measurement(frame, each, evaluation, "train_seconds") for each in (run, cell["against"])]
+    return (relative_cost(*both), both) if all(both) else (None, [])
 
 
 def _reference(paper: Paper, name: str, column: str, cell: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -160,8 +189,10 @@ def _verdict(difference: float, spread: float, theirs: float) -> str:
 
 
 def _published(cell: Mapping[str, str]) -> float | None:
-    """A published number, None where the paper prints something else ('N/A')."""
+    """A published number in the unit of our records, None where the paper prints something else ('N/A')."""
+    text = cell["value"].lstrip("~")
+    factor = _FACTORS.get(text[-1:], 1)
     try:
-        return float(cell["value"].rstrip("x%").lstrip("~"))
+        return factor * float(text.rstrip("".join(_FACTORS)))
     except ValueError:
         return None

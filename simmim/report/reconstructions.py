@@ -25,8 +25,8 @@ def reconstructions(inputs: list[Path], scale: str) -> tuple[Figure, str, str]:
     Returns:
         figure, title and caption.
     """
-    rows = pd.concat([_read(path, scale) for path in inputs], ignore_index=True)
-    rows = rows[rows["seed"] == rows.groupby("run")["seed"].transform("min")]
+    rows = pd.concat([read_reconstructions(path, scale) for path in inputs], ignore_index=True)
+    rows = rows[(rows["seed"] == rows.groupby("run")["seed"].transform("min")) & (rows["mask"] == "own")]
     blocks = 2 if len(rows) > 4 else 1
     height = -(-len(rows) // blocks)
     widths = ([1.0] * 4 + [0.18]) * blocks
@@ -66,7 +66,12 @@ def _name_runs(rows: pd.DataFrame, axes: np.ndarray, height: int) -> None:
                   transform=axis.transAxes)  # fmt: skip
 
 
-def _read(path: Path, scale: str) -> pd.DataFrame:
+def read_reconstructions(path: Path, scale: str) -> pd.DataFrame:
+    """Stored images, masks and predictions of one run and seed.
+
+    Raises:
+        ValueError: when they are of another scale.
+    """
     rows = pq.read_table(path, page_checksum_verification=True, partitioning=None).to_pandas()
     if set(rows["scale"]) - {scale}:
         raise ValueError(f"{path} is of scale {sorted(set(rows['scale']))}, not '{scale}'")

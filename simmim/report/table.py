@@ -38,7 +38,9 @@ class Line:
     Args:
         cells: shown column to text.
         run, evaluation, metric: what was looked for, also where nothing was found.
-        measured: shown column to the measurement (or, elsewhere made, the plain records) that its text stands on.
+        measured: shown column to the measurement that its text stands on.
+        records: records behind a text that no measurement holds.
+        typed: the measurement whose mean is stored as a number, by default the first of `measured`.
     """
 
     cells: Mapping[str, str]
@@ -48,6 +50,7 @@ class Line:
     paper_value: float | None = None
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     records: tuple[Mapping[str, Any], ...] = ()
+    typed: Measurement | None = None
 
     def __post_init__(self) -> None:
         blank = [column for column, text in self.cells.items() if not text.strip()]
@@ -55,7 +58,7 @@ class Line:
 
     def stored(self) -> dict[str, Any]:
         """The row of the Parquet file: shown cells, typed values, and every record behind them."""
-        first = next(iter(self.measured.values()), None)
+        first = self.typed or next(iter(self.measured.values()), None)
         mean = first.mean if first and first.claims_mean else None
         deviation = first.deviation if first and first.claims_mean else None
         found = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from simmim.files import write_text
 from simmim.report import own_tables, paper_tables
+from simmim.report.claims import claims
 from simmim.report.document import document, provenance_section, table_section
 from simmim.report.measurements import read
 from simmim.report.names import Facts
@@ -44,7 +45,12 @@ def make_table(name: str, inputs: list[Path], scale: str, paper: Paper, facts: F
     if name == "data":
         card = next(path for path in inputs if path.suffix == ".json")
         return own_tables.data(frame, scale, json.loads(card.read_text(encoding="utf-8")), str(card), facts)
-    own = {"scratch": own_tables.scratch, "pretraining": own_tables.pretraining, "probe": own_tables.probe}
+    own = {
+        "claims": claims,
+        "scratch": own_tables.scratch,
+        "pretraining": own_tables.pretraining,
+        "probe": own_tables.probe,
+    }
     if name not in own:
         raise ValueError(
             f"unknown table '{name}' (allowed: {', '.join([*own, 'directions', 'data'])}, or one of paper.tsv)"

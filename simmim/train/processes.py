@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from simmim.keyed import seed_for
 
@@ -59,6 +60,15 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     else:
         has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has_bf16 else None
+
+
+def share_batch_statistics(module: nn.Module, processes: Processes) -> None:
+    """Let batch norms see the micro-batches of all GPUs, as pre-training expects; PyTorch has this for GPUs only.
+
+    Parameters and buffers stay the same objects under the same names, so checkpoints do not depend on it.
+    """
+    if processes.world > 1 and processes.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
 def seed_libraries(seed: int, step: int, rank: int) -> None:

@@ -56,7 +56,7 @@ def packed(tmp_path, name, **settings):
 
 
 def test_every_adapter_is_found_by_its_name():
-    assert plugin.names("data.sources") == ["ade20k", "coco", "hf_parquet", "image_folder"]
+    assert plugin.names("data.sources") == ["ade20k", "coco", "hf_parquet", "image_folder", "inaturalist"]
     for name in plugin.names("data.sources"):
         assert {"samples", "classes"} <= set(dir(plugin.component("data.sources", name)))
 
@@ -261,6 +261,45 @@ class TestCoco:
         objects = [one for i in range(100) for one in json.loads(shards.annotation(i))]
         assert len(objects) == 712 and sum(one["iscrowd"] for one in objects) == 5
         assert {one["category_id"] for one in objects} <= set(range(1, 81))
+
+
+def write_inaturalist(folder, **changes):
+    names = {9: "train_val2018/Aves/7/a.png", 4: "train_val2018/Fungi/2/b.png"}
+    for number, name in names.items():
+        write(folder / name, png(number))
+    document = {
+        "images": [{"id": n, "file_name": name, "height": 8, "width": 6} for n, name in names.items()],
+        "annotations": [{"id": 9, "image_id": 9, "category_id": 7}, {"id": 4, "image_id": 4, "category_id": 2}],
+        "categories": [{"id": n, "name": name} for n, name in ((7, "late"), (2, "early"), (5, "unseen"))],
+    }
+    write(folder / "train2018.json", document | changes)
+    return {"root": str(folder), "annotations": str(folder / "train2018.json")}
+
+
+class TestInaturalist:
+    def test_labels_count_along_the_categories_also_those_without_images(self, tmp_path):
+        settings = write_inaturalist(tmp_path)
+        assert source("inaturalist", **settings).classes() == ["early", "unseen", "late"]
+        fungus, bird = samples("inaturalist", **settings)
+        assert (fungus.id, fungus.label) == ("train_val2018/Fungi/2/b.png", 0)
+        assert (bird.label, bird.image, bird.annotation, bird.fault) == (2, png(9), None, "")
+
+    def test_what_has_no_label_or_no_file_is_quarantined(self, tmp_path):
+        two = [{"id": n, "image_id": 9, "category_id": 7} for n in (1, 2)]
+        settings = write_inaturalist(tmp_path, annotations=[*two, {"id": 3, "image_id": 4, "category_id": 2}])
+        (tmp_path / "train_val2018/Fungi/2/b.png").unlink()
+        assert [sample.label for sample in samples("inaturalist", **settings)] == [None, None]
+        with pytest.raises(ValueError, match="2 of 2 samples are unusable"):
+            packed(tmp_path, "inaturalist", **settings)
+        reasons = [row["reason"] for row in pq.read_table(tmp_path / "packed/quarantine.parquet").to_pylist()]
+        assert reasons == ["file is missing", "the JSON gives this image 2 labels, not one"]
+
+    def test_dangling_references_and_paths_that_lead_out(self, tmp_path):
+        with pytest.raises(ValueError, match="annotation 9 names category 7, which is not listed"):
+            samples("inaturalist", **write_inaturalist(tmp_path, categories=[{"id": 2, "name": "early"}]))
+        images = [{"id": 1, "file_name": "../secret.png", "height": 8, "width": 6}]
+        sample = samples("inaturalist", **write_inaturalist(tmp_path, images=images, annotations=[]))[0]
+        assert not sample.image and "leads out" in sample.fault
 
 
 def write_ade20k(folder):

@@ -88,7 +88,8 @@ def test_layers_cover_every_parameter(name):
     encoder = _encoder(name)
     names = [name for name, _ in encoder.named_parameters()]
     layers = {encoder.layer_of(name) for name in names}
-    assert layers == set(range(encoder.depth + 2))
+    above = {encoder.depth + 1}  # the final norm's layer and the task's; a ResNet has nothing of its own there
+    assert layers | above == set(range(encoder.depth + 2))
     assert encoder.layer_of("mask_token") == 0
     for pretraining in (True, False):
         assert encoder.no_weight_decay(pretraining=pretraining) <= set(names)
@@ -117,3 +118,36 @@ def test_drop_path_acts_in_training_only(name):
     assert torch.equal(encoder(images), encoder(images))
     encoder.train()
     assert not torch.equal(encoder(images), encoder(images))
+
+
+def _gradients_and_stored_bytes(name, checkpointed):
+    """Parameter gradients in training mode, and what the forward pass kept for them beside the parameters."""
+    encoder = _encoder(name, drop_path=0.3, checkpoint_activations=checkpointed).train()
+    images, hidden = _inputs(encoder)
+    known = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+    stored = {}
+
+    def keep(tensor):
+        if tensor.untyped_storage().data_ptr() not in known:
+            stored[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    torch.manual_seed(2)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = encoder(images, hidden).square().sum()
+    loss.backward()
+    return {key: parameter.grad for key, parameter in encoder.named_parameters()}, sum(stored.values())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_checkpointed_activations_give_the_same_gradients_from_less_memory(name):
+    expected, plain = _gradients_and_stored_bytes(name, False)
+    gradients, checkpointed = _gradients_and_stored_bytes(name, True)
+    for key, gradient in expected.items():
+        torch.testing.assert_close(gradients[key], gradient, rtol=1e-6, atol=1e-7, msg=key)
+    assert checkpointed < 0.5 * plain
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_checkpointing_of_activations_may_change_in_a_transfer(name):
+    assert "checkpoint_activations" in plugin.component("encoders", name).transfer_settings

@@ -58,9 +58,35 @@ def test_the_middle_map_is_a_block_output():
     torch.testing.assert_close(maps[2].mean((2, 3)), encoder.block_features(images)[1], rtol=0, atol=1e-5)
 
 
-def test_another_input_size_is_refused():
-    with pytest.raises(ValueError, match="64 x 64 px, the input has 96 x 64 px"):
-        _randomised()(torch.zeros(1, 3, 96, 64))
+@pytest.mark.parametrize("image_px", [(96, 64), (32, 72), (60, 64)])
+def test_an_input_that_is_larger_or_no_whole_number_of_tokens_is_refused(image_px):
+    with pytest.raises(ValueError, match=f"64 x 64 px, the input has {image_px[0]} x {image_px[1]} px"):
+        _randomised()(torch.zeros(1, 3, *image_px))
+
+
+def test_a_smaller_input_is_refused_where_every_block_has_its_own_table():
+    with pytest.raises(ValueError, match="position tables for 64 x 64 px, the input has 32 x 64 px"):
+        _randomised(shared_bias=False)(torch.zeros(1, 3, 32, 64))
+
+
+@pytest.mark.parametrize("image_px", [(32, 32), (24, 64), (64, 8), (8, 8)])
+def test_a_smaller_input_uses_the_rows_of_the_table_that_hold_its_offsets(image_px):
+    large = _randomised()
+    rows, columns = (side // 8 for side in image_px)
+    small = ViT(image_px=image_px, **SETTINGS)
+    state = large.state_dict()
+    table = state["rel_pos_bias.relative_position_bias_table"]
+    offsets = table[:-3].view(15, 15, -1)[8 - rows : 7 + rows, 8 - columns : 7 + columns]
+    state["rel_pos_bias.relative_position_bias_table"] = torch.cat([offsets.flatten(0, 1), table[-3:]])
+    small.load_state_dict(state, strict=True)
+    assert torch.equal(large._bias((rows, columns)), small.rel_pos_bias())
+    images = torch.randn(2, 3, *image_px)
+    hidden = torch.rand(2, rows, columns) < 0.5
+    assert torch.equal(large(images, hidden), small(images, hidden))
+    assert all(map(torch.equal, large.feature_maps(images), small.feature_maps(images)))
+
+
+def test_a_number_of_pixels_that_is_no_multiple_of_the_patch_is_refused():
     with pytest.raises(ValueError, match="multiple of patch_px 8"):
         ViT(image_px=(60, 64), **SETTINGS)
 

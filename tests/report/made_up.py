@@ -14,10 +14,29 @@ from simmim.records import Origin, record, write
 from simmim.report.names import Facts
 
 SCALE = "made-up"
+
+
+def claim(run: str, other: str, relation: str) -> dict[str, str]:
+    words = {"claim": f"{run} is {relation} than {other}", "paper": "+1.1"}
+    return words | {"run": run, "other": other, "relation": relation, "evaluation": "finetune", "metric": "top1"}
+
+
 FACTS = Facts(
-    misfits={"mask_r4": "geometry.masked_patch_px of 4 px in the paper has no counterpart at this scale"},
+    misfits={
+        "mask_r4": "does not fit this scale: geometry.masked_patch_px of 4 px in the paper has no counterpart",
+        "giant": "needs data that is not public: nobody has them",
+    },
     baselines={"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"},
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},
+    claims=(
+        claim("default", "loss_full", "better"),
+        claim("loss_full", "default", "better"),
+        claim("default", "loss_full", "close"),
+        claim("loss_full", "default", "not worse"),
+        claim("default", "mask_block", "better"),
+    ),
+    settings={("default", "pretrain", "encoder.depths"): "1,2"},
+    masks={"default": "random, 16 px", "mask_block": "block-wise, 16 px"},
 )
 # Fine-tuning top-1 by run: loss_full is made better than default, which contradicts the paper.
 FINETUNE = {"default": 60, "loss_full": 70, "random_swin": 50, "vit": 40, "random_vit": 41}
@@ -34,6 +53,25 @@ PAPER = {
     ("table4", "masked area", "top-1 (%)"): cell("default", "82.8"),
     ("table4", "full image", "top-1 (%)"): cell("loss_full", "81.7"),
     ("table5", "256-bin", "top-1 (%)"): cell("loss_full", "N/A"),
+    ("table5", "clusters", "top-1 (%)"): cell("", "N/A", "", "") | {"note": "the paper has no such run"},
+    ("table2", "linear", "cost"): cell("default", "1x", "pretrain", "relative_cost") | {"against": "default"},
+    ("table2", "full", "cost"): cell("loss_full", "~1.2x", "pretrain", "relative_cost") | {"against": "default"},
+    ("table2", "absent", "cost"): cell("vit_l", "2x", "pretrain", "relative_cost") | {"against": "default"},
+    ("table2", "linear", "loss"): cell("default", "0.3743", "pretrain", "loss"),
+    ("table2", "full", "loss"): cell("loss_full", "0.4", "pretrain", "loss"),
+    ("table7", "ours", "parameters"): cell("default", "3.0B", "size", "finetune_parameters_millions"),
+    ("table7", "giant", "top-1 (%)"): cell("giant", "90.2"),
+    ("table8", "depths", "ours"): cell("default", "2,2,18,2", "pretrain", "encoder.depths"),
+    ("table8", "depths", "absent"): cell("vit_l", "2,2,18,2", "pretrain", "encoder.depths"),
+}
+PAPER_OF_MASKS = {
+    ("figure3a", "random, 32 px", "ratio 0.4"): cell("mask_r40", "12.7", "pretrain", "avg_dist"),
+    ("figure3a", "random, 32 px", "ratio 0.6"): cell("default", "17.4", "pretrain", "avg_dist"),
+    ("figure3a", "block-wise, 32 px", "ratio 0.6"): cell("mask_block", "31.7", "pretrain", "avg_dist"),
+    ("figure7", "AvgDist 17.5 (random, 32 px, 0.6)", "ImageNet top-1 (%)"): cell("default", "82.8"),
+    ("figure7", "AvgDist 17.5 (random, 32 px, 0.6)", "COCO box AP"): cell("default", "50.1", "detect", "box_ap"),
+    ("figure7", "AvgDist 31.8 (block-wise, 32 px, 0.6)", "ImageNet top-1 (%)"): cell("mask_block", "82.5"),
+    ("figure7", "AvgDist 31.8 (block-wise, 32 px, 0.6)", "COCO box AP"): cell("", "49.5", "detect", "box_ap"),
 }
 
 
@@ -61,9 +99,43 @@ def write_training(root: Path, run: str, seed: int) -> Path:
     ]
     rows += [record(origin(run, "pretrain", seed), 490, "heldout_loss", 0.25 + 0.01 * seed)]
     rows += [record(origin(run, "pretrain", seed), 490, "heldout_loss_mean_colour", 0.5)]
+    seconds = 300 + 10 * seed if run == "loss_full" else 200
+    rows += [record(origin(run, "pretrain", seed), 490, "train_seconds", seconds)]
     path = root / "pretrain" / run / f"seed{seed}" / "train.parquet"
     write(path, rows)
     return path
+
+
+def write_size(root: Path, run: str) -> Path:
+    values = {"parameters_millions": 3100.24, "finetune_parameters_millions": 2987.76}
+    path = root / "size" / f"{run}.parquet"
+    write(path, [record(origin(run, "size", 0), 0, metric, value) for metric, value in values.items()])
+    return path
+
+
+def write_avg_dist(root: Path) -> Path:
+    """Of two runs; only one of them is fine-tuned."""
+    rows = []
+    for run, tokens in (("default", 5.0), ("mask_block", 10.0)):
+        rows += [record(origin(run, "pretrain", 0), 0, "avg_dist", tokens, "tokens")]
+        rows += [record(origin(run, "pretrain", 0), 0, "avg_dist", tokens - 1, "pixels")]
+        rows += [record(origin(run, "pretrain", 0), 0, "hidden_share", 0.625)]
+    write(root / "avg_dist.parquet", rows)
+    return root / "avg_dist.parquet"
+
+
+def write_mask_samples(root: Path) -> Path:
+    """Two red images under masks of the left half, and under one that does not fit."""
+    image, hidden = np.zeros((32, 32, 3)), np.zeros((32, 32))
+    image[..., 0], hidden[:, :16] = 200, 255
+    kinds = {"square": png(hidden), "random, 4 px": b"", "random, 16 px": png(hidden), "random, 32 px": png(hidden)}
+    rows = [
+        {"scale": SCALE, "kind": kind, "ratio": 0.6, "masked_patch_px": 8 if area else None, "hidden": area,
+         "sample_id": name, "image": png(image)}
+        for kind, area in kinds.items() for name in ("image 0", "image 1")
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), root / "mask_samples.parquet")
+    return root / "mask_samples.parquet"
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -80,8 +152,10 @@ def write_reconstruction(root: Path, run: str, seed: int = 0, images: int = 6) -
     base |= {"config_hash": f"config-{run}-pretrain", "data_digest": "data-digest", "code_version": "commit+code"}
     red, blue = np.zeros((32, 32, 3)), np.zeros((32, 32, 3))
     red[..., 0], blue[..., 2] = 200, 200
+    masks = ("own", "most of the object", "all of the object")
     content = {"image": png(red), "hidden": png(hidden), "prediction": png(blue)}
     path = root / "pretrain" / run / f"seed{seed}" / "reconstruction.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([base | content | {"sample_id": f"image {i}"} for i in range(images)]), path)
+    rows = [base | content | {"sample_id": f"image {i}", "mask": mask} for mask in masks for i in range(images)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
     return path

@@ -5,21 +5,26 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from made_up import PAPER
+from made_up import FACTS, PAPER, PAPER_OF_MASKS
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.report import names
 from simmim.report.names import Need
+from simmim.resolve import DoesNotFit
 
 CONFIG = Path(__file__).parents[2] / "config"
+KINDS = "pretrain", "reconstruction", "evaluate", "size", "data_card", "avg_dist", "mask_samples"
 
 
 class FewSheets:
     """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
 
     paper = PAPER
+    datasets: ClassVar = {("tiles", "train"): {"made_by": "demo"}, ("photos", "train"): {"made_by": ""}}
+    claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
     _tasks = ("finetune", "probe", "detect")
 
     def runs(self, scale):
@@ -36,7 +41,8 @@ class FewSheets:
         area, epochs = "full" if run == "loss_full" else "masked", 0 if "random" in run else 10
         return {
             "encoder": encoder,
-            "geometry": {"image_px": 64},
+            "geometry": {"image_px": 64, "masked_patch_px": 16},
+            "mask": {"name": "random", "ratio": 0.6},
             "loss": {"area": area},
             "train": {"epochs": epochs},
             "start": {"run": "", "encoder": ""},
@@ -48,10 +54,7 @@ class FewSheets:
         return {"task": evaluation, "role": "detect" if evaluation == "detect" else "classify"}
 
     def scale(self, name):
-        return {"datasets": {"pretrain": "tiles"}}
-
-    def dataset(self, scale, role, split):
-        return {"made_by": "demo" if scale == "demo" else ""}
+        return {"datasets": {"pretrain": "tiles" if name == "demo" else "photos"}}
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +72,9 @@ def test_every_table_and_figure_of_the_project_needs_only_what_its_scale_runs():
         ):
             assert len(needs) == len(set(needs))
             for need in needs:
-                assert need.kind in ("pretrain", "reconstruction", "evaluate", "data_card")
+                assert need.kind in KINDS
                 assert need.kind != "evaluate" or (need.run, need.evaluation) in evaluations
-                assert need.kind not in ("pretrain", "reconstruction") or need.run in runs
+                assert need.kind not in ("pretrain", "reconstruction", "size") or need.run in runs
 
 
 def test_a_table_of_the_paper_needs_its_cells_and_no_more(sheets):
@@ -85,7 +88,7 @@ def test_what_is_not_run_or_does_not_fit_is_not_needed(sheets):
     assert names.table_needs("table4", sheets, "less") == [Need("evaluate", "default", "finetune")]
     assert names.table_needs("table1", sheets, "demo") == [Need("evaluate", "default", "finetune")]
     misfits = names.facts(sheets, "demo").misfits
-    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == "no 4 px here"
+    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == "does not fit this scale: no 4 px here"
     everything = names.table_needs("scratch", sheets, "demo")
     assert len(everything) == 15
     assert not [need for need in everything if need.run == "mask_r4"]
@@ -113,6 +116,37 @@ def test_a_probe_is_known_by_its_task(sheets):
     assert {need.evaluation for need in needs} == {"probe"}
 
 
+def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(sheets):
+    default = sheets.pretraining("demo", "default")
+    block = {"name": "block", "ratio": 0.4, "min_cells": 3}
+    finer = {"image_px": 64, "masked_patch_px": 8}
+    configs = {
+        "default": default | {"config_hash": "a", "seeds": 3},
+        "block": default | {"config_hash": "b", "seeds": 1, "mask": block, "geometry": finer},
+        "longer": default | {"train": {"epochs": 20}},
+        "larger": default | {"geometry": {"image_px": 32, "masked_patch_px": 16}},
+        "rival": default | {"mask": None, "method": {"name": "dino"}},
+    }
+    assert names.mask_words(configs) == {"default": "random, 16 px", "block": "block-wise, 8 px, min_cells 3"}
+    del configs["default"]
+    assert names.mask_words(configs) == {}
+
+
+def test_figures_of_masks_need_avg_dist_and_the_evaluations_they_show(sheets):
+    class Masks(FewSheets):
+        paper = PAPER | PAPER_OF_MASKS
+
+    assert names.figure_needs("figure2", sheets, "demo") == [Need("mask_samples")]
+    assert names.figure_needs("figure3", sheets, "demo") == [Need("avg_dist"), Need("evaluate", "default", "finetune")]
+    assert names.figure_needs("figure7", sheets, "demo") == []  # nothing published to set ours beside
+    assert names.figure_needs("figure7", Masks(), "demo") == [
+        Need("avg_dist"),
+        Need("evaluate", "default", "finetune"),
+        Need("evaluate", "default", "detect"),
+    ]
+    assert names.table_needs("figure3a", Masks(), "demo") == [Need("avg_dist")]
+
+
 def test_an_unknown_name_is_refused_with_the_nearest(sheets):
     with pytest.raises(ValueError, match="did you mean 'scratch'"):
         names.table_needs("scrach", sheets, "demo")
@@ -133,5 +167,5 @@ def test_a_scale_draws_only_what_it_has():
         def runs(self, scale):
             return ["loss_full", "random_swin"]
 
-    assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]
+    assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]  # no reference run, no masks
     assert names.figure_needs("reconstructions", NoProbe(), "demo") == [Need("reconstruction", "loss_full")]

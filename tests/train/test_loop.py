@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from tasks import Numbers, make_task
 
 from simmim.train import checkpoint
-from simmim.train.loop import NonFiniteLoss, fit
+from simmim.train.guard import NonFiniteLoss
+from simmim.train.loop import fit
 from simmim.train.processes import Processes
 from simmim.train.settings import TrainSettings
 
@@ -26,7 +27,13 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def train(state, task=None, dataset=None, config=None, **changes):
+def train(state, *arguments, **changes):
+    """Trained weights and the log without its times."""
+    task, history = timed(state, *arguments, **changes)
+    return task.state_dict(), [{key: row[key] for key in row.keys() - {"process_seconds"}} for row in history]
+
+
+def timed(state, task=None, dataset=None, config=None, **changes):
     task, dataset = task or make_task(dropout=0.3), dataset or Numbers()
     settings = TrainSettings(**(SETTINGS | changes))
     groups = [{"params": list(task.parameters()), "weight_decay": 0.05}]
@@ -34,7 +41,7 @@ def train(state, task=None, dataset=None, config=None, **changes):
         task, dataset, groups, settings, seed=0, state=state, config=config or {"a": {"b": 1}}, processes=ALONE,
         label="test",
     )  # fmt: skip
-    return task.state_dict(), history
+    return task, history
 
 
 def assert_equal(one, other):
@@ -98,6 +105,24 @@ def test_two_processes_equal_one(tmp_path):
         torch.testing.assert_close(together[name], whole[name], rtol=1e-5, atol=1e-6)
     logged = json.loads((tmp_path / "history.json").read_text())
     assert [row["loss"] for row in logged] == pytest.approx([row["loss"] for row in history], rel=1e-5)
+
+
+def test_a_resumed_run_counts_the_time_of_its_own_steps(tmp_path):
+    """What was lost with the crash is not part of the result, so it is no cost of it; what was kept is counted once."""
+    began = time.monotonic()
+    _, first = timed(tmp_path, make_task())  # its newest checkpoint is that of step 12
+    whole = sum(row["process_seconds"] for row in first)
+    assert 0 < whole < time.monotonic() - began
+    _, resumed = timed(tmp_path, make_task())
+    assert resumed[:6] == first[:6] and [row["step"] for row in resumed] == [row["step"] for row in first]
+    assert all(again["process_seconds"] != row["process_seconds"] for again, row in zip(resumed[6:], first[6:]))
+
+
+def test_the_task_hears_of_every_update(tmp_path):
+    task, heard = make_task(), []
+    task.after_update = lambda step, steps: heard.append((step, steps))
+    timed(tmp_path, task)
+    assert heard == [(step, 15) for step in range(1, 16)]
 
 
 def test_the_order_of_samples_does_not_depend_on_workers(tmp_path):

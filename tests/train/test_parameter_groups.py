@@ -1,14 +1,15 @@
 import pytest
 import torch
-from official import case, encoder_section, our_name, simmim_model
+from official import GOLDEN, case, encoder_section, our_name, simmim_model
 from torch import nn
 
 from simmim import plugin
 from simmim.evaluate.classifier import Classifier
 from simmim.train.parameter_groups import parameter_groups
 
-PRETRAINED = "groups_pretrain__swin_base__img192_window6__100ep", "groups_pretrain__vit_base__img224__800ep"
-FINE_TUNED = "groups_finetune__swin_base__img192_window6__100ep", "groups_finetune__vit_base__img224__800ep"
+PRETRAINED = [path.stem for path in GOLDEN.glob("groups_pretrain__*.json")]
+FINE_TUNED = [path.stem for path in GOLDEN.glob("groups_finetune__*.json")]
+assert len(PRETRAINED) == len(FINE_TUNED) == 3
 
 
 def _by_name(model, groups):

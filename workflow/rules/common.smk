@@ -7,12 +7,14 @@ import pandas as pd
 from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
+from simmim.plan.size_config import size_config
 from simmim.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper"):
+for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper", "claims", "drawn_masks"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
@@ -42,6 +44,10 @@ def evaluation_hash(wildcards):
     return SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)["config_hash"]
 
 
+def size_hash(wildcards):
+    return size_config(SHEETS, wildcards.scale, wildcards.run)["config_hash"]
+
+
 def packed_of(job_config):
     """The indices of the packed data sets that a job reads."""
     return [paths.packed(RESULTS, each["dataset"], each["split"]) for each in job_config["data"].values()]
@@ -49,6 +55,12 @@ def packed_of(job_config):
 
 def pretraining_data(wildcards):
     return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
+
+
+def drawn_hash(wildcards):
+    """Changes with the outlines that Figure 4 hides, and with how pictures are made."""
+    dataset = SHEETS.pretraining(wildcards.scale, wildcards.run)["data"]["val"]["dataset"]
+    return config_hash({"drawn": SHEETS.drawn(dataset), "numerics": NUMERICS["report"]})
 
 
 def start_encoder(start):
@@ -97,6 +109,20 @@ def encoders(wildcards):
     return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
 
 
+def masks_hash(wildcards):
+    """Changes with every run of a scale."""
+    runs = names.facts(SHEETS, wildcards.scale).loss_areas
+    return config_hash({run: SHEETS.pretraining(wildcards.scale, run)["config_hash"] for run in runs})
+
+
+def reference_hash(wildcards):
+    return SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["config_hash"]
+
+
+def reference_images(wildcards):
+    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["data"]["val"]}})
+
+
 def table_inputs(wildcards):
     return paths.files(RESULTS, SHEETS, wildcards.scale, names.table_needs(wildcards.name, SHEETS, wildcards.scale))
 
@@ -117,7 +143,7 @@ def report_hash(wildcards):
 
 
 def page_tables(wildcards):
-    return [f"{RESULTS}/tables/{name}.parquet" for name in names.tables(SHEETS, wildcards.scale)]
+    return [f"{RESULTS}/tables/{name}.parquet" for name in names.shown_tables(SHEETS, wildcards.scale)]
 
 
 def page_figures(wildcards):
@@ -141,8 +167,11 @@ def launcher(wildcards, resources):
     return "python -m simmim" if gpus else f"env {KEEP_MEMORY} python -m simmim"
 
 
-def scales_to_train():
-    """Scales with a training among the jobs to come."""
+def runs_to_train():
+    """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     trainings = "tokenizer", "first_stage", "pretrain", "evaluate"
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
-    return sorted({job.wildcards.scale for job in jobs})
+    runs = {job.wildcards.scale: set() for job in jobs}
+    for job in jobs:
+        runs[job.wildcards.scale].add(job.wildcards.get("run", ""))
+    return {scale: [] if "" in named else sorted(named) for scale, named in runs.items()}

@@ -6,8 +6,8 @@ rule pretrain:
         tokenizer=target_tokenizer,
     output:
         encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",
+        head="results/{scale}/pretrain/{run}/seed{seed}/head.safetensors",
         records="results/{scale}/pretrain/{run}/seed{seed}/train.parquet",
-        reconstruction="results/{scale}/pretrain/{run}/seed{seed}/reconstruction.parquet",
     log:
         "logs/{scale}/pretrain/{run}_seed{seed}.log",
     benchmark:
@@ -47,4 +47,28 @@ rule first_stage:
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
+
+
+# What a finished run makes of held-out images; drawing other masks (config/drawn_masks.tsv) trains nothing again.
+rule recover:
+    input:
+        data=pretraining_data,
+        encoder="results/{scale}/pretrain/{run}/seed{seed}/encoder.safetensors",
+        head="results/{scale}/pretrain/{run}/seed{seed}/head.safetensors",
+        tokenizer=target_tokenizer,
+    output:
+        "results/{scale}/pretrain/{run}/seed{seed}/reconstruction.parquet",
+    log:
+        "logs/{scale}/recover/{run}_seed{seed}.log",
+    benchmark:
+        "logs/{scale}/benchmarks/recover_{run}_seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        hash=pretraining_hash,
+        drawn=drawn_hash,
+    shell:
+        "OMP_NUM_THREADS={threads} python -m simmim recover --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"

@@ -1,3 +1,46 @@
+# Parameters and multiply-adds of a run's networks, counted from the code without data or GPU (Tables 2, 7 and 8).
+rule size:
+    output:
+        "results/{scale}/size/{run}.parquet",
+    log:
+        "logs/{scale}/size/{run}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        hash=size_hash,
+    shell:
+        "python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash} > {log} 2>&1"
+
+
+# What masks are like needs no training: AvgDist of every run, and images under each kind of mask.
+rule avg_dist:
+    output:
+        "results/{scale}/avg_dist.parquet",
+    log:
+        "logs/{scale}/avg_dist.log",
+    conda:
+        "../../environment.yml"
+    params:
+        hash=masks_hash,
+    shell:
+        "python -m simmim avg-dist --scale {wildcards.scale} > {log} 2>&1"
+
+
+rule mask_samples:
+    input:
+        reference_images,
+    output:
+        "results/{scale}/mask_samples.parquet",
+    log:
+        "logs/{scale}/mask_samples.log",
+    conda:
+        "../../environment.yml"
+    params:
+        hash=reference_hash,
+    shell:
+        "python -m simmim mask-samples --scale {wildcards.scale} > {log} 2>&1"
+
+
 rule table:
     input:
         table_inputs,

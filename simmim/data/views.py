@@ -1,0 +1,120 @@
+"""Batches of several augmented views of each image, for methods that compare views (DINO, MoCo v3; Table 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchvision.transforms.v2.functional as F
+from PIL import Image, ImageFilter, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from simmim.data.crops import cut, draw_crops, open_image
+from simmim.data.shards import Shards
+from simmim.keyed import KeyedGenerator
+from simmim.sections import ImagesSection
+
+# Both methods take these from BYOL (2006.07733, appendix B); blur in pixels of the view.
+JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
+BLUR_SIGMA_PX = 0.1, 2.0
+SOLARISE_ABOVE = 128
+_DRAWS = 13
+
+
+@dataclass(frozen=True)
+class View:
+    """How one view of an image is made: crop, flip, colour jitter, greyscale, blur, solarisation.
+
+    Args:
+        image_px: height and width.
+        blur, solarise: probabilities.
+        crop_scale: area of the crop as a share of the image; None takes the one of section `images`.
+        interpolation: of the crop, "bicubic" or "bilinear".
+    """
+
+    image_px: tuple[int, int]
+    blur: float
+    solarise: float = 0.0
+    crop_scale: tuple[float, float] | None = None
+    interpolation: str = "bicubic"
+
+
+class ViewImages(Dataset):
+    """Unlabelled images as groups of views.
+
+    Args:
+        views: groups by name; the views of a group have one size.
+        images: ratio and flip of every crop, and the scale of those views that have none of their own.
+        seed: equal seeds give equal views for any number of workers or processes.
+        channels: 1 or 3.
+    """
+
+    def __init__(
+        self, shards: Shards, views: Mapping[str, Sequence[View]], images: ImagesSection, seed: int, channels: int
+    ) -> None:
+        self._shards, self._views, self._settings = shards, views, images
+        self._seed, self._channels = seed, channels
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the samples in the source."""
+        return self._shards.ids
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Batch of (epoch, sample) keys: every group as uint8 [b, views, c, H, W]."""
+        epochs, samples = np.array(keys).T
+        images = [open_image(self._shards.image_bytes(sample), self._channels) for sample in samples.tolist()]
+        groups = {name: [] for name in self._views}
+        for name, views in self._views.items():
+            for place, view in enumerate(views):
+                draws = KeyedGenerator(self._seed, epochs, samples, f"{name} view {place}")
+                groups[name].append(self._view(images, self._shards.sizes[samples], view, draws))
+        return {name: torch.stack(views, dim=1) for name, views in groups.items()}
+
+    def _view(self, images: list[Image.Image], sizes: np.ndarray, view: View, draws: KeyedGenerator) -> Tensor:
+        """One view of every image, uint8 [b, c, H, W]."""
+        settings = self._settings
+        scale = view.crop_scale or settings.crop_scale
+        crops = draw_crops(sizes, scale, settings.crop_ratio, settings.flip, draws)
+        pixels = [
+            recoloured(cut(image, crop, view.image_px, view.interpolation), view, numbers)
+            for image, crop, numbers in zip(images, crops, draws.uniform(_DRAWS).tolist())
+        ]
+        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+
+
+def recoloured(pixels: np.ndarray, view: View, draws: Sequence[float]) -> np.ndarray:
+    """A crop, uint8 [h, w, c], after everything that does not move pixels; `draws` are 13 uniform numbers."""
+    jitter, grey, blur, sigma, solarise, *factors = draws
+    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    if jitter < JITTER_PROBABILITY:
+        image = _jittered(image, factors[:4], factors[4:])
+    if grey < GREY_PROBABILITY:
+        image = image.convert("L").convert(image.mode)
+    if blur < view.blur:
+        low, high = BLUR_SIGMA_PX
+        image = image.filter(ImageFilter.GaussianBlur(low + (high - low) * sigma))
+    if solarise < view.solarise:
+        image = ImageOps.solarize(image, SOLARISE_ABOVE)
+    return np.asarray(image).reshape(pixels.shape)
+
+
+def _jittered(image: Image.Image, order: Sequence[float], factors: Sequence[float]) -> Image.Image:
+    """Brightness, contrast, saturation and hue changed in a random order."""
+    brightness, contrast, saturation, hue = (2 * factor - 1 for factor in factors)  # in [-1, 1)
+    changes = [
+        lambda image: F.adjust_brightness(image, 1 + BRIGHTNESS * brightness),
+        lambda image: F.adjust_contrast(image, 1 + CONTRAST * contrast),
+        lambda image: F.adjust_saturation(image, 1 + SATURATION * saturation),
+        lambda image: F.adjust_hue(image, HUE * hue),
+    ]
+    for index in np.argsort(order):
+        image = changes[index](image)
+    return image

@@ -1,0 +1,99 @@
+"""The jobs of a target in the workflow's order, and which of them are done (torch-free)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
+from simmim.plan.done import Done
+from simmim.report.names import Need
+from simmim.resolve import Config
+
+TOKENIZER, FIRST_STAGE, PRETRAIN, EVALUATE = "tokenizer", "first_stage", "pretrain", "evaluate"
+
+
+@dataclass(frozen=True)
+class Job:
+    """All seeds of a rule of the workflow for one row; a run with the step schedule has a first stage beside it.
+
+    Args:
+        kind: 'tokenizer', 'first_stage', 'pretrain' or 'evaluate'.
+        run: row of pretrain.tsv, or of tokenizers.tsv.
+        config: completed config of the row.
+        seeds: trainings in all.
+        seeds_to_do: those that are not finished; none are left of a finished job.
+    """
+
+    kind: str
+    run: str
+    evaluation: str
+    config: Config
+    seeds: int
+    seeds_to_do: int
+
+    @property
+    def name(self) -> str:
+        """As paths have it: 'run' or 'run/evaluation'."""
+        return f"{self.run}/{self.evaluation}" if self.evaluation else self.run
+
+
+def jobs_of(needs: list[Need], sheets: Sheets, scale: str, results: Path) -> list[Job]:
+    """Tokenizers, then runs in the order of the sheet with their evaluations, as `snakemake` would or did run them.
+
+    Args:
+        needs: result files that are asked for.
+        results: folder of all scales.
+    """
+    done = Done(sheets, scale, str(results / scale))
+    runs = sheets.runs(scale)
+    asked = {run: [need for need in needs if need.run == run and need.kind != "size"] for run in runs}
+    to_do = {run: done.seeds_missing(run, asked[run]) for run in runs}
+    stages = _stages_to_do(to_do, done)
+    jobs = [job for run in runs for job in _jobs_of_run(run, asked[run], to_do[run], stages.get(run, []), done)]
+    return [*_tokenizers(jobs, done), *jobs]
+
+
+def _jobs_of_run(run: str, asked: list[Need], to_do: list[int], stages: list[int], done: Done) -> Iterator[Job]:
+    if not asked and not stages:
+        return
+    config = done.pretraining(run)
+    seeds = range(config["seeds"])
+    if stages or (has_first_stage(config) and all(done.has_first_stage(run, seed) for seed in seeds)):
+        yield Job(FIRST_STAGE, run, "", config, len(seeds), len(stages))
+    if to_do or (asked and all(done.is_trained(run, seed) for seed in seeds)):
+        yield Job(PRETRAIN, run, "", config, len(seeds), len(to_do))
+    for need in asked:
+        if need.kind == EVALUATE:
+            own = done.evaluation(need)
+            is_done = not to_do and done.is_evaluated(need)  # Snakemake repeats what comes after a new training
+            yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
+
+
+def _stages_to_do(to_do: dict[str, list[int]], done: Done) -> dict[str, list[int]]:
+    """Seeds by run of the first stages that the trainings to do go on from, and that these go on from."""
+    stages: dict[str, list[int]] = {}
+    for run, seeds in to_do.items():
+        while seeds and run and has_first_stage(done.pretraining(run)):
+            seeds = [seed for seed in seeds if not done.has_first_stage(run, seed)]
+            if seeds:
+                stages[run] = sorted({*stages.get(run, []), *seeds})
+            run = done.pretraining(run)["start"]["run"]
+    return stages
+
+
+def _tokenizers(jobs: list[Job], done: Done) -> list[Job]:
+    """Those that trainings predict the codes of, each once; made only where a training is to do."""
+    needed: dict[str, bool] = {}
+    for job in jobs:
+        if job.kind != EVALUATE and "tokenizer" in job.config:
+            name = job.config["tokenizer"]["name"]
+            needed[name] = needed.get(name, False) or job.seeds_to_do > 0
+    made = [
+        Job(TOKENIZER, name, "", done.tokenizer(name), 1, 0 if done.has_tokenizer(name) else 1)
+        for name, is_needed in needed.items()
+        if is_needed or done.has_tokenizer(name)
+    ]
+    return made

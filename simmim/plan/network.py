@@ -1,0 +1,126 @@
+"""What a network holds and one image through it costs, counted on the meta device: neither memory nor time is needed.
+
+A multiply-add is two FLOPs. Matrix products and convolutions count, what they are surrounded by does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from simmim import plugin
+from simmim.size import count_macs
+
+# Of the activations, what is left where blocks are computed again: their inputs, and all of one block at a time.
+_KEPT_BY_CHECKPOINTING = 0.2
+
+
+class Part(NamedTuple):
+    """A part of a network and one image through it: `kept_bytes` is what a backward pass needs, in float32."""
+
+    parameters: int = 0
+    forward_flops: int = 0
+    kept_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """One image through a network.
+
+    Args:
+        encoder: the encoder at the input size of the job.
+        rest: everything else that is trained; of a rival of SimMIM, also further views through the encoder.
+        unlearnt_flops: forward pass of what is not trained: a tokenizer or a teacher.
+        checkpointed: whether the encoder computes its blocks again for the gradient.
+        block_widths: channels of every block, for a probe of all blocks.
+    """
+
+    encoder: Part
+    rest: Part
+    unlearnt_flops: int = 0
+    checkpointed: bool = False
+    block_widths: tuple[int, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole network."""
+        return self.encoder.parameters + self.rest.parameters
+
+    @property
+    def forward_flops(self) -> int:
+        """Of one forward pass of what is trained."""
+        return self.encoder.forward_flops + self.rest.forward_flops
+
+    @property
+    def train_flops(self) -> int:
+        """Of one image in training: the backward pass is twice the forward pass, checkpointing another one."""
+        again = self.encoder.forward_flops if self.checkpointed else 0
+        return 3 * self.forward_flops + again + self.unlearnt_flops
+
+    @property
+    def kept_bytes(self) -> float:
+        """Activations that the backward pass of one image needs, in float32."""
+        return self.encoder.kept_bytes * (_KEPT_BY_CHECKPOINTING if self.checkpointed else 1) + self.rest.kept_bytes
+
+
+def count(network: nn.Module, run: Callable[[], Any]) -> Part:
+    """Size of a network on the meta device and of one run of it."""
+    weights = {each.untyped_storage()._cdata for each in network.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        flops = 2 * count_macs(torch.enable_grad()(run))
+    kept_bytes = sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in weights)
+    return Part(parameters_of(network), flops, kept_bytes)
+
+
+@functools.cache
+def encoder_part(section: str, image_px: tuple[int, int], channels: int) -> Part:
+    """One image through an encoder's `forward`; its `feature_maps` do the same but for a last norm."""
+    encoder = build_encoder(section, image_px, channels)
+    return count(encoder, lambda: encoder(meta_image(channels, image_px)))
+
+
+@functools.cache
+def build_encoder(section: str, image_px: tuple[int, int], channels: int) -> nn.Module:
+    """An encoder on the meta device, one for all that is counted of it; what a transfer freezes changes no count."""
+    with torch.device("meta"):
+        return plugin.build("encoders", json.loads(section), image_px=image_px, in_channels=channels)
+
+
+def encoder_key(section: Mapping[str, Any]) -> str:
+    """An encoder's section without what changes neither its size nor the FLOPs of one forward pass."""
+    return key_of({name: value for name, value in section.items() if name not in ("drop_path", _CHECKPOINTED)})
+
+
+def is_checkpointed(section: Mapping[str, Any]) -> bool:
+    """Whether an encoder's section asks for its activations to be computed again."""
+    return bool(section.get(_CHECKPOINTED))
+
+
+def key_of(values: Mapping[str, Any]) -> str:
+    """Equal values give equal text, by which counts are kept."""
+    return json.dumps(values, sort_keys=True)
+
+
+def parameters_of(network: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def meta_image(channels: int, image_px: tuple[int, int]) -> Tensor:
+    """One image without content, [1, c, H, W]."""
+    return torch.empty(1, channels, *image_px, device="meta")
+
+
+_CHECKPOINTED = "checkpoint_activations"

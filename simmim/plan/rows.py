@@ -1,0 +1,82 @@
+"""A plan as rows, and as the Parquet file that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simmim.files import whole_file
+from simmim.plan.cost import Costs
+from simmim.plan.jobs import EVALUATE, PRETRAIN, Job
+from simmim.plugin import NotInstalled
+
+DATA = "data"
+TO_DO, DONE, CANNOT_BE = "to do", "done", "cannot be"
+# Numbers stand for the seeds that are to do, or for all of a finished row; null where the data, not here yet, decide.
+SCHEMA = pa.schema(
+    [
+        pa.field("kind", pa.string(), metadata={"is": "data, tokenizer, first_stage, pretrain, evaluate"}),
+        pa.field("run", pa.string(), metadata={"is": "row of pretrain.tsv; for data, the data set"}),
+        pa.field("evaluation", pa.string(), metadata={"is": "row of evaluate.tsv; for data, the split"}),
+        pa.field("state", pa.string(), metadata={"is": "to do, done, or cannot be"}),
+        pa.field("reason", pa.string(), metadata={"is": "why it cannot be"}),
+        pa.field("seeds", pa.int64(), metadata={"is": "trainings in all"}),
+        pa.field("seeds_to_do", pa.int64(), metadata={"is": "trainings that are not finished"}),
+        pa.field("images", pa.int64(), metadata={"is": "seen in training; for data, in the set"}),
+        pa.field("parameters", pa.int64(), metadata={"is": "of the trained network"}),
+        pa.field("flops", pa.float64(), metadata={"is": "training and scoring, a multiply-add being two"}),
+        pa.field("gpu_hours", pa.float64(), metadata={"is": "hours of one GPU (estimate)"}),
+        pa.field("memory_bytes", pa.float64(), metadata={"is": "on each GPU (estimate)"}),
+        pa.field("disk_bytes", pa.float64(), metadata={"is": "what stays (estimate)"}),
+        pa.field("checkpoint_bytes", pa.float64(), metadata={"is": "beside it while the job runs (estimate)"}),
+        pa.field("config_hash", pa.string(), metadata={"is": "of the completed config"}),
+    ]
+)
+
+
+def rows_of(jobs: Sequence[Job], misfits: Mapping[str, str], costs: Costs) -> list[dict[str, Any]]:
+    """One row per data set, job and row that cannot be, in this order, with every column of `SCHEMA`."""
+    rows = [*_data_rows(jobs, costs), *(_job_row(job, costs) for job in jobs)]
+    for name, reason in misfits.items():
+        run, _, evaluation = name.partition("/")
+        kind = EVALUATE if evaluation else PRETRAIN
+        rows.append({"kind": kind, "run": run, "evaluation": evaluation, "state": CANNOT_BE, "reason": reason})
+    return pa.Table.from_pylist(rows, schema=SCHEMA).to_pylist()
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]], **metadata: Any) -> None:
+    """Write the rows as Parquet, whole or not at all; what a column is stands in its field's metadata."""
+    header = {key: json.dumps(value) for key, value in metadata.items()}
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA.with_metadata(header))
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, write_page_checksum=True)
+
+
+def _data_rows(jobs: Sequence[Job], costs: Costs) -> Iterator[dict[str, Any]]:
+    """Every data set that the jobs read; to pack only where a job to do needs it."""
+    read = {}
+    for job in jobs:
+        for split, described in job.config["data"].items():
+            key = described["dataset"], described["split"]
+            size, needed = costs.size(job, split), read.get(key, (None, False))[1]
+            read[key] = size, needed or job.seeds_to_do > 0
+    for (dataset, split), (size, needed) in read.items():
+        if size.packed or needed:
+            row = {"kind": DATA, "run": dataset, "evaluation": split, "state": DONE if size.packed else TO_DO}
+            yield row | {"images": size.samples, "disk_bytes": size.shard_bytes}
+
+
+def _job_row(job: Job, costs: Costs) -> dict[str, Any]:
+    row = {"kind": job.kind, "run": job.run, "evaluation": job.evaluation, "seeds": job.seeds}
+    try:
+        cost = costs.of(job)
+    except NotInstalled as reason:
+        return row | {"state": CANNOT_BE, "reason": str(reason)}
+    row |= {"state": TO_DO if job.seeds_to_do else DONE, "seeds_to_do": job.seeds_to_do}
+    return row | asdict(cost) | {"gpu_hours": costs.gpu_hours(cost.flops), "config_hash": job.config["config_hash"]}

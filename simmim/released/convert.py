@@ -1,0 +1,169 @@
+"""Converts the authors' checkpoints into encoder files and back, and checks that features agree before it writes.
+
+Published files and what they hold: docs/released_weights.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simmim import plugin
+from simmim.files import sha256_file, whole_file
+from simmim.model import load_encoder, save_encoder
+from simmim.released import names
+from simmim.released.architecture import Architecture, recognise
+from simmim.released.checkpoint import Checkpoint, is_encoder_file, read_checkpoint
+from simmim.released.fit import load_released, released_state
+from simmim.released.reference import TOLERANCE, disagreement, released_features, trial_images
+from simmim.sections import IMAGENET_MEAN, IMAGENET_STD
+
+_OURS, _RELEASED = ".safetensors", ".pth"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An encoder with the header of its file, and what there is to say about it."""
+
+    encoder: nn.Module
+    header: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def with_note(self, note: str) -> Loaded:
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
+
+def convert(
+    source: Path, target: Path, *, image_px: int | None = None, window: int | None = None, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write the encoder of one file to another: `.safetensors` is an encoder file of ours, `.pth` the released layout.
+
+    Args:
+        source: a released `.pth`, its state as `.safetensors`, or an encoder file of ours.
+        image_px, window: what the written encoder is for; None = as in the source. Position tables are resized as the
+            released code does. Where the source does not tell its own, these are taken to be it.
+
+    Returns:
+        Lines that say what was recognised, left aside and checked.
+
+    Raises:
+        ValueError: for a target that exists, a source that is refused, does not fit or gives other features than timm's
+            reading of the released layout, or a size that the target cannot have. Nothing is written then.
+    """
+    for path in (source, target):
+        plugin.check_choice(f"file ending of {path}", path.suffix, (_OURS, _RELEASED))
+    for name, value in (("--image-px", image_px), ("--window", window)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value} must be at least 1")
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} exists; --overwrite replaces it")
+    loaded = _load(source, image_px, window)
+    loaded = _fitted(loaded, image_px, window)
+    if target.suffix == _OURS:
+        save_encoder(target, loaded.encoder, loaded.header)
+    else:
+        loaded = _write_released(target, loaded)
+    return loaded.with_note(f"wrote {target}").notes
+
+
+def _load(source: Path, image_px: int | None, window: int | None) -> Loaded:
+    if source.suffix == _OURS and is_encoder_file(source):
+        encoder, header = load_encoder(source)
+        return Loaded(encoder.eval(), header)
+    checkpoint = read_checkpoint(source)
+    try:
+        return _rebuilt(source, checkpoint, image_px, window)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window: int | None) -> Loaded:
+    """The encoder of a released checkpoint, checked."""
+    prefix = names.prefix_of(checkpoint.state)
+    aside = [name for name in checkpoint.state if names.is_left_aside(name, prefix)]
+    state = {_bare(name, prefix): value for name, value in checkpoint.state.items() if name not in aside}
+    if len(state) + len(aside) != len(checkpoint.state):
+        raise ValueError("it holds the same entry under its old and under its new name")
+    architecture = recognise(state, checkpoint.config, image_px, window)
+    header = _header(source, architecture, checkpoint.config)
+    notes = [f"recognised {_described(header)}"]
+    if not prefix and "mask_token" not in state:
+        state["mask_token"] = torch.zeros(1, 1, architecture.encoder["embed_dim"])
+        notes.append("not in a fine-tuned file, set to zero: mask_token")
+    encoder = architecture.build()
+    load_released(encoder, state)
+    notes.append(_agreement(encoder, state, architecture))
+    notes.append(f"left aside: {', '.join([*aside, *checkpoint.left_aside]) or 'nothing'}")
+    return Loaded(encoder, header, tuple(notes))
+
+
+def _bare(name: str, prefix: str) -> str:
+    """An encoder's name without prefix, as the released code has it today; any other name is marked as such."""
+    return names.current_name(name.removeprefix(prefix)) if name.startswith(prefix) else f"{name} (without '{prefix}')"
+
+
+def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
+    """The encoder at another input size or window."""
+    header, before = dict(loaded.header), tuple(loaded.header["image_px"])
+    size = before if image_px is None else (image_px, image_px)
+    section = dict(header["encoder"]) | getattr(loaded.encoder, "kept_settings", {})
+    if window is not None:
+        name = section["name"]
+        allowed = plugin.component("encoders", name).transfer_settings
+        plugin.check_choice(f"transfer setting of encoder={name}", "window", allowed)
+        section["window"] = window
+    if size == before and section.get("window") == header["encoder"].get("window"):
+        return loaded
+    encoder = plugin.build("encoders", section, image_px=size, in_channels=header["in_channels"]).eval()
+    encoder.load_state_dict(encoder.adapt(loaded.encoder.state_dict(), before), strict=True)
+    header |= {"encoder": section, "image_px": list(size)}
+    return replace(loaded, encoder=encoder, header=header).with_note(f"position tables fitted to {_described(header)}")
+
+
+def _write_released(target: Path, loaded: Loaded) -> Loaded:
+    """Write {"model": state} with the names of the released pre-training model, all but its decoder."""
+    architecture = Architecture.of(loaded.header)
+    architecture.check(loaded.encoder)
+    state = released_state(loaded.encoder)
+    note = _agreement(loaded.encoder, state, architecture)
+    content = {"model": {names.PREFIX + name: value for name, value in state.items()}}
+    with whole_file(target) as temporary, open(temporary, "wb") as file:  # given a path, torch would store its name
+        torch.save(content, file)
+    return loaded.with_note(note)
+
+
+def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Architecture) -> str:
+    """Compare the features of our encoder with those of its released state; refuse where they differ."""
+    images = trial_images(architecture)
+    with torch.inference_mode():
+        difference = disagreement(encoder(images), released_features(state, architecture, images))
+    if not difference <= TOLERANCE:  # also when it is not a number
+        raise ValueError(f"features differ from the released layout's by {difference:.1e}, allowed is {TOLERANCE:.0e}")
+    return f"features agree with the released layout's to {difference:.1e} (allowed {TOLERANCE:.0e})"
+
+
+def _header(source: Path, architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the encoder file says about itself: how to rebuild it and feed it, and where it comes from."""
+    if architecture.in_channels != len(IMAGENET_MEAN):
+        raise ValueError(f"it takes {architecture.in_channels} channels; released weights take RGB in ImageNet's units")
+    origin = {"file": source.name, "sha256": sha256_file(source), "released_as": config.get("TAG") or source.stem}
+    return {
+        "encoder": dict(architecture.encoder),
+        "image_px": [architecture.image_px] * 2,
+        "in_channels": architecture.in_channels,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "origin": origin,
+    }
+
+
+def _described(header: Mapping[str, Any]) -> str:
+    settings = " ".join(f"{key}={value}" for key, value in sorted(header["encoder"].items()) if key != "name")
+    height, width = header["image_px"]
+    return f"encoder={header['encoder']['name']} {settings} at {height} x {width} px"

@@ -1,0 +1,45 @@
+"""Parameter names of the released code and of our encoders, which carry timm's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+PREFIX = "encoder."
+# What the released models hold beside the encoder: the pixel head, and the norm and classifier of fine-tuned ones.
+_DECODER, _HEADS = "decoder.", ("head.", "fc_norm.")
+_BUFFERS = "relative_position_index", "relative_coords_table", "attn_mask"
+
+
+def our_name(name: str) -> str:
+    """A released name -> ours: timm counts a merge to the stage after it, and SwinV2's bias MLP was renamed."""
+    return _moved(name, 1).replace(".rpe_mlp.", ".cpb_mlp.")
+
+
+def released_name(name: str) -> str:
+    """Our name -> the one the released code has today."""
+    return _moved(name, -1)
+
+
+def current_name(name: str) -> str:
+    """A released name as the released code has it today."""
+    return released_name(our_name(name))
+
+
+def is_buffer(name: str) -> bool:
+    """Whether this entry follows from window and input size and is nothing learnt."""
+    return name.endswith(_BUFFERS)
+
+
+def prefix_of(names: Iterable[str]) -> str:
+    """What encoder names begin with: "encoder." in a pre-training checkpoint, nothing in a fine-tuned one."""
+    return PREFIX if any(name.startswith(PREFIX) for name in names) else ""
+
+
+def is_left_aside(name: str, prefix: str) -> bool:
+    """Whether this entry belongs to a head, which an encoder file does not hold."""
+    return bool(prefix and name.startswith(_DECODER)) or name.removeprefix(prefix).startswith(_HEADS)
+
+
+def _moved(name: str, stages: int) -> str:
+    return re.sub(r"layers\.(\d+)\.downsample\.", lambda it: f"layers.{int(it[1]) + stages}.downsample.", name)

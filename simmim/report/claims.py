@@ -1,0 +1,84 @@
+"""The paper's qualitative claims (section 4) against our runs: each a comparison of two runs over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from simmim.report.measurements import (
+    SEEDS_FOR_A_MEAN,
+    Measurement,
+    evaluation_label,
+    measurement,
+    metric_label,
+    number,
+    seeds_ahead,
+    signed,
+    spread_of_difference,
+)
+from simmim.report.names import Facts
+from simmim.report.paper_tables import TOO_FEW, status
+from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
+
+CLOSE_POINTS = 1.0
+
+
+def claims(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
+    """One line per claim: both runs, their difference, its spread over seeds, and whether the claim holds here."""
+    caption = (
+        f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value. "
+        "Spread: root of the sum of both variances. 'Better' holds where the difference is beyond the spread, is "
+        "contradicted where it is beyond it the other way, and is undecided inside it. 'Not worse' is contradicted "
+        f"only beyond the spread. 'Close' holds within {CLOSE_POINTS:g} point or the spread, whichever is larger. "
+        "Ahead: in how many seeds the first run is the higher one."
+    )
+    lines = [_line(frame, scale, row, facts) for row in facts.claims]
+    return table("claims", "The paper's claims against our runs", caption, scale, lines)
+
+
+def verdict(relation: str, difference: float, spread: float) -> str:
+    """Whether `difference`, first run minus other, bears out a relation: better, not worse or close."""
+    if relation == "close":
+        return "holds" if abs(difference) <= max(CLOSE_POINTS, spread) else "contradicted"
+    if difference < -spread:
+        return "contradicted"
+    if relation == "not worse":
+        return "holds"
+    return "holds" if difference > spread else "undecided: inside the seeds' spread"
+
+
+def _line(frame: pd.DataFrame, scale: str, row: Mapping[str, str], facts: Facts) -> Line:
+    run, other, evaluation, metric = row["run"], row["other"], row["evaluation"], row["metric"]
+    ours, base = measurement(frame, run, evaluation, metric), measurement(frame, other, evaluation, metric)
+    missing = other if base is None else run
+    cells = {
+        "claim": row["claim"],
+        "measured by": f"{evaluation_label(evaluation)}, {metric_label(metric)}",
+        "first": f"{run}: {ours.text if ours else NOT_RUN}",
+        "other": f"{other}: {base.text if base else NOT_RUN}",
+        "difference": NOTHING,
+        "spread": NOTHING,
+        "ahead": NOTHING,
+        "paper's difference": row["paper"],
+        "verdict": NOT_RUN,
+        "scale": scale,
+        "status": status(ours if base is not None else None, scale, missing, evaluation, facts),
+    }
+    measured: dict[str, Any] = {}
+    if ours and base:
+        cells |= _compared(row["relation"], ours, base)
+        measured = {"first": ours, "other": base}
+    elif cells["status"] != NOT_RUN:
+        cells["verdict"] = NOTHING
+    return Line(cells, run, evaluation, metric, None, measured)
+
+
+def _compared(relation: str, ours: Measurement, base: Measurement) -> dict[str, str]:
+    ahead = {"ahead": seeds_ahead(ours, base)}
+    if not (ours.claims_mean and base.claims_mean):
+        return ahead | {"verdict": f"no verdict: {TOO_FEW}"}
+    difference, spread = ours.mean - base.mean, spread_of_difference(ours, base)
+    cells = {"difference": signed(difference, 1), "spread": number(spread, 1)}
+    return ahead | cells | {"verdict": verdict(relation, difference, spread)}
