@@ -207,13 +207,18 @@ class Sheets:
         return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
 
     def _check_references(self) -> None:
-        """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
+        """Refuse rows that name a run or an evaluation that no sheet has."""
         runs = [run for (run,) in self.pretrain]
         known = {run: {"pretrain", "size"} for run in runs}
         for run, evaluation in self.evaluate:
             with located_at(self.place("evaluate", run, evaluation)):
                 check_choice("run", run, runs)
             known[run].add(evaluation)
+        for key, row in self.claims.items():
+            with located_at(self.place("claims", *key)):
+                for run in (row["run"], row["other"]):
+                    check_choice("run", run, runs)
+                    check_choice(f"evaluation of run '{run}'", row["evaluation"], known[run])
         for key, cell in self.paper.items():
             with located_at(self.place("paper", *key)):
                 for run in filter(None, (cell["run"], cell.get("against"))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,10 +42,21 @@ def copy_of_the_project(folder: Path) -> Path:
     return folder
 
 
+FEW_RUNS = "default, mask_r16_r60, loss_full, random_swin, vit_b_800ep, random_vit"
+
+
+def choose_runs(folder: Path, runs: str) -> None:
+    """Make the smoke scale run some rows only."""
+    scale = folder / "config" / "scales" / "smoke.yaml"
+    kept = [line for line in scale.read_text().splitlines() if not line.startswith(("runs:", "without:"))]
+    scale.write_text("\n".join([*kept, f"runs: [{runs}]", "without: [inat, supervised]\n"]))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A copy of the project in which the smoke scale has run from data to report page."""
+    """A copy of the project in which some rows have run at smoke scale from data to report page."""
     folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
+    choose_runs(folder, FEW_RUNS)
     snakemake(folder, "--config", "scale=smoke", timeout=900)
     return folder
 
@@ -104,11 +116,13 @@ def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
 def test_a_new_row_plans_itself_alone(finished):
     sheets = {name: finished / "config" / f"{name}.tsv" for name in ("pretrain", "evaluate")}
     texts = {name: path.read_text() for name, path in sheets.items()}
-    sheets["pretrain"].write_text(texts["pretrain"] + "mask_r40\tswin_b_100ep\tmask.ratio=0.4\n")
-    sheets["evaluate"].write_text(texts["evaluate"] + "mask_r40\tfinetune\tfinetune_swin_b\t\n")
+    sheets["pretrain"].write_text(texts["pretrain"] + "mask_r45\tswin_b_100ep\tmask.ratio=0.45\n")
+    sheets["evaluate"].write_text(texts["evaluate"] + "mask_r45\tfinetune\tfinetune_swin_b\t\n")
+    choose_runs(finished, f"{FEW_RUNS}, mask_r45")
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
     for name, path in sheets.items():
         path.write_text(texts[name])
+    choose_runs(finished, FEW_RUNS)
     assert (plan["pretrain"], plan["evaluate"]) == (1, 1)
     assert not {"pack", "demo_data"} & plan.keys()
 
@@ -143,8 +157,35 @@ def test_an_impossible_row_is_refused_before_any_job(tmp_path):
     assert not (folder / "results").exists()
 
 
-@pytest.mark.parametrize("scale", ["paper", "demo"])
+@pytest.mark.parametrize("scale", ["paper", "demo", "small"])
 def test_every_scale_plans_without_a_missing_file(tmp_path, scale):
     folder = copy_of_the_project(tmp_path)
     plan = planned(snakemake(folder, "-n", "--config", f"scale={scale}"))
     assert plan["pretrain"] >= 4 and plan["evaluate"] >= 10 and plan["page"] == 1
+
+
+def test_the_whole_paper_is_planned_in_seconds(tmp_path):
+    """Processor seconds, since others may be using the machine."""
+    folder = copy_of_the_project(tmp_path)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    printed = snakemake(folder, "-n", "--config", "scale=paper")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
+    for number in range(1, 14):
+        assert f"results/paper/tables/table{number}.parquet" in printed
+    for name in ("tables/appendix_e.parquet", *(f"figures/figure{number}.png" for number in range(1, 8))):
+        assert f"results/paper/{name}" in printed
+    assert planned(printed)["pretrain"] > 70 and planned(printed)["evaluate"] > 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_row_runs_at_smoke_scale(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    snakemake(folder, "--config", "scale=smoke", timeout=3500)
+    tables = folder / "results" / "smoke" / "tables"
+    for number in range(1, 14):
+        shown = pd.read_parquet(tables / f"table{number}.parquet")
+        missing = shown[(shown["ours"] == "not run") | (shown["ours"] == "does not fit this scale")]
+        assert missing.empty, missing[["row", "column", "status"]]
+    assert len(list((folder / "results" / "smoke" / "figures").glob("figure*.png"))) == 7
