@@ -34,8 +34,8 @@ results/demo/snakemake-report.html: results/demo/report.html
 test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph among them
 	@$(RUN) $(TIME_LIMIT) 1500 pytest -m "not slow"
 
-test-all: $(BIN)/.ready ## Run every test, the slow ones too
-	@$(RUN) $(TIME_LIMIT) 3600 pytest
+test-all: $(BIN)/.ready ## Run every test, the slow ones too: the whole paper at smoke scale among them
+	@$(RUN) $(TIME_LIMIT) 7200 pytest
 
 lint: $(BIN)/.ready ## Check style: ruff, snakefmt, snakemake --lint
 	@$(RUN) ruff check .

@@ -9,8 +9,9 @@ from collections.abc import Collection
 import torch
 
 from simmim import plugin
-from simmim.config import Config, DoesNotFit, Sheets, located_at
+from simmim.config import Sheets
 from simmim.pretrain import build_task
+from simmim.resolve import Config, DoesNotFit, located_at
 
 
 def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from simmim import paths, plugin, records
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.sheets import read_yaml
 from simmim.train.differences import refuse_changed
 

@@ -8,45 +8,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
 from simmim.evaluate.settings import SETTINGS
+from simmim.first_stage import check_first_stage
 from simmim.plugin import check_choice, names
 from simmim.records import config_hash
-from simmim.sections import SECTIONS, Evaluation, Pretraining, Tokenizer
+from simmim.resolve import Config, DoesNotFit, Unavailable, apply_set, defaults, located_at, merged, to_scale, validated
+from simmim.sections import Evaluation, Pretraining, Tokenizer
 from simmim.sheets import parse_set, read_sheet, read_yaml
-from simmim.train.differences import differing_fields
-
-Config = dict[str, Any]
-
-
-class DoesNotFit(ValueError):
-    """A row that cannot exist at a scale; tables print `words` and the reason.
-
-    Args:
-        reason: why.
-        place: the row, its sheet first.
-    """
-
-    words = "does not fit this scale"
-
-    def __init__(self, reason: str, place: str = "") -> None:
-        super().__init__(f"{place}: {reason}" if place else reason)
-        self.reason = reason
-
-
-class Unavailable(DoesNotFit):
-    """A row whose data nobody outside can get."""
-
-    words = "needs data that is not public"
 
 
 class Sheets:
@@ -77,13 +48,19 @@ class Sheets:
 
     def runs(self, scale: str) -> list[str]:
         """Pre-training rows that a scale runs."""
-        wanted = self.scale(scale).get("runs", "all")
-        return [name for (name,) in self.pretrain if wanted == "all" or name in wanted]
+        known, wanted = [name for (name,) in self.pretrain], self.scale(scale).get("runs", "all")
+        if wanted == "all":
+            return known
+        for name in wanted:
+            check_choice(f"run among the runs of scale '{scale}'", name, known)
+        return [name for name in known if name in wanted]
 
     def evaluations(self, scale: str) -> list[tuple[str, str]]:
         """(run, evaluation) rows that a scale runs."""
         settings = self.scale(scale)
         unwanted, runs = settings.get("without", []), self.runs(scale)
+        for name in unwanted:
+            check_choice(f"evaluation that scale '{scale}' is without", name, {name for _, name in self.evaluate})
         return [(run, name) for run, name in self.evaluate if run in runs and name not in unwanted]
 
     @functools.cache  # noqa: B019 - a Sheets lives as long as its process
@@ -99,12 +76,12 @@ class Sheets:
         with located_at(self.place("pretrain", run)):
             recipe = self._recipe(row["recipe"], "pretrain")
             factor = settings.get("pretrain_epochs", 1.0)
-            base = _to_scale(recipe, settings, factor)
+            base = to_scale(recipe, settings, factor)
             widths = {part: settings.get(f"{part}s", {}) for part in ("encoder", "head", "method")}
             named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
-            config = _defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
-            apply_set(config, _to_scale(parse_set(row["set"]), settings, factor), widths)
-            config = _validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
+            config = defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
+            apply_set(config, to_scale(parse_set(row["set"]), settings, factor), widths)
+            config = validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
             if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
                 raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
@@ -132,7 +109,7 @@ class Sheets:
                 section, _, setting = key.rpartition(".")
                 config.setdefault(section or "kind", {})[setting] = value
             config = merged(config, self.scale(scale).get("tokenizers", {}).get(name, {}))
-            config = _validated(Tokenizer, config)
+            config = validated(Tokenizer, config)
         published = config["kind"].get("file")
         config["data"] = {} if published else {"train": self.dataset(scale, "pretrain", "train")}
         return _hashed({"scale": scale, "name": name, "numerics": _numerics("data", "tokenizer")} | config)
@@ -147,10 +124,10 @@ class Sheets:
             recipe = self._recipe(row["recipe"], "evaluate")
             here = settings.get("evaluate", {})
             here = merged(here.get(recipe["task"], {}), here.get(row["recipe"], {}))
-            config = _defaults(Evaluation) | merged(_to_scale(recipe, settings), here)
-            apply_set(config, _to_scale(parse_set(row["set"]), settings))
-            config = _validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
-            config["settings"] = _validated(SETTINGS[config["task"]], config["settings"])
+            config = defaults(Evaluation) | merged(to_scale(recipe, settings), here)
+            apply_set(config, to_scale(parse_set(row["set"]), settings))
+            config = validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
+            config["settings"] = validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
         start = self.pretraining(scale, run)
         widths = settings.get("encoders", {}).get(start["encoder"]["name"], {})
@@ -236,116 +213,6 @@ class Sheets:
         folder = self._folder / f"{kind}s"
         check_choice(kind, name, [path.stem for path in folder.glob("*.yaml")])
         return copy.deepcopy(read_yaml(folder / f"{name}.yaml"))
-
-
-def has_first_stage(config: Config) -> bool:
-    """Whether a pre-training is done in two jobs, up to its first milestone and on from there (step schedule)."""
-    train = config["train"]
-    return train["schedule"] == "step" and train["epochs"] > 0
-
-
-def check_first_stage(config: Config, shorter: Config) -> None:
-    """Refuse a run that cannot begin with the first stage of another, `shorter` one.
-
-    Raises:
-        ValueError: naming the settings in which they differ, or the milestone that comes too early.
-    """
-    own = {"scale", "run", "config_hash", "numerics", "start", "seeds"}
-    same = [{k: v for k, v in each.items() if k not in own} for each in (config, shorter)]
-    lengths = [each["train"] for each in same]
-    for each, train in zip(same, lengths):
-        each["train"] = {k: v for k, v in train.items() if k not in ("epochs", "milestones")}
-    place = f"start.run={config['start']['run']}"
-    if changed := differing_fields(same[1], same[0]):
-        raise ValueError(f"{place}: only runs that differ in length share a first stage; {'; '.join(changed)}")
-    if not (has_first_stage(config) and has_first_stage(shorter)):
-        raise ValueError(f"{place}: only runs with train.schedule=step have a first stage of constant rate")
-    if shorter["seeds"] < config["seeds"]:
-        raise ValueError(f"{place}: it has {shorter['seeds']} seeds, this row {config['seeds']}")
-    mine, theirs = (min(train["milestones"], default=1) * train["epochs"] for train in lengths)
-    if mine < theirs:
-        raise ValueError(f"{place}: its first milestone, {theirs:g} epochs, comes after this run's, {mine:g} epochs")
-
-
-def apply_set(
-    config: Config, values: Mapping[str, Any], widths: Mapping[str, Mapping[str, Config]] = MappingProxyType({})
-) -> None:
-    """Put the values of a `set` column into a config; naming a component replaces its whole section.
-
-    Args:
-        widths: by section and component, the settings that a component has at this scale unless the row says otherwise.
-    """
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        check_choice("section in column 'set'", section, config)
-        if not name and isinstance(config[section], dict):
-            if "name" not in config[section]:
-                raise ValueError(f"'{section}={value}' in column 'set': give one of its settings, as {section}.key=...")
-            config[section] = {"name": value} | widths.get(section, {}).get(value, {})
-        elif not name:
-            config[section] = value
-        else:
-            config[section] = config[section] | {name: value}
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Config:
-    """`base` with the values of `change`, section by section."""
-    result = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
-def _to_scale(values: Mapping[str, Any], scale: Config, epochs: float = 1.0) -> Config:
-    """Bring the paper's pixels and epochs to a scale; what belongs to the encoder comes whole from the scale."""
-    pixels = scale.get("pixels")
-
-    def convert(key: str, value: Any) -> Any:
-        if key.startswith("encoder"):
-            return value
-        if isinstance(value, Mapping):
-            return {name: convert(name, inner) for name, inner in value.items()}
-        if key.endswith("_px") and pixels is not None:
-            if value not in pixels:
-                raise DoesNotFit(f"{key} of {value} px in the paper has no counterpart at this scale")
-            return pixels[value]
-        return value * epochs if key.endswith("epochs") and epochs != 1.0 else value
-
-    return {key: convert(key, value) for key, value in values.items()}
-
-
-def _defaults(model: type[BaseModel]) -> Config:
-    """The sections that a recipe may leave out, so that a row can still set one of their values."""
-    fields = {name: field.default for name, field in model.model_fields.items()}
-    given = {name: value for name, value in fields.items() if value is not None and value is not PydanticUndefined}
-    return {name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-            for name, value in given.items()}  # fmt: skip
-
-
-def _validated(model: type, config: Config) -> Config:
-    """Check a config against its sections and fill in their defaults."""
-    try:
-        return model.model_validate(config).model_dump(mode="json")
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            section = SECTIONS[str(first["loc"][0])] if len(first["loc"]) > 1 else model
-            check_choice("setting", place, [*(f"{first['loc'][0]}." * (len(first["loc"]) > 1) + k
-                                              for k in section.model_fields)])  # fmt: skip
-        raise ValueError(f"{place or 'config'} = {first.get('input')!r}: {first['msg']}") from None
-
-
-@contextmanager
-def located_at(place: str) -> Iterator[None]:
-    """Begin the message of a user's mistake with the row that it is in."""
-    try:
-        yield
-    except DoesNotFit as error:
-        raise type(error)(error.reason, place) from None
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
 
 
 def _numerics(*stages: str) -> dict[str, int]:

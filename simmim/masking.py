@@ -72,7 +72,7 @@ def avg_dist_of(config: Config) -> dict[str, float]:
 def write_avg_dist(path: Path, configs: Iterable[Config]) -> None:
     """Write AvgDist and hidden share of every run that has a mask; runs with the same mask are measured once."""
     rows, measured = [], {}
-    for config in configs:
+    for config in (config for config in configs if config["mask"]):
         what = records.config_hash({key: config[key] for key in ("mask", "geometry", "encoder", "images")})
         try:
             values = measured[what] if what in measured else measured.setdefault(what, avg_dist_of(config))

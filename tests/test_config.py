@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from simmim.config import DoesNotFit, Sheets, Unavailable, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
+from simmim.resolve import DoesNotFit, Unavailable
 from simmim.sheets import read_sheet, read_yaml
 from simmim.train.differences import differing_fields
 

@@ -15,11 +15,14 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
-from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, Job
-from simmim.plan.network import Network, pretraining_network, transfer_network
+from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, TOKENIZER, Job
+from simmim.plan.network import Network, key_of
+from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
+from simmim.plan.transfer_network import transfer_network
 from simmim.train.settings import TrainSettings
 
 _WEIGHT_BYTES, _BFLOAT16_BYTES = 4, 2
@@ -86,29 +89,41 @@ class Costs:
         return self._sizes[key]
 
     def _network(self, job: Job) -> Network:
+        if job.kind == TOKENIZER:
+            return tokenizer_network(key_of(job.config))
         if job.kind != EVALUATE:
             return pretraining_network(job.config)
         pretraining = self._sheets.pretraining(self._scale, job.run)
         return transfer_network(job.config, pretraining, self.size(job, "train").classes or 1)
 
     def _work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
-        """Images and FLOPs of one seed, None where the number of images is not known."""
-        train, val = self.size(job, "train"), self.size(job, "val")
-        if train.samples is None or val.samples is None:
-            return None, None
+        """Images and FLOPs of one seed, None where the number of images is not known.
+
+        Neither are there for a tokenizer with published weights or one that is fitted on the CPU.
+        """
         if _is_frozen(job):
-            return self._frozen_work(job, network, train, val)
-        samples = train.samples
-        if per_class := job.config.get("settings", {}).get("labels_per_class"):
-            samples = per_class * (train.classes or 1)
-        settings = TrainSettings(**job.config["train"])
-        steps = settings.steps(samples) if job.kind == EVALUATE else self._pretraining_steps(job, settings, samples)
-        scored = 0 if job.kind == FIRST_STAGE else val.samples
-        images = steps * settings.batch
+            return self._frozen_work(job, network)
+        if not job.config["train"]:
+            return 0, 0.0
+        samples = self._training_samples(job)
+        scored = self.size(job, "val").samples if job.kind in (PRETRAIN, EVALUATE) else 0
+        if samples is None or scored is None:
+            return None, None
+        images = self._steps(job, samples) * job.config["train"]["batch"]
         return images, images * network.train_flops + scored * network.forward_flops
 
-    def _pretraining_steps(self, job: Job, settings: TrainSettings, samples: int) -> int:
-        """Updates of a first stage, without those of a shorter run, or of what follows it."""
+    def _training_samples(self, job: Job) -> int | None:
+        """Images of the training set that the job uses."""
+        train, per_class = self.size(job, "train"), job.config.get("settings", {}).get("labels_per_class")
+        if per_class is None:
+            return train.samples
+        return per_class * train.classes if train.classes else None
+
+    def _steps(self, job: Job, samples: int) -> int:
+        """Updates; of a first stage without those of a shorter run, of a run those that follow its first stage."""
+        settings = TrainSettings(**job.config["train"])
+        if job.kind not in (FIRST_STAGE, PRETRAIN):
+            return settings.steps(samples)
         stage = settings.first_stage_steps(samples) if has_first_stage(job.config) else 0
         if job.kind == PRETRAIN:
             return settings.steps(samples) - stage
@@ -118,10 +133,12 @@ class Costs:
         before = TrainSettings(**self._sheets.pretraining(self._scale, shorter)["train"])
         return stage - before.first_stage_steps(samples)
 
-    def _frozen_work(self, job: Job, network: Network, train: DataSize, val: DataSize) -> tuple[int, float]:
+    def _frozen_work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
         """Seeds share the features of an encoder, but each trains its own probe."""
-        encoders = min(job.seeds, self._sheets.pretraining(self._scale, job.run)["seeds"])
-        share = encoders / job.seeds
+        train, val = self.size(job, "train"), self.size(job, "val")
+        if train.samples is None or val.samples is None:
+            return None, None
+        share = min(job.seeds, self._sheets.pretraining(self._scale, job.run)["seeds"]) / job.seeds
         images = train.samples + val.samples
         flops = share * images * network.forward_flops
         if job.config["train"]:
@@ -135,6 +152,8 @@ class Costs:
         if _is_frozen(job):
             kept = network.kept_bytes / len(network.block_widths)  # one block at a time
             return _WEIGHT_BYTES * network.parameters + job.config["settings"]["score_batch"] * kept
+        if not job.config["train"] or not job.config["train"]["epochs"]:
+            return _WEIGHT_BYTES * network.parameters
         settings = TrainSettings(**job.config["train"])
         share = 1.0 if settings.precision == "fp32" else _BFLOAT16_SHARE
         images = min(settings.micro_batch, math.ceil(settings.batch / self.machine.gpus))
@@ -150,4 +169,6 @@ def _disk_bytes(job: Job, network: Network) -> float:
     """What one seed leaves behind but for the few kilobytes of its records."""
     if job.kind == FIRST_STAGE:
         return _CHECKPOINT_BYTES * network.parameters
+    if job.kind == TOKENIZER:
+        return _WEIGHT_BYTES * network.parameters
     return _WEIGHT_BYTES * network.encoder.parameters if job.kind == PRETRAIN else 0

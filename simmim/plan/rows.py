@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 from simmim.files import whole_file
 from simmim.plan.cost import Costs
 from simmim.plan.jobs import EVALUATE, PRETRAIN, Job
+from simmim.plugin import NotInstalled
 
 DATA = "data"
 TO_DO, DONE, CANNOT_BE = "to do", "done", "cannot be"
 # Numbers stand for the seeds that are to do, or for all of a finished row; null where the data, not here yet, decide.
 SCHEMA = pa.schema(
     [
-        pa.field("kind", pa.string(), metadata={"is": "data, first_stage, pretrain or evaluate"}),
+        pa.field("kind", pa.string(), metadata={"is": "data, tokenizer, first_stage, pretrain, evaluate"}),
         pa.field("run", pa.string(), metadata={"is": "row of pretrain.tsv; for data, the data set"}),
         pa.field("evaluation", pa.string(), metadata={"is": "row of evaluate.tsv; for data, the split"}),
         pa.field("state", pa.string(), metadata={"is": "to do, done, or cannot be"}),
@@ -72,7 +73,10 @@ def _data_rows(jobs: Sequence[Job], costs: Costs) -> Iterator[dict[str, Any]]:
 
 
 def _job_row(job: Job, costs: Costs) -> dict[str, Any]:
-    cost = costs.of(job)
     row = {"kind": job.kind, "run": job.run, "evaluation": job.evaluation, "seeds": job.seeds}
+    try:
+        cost = costs.of(job)
+    except NotInstalled as reason:
+        return row | {"state": CANNOT_BE, "reason": str(reason)}
     row |= {"state": TO_DO if job.seeds_to_do else DONE, "seeds_to_do": job.seeds_to_do}
     return row | asdict(cost) | {"gpu_hours": costs.gpu_hours(cost.flops), "config_hash": job.config["config_hash"]}

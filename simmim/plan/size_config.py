@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from simmim.config import Config, DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.plan.data import published_classes
 from simmim.records import config_hash
+from simmim.resolve import Config, DoesNotFit
 
 
 def size_config(sheets: Sheets, scale: str, run: str) -> Config:

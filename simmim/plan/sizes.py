@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from simmim import records
-from simmim.config import Config
-from simmim.plan.network import pretraining_network, transfer_network
+from simmim.plan.pretraining_network import pretraining_network
+from simmim.plan.transfer_network import transfer_network
+from simmim.resolve import Config
 
 
 def write_sizes(config: Config, out: Path) -> None:

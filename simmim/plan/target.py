@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.plugin import check_choice
 from simmim.report import names
 from simmim.report.names import Need
+from simmim.resolve import DoesNotFit
 
 EVERYTHING = "everything"
 # Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.
@@ -93,5 +94,5 @@ def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     return {
         name: reason
         for name, reason in found.items()
-        if name in asked and (name in runs or name.partition("/")[0] not in found)
+        if name in asked and ("/" not in name or name.partition("/")[0] not in found)
     }

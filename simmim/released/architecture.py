@@ -17,7 +17,7 @@ _TABLE = "attn.relative_position_bias_table"
 _SHARED_TABLE = "rel_pos_bias.relative_position_bias_table"
 _CLASS_ROWS = 3
 
-# Our encoder, the section of the released config that describes it, and the released name of each setting.
+# Kind in a released config -> our encoder and the section that describes it; then each setting and its released name.
 _CONFIG = {
     "swin": ("swin", "SWIN"),
     "swinv2": ("swin_v2", "SWINV2"),
@@ -59,13 +59,14 @@ class Architecture:
         return cls(header["encoder"], height, header["in_channels"])
 
     def build(self) -> nn.Module:
-        """The encoder with fresh weights, in evaluation mode.
-
-        Raises:
-            ValueError: for sizes that the released code cannot have: it never pads.
-        """
+        """The encoder with fresh weights, in evaluation mode."""
         size = (self.image_px, self.image_px)
         encoder = plugin.build("encoders", self.encoder, image_px=size, in_channels=self.in_channels).eval()
+        self.check(encoder)
+        return encoder
+
+    def check(self, encoder: nn.Module) -> None:
+        """Raise a ValueError if the released code cannot have this encoder: it clamps windows and never pads."""
         if self.encoder.get("clamp_window", True) is not True:
             raise ValueError("the released code clamps its windows, this encoder has clamp_window=False")
         if self.encoder.get("main_norm_every"):
@@ -79,7 +80,6 @@ class Architecture:
                     f"at {self.image_px} px stage {stage + 1} has {tokens} x {tokens} tokens, which windows of "
                     f"{window} do not divide; the released code cannot have this (was it trained at this size?)"
                 )
-        return encoder
 
 
 def recognise(
@@ -101,7 +101,7 @@ def recognise(
     if wrong:
         raise ValueError("the file contradicts the config it carries: " + "; ".join(wrong))
     told = {"image_px": image_px, "window": window, "pretrained_windows": []}
-    told |= {key: value for key, value in claims.items() if value is not None}
+    told |= {key: claims[key] for key in told if claims.get(key)}
     for key in [key for key in found if found[key] is None]:
         if told[key] is None:
             raise ValueError(f"the file does not tell its {key}; say it with --{key.replace('_', '-')}")
@@ -124,17 +124,27 @@ def _kind(state: Mapping[str, Tensor]) -> str:
 
 def _claims(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the config node says in our terms; silent where it is no config of the released code."""
-    model = config.get("MODEL")
-    if not isinstance(model, Mapping) or model.get("TYPE") not in _CONFIG:
+    model = _part(config, "MODEL")
+    kind = str(model.get("TYPE"))
+    if kind not in _CONFIG:
         return {}
-    name, section = _CONFIG[model["TYPE"]]
-    said = model.get(section) or {}
+    name, section = _CONFIG[kind]
+    said = _part(model, section)
     claims = {ours: said[theirs] for ours, theirs in _SETTINGS.items() if theirs in said}
+    claims |= {"name": name, "image_px": _part(config, "DATA").get("IMG_SIZE")}
+    if not all(isinstance(claims.get(key, 1), int) and claims.get(key, 1) > 0 for key in ("image_px", "window")):
+        return {}
     if "shared_bias" in claims:
         claims["final_norm"] = not said.get("USE_MEAN_POOLING", False)
-    if any(said.get("PRETRAINED_WINDOW_SIZES") or ()):  # zeros stand for the windows of the model itself
-        claims["pretrained_windows"] = said["PRETRAINED_WINDOW_SIZES"]
-    return claims | {"name": name, "image_px": (config.get("DATA") or {}).get("IMG_SIZE")}
+    measured = said.get("PRETRAINED_WINDOW_SIZES")
+    if isinstance(measured, list) and all(isinstance(window, int) and window for window in measured):  # 0: the own one
+        claims["pretrained_windows"] = measured
+    return claims
+
+
+def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = config.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _differs(found: Mapping[str, Any], claims: Mapping[str, Any], key: str) -> bool:
@@ -167,7 +177,7 @@ def _swin_v2(state: Mapping[str, Tensor]) -> dict[str, Any]:
     first = [f"layers.{stage}.blocks.0.attn" for stage in range(len(found["depths"]))]
     heads = [_shape(state, f"{block}.logit_scale", 3)[0] for block in first]
     coordinates = [state.get(f"{block}.relative_coords_table") for block in first]
-    known = all(table is not None and table.ndim == 4 for table in coordinates)
+    known = all(table is not None and table.ndim == 4 and table.numel() for table in coordinates)
     window = (coordinates[0].shape[1] + 1) // 2 if known else None
     return {
         "name": "swin_v2",
@@ -180,7 +190,7 @@ def _swin_v2(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _measured_by(coordinates: Tensor) -> int:
     """Window whose reach has distance 1 in a table of log-spaced coordinates sign(8 x) log2(|8 x| + 1) / log2(8)."""
-    reach, largest = coordinates.shape[1] // 2, coordinates[0, -1, -1, 0].item()
+    reach, largest = coordinates.shape[1] // 2, min(coordinates[0, -1, -1, 0].item(), 10.0)
     return 1 + round(reach / ((2 ** (3 * largest) - 1) / 8)) if largest > 0 else reach + 1
 
 
@@ -205,7 +215,7 @@ def _vit(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def _side(state: Mapping[str, Tensor], window: int, patch_px: int) -> int | None:
     """Side of the input from the number of windows in the first shift mask; None where the file has no mask."""
     mask = state.get("layers.0.blocks.1.attn_mask")
-    return None if mask is None else math.isqrt(len(mask)) * window * patch_px
+    return None if mask is None or mask.ndim != 3 else math.isqrt(len(mask)) * window * patch_px
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
@@ -218,7 +228,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    if name not in state or state[name].ndim != dimensions:
+    if name not in state or state[name].ndim != dimensions or not state[name].numel():
         what = f"has shape {list(state[name].shape)}" if name in state else "is missing"
         raise ValueError(f"the architecture cannot be told: '{name}' {what}")
     return tuple(state[name].shape)

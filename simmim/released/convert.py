@@ -58,6 +58,9 @@ def convert(
     """
     for path in (source, target):
         plugin.check_choice(f"file ending of {path}", path.suffix, (_OURS, _RELEASED))
+    for name, value in (("--image-px", image_px), ("--window", window)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value} must be at least 1")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists; --overwrite replaces it")
     loaded = _load(source, image_px, window)
@@ -126,7 +129,7 @@ def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
 def _write_released(target: Path, loaded: Loaded) -> Loaded:
     """Write {"model": state} with the names of the released pre-training model, all but its decoder."""
     architecture = Architecture.of(loaded.header)
-    architecture.build()  # refuses what the released code cannot have
+    architecture.check(loaded.encoder)
     state = released_state(loaded.encoder)
     note = _agreement(loaded.encoder, state, architecture)
     content = {"model": {names.PREFIX + name: value for name, value in state.items()}}

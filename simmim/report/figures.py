@@ -37,9 +37,11 @@ def write_figure(name: str, inputs: list[Path], out: Path, scale: str, facts: Fa
         paper: rows of paper.tsv by (table, row, column).
 
     Raises:
-        ValueError: for an unknown figure, or inputs of another scale.
+        ValueError: for an unknown figure, a figure that a scale has nothing to draw for, or inputs of another scale.
     """
     check_choice("figure", name, FIGURES)
+    if not inputs:
+        raise ValueError(f"scale '{scale}' has no results that figure '{name}' could be drawn from")
     inputs, out = [Path(path) for path in inputs], Path(out)
     with look():
         if name in _FROM_PICTURES:

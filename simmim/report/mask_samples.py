@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simmim.report.style import INK, MUTED
+from simmim.report.style import HAIRLINE, INK, MUTED
 
 _HIDDEN_GREY = 214
 _INCHES = 1.65
@@ -39,7 +39,7 @@ def mask_samples(inputs: list[Path], scale: str) -> tuple[Figure, str, str]:
 def _panel(axis: Axes, row: dict[str, Any]) -> None:
     """The image with its hidden part in grey, or why there is none."""
     axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
+    axis.spines[:].set(visible=True, color=HAIRLINE, linewidth=0.8)
     image = np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB"))
     if row["hidden"]:
         axis.imshow(np.where(_area(row)[:, :, None], np.uint8(_HIDDEN_GREY), image), interpolation="nearest")
@@ -57,8 +57,8 @@ def _area(row: dict[str, Any]) -> np.ndarray:
 def _heading(row: dict[str, Any], scale: str) -> str:
     if not row["hidden"]:
         return f"{row['kind']}\n"
-    here = f"{row['masked_patch_px']:.0f} px here, " if scale != "paper" else ""
-    return f"{row['kind']}\n{here}{100 * _area(row).mean():.0f} % hidden"
+    here = f"here {row['masked_patch_px']:.0f} px, " if scale != "paper" else ""
+    return f"{row['kind']}\n{here}{100 * _area(row).mean():.0f} %"
 
 
 def _read(path: Path, scale: str) -> pd.DataFrame:
@@ -71,6 +71,6 @@ def _read(path: Path, scale: str) -> pd.DataFrame:
 def _caption(rows: pd.DataFrame) -> str:
     return (
         f"{rows['sample_id'].nunique()} held-out images, not picked, under masks drawn for them. Grey: hidden from the "
-        "encoder. Named by kind of mask and by the side of the masked patch in the paper. Counts are rounded up to "
-        "whole patches, and the square to a whole side of tokens, so shares differ a little from the ratio."
+        "encoder. Named by kind of mask and by the side of the masked patch in the paper. The share that is hidden "
+        "differs a little from the ratio: counts are rounded up to whole patches, the square to a whole side of tokens."
     )

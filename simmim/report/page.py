@@ -21,6 +21,7 @@ _SECTIONS = (
     ("Do the paper's claims hold here?", (), ("claims",)),
     ("What pre-training learns", ("reconstructions", "losses"), ("pretraining",)),
     ("Does pre-training help?", ("scratch",), ("scratch",)),
+    ("Masks", ("figure2", "figure3", "figure7"), ()),
     ("Beside the paper", (), ("directions",)),
     ("Features, block by block", ("probe_blocks",), ("probe",)),
     ("How far does colour alone get?", (), ("data",)),

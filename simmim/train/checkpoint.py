@@ -8,39 +8,63 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from simmim.files import sha256_file, sync_folder, write_text
+from simmim.train.sharding import placed_like, whole
 
 FORMAT = 1
 _FILES = "model.safetensors", "optimizer.safetensors"
 
 
-def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, **manifest: Any) -> None:
-    """Write `folder/step-########`, then remove all but the two newest."""
-    write(folder / f"step-{step:08d}", step, model, optimizer, **manifest)
-    for old in _steps(folder)[:-2]:
+def save(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, leads: bool = True, **manifest: Any
+) -> None:
+    """Write `folder/step-########`, then remove all but the two newest; arguments as `write`."""
+    write(folder / f"step-{step:08d}", step, model, optimizer, leads, **manifest)
+    for old in _steps(folder)[:-2] if leads else []:
         shutil.rmtree(old)
 
 
-def write(target: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, **manifest: Any) -> None:
+def write(
+    target: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, leads: bool = True, **manifest: Any
+) -> None:
     """Write one checkpoint as the folder `target`.
 
-    Everything is written and flushed under a temporary name; the rename is what makes the checkpoint exist.
+    Everything is written and flushed under a temporary name; the rename is what makes the checkpoint exist. The files
+    hold whole tensors, however many processes they are split over.
+
+    Args:
+        leads: whether this process writes; the others call too, since their parts of split tensors are needed.
     """
     draft = target.with_name(f".{target.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, draft / _FILES[0])
-    save_file(_optimizer_tensors(model, optimizer), draft / _FILES[1])
-    digests = {name: sha256_file(draft / name) for name in _FILES}
-    manifest |= {"format": FORMAT, "step": step, "sha256": digests}
-    write_text(draft / "manifest.json", json.dumps(manifest, indent=1))
-    sync_folder(draft)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
-    sync_folder(target.parent)
+    if leads:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+    for name, tensors in zip(_FILES, (model.state_dict(), _optimizer_tensors(model, optimizer))):
+        gathered = _whole_tensors(tensors, leads)
+        if leads:
+            save_file(gathered, draft / name)
+    if leads:
+        digests = {name: sha256_file(draft / name) for name in _FILES}
+        manifest |= {"format": FORMAT, "step": step, "sha256": digests}
+        write_text(draft / "manifest.json", json.dumps(manifest, indent=1))
+        sync_folder(draft)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+        sync_folder(target.parent)
+
+
+def _whole_tensors(tensors: dict[str, Tensor], leads: bool) -> dict[str, Tensor]:
+    """Gathered one at a time; what does not lead keeps none."""
+    kept = {}
+    for name, value in tensors.items():
+        full = whole(value)
+        if leads:
+            kept[name] = full.cpu().contiguous()
+    return kept
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -64,19 +88,34 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly."""
-    model.load_state_dict(load_file(path / _FILES[0]))
-    tensors = load_file(path / _FILES[1])
-    if not tensors:
-        return  # saved before the first update
+    """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly.
+
+    Tensor by tensor, so that a process which trains a part of the model never holds all of it.
+    """
+    _restore_model(path / _FILES[0], model)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            prefix = names[parameter] + "/"
-            state = {key: tensors.pop(prefix + key) for key in ("step", "exp_avg", "exp_avg_sq")}
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
-    if tensors:
-        raise ValueError(f"{path} holds optimiser state of unknown parameters: {sorted(tensors)[:3]}")
+    with safe_open(path / _FILES[1], framework="pt") as file:
+        left = set(file.keys())
+        if not left:
+            return  # saved before the first update
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                keys = {key: f"{names[parameter]}/{key}" for key in ("step", "exp_avg", "exp_avg_sq")}
+                moments = {key: placed_like(parameter, file.get_tensor(keys[key])) for key in ("exp_avg", "exp_avg_sq")}
+                moments["step"] = file.get_tensor(keys["step"])
+                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
+                left -= set(keys.values())
+    if left:
+        raise ValueError(f"{path} holds optimiser state of unknown parameters: {sorted(left)[:3]}")
+
+
+def _restore_model(path: Path, model: nn.Module) -> None:
+    own = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        state = {name: placed_like(own[name], file.get_tensor(name)) for name in names if name in own}
+        state |= {name: file.get_tensor(name) for name in names if name not in own}  # refused below, with its name
+    model.load_state_dict(state)
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -98,11 +137,11 @@ def verified_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """AdamW's moments by parameter name, so that they do not depend on the order of groups."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {
-        f"{names[parameter]}/{key}": value.contiguous()
+        f"{names[parameter]}/{key}": value
         for parameter, state in optimizer.state.items()
         for key, value in state.items()
     }

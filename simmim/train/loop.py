@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,18 +14,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from simmim.files import write_text
 from simmim.train import checkpoint
 from simmim.train.differences import refuse_changed
+from simmim.train.guard import Guard
 from simmim.train.plan import Plan
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.settings import TrainSettings
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss or gradient was not finite; the weights are those from before that step."""
+from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 
 
 def fit(
@@ -62,23 +58,23 @@ def fit(
     steps = settings.steps(len(dataset))
     last = settings.first_stage_steps(len(dataset)) if stop else steps
     plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
-    task.to(processes.device).train()
-    share_batch_statistics(task, processes)
+    dtype = outer_dtype = autocast_dtype(settings.precision, processes.device)
+    if getattr(task, "own_autocast", False):
+        task.autocast_dtype, outer_dtype = dtype, None
+    trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-    dtype = autocast_dtype(settings.precision, processes.device)
-    history, first = _resume(state, task, optimizer, config, label, start)
-    module = DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task
+    history, first = _resume(state, trained, optimizer, config, label, start)
     manifest = {"config": config, "environment": environment(processes, dtype)}
-    guard = _Guard(optimizer, processes)
+    guard = Guard(optimizer, processes)
     progress = Progress(label, first, plan.steps)
-    after_update = getattr(task, "after_update", None)
+    after_update = getattr(trained, "after_update", None)
     window = _Window(processes)
     batches = iter(_loader(dataset, plan, first, settings.workers, processes))
     for step in range(first, plan.steps):
         lr = set_learning_rates(optimizer, settings, step, steps, len(dataset))
         seed_libraries(seed, step, processes.rank)
-        loss = _accumulate_gradients(module, task, batches, plan.accumulation, dtype, processes)
-        norm = nn.utils.clip_grad_norm_(task.parameters(), settings.clip_norm or float("inf"))
+        loss = _accumulate_gradients(module, batches, plan.accumulation, outer_dtype, processes.device)
+        norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
         guard.watch(step, loss, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -93,10 +89,12 @@ def fit(
             history.append({"step": done, "lr": lr, **window.means()})
         if processes.leads and history and progress.due(done):
             progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
-        if processes.leads and saving:
-            checkpoint.save(state, done, task, optimizer, history=history, **manifest)
-    if processes.leads and stop:
-        checkpoint.write(stop, plan.steps, task, optimizer, history=history, **manifest)
+        if saving:
+            checkpoint.save(state, done, trained, optimizer, processes.leads, history=history, **manifest)
+    if stop:
+        checkpoint.write(stop, plan.steps, trained, optimizer, processes.leads, history=history, **manifest)
+    if trained is not task:
+        gather(trained, task, processes.device)
     return history
 
 
@@ -124,18 +122,27 @@ def set_learning_rates(
     return rate(1.0)
 
 
-def _accumulate_gradients(module, task, batches, accumulation, dtype, processes) -> Tensor:
+def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, list[dict[str, Any]]]:
+    """What has the weights (`task`, or the parts of a sharded copy), what is to be called, and the groups."""
+    share_batch_statistics(task.train(), processes)
+    if settings.sharded and processes.world > 1:
+        sharded, groups = shard(task, groups, processes)
+        return sharded, sharded, groups
+    task.to(processes.device)
+    return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
+
+
+def _accumulate_gradients(module, batches, accumulation, dtype, device) -> Tensor:
     """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
-    own_autocast = getattr(task, "own_autocast", False)
-    if own_autocast:
-        task.autocast_dtype = dtype
-    total = torch.zeros((), device=processes.device)
+    replicated = isinstance(module, DistributedDataParallel)  # sharded gradients are never kept whole between them
+    keep_casts = not is_sharded(module)  # casts that are kept would add up to the whole model
+    total = torch.zeros((), device=device)
     for turn in range(accumulation):
-        batch = to_device(next(batches), processes.device)
+        batch = to_device(next(batches), device)
         last = turn == accumulation - 1
-        skip_sync = contextlib.nullcontext() if last or module is task else module.no_sync()
+        skip_sync = module.no_sync() if replicated and not last else contextlib.nullcontext()
         with skip_sync:
-            with torch.autocast(processes.device.type, dtype, enabled=dtype is not None and not own_autocast):
+            with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts):
                 loss = module(batch) / accumulation
             loss.backward()
         total += loss.detach()
@@ -185,41 +192,6 @@ def _resume(state, task, optimizer, config, label, start) -> tuple[list[dict[str
     checkpoint.restore(path, task, optimizer)
     print(f"{label}: going on from step {manifest['step']}", flush=True)
     return manifest["history"], manifest["step"]
-
-
-class _Guard:
-    """Stops a run whose loss or gradient is not finite before the update, without waiting for the device each step.
-
-    The fused optimiser itself skips an update while `found_inf` is set, so the host may look later.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer, processes: Processes) -> None:
-        self._found = optimizer.found_inf = torch.zeros((), device=processes.device)
-        self._first_step = torch.full((), -1, device=processes.device)
-        self._world = processes.world
-        self.is_free = processes.device.type == "cpu"  # looking costs nothing where there is no queue to wait for
-
-    def watch(self, step: int, loss: Tensor, norm: Tensor) -> None:
-        bad = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
-        if self._world > 1:
-            dist.all_reduce(bad, dist.ReduceOp.MAX)
-        self._first_step.copy_(torch.where((bad > 0) & (self._first_step < 0), step, self._first_step))
-        self._found.copy_(torch.maximum(self._found, bad))
-
-    def check(self, plan: Plan, dataset: Dataset, state: Path) -> None:
-        step = int(self._first_step)
-        if step < 0:
-            return
-        keys = plan.keys(step)
-        names = getattr(dataset, "sample_ids", None)
-        samples = [names[index] if names else index for _, index in keys]
-        report = state / "nonfinite.json"
-        write_text(report, json.dumps({"step": step, "samples": samples}))
-        raise NonFiniteLoss(
-            f"the loss or gradient of step {step} is not finite; no update was made. Its {len(samples)} samples, "
-            f"listed in {report}, begin with {', '.join(map(str, samples[:4]))}. Lower train.base_lr or clip_norm, "
-            "or look at these images."
-        )
 
 
 class _Window:

@@ -3,6 +3,7 @@
 import importlib
 import pickle
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -10,7 +11,11 @@ from drawn_sets import CLASSES, HEADER
 
 from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
+from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
+from simmim.train.loop import fit
+from simmim.train.processes import Processes
+from simmim.train.settings import TrainSettings
 
 SMALL = {
     "detect": DetectSettings(image_px=64, fpn_channels=16, box_width=16, mask_width=8, mask_layers=1),
@@ -68,3 +73,38 @@ def test_two_processes_score_as_one(detection_shards, segmentation_shards, tmp_p
     for name, rows in alone.items():
         assert sum(0 < value < 100 for _, _, value in rows) >= 3
         assert str(rows) == str(together[0][name]) == str(together[1][name])  # as text: NaN is not equal to itself
+
+
+def train_and_score(rank, folder, out):
+    """Rows of a segmenter trained by two processes, with a copy of the weights on each or split over both."""
+    dist.init_process_group("gloo", init_method=f"file://{out}.meet", rank=rank, world_size=2)
+    processes, shards, settings, rows = Processes(rank, 2, torch.device("cpu")), Shards(folder), SMALL["segment"], []
+    for sharded in (False, True):
+        torch.manual_seed(0)
+        encoder = Swin(
+            image_px=(64, 64), embed_dim=12, depths=(1, 1, 1), num_heads=(1, 1, 1), window=4, clamp_window=False
+        )
+        task = segment.build_task(encoder, HEADER, settings, CLASSES)
+        training = TrainSettings(
+            epochs=20, batch=4, base_lr=3e-3, base_lr_batch=4, log_every_steps=10, sharded=sharded, precision="fp32"
+        )
+        fit(
+            task, segment.dataset(shards, settings, 0, HEADER), [{"params": list(task.parameters())}], training,
+            seed=0, state=out / str(sharded), config={}, processes=processes, label="segment",
+        )  # fmt: skip
+        rows.append(segment.score(task, shards, settings, torch.device("cpu")))
+    dist.destroy_process_group()
+    out.with_name(f"{out.name}{rank}").write_bytes(pickle.dumps(rows))
+
+
+def test_sharded_training_scores_as_replicated(segmentation_shards, tmp_path):
+    arguments = segmentation_shards.folder, tmp_path / "out"
+    mp.start_processes(train_and_score, arguments, nprocs=2, start_method="spawn")
+    for rank in "01":
+        replicated, sharded = _values(tmp_path / f"out{rank}")
+        assert 0 < replicated["pixel_accuracy", ""] < 100
+        assert sharded == pytest.approx(replicated, abs=0.5, nan_ok=True)
+
+
+def _values(path):
+    return [{row[:2]: row[2] for row in rows} for rows in pickle.loads(path.read_bytes())]

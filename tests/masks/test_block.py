@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import label
 
 from simmim.keyed import KeyedGenerator
-from simmim.masks.block import Block
+from simmim.masks.block import Block, _completion
 from simmim.masks.random import Random
 
 
@@ -43,6 +43,16 @@ def test_first_blocks_are_rectangles_within_area_and_aspect():
     assert whole.mean() > 0.2
     aspects = sides[whole, 0] / sides[whole, 1]
     assert aspects.min() == pytest.approx(1 / 3) and aspects.max() == pytest.approx(3)
+
+
+def test_cells_beside_hidden_ones_complete_a_mask():
+    hidden = np.zeros((50, 6, 6), dtype=bool)
+    hidden[:, 2:4, 3] = True
+    added = _completion(hidden, np.full(50, 4), np.random.default_rng(0).random(50))
+    beside = np.zeros((6, 6), dtype=bool)
+    beside[1:5, 3] = beside[2:4, 2:5] = True
+    assert (added.sum((1, 2)) == 4).all() and not (added & (hidden | ~beside)).any()
+    assert np.array_equal(added.any(0), beside & ~hidden[0])  # none of the six is preferred
 
 
 def test_blocks_grow_with_their_smallest_area():

@@ -71,7 +71,16 @@ def test_a_config_of_another_model_is_refused(change, message):
 
 
 def test_a_foreign_config_says_nothing():
-    for config in ({"MODEL": 3}, {"MODEL": {"TYPE": "resnet"}}, {"lr": 1.0}, {"MODEL": {"TYPE": "vit"}}):
+    zero = {"MODEL": {"TYPE": "vit", "VIT": {"DEPTH": 99}}, "DATA": {"IMG_SIZE": 0}}
+    silent = {"MODEL": {"TYPE": "vit", "VIT": [1]}, "DATA": "imagenet"}
+    for config in (
+        {"MODEL": 3},
+        {"MODEL": {"TYPE": "resnet"}},
+        {"lr": 1.0},
+        {"MODEL": {"TYPE": ["vit"]}},
+        silent,
+        zero,
+    ):
         assert recognise(_state("mim_vit_a_norm"), config, None, None).image_px == 96
 
 

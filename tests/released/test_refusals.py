@@ -128,6 +128,12 @@ def test_settings_that_do_not_exist_there(tmp_path):
         convert(source, tmp_path / "out.safetensors", window=7)
 
 
+@pytest.mark.parametrize("option", ["image_px", "window"])
+def test_sizes_are_positive(tmp_path, option):
+    with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} 0 must be at least 1"):
+        convert(tmp_path / "a.pth", tmp_path / "out.pth", **{option: 0})
+
+
 def test_other_channels_are_refused(tmp_path):
     state = tensors("mim_vit_a_norm", "weights")
     state["encoder.patch_embed.proj.weight"] = torch.zeros(48, 4, 16, 16)

@@ -6,12 +6,21 @@ import json
 from pathlib import Path
 
 import pytest
-from made_up import FACTS, FINETUNE, write_evaluation, write_reconstruction, write_size, write_training
+from made_up import (
+    FACTS,
+    FINETUNE,
+    write_avg_dist,
+    write_evaluation,
+    write_mask_samples,
+    write_reconstruction,
+    write_size,
+    write_training,
+)
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> dict[str, list[Path]]:
-    """Files by kind: 'finetune', 'probe', 'detect', 'pretrain', 'reconstruction', 'size', 'data_card'."""
+    """Files by kind: 'finetune', 'probe', 'detect', and the kinds of `Need` but 'evaluate'."""
     root = tmp_path_factory.mktemp("results")
     blocks = {("top1", f"block {b}"): [20 + 2 * b, 21 + 2 * b, 22 + 2 * b] for b in range(1, 12)}
     chosen = {("top1", "chosen"): [36, 37, 42], ("chosen_block", ""): [8, 8, 10]}
@@ -32,4 +41,6 @@ def results(tmp_path_factory) -> dict[str, list[Path]]:
         "reconstruction": [write_reconstruction(root, "default")],
         "size": [write_size(root, "default")],
         "data_card": [root / "data_card.json"],
+        "avg_dist": [write_avg_dist(root)],
+        "mask_samples": [write_mask_samples(root)],
     }

@@ -36,6 +36,7 @@ FACTS = Facts(
         claim("default", "mask_block", "better"),
     ),
     settings={("default", "pretrain", "encoder.depths"): "1,2"},
+    masks={"default": "random, 16 px", "mask_block": "block-wise, 16 px"},
 )
 # Fine-tuning top-1 by run: loss_full is made better than default, which contradicts the paper.
 FINETUNE = {"default": 60, "loss_full": 70, "random_swin": 50, "vit": 40, "random_vit": 41}
@@ -62,6 +63,15 @@ PAPER = {
     ("table7", "giant", "top-1 (%)"): cell("giant", "90.2"),
     ("table8", "depths", "ours"): cell("default", "2,2,18,2", "pretrain", "encoder.depths"),
     ("table8", "depths", "absent"): cell("vit_l", "2,2,18,2", "pretrain", "encoder.depths"),
+}
+PAPER_OF_MASKS = {
+    ("figure3a", "random, 32 px", "ratio 0.4"): cell("mask_r40", "12.7", "pretrain", "avg_dist"),
+    ("figure3a", "random, 32 px", "ratio 0.6"): cell("default", "17.4", "pretrain", "avg_dist"),
+    ("figure3a", "block-wise, 32 px", "ratio 0.6"): cell("mask_block", "31.7", "pretrain", "avg_dist"),
+    ("figure7", "AvgDist 17.5 (random, 32 px, 0.6)", "ImageNet top-1 (%)"): cell("default", "82.8"),
+    ("figure7", "AvgDist 17.5 (random, 32 px, 0.6)", "COCO box AP"): cell("default", "50.1", "detect", "box_ap"),
+    ("figure7", "AvgDist 31.8 (block-wise, 32 px, 0.6)", "ImageNet top-1 (%)"): cell("mask_block", "82.5"),
+    ("figure7", "AvgDist 31.8 (block-wise, 32 px, 0.6)", "COCO box AP"): cell("", "49.5", "detect", "box_ap"),
 }
 
 
@@ -101,6 +111,31 @@ def write_size(root: Path, run: str) -> Path:
     path = root / "size" / f"{run}.parquet"
     write(path, [record(origin(run, "size", 0), 0, metric, value) for metric, value in values.items()])
     return path
+
+
+def write_avg_dist(root: Path) -> Path:
+    """Of two runs; only one of them is fine-tuned."""
+    rows = []
+    for run, tokens in (("default", 5.0), ("mask_block", 10.0)):
+        rows += [record(origin(run, "pretrain", 0), 0, "avg_dist", tokens, "tokens")]
+        rows += [record(origin(run, "pretrain", 0), 0, "avg_dist", tokens - 1, "pixels")]
+        rows += [record(origin(run, "pretrain", 0), 0, "hidden_share", 0.625)]
+    write(root / "avg_dist.parquet", rows)
+    return root / "avg_dist.parquet"
+
+
+def write_mask_samples(root: Path) -> Path:
+    """Two red images under masks of the left half, and under one that does not fit."""
+    image, hidden = np.zeros((32, 32, 3)), np.zeros((32, 32))
+    image[..., 0], hidden[:, :16] = 200, 255
+    kinds = {"square": png(hidden), "random, 4 px": b"", "random, 16 px": png(hidden), "random, 32 px": png(hidden)}
+    rows = [
+        {"scale": SCALE, "kind": kind, "ratio": 0.6, "masked_patch_px": 8 if area else None, "hidden": area,
+         "sample_id": name, "image": png(image)}
+        for kind, area in kinds.items() for name in ("image 0", "image 1")
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), root / "mask_samples.parquet")
+    return root / "mask_samples.parquet"
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up import FACTS, SCALE, png, write_evaluation
+from made_up import FACTS, PAPER, PAPER_OF_MASKS, SCALE, png, write_evaluation
 from PIL import Image
 
+from simmim.report.avg_dist_figures import figure3
 from simmim.report.figures import write_figure
+from simmim.report.mask_samples import mask_samples
+from simmim.report.measurements import read
 from simmim.report.names import FIGURES, RECOVERIES
 from simmim.report.reconstructions import panels
-from simmim.report.style import caption_of, colours, spread_labels
+from simmim.report.style import caption_of, colours, look, spread_labels
 
 
 def inputs_of(name, results):
     kinds = {figure: ["reconstruction"] for figure in ("reconstructions", *RECOVERIES)}
     kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"]}
+    kinds |= {"figure2": ["mask_samples"], "figure3": ["avg_dist", "finetune"]}
+    kinds |= {"figure7": ["avg_dist", "finetune", "detect"]}
     return [path for kind in kinds.get(name, ["finetune", "probe", "detect"]) for path in results[kind]]
 
 
 def drawn(name, results, folder):
-    write_figure(name, inputs_of(name, results), folder / name, SCALE, FACTS)
+    write_figure(name, inputs_of(name, results), folder / name, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
     return folder / f"{name}.png"
 
 
@@ -68,17 +73,22 @@ def test_panels_hide_and_paste_the_right_half():
 
 def test_a_reconstruction_of_another_scale_is_refused(results, tmp_path):
     with pytest.raises(ValueError, match="not 'other'"):
-        write_figure("reconstructions", results["reconstruction"], tmp_path / "x", "other", FACTS)
+        write_figure("reconstructions", results["reconstruction"], tmp_path / "x", "other", FACTS, PAPER)
 
 
 def test_an_unknown_figure_is_refused(results, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'scratch'"):
-        write_figure("scrach", results["finetune"], tmp_path / "x", SCALE, FACTS)
+        write_figure("scrach", results["finetune"], tmp_path / "x", SCALE, FACTS, PAPER)
+
+
+def test_a_figure_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no results that figure 'figure7'"):
+        write_figure("figure7", [], tmp_path / "x", SCALE, FACTS, PAPER)
 
 
 def test_one_seed_and_one_run_are_enough_to_draw(tmp_path):
     paths = [write_evaluation(tmp_path, "default", "finetune", {("top1", ""): [50.0]})]
-    write_figure("scratch", paths, tmp_path / "scratch", SCALE, FACTS)
+    write_figure("scratch", paths, tmp_path / "scratch", SCALE, FACTS, PAPER)
     assert (tmp_path / "scratch.png").stat().st_size > 5000
 
 
@@ -87,3 +97,42 @@ def test_labels_move_apart_and_keep_their_order():
     assert placed == sorted(placed)
     assert placed[1] - placed[0] == pytest.approx(0.5)
     assert spread_labels([], 1.0) == []
+
+
+def test_published_and_own_points_share_axes_at_the_paper_s_scale_only(results):
+    frame = read([*results["avg_dist"], *results["finetune"]], SCALE)
+    with look():
+        for scale, panels in (("paper", 2), (SCALE, 4)):
+            figure, _, caption = figure3(frame, scale, FACTS, PAPER | PAPER_OF_MASKS)
+            assert len(figure.axes) == panels
+            titles = [axis.get_title(loc="left") for axis in figure.axes]
+            assert sum(title.endswith("the paper and ours") for title in titles) == (2 if scale == "paper" else 0)
+            assert "Hollow: the paper's, read off its figure. Filled: measured here." in caption
+
+
+def test_hollow_marks_are_the_paper_s_and_filled_ones_ours(results):
+    frame = read([*results["avg_dist"], *results["finetune"]], SCALE)
+    with look():
+        figure, _, _ = figure3(frame, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+        marks = [[line for line in axis.lines if line.get_marker() != "None"] for axis in figure.axes]
+        faces = [{line.get_markerfacecolor() for line in lines} for lines in marks]
+    assert faces[0] == faces[1] == {"white"}
+    assert "white" not in faces[2] | faces[3] and faces[3]
+
+
+def test_a_figure_without_a_run_of_ours_says_so(results):
+    with look():
+        figure, _, caption = figure3(read([], SCALE), SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+    words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert words == [[], [], ["not run"], ["not run"]]
+    assert "No run of ours is drawn" in caption
+
+
+def test_masks_hide_in_grey_and_misfits_say_so(results):
+    with look():
+        figure, title, _ = mask_samples(results["mask_samples"], SCALE)
+    pixels = figure.axes[0].images[0].get_array()
+    assert len(np.unique(pixels[:, :16])) == 1 and (pixels[:, 16:, 0] == 200).all()
+    assert figure.axes[0].get_title(loc="center") == "square\nhere 8 px, 50 %"
+    assert [axis.texts[0].get_text() for axis in figure.axes[1::4]] == ["does not fit\nthis scale"] * 2
+    assert title == "Figure 2: masks at a ratio of 0.6"

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from made_up import FACTS, PAPER
+from made_up import FACTS, PAPER, PAPER_OF_MASKS
 
-from simmim.config import DoesNotFit, Sheets
+from simmim.config import Sheets
 from simmim.report import names
 from simmim.report.names import Need
+from simmim.resolve import DoesNotFit
 
 CONFIG = Path(__file__).parents[2] / "config"
+KINDS = "pretrain", "reconstruction", "evaluate", "size", "data_card", "avg_dist", "mask_samples"
 
 
 class FewSheets:
@@ -39,7 +41,8 @@ class FewSheets:
         area, epochs = "full" if run == "loss_full" else "masked", 0 if "random" in run else 10
         return {
             "encoder": encoder,
-            "geometry": {"image_px": 64},
+            "geometry": {"image_px": 64, "masked_patch_px": 16},
+            "mask": {"name": "random", "ratio": 0.6},
             "loss": {"area": area},
             "train": {"epochs": epochs},
             "start": {"run": "", "encoder": ""},
@@ -69,7 +72,7 @@ def test_every_table_and_figure_of_the_project_needs_only_what_its_scale_runs():
         ):
             assert len(needs) == len(set(needs))
             for need in needs:
-                assert need.kind in ("pretrain", "reconstruction", "size", "evaluate", "data_card")
+                assert need.kind in KINDS
                 assert need.kind != "evaluate" or (need.run, need.evaluation) in evaluations
                 assert need.kind not in ("pretrain", "reconstruction", "size") or need.run in runs
 
@@ -113,6 +116,37 @@ def test_a_probe_is_known_by_its_task(sheets):
     assert {need.evaluation for need in needs} == {"probe"}
 
 
+def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(sheets):
+    default = sheets.pretraining("demo", "default")
+    block = {"name": "block", "ratio": 0.4, "min_cells": 3}
+    finer = {"image_px": 64, "masked_patch_px": 8}
+    configs = {
+        "default": default | {"config_hash": "a", "seeds": 3},
+        "block": default | {"config_hash": "b", "seeds": 1, "mask": block, "geometry": finer},
+        "longer": default | {"train": {"epochs": 20}},
+        "larger": default | {"geometry": {"image_px": 32, "masked_patch_px": 16}},
+        "rival": default | {"mask": None, "method": {"name": "dino"}},
+    }
+    assert names.mask_words(configs) == {"default": "random, 16 px", "block": "block-wise, 8 px, min_cells 3"}
+    del configs["default"]
+    assert names.mask_words(configs) == {}
+
+
+def test_figures_of_masks_need_avg_dist_and_the_evaluations_they_show(sheets):
+    class Masks(FewSheets):
+        paper = PAPER | PAPER_OF_MASKS
+
+    assert names.figure_needs("figure2", sheets, "demo") == [Need("mask_samples")]
+    assert names.figure_needs("figure3", sheets, "demo") == [Need("avg_dist"), Need("evaluate", "default", "finetune")]
+    assert names.figure_needs("figure7", sheets, "demo") == []  # nothing published to set ours beside
+    assert names.figure_needs("figure7", Masks(), "demo") == [
+        Need("avg_dist"),
+        Need("evaluate", "default", "finetune"),
+        Need("evaluate", "default", "detect"),
+    ]
+    assert names.table_needs("figure3a", Masks(), "demo") == [Need("avg_dist")]
+
+
 def test_an_unknown_name_is_refused_with_the_nearest(sheets):
     with pytest.raises(ValueError, match="did you mean 'scratch'"):
         names.table_needs("scrach", sheets, "demo")
@@ -133,5 +167,5 @@ def test_a_scale_draws_only_what_it_has():
         def runs(self, scale):
             return ["loss_full", "random_swin"]
 
-    assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]
+    assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]  # no reference run, no masks
     assert names.figure_needs("reconstructions", NoProbe(), "demo") == [Need("reconstruction", "loss_full")]

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_up import FACTS, PAPER, SCALE
+from made_up import FACTS, PAPER, PAPER_OF_MASKS, SCALE
 
 from simmim.report.figures import write_figure
 from simmim.report.page import write_page
@@ -14,7 +14,8 @@ from simmim.report.tables import write_table
 
 TABLES = {"scratch": "finetune probe detect", "directions": "finetune", "pretraining": "pretrain", "probe": "probe",
           "data": "data_card finetune", "table1": "finetune", "table4": "finetune"}  # fmt: skip
-FIGURES = {"reconstructions": "reconstruction", "losses": "pretrain", "scratch": "finetune probe detect"}
+FIGURES = {"reconstructions": "reconstruction", "losses": "pretrain", "scratch": "finetune probe detect",
+           "figure3": "avg_dist finetune"}  # fmt: skip
 
 
 class _Reader(HTMLParser):
@@ -44,7 +45,8 @@ def page(results, tmp_path_factory):
         inputs = [path for kind in kinds.split() for path in results[kind]]
         write_table(name, inputs, folder / "tables" / name, SCALE, PAPER, FACTS)
     for name, kinds in FIGURES.items():
-        write_figure(name, [path for kind in kinds.split() for path in results[kind]], folder / name, SCALE, FACTS)
+        inputs = [path for kind in kinds.split() for path in results[kind]]
+        write_figure(name, inputs, folder / name, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
     tables = [folder / "tables" / f"{name}.parquet" for name in TABLES]
     write_page(
         folder / "report.html", SCALE, tables, [folder / f"{name}.png" for name in FIGURES], results["data_card"][0]

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from tasks import Numbers, make_task
 
 from simmim.train import checkpoint
-from simmim.train.loop import NonFiniteLoss, fit
+from simmim.train.guard import NonFiniteLoss
+from simmim.train.loop import fit
 from simmim.train.processes import Processes
 from simmim.train.settings import TrainSettings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import resource
@@ -13,6 +15,9 @@ import pandas as pd
 import pytest
 
 from simmim import records
+from simmim.config import Sheets
+from simmim.report.names import OWN_TABLES
+from simmim.resolve import DoesNotFit
 
 ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow", "environment.yml"
@@ -42,21 +47,16 @@ def copy_of_the_project(folder: Path) -> Path:
     return folder
 
 
-FEW_RUNS = "default, mask_r16_r60, loss_full, random_swin, vit_b_800ep, random_vit"
-
-
-def choose_runs(folder: Path, runs: str) -> None:
-    """Make the smoke scale run some rows only."""
-    scale = folder / "config" / "scales" / "smoke.yaml"
-    kept = [line for line in scale.read_text().splitlines() if not line.startswith(("runs:", "without:"))]
-    scale.write_text("\n".join([*kept, f"runs: [{runs}]", "without: [inat, supervised]\n"]))
+# One run of every kind: default and a mask, a head, a tokenizer, a first stage and the run that goes on from it, none.
+FEW = "default, mask_block16_r60, loss_full, head_mlp, target_clusters_48, step_100ep, step_300ep, random_swin"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A copy of the project in which some rows have run at smoke scale from data to report page."""
+    """A copy of the project in which a few rows of the smoke scale have run from data to report page."""
     folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
-    choose_runs(folder, FEW_RUNS)
+    scale = folder / "config" / "scales" / "smoke.yaml"
+    scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised]\n")
     snakemake(folder, "--config", "scale=smoke", timeout=900)
     return folder
 
@@ -64,7 +64,7 @@ def finished(tmp_path_factory):
 @pytest.mark.timeout(1000)
 def test_every_stage_leaves_its_files(finished):
     results = finished / "results" / "smoke"
-    for file in ("report.html", "tables/table1.md", "tables/scratch.parquet", "figures/reconstructions.png"):
+    for file in ("report.html", "tables/table1.md", "tables/scratch.parquet", "figures/figure4.png"):
         assert (results / file).stat().st_size > 500, file
     for evaluation in ("finetune", "probe", "knn", "detect", "segment"):
         frame = records.read([results / "evaluate" / "default" / f"{evaluation}.parquet"])
@@ -72,6 +72,43 @@ def test_every_stage_leaves_its_files(finished):
         undefined = frame[frame["value"].isna()]  # the AP of a size of object that the set does not have
         assert undefined["metric"].str.contains("_ap|_ar").all()
     assert not list(results.rglob("*state*"))
+
+
+def test_a_longer_run_goes_on_from_the_first_stage_of_a_shorter_one(finished):
+    logs = finished / "logs" / "smoke"
+    assert "going on from step" in (logs / "first_stage" / "step_300ep_seed0.log").read_text()
+    assert "going on from step" not in (logs / "first_stage" / "step_100ep_seed0.log").read_text()
+    results = finished / "results" / "smoke" / "pretrain"
+    losses = {}
+    for run in ("step_100ep", "step_300ep"):
+        frame = records.read([results / run / "seed0" / "train.parquet"])
+        losses[run] = frame[frame["metric"] == "loss"].set_index("step")["value"]
+    shared = json.loads((results / "step_100ep" / "seed0" / "first_stage" / "manifest.json").read_text())["step"]
+    short, long = losses["step_100ep"], losses["step_300ep"]
+    assert shared >= 2 and long.index[-1] > short.index[-1]
+    assert short[short.index <= shared].tolist() == long[long.index <= shared].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_every_table_and_figure_runs_at_smoke_scale(tmp_path):
+    """Every row of the sheets that fits: each component is trained for some steps and evaluated."""
+    folder = copy_of_the_project(tmp_path)
+    snakemake(folder, "--config", "scale=smoke", timeout=5000)
+    sheets = Sheets(folder / "config")
+    results = folder / "results" / "smoke"
+    numbers = [f"table{number}" for number in range(1, 14)]
+    for name in (*numbers, "appendix_e", *OWN_TABLES):
+        assert (results / "tables" / f"{name}.md").stat().st_size > 500, name
+    for number in range(1, 8):
+        assert (results / "figures" / f"figure{number}.png").stat().st_size > 5000, number
+    for run, evaluation in sheets.evaluations("smoke"):
+        with contextlib.suppress(DoesNotFit):
+            sheets.evaluation("smoke", run, evaluation)
+            assert (results / "evaluate" / run / f"{evaluation}.parquet").is_file(), (run, evaluation)
+    table = pd.concat(pd.read_parquet(results / "tables" / f"{name}.parquet") for name in numbers)
+    without = table[table["ours"].isin(["not run", "–"])]
+    assert set(without["paper"]) <= {"N/A", "-"}, without[["row", "column", "status"]].to_string()
 
 
 def test_a_second_run_finds_nothing_to_do(finished):
@@ -82,6 +119,7 @@ def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
     snakemake(finished, "--config", "scale=smoke", "--report", "own.html")
     page = (finished / "own.html").read_text()
     for words in (
+        "what a model makes of held-out images",
         "Held-out images with fixed masks",
         "a dot per seed",
         "has a panel of its own",
@@ -110,21 +148,25 @@ def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
     recipe.write_text(text.replace("image_px: 192", "image_px: 192, temperature: 0.1"))
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
     recipe.write_text(text)
-    assert plan["evaluate"] == 4 and "pretrain" not in plan and "pack" not in plan
+    assert plan["evaluate"] == 2 and "pretrain" not in plan and "pack" not in plan
 
 
 def test_a_new_row_plans_itself_alone(finished):
-    sheets = {name: finished / "config" / f"{name}.tsv" for name in ("pretrain", "evaluate")}
-    texts = {name: path.read_text() for name, path in sheets.items()}
-    sheets["pretrain"].write_text(texts["pretrain"] + "mask_r45\tswin_b_100ep\tmask.ratio=0.45\n")
-    sheets["evaluate"].write_text(texts["evaluate"] + "mask_r45\tfinetune\tfinetune_swin_b\t\n")
-    choose_runs(finished, f"{FEW_RUNS}, mask_r45")
+    config = finished / "config"
+    rows = {
+        config / "pretrain.tsv": "mask_new\tswin_b_100ep\tmask.ratio=0.4\n",
+        config / "evaluate.tsv": "mask_new\tfinetune\tfinetune_swin_b\t\n",
+    }
+    texts = {path: path.read_text() for path in (*rows, config / "scales" / "smoke.yaml")}
+    for path, row in rows.items():
+        path.write_text(texts[path] + row)
+    scale = config / "scales" / "smoke.yaml"
+    scale.write_text(texts[scale].replace(FEW, f"{FEW}, mask_new"))
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
-    for name, path in sheets.items():
-        path.write_text(texts[name])
-    choose_runs(finished, FEW_RUNS)
+    for path, text in texts.items():
+        path.write_text(text)
     assert (plan["pretrain"], plan["evaluate"]) == (1, 1)
-    assert not {"pack", "demo_data"} & plan.keys()
+    assert not {"pack", "demo_data", "tokenizer", "first_stage"} & plan.keys()
 
 
 def test_one_ablation_row_can_be_forced_alone(finished):
@@ -176,16 +218,3 @@ def test_the_whole_paper_is_planned_in_seconds(tmp_path):
     for name in ("tables/appendix_e.parquet", *(f"figures/figure{number}.png" for number in range(1, 8))):
         assert f"results/paper/{name}" in printed
     assert planned(printed)["pretrain"] > 70 and planned(printed)["evaluate"] > 150
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_every_row_runs_at_smoke_scale(tmp_path):
-    folder = copy_of_the_project(tmp_path)
-    snakemake(folder, "--config", "scale=smoke", timeout=3500)
-    tables = folder / "results" / "smoke" / "tables"
-    for number in range(1, 14):
-        shown = pd.read_parquet(tables / f"table{number}.parquet")
-        missing = shown[(shown["ours"] == "not run") | (shown["ours"] == "does not fit this scale")]
-        assert missing.empty, missing[["row", "column", "status"]]
-    assert len(list((folder / "results" / "smoke" / "figures").glob("figure*.png"))) == 7

@@ -7,7 +7,8 @@ import pandas as pd
 from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
-from simmim.config import Sheets, has_first_stage
+from simmim.config import Sheets
+from simmim.first_stage import has_first_stage
 from simmim.plan.size_config import size_config
 from simmim.records import config_hash
 from simmim.report import names

@@ -1,0 +1,81 @@
+"""Sharded training (FSDP2): weights, gradients and moments lie split over the processes, and no process holds them all.
+
+A block's weights are gathered while it computes and let go afterwards, so 3 B parameters with AdamW (48 GB in float32)
+need 6 GB on each of eight devices, plus one block and the activations. Checkpoints are those of unsharded training.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simmim.train.processes import Processes
+
+
+def shard(
+    task: nn.Module, groups: list[dict[str, Any]], processes: Processes
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A copy of `task` whose weights are split over all processes, and the parameter groups of that copy.
+
+    `task` stays whole in host memory, with the weights it has now, until `gather` puts the trained ones into it; only
+    one block at a time is whole on a device. Of the copy, nothing but `forward` may be called.
+    """
+    from torch.distributed.device_mesh import init_device_mesh  # here, for it takes most of a second
+    from torch.distributed.fsdp import fully_shard
+
+    memo = {id(own): nn.Parameter(own.data, own.requires_grad) for own in task.parameters()}  # no second whole model
+    sharded = copy.deepcopy(task, memo)
+    mesh = init_device_mesh(processes.device.type, (processes.world,))
+    for block in _blocks(sharded):
+        fully_shard(block, mesh=mesh)
+    fully_shard(sharded, mesh=mesh)
+    names = {own: name for name, own in task.named_parameters()}
+    parts = dict(sharded.named_parameters())
+    return sharded, [group | {"params": [parts[names[own]] for own in group["params"]]} for group in groups]
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether this is what `shard` made."""
+    return hasattr(module, "unshard")
+
+
+def gather(sharded: nn.Module, task: nn.Module, device: torch.device) -> None:
+    """Put the trained weights and buffers into the `task` that `shard` copied, whole and on every process's device."""
+    trained = sharded.state_dict()
+    for name, own in task.state_dict().items():  # one at a time: a second whole model may not fit
+        own.copy_(whole(trained[name]))
+    task.to(device)
+
+
+def whole(value: Tensor) -> Tensor:
+    """A tensor that may be split over the processes, all of it; every process must ask for it."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def placed_like(own: Tensor, value: Tensor) -> Tensor:
+    """This process's part of a whole `value`, where `own` is split over the processes; otherwise `value` itself."""
+    if not hasattr(own, "device_mesh"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    part = distribute_tensor(value, own.device_mesh, own.placements, src_data_rank=None)
+    return part.clone()  # not a view of the whole
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
+    """Scale gradients down to a global norm of `limit` at most; returns their norm before, without waiting for it."""
+    parameters = list(parameters)
+    norm = whole(nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None]))
+    nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return norm
+
+
+def _blocks(task: nn.Module) -> Iterator[nn.Module]:
+    """What is gathered and let go as one: the entries of every list called `blocks` (transformers, inverse Swin)."""
+    for name, module in task.named_modules():
+        if name.endswith(".blocks"):
+            yield from module.children()

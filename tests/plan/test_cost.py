@@ -1,0 +1,130 @@
+"""Images, FLOPs, hours, memory and disk of jobs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sheets import CONFIG, copied
+
+from simmim import paths
+from simmim.config import Sheets
+from simmim.plan.cost import Costs
+from simmim.plan.data import data_size
+from simmim.plan.gpus import machine
+from simmim.plan.jobs import jobs_of
+from simmim.report.names import Need
+
+SHEETS = Sheets(CONFIG)
+A100 = machine("A100", 0.35, 8)
+
+
+def costs_of(results, *needs, sheets=SHEETS, scale="paper", on=A100):
+    costs = Costs(sheets, scale, results, on)
+    return [costs.of(job) for job in jobs_of([Need(*need) for need in needs], sheets, scale, results)], costs
+
+
+def pack(results, scale, dataset, split, samples, classes):
+    index = Path(paths.packed(str(results / scale), dataset, split))
+    index.parent.mkdir(parents=True)
+    index.write_text(json.dumps({"samples": samples, "classes": [f"c{n}" for n in range(classes)]}))
+    index.with_name("shard-00000.parquet").write_bytes(b"x" * 1000)
+
+
+def test_the_hours_of_swin_b_by_hand(tmp_path):
+    """100 epochs of ImageNet-1K at 22.78 GFLOP a forward pass, on an A100 at 35 % of 312 TFLOP/s."""
+    (cost,), costs = costs_of(tmp_path, ("pretrain", "default"))
+    assert cost.images == 62_557 * 2048  # 100 epochs of 1,281,167 images in whole batches
+    assert cost.flops == pytest.approx(128.1e6 * 3 * 22.78e9 + 50_000 * 22.78e9, rel=0.001)
+    assert costs.gpu_hours(cost.flops) == pytest.approx(128.1e6 * 3 * 22.78e9 / (0.35 * 312e12) / 3600, rel=0.001)
+    assert costs.gpu_hours(cost.flops) == pytest.approx(22.3, abs=0.05)
+
+
+def test_the_memory_of_swin_b_by_hand(tmp_path):
+    """89.9 M parameters of 18 bytes and 128 images of 156 MiB in float32, of which bfloat16 keeps 65 %."""
+    (cost,), _ = costs_of(tmp_path, ("pretrain", "default"))
+    assert cost.memory_bytes == pytest.approx(89.9e6 * 18 + 128 * 0.65 * 155.7 * 2**20, rel=0.002)
+    assert cost.disk_bytes == 4 * 86_725_304
+    assert cost.checkpoint_bytes == 3 * 12 * 89_874_104
+
+
+def test_sharded_training_shares_out_the_weights(tmp_path):
+    rows = [f"{name} | swin_b_100ep | train.micro_batch=1 train.sharded={value}" for name, value in
+            (("whole", "false"), ("shared", "true"))]  # fmt: skip
+    sheets = copied(tmp_path / "config", *rows)
+    (whole, shared), _ = costs_of(tmp_path, ("pretrain", "whole"), ("pretrain", "shared"), sheets=sheets)
+    assert whole.memory_bytes - shared.memory_bytes == pytest.approx(89_874_104 * 18 * 7 / 8)
+
+
+def test_a_micro_batch_is_no_larger_than_a_gpu_s_share(tmp_path):
+    (one,), _ = costs_of(tmp_path, ("pretrain", "default"), on=machine("A100", 0.35, 16))
+    (many,), _ = costs_of(tmp_path, ("pretrain", "default"), on=machine("A100", 0.35, 32))
+    assert many.memory_bytes < one.memory_bytes
+
+
+def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
+    rows = (
+        "short | with_steps | ",
+        "long | with_steps | train.epochs=300 start.run=short",
+        "alone | with_steps | train.epochs=300",
+    )
+    sheets = copied(tmp_path / "config", *rows)
+    shared, _ = costs_of(tmp_path, ("pretrain", "short"), ("pretrain", "long"), sheets=sheets)
+    alone, _ = costs_of(tmp_path, ("pretrain", "alone"), sheets=sheets)
+    stage, rest, *long = (cost.images for cost in shared)
+    assert stage + sum(long) == sum(cost.images for cost in alone) == 187_671 * 2048
+    assert stage + rest == 62_557 * 2048
+    assert stage == pytest.approx(0.9 * 62_557 * 2048, rel=0.01)
+
+
+def test_frozen_features_are_one_pass_an_image(tmp_path):
+    needs = [("pretrain", "default"), ("evaluate", "default", "knn"), ("evaluate", "default", "probe")]
+    (_, knn, probe), _ = costs_of(tmp_path, *needs)
+    assert knn.images == probe.images == 1_331_167
+    assert knn.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
+    linear = 6 * 12_032 * 1000 * 100 * 0.9 * 1_281_167  # all blocks' widths, classes, epochs, images kept for training
+    assert probe.flops - knn.flops == pytest.approx(linear, rel=0.001)
+    assert knn.memory_bytes < 5e9 and knn.checkpoint_bytes == 0
+
+
+def test_data_that_are_not_made_yet_leave_the_work_open(tmp_path):
+    needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
+    for cost in costs_of(tmp_path, *needs, scale="smoke")[0]:
+        assert cost.images is cost.flops is None
+        assert cost.parameters > 1000
+
+
+def test_packed_data_count_as_they_are(tmp_path):
+    pack(tmp_path, "smoke", "earth_tiles", "train", 40, 0)
+    pack(tmp_path, "smoke", "earth_tiles", "val", 8, 0)
+    pack(tmp_path, "smoke", "earth_climate", "train", 900, 5)
+    pack(tmp_path, "smoke", "earth_climate", "val", 30, 5)
+    needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
+    (training, finetuning), _ = costs_of(tmp_path, *needs, scale="smoke")
+    assert training.images == 5 * 16  # two epochs of 40 in batches of 16
+    assert finetuning.images == 3 * 2 * 8  # three seeds, an epoch of 4 labels in each of 5 classes, batches of 8
+    size = data_size(SHEETS, tmp_path / "smoke", SHEETS.packed("smoke", "earth_climate", "train"))
+    assert (size.samples, size.classes, size.shard_bytes, size.packed) == (900, 5, 1000, True)
+
+
+def test_published_sizes_stand_in_until_data_are_packed(tmp_path):
+    def size(dataset, split):
+        return data_size(SHEETS, tmp_path, SHEETS.packed("paper", dataset, split))
+
+    assert (size("imagenet", "train").samples, size("imagenet", "train").classes) == (1_281_167, 1000)
+    assert size("imagenet", "train").shard_bytes == pytest.approx(43e9, rel=0.01)  # JPEG at a short side of 256 px
+    assert size("coco", "train").shard_bytes == 19.3e9  # as they are
+    assert not size("coco", "train").packed
+
+
+@pytest.mark.parametrize(
+    ("name", "utilisation", "gpus", "message"),
+    [
+        ("A10", 0.3, 8, "unknown GPU 'A10'; did you mean 'A100'"),
+        ("A100", 1.5, 8, "utilisation 1.5 must lie above 0 and be at most 1"),
+        ("A100", 0, 8, "utilisation 0 must"),
+        ("A100", 0.3, 0, "gpus 0 must be at least 1"),
+    ],
+)
+def test_an_impossible_machine_is_named(name, utilisation, gpus, message):
+    with pytest.raises(ValueError, match=message):
+        machine(name, utilisation, gpus)
