@@ -48,13 +48,19 @@ class Sheets:
 
     def runs(self, scale: str) -> list[str]:
         """Pre-training rows that a scale runs."""
-        wanted = self.scale(scale).get("runs", "all")
-        return [name for (name,) in self.pretrain if wanted == "all" or name in wanted]
+        known, wanted = [name for (name,) in self.pretrain], self.scale(scale).get("runs", "all")
+        if wanted == "all":
+            return known
+        for name in wanted:
+            check_choice(f"run among the runs of scale '{scale}'", name, known)
+        return [name for name in known if name in wanted]
 
     def evaluations(self, scale: str) -> list[tuple[str, str]]:
         """(run, evaluation) rows that a scale runs."""
         settings = self.scale(scale)
         unwanted, runs = settings.get("without", []), self.runs(scale)
+        for name in unwanted:
+            check_choice(f"evaluation that scale '{scale}' is without", name, {name for _, name in self.evaluate})
         return [(run, name) for run, name in self.evaluate if run in runs and name not in unwanted]
 
     @functools.cache  # noqa: B019 - a Sheets lives as long as its process
@@ -178,13 +184,18 @@ class Sheets:
         return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
 
     def _check_references(self) -> None:
-        """Refuse rows of `evaluate.tsv` and `paper.tsv` that name a run or an evaluation that no sheet has."""
+        """Refuse rows that name a run or an evaluation that no sheet has."""
         runs = [run for (run,) in self.pretrain]
         known = {run: {"pretrain", "size"} for run in runs}
         for run, evaluation in self.evaluate:
             with located_at(self.place("evaluate", run, evaluation)):
                 check_choice("run", run, runs)
             known[run].add(evaluation)
+        for key, row in self.claims.items():
+            with located_at(self.place("claims", *key)):
+                for run in (row["run"], row["other"]):
+                    check_choice("run", run, runs)
+                    check_choice(f"evaluation of run '{run}'", row["evaluation"], known[run])
         for key, cell in self.paper.items():
             with located_at(self.place("paper", *key)):
                 for run in filter(None, (cell["run"], cell.get("against"))):

@@ -55,6 +55,16 @@ def append(path, *cells):
             ("table2", "a", "b", "default", "pretrain", "relative_cost", "1x", "", "defalt"),
             r"row 'table2 a b': unknown run 'defalt'; did you mean 'default'",
         ),
+        (
+            "claims",
+            ("One is better", "default", "los_full", "better", "finetune", "top1", "+1"),
+            r"claims.tsv, row 'One is better finetune': unknown run 'los_full'; did you mean 'loss_full'",
+        ),
+        (
+            "claims",
+            ("One is better", "default", "loss_l2", "better", "knn", "top1", "+1"),
+            r"claims.tsv, row 'One is better knn': unknown evaluation of run 'loss_l2' 'knn'",
+        ),
     ],
 )
 def test_a_sheet_with_a_wrong_row_is_refused_as_it_is_read(folder, sheet, cells, message):
@@ -62,6 +72,19 @@ def test_a_sheet_with_a_wrong_row_is_refused_as_it_is_read(folder, sheet, cells,
     with pytest.raises(ValueError, match=message) as refused:
         Sheets(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_a_scale_that_names_what_no_sheet_has_is_refused(folder):
+    append(folder / "scales" / "paper.yaml", "runs: [defualt]")
+    append(folder / "scales" / "smoke.yaml", "without: [segmnt]")
+    read_yaml.cache_clear()
+    with pytest.raises(
+        ValueError, match="unknown run among the runs of scale 'paper' 'defualt'; did you mean 'default'"
+    ):
+        Sheets(folder).runs("paper")
+    with pytest.raises(ValueError, match="evaluation that scale 'smoke' is without 'segmnt'; did you mean 'segment'"):
+        Sheets(folder).evaluations("smoke")
+    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(
