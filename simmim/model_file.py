@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -35,11 +35,14 @@ def read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]
         kind: what the file is expected to be ("encoder", "tokenizer"): a key of its header.
 
     Raises:
-        ValueError: for a file of another kind, or one that was changed since it was written.
+        ValueError: for a file of another kind, or one that was cut short or changed since it was written.
     """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
     if "simmim" not in metadata:
         raise ValueError(f"{path} is no {kind} written by simmim: its header has no 'simmim' entry")
     if metadata.get("sha256") != _digest(metadata["simmim"], state):

@@ -171,6 +171,15 @@ def test_a_changed_file_is_refused(tmp_path):
             load_encoder(path)
 
 
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_file_that_was_cut_short_is_refused(tmp_path, kept):
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, _build().encoder, HEADER | {"encoder": SWIN})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"encoder.safetensors is damaged, or no safetensors file"):
+        load_encoder(path)
+
+
 def test_files_that_are_not_ours_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(2)}, path)

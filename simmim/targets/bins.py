@@ -17,8 +17,8 @@ class Bins:
     """Which bin every channel's 8-bit value lies in.
 
     What a linear head costs grows with bins times resolution: for Swin-B, 256 bins at 192 x 192 are 805 M parameters
-    of the head (13 GB with gradients and AdamW's moments), and every image has 57 MB of logits in bf16 and as much
-    again of their gradient. The paper prints N/A there, and for 32 bins at 192 x 192 (101 M, 7 MB).
+    of the head (13 GB with gradients and AdamW's moments), and every image has 57 MB of logits in bf16 and twice that
+    in the backward pass. The paper prints N/A there, and for 32 bins at 192 x 192 (101 M, 7 MB).
 
     Args:
         normaliser: what the images were normalised with.

@@ -23,10 +23,13 @@ def test_the_colours_of_the_data_are_found(shards):
 
 
 def test_equal_seeds_give_equal_centres_and_another_seed_draws_other_colours(shards):
-    settings = {"image_px": 12, "clusters": 16, "colours_per_image": 20}
-    first, again, other = (_fitted(shards, seed, **settings).centres for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    tokenizer = ColourClusters(clusters=16, image_px=12, colours_per_image=20)
+    first, again, other = (tokenizer._sampled(shards, seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    few = ColourClusters(clusters=2, images=5, image_px=1, colours_per_image=1)  # one colour an image
+    assert not np.array_equal(few._sampled(shards, 0), few._sampled(shards, 1))
+    fitted = [_fitted(shards, 0, clusters=16, image_px=12, colours_per_image=20).centres for _ in range(2)]
+    assert torch.equal(*fitted)
 
 
 def test_a_code_is_the_nearest_centre():
