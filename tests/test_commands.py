@@ -36,7 +36,13 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
     assert "this job was planned with 0123456789ab" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["simmim.config", "simmim.commands", "simmim.report.tables", "simmim.data.packing"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "simmim.config", "simmim.commands", "simmim.report.tables", "simmim.data.packing", "simmim.plan.jobs",
+        "simmim.plan.size_config",
+    ],
+)  # fmt: skip
 def test_what_the_snakefile_and_light_verbs_import_is_free_of_torch(module):
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0

@@ -15,15 +15,22 @@ class GPU:
         peak_tflops: dense bfloat16 matrix products with float32 sums, in 1e12 FLOP/s.
         memory_gb: in 1e9 bytes.
         source: where both are printed.
+        remark: what to know about the hours.
     """
 
     peak_tflops: float
     memory_gb: float
     source: str
+    remark: str = ""
 
 
 GPUS = {
-    "V100": GPU(125, 32, "V100 SXM2 data sheet (2020); float16, it has no bfloat16"),
+    "V100": GPU(
+        125,
+        32,
+        "V100 SXM2 data sheet (2020), in float16",
+        "its peak is in float16; it has no bfloat16, so these trainings run in float32 there, up to 8 times as long",
+    ),
     "A100": GPU(312, 80, "A100 SXM 80 GB data sheet (2021)"),
     "RTX4090": GPU(165.2, 24, "Ada architecture paper (2022), table of GeForce RTX 4090"),
     "L40S": GPU(362, 48, "L40S data sheet (2023)"),

@@ -118,13 +118,15 @@ def _sum(rows: Sequence[Row], column: str, written: Callable[[float | None], str
 
 def _notes(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
     to_do = [row for row in rows if row["state"] == TO_DO and row["kind"] != DATA]
-    hours = sum(row["gpu_hours"] or 0 for row in to_do)
+    known = [row["gpu_hours"] for row in to_do if row["gpu_hours"] is not None]
+    if known:
+        days = _days(sum(known) / machine.gpus)
+        yield from _wrapped(f"With {machine.gpus} GPUs a job and one job after another: {days}.")
     if to_do:
-        checkpoints = max(row["checkpoint_bytes"] for row in to_do)
-        yield from _wrapped(
-            f"With {machine.gpus} GPUs a job and one job after another: {_days(hours / machine.gpus)}. Beside what "
-            f"stays on disk, a job keeps up to {_gigabytes(checkpoints)} GB of checkpoints while it runs."
-        )
+        checkpoints = _gigabytes(max(row["checkpoint_bytes"] for row in to_do))
+        yield from _wrapped(f"While it runs, a job keeps up to {checkpoints} GB of checkpoints beside what stays.")
+    if machine.gpu.remark:
+        yield from _wrapped(f"{machine.name}: {machine.gpu.remark}.")
     if any(row["images"] is None for row in rows):
         yield from _wrapped(f"{_UNKNOWN} and +: not known before the data are made and packed.")
     if any((row["memory_bytes"] or 0) > 1e9 * machine.gpu.memory_gb for row in rows):
@@ -133,9 +135,13 @@ def _notes(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
 
 
 def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+    """Each reason once, after the rows that have it."""
+    names: dict[str, list[str]] = {}
     for row in rows:
-        name = "/".join(filter(None, (row["run"], row["evaluation"])))
-        yield from textwrap.wrap(f"{name}: {row['reason']}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+        names.setdefault(row["reason"], []).append("/".join(filter(None, (row["run"], row["evaluation"]))))
+    for reason, those in names.items():
+        text = f"{', '.join(those)}: {reason}"
+        yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _wrapped(text: str) -> list[str]:

@@ -85,6 +85,7 @@ def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     found = dict(names.facts(sheets, scale).misfits)
     runs, rows = sheets.runs(scale), sheets.evaluations(scale)
     cells = [(cell["run"], cell["evaluation"]) for (table, _, _), cell in sheets.paper.items() if table == target]
+    cells = [(run, evaluation) for run, evaluation in cells if run]  # a published cell may stand alone
     for run, evaluation in cells:
         if run not in runs:
             found.setdefault(run, "not among the runs of this scale")

@@ -85,6 +85,12 @@ def test_what_cannot_be_is_listed_with_its_reason(tmp_path):
     assert (row["run"], row["state"], row["images"]) == ("odd", CANNOT_BE, None)
 
 
+def test_a_reason_that_several_rows_share_is_said_once():
+    row = {"kind": "pretrain", "evaluation": "", "state": CANNOT_BE, "reason": "no such data"}
+    text = text_of("table1", "paper", [row | {"run": "one"}, row | {"run": "two"}], A100)
+    assert text.splitlines()[-1] == "  one, two: no such data"
+
+
 def test_what_needs_more_memory_than_there_is_is_marked(tmp_path):
     target = f"{tmp_path}/paper/evaluate/default/finetune.parquet"
     small = plan(target, SHEETS, "paper", tmp_path, machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")

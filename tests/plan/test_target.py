@@ -78,3 +78,9 @@ def test_cells_that_a_scale_does_not_run_are_named(tmp_path):
     needs, misfits = needed("table4", sheets, "smoke", RESULTS)
     assert needs == [Need("evaluate", "default", "finetune")]
     assert misfits == {"loss_full": "not among the runs of this scale"}
+
+
+def test_a_published_cell_may_have_no_run(tmp_path):
+    sheets = copied(tmp_path / "config")
+    sheets.paper["table4", "another method", "top-1 (%)"] = {"run": "", "evaluation": "", "metric": "", "value": "80.0"}
+    assert not needed("table4", sheets, "paper", RESULTS).misfits
