@@ -31,8 +31,8 @@ def framework(inputs: list[Path], scale: str) -> Drawn:
     rows = _first_seeds(inputs, scale)
     row = rows[(rows["run"] == REFERENCE_RUN) & (rows["mask"] == _OWN)].iloc[0]
     image, masked, prediction, _ = panels(row["image"], row["hidden"], row["prediction"])
-    figure, axis = plt.subplots(figsize=(9.4, 3.1))
-    axis.set(xlim=(0, 9.4), ylim=(0, 3.1))
+    figure, axis = plt.subplots(figsize=(9.4, 2.0))
+    axis.set(xlim=(0, 9.4), ylim=(0.6, 2.6))
     axis.axis("off")
     _picture(axis, masked, (0.1, 1.0), "masked image")
     _picture(axis, prediction, (5.3, 1.0), "prediction")
@@ -76,7 +76,7 @@ def loss_areas(inputs: list[Path], scale: str) -> Drawn:
         shown = [_panels(rows, run, _OWN, sample) for run in RECOVERIES["figure5"]]
         masked = next((each[1] for each in shown if each), None)
         lines.append([_input(rows, sample), masked, *(each[2] if each else None for each in shown)])
-    columns = ["image", "masked", "loss on masked area", "loss on full image"]
+    columns = ["image", "masked", "loss on, masked area", "loss on, full image"]
     caption = (
         "The whole prediction of two models under the same masks. The one trained on the masked area is never asked "
         f"for visible pixels, so its visible parts are not meant to match. {_origin(rows)}"
@@ -134,10 +134,9 @@ def _input(rows: pd.DataFrame, sample: str) -> np.ndarray:
 
 def _grid(lines: Sequence[Sequence[np.ndarray | None]], columns: Sequence[str]) -> Figure:
     """Pictures in lines and columns; what was not run says so."""
-    size = (_INCHES * len(columns), _INCHES * len(lines) + 0.3)
-    figure, axes = plt.subplots(
-        len(lines), len(columns), figsize=size, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05}
-    )
+    size = (_INCHES * len(columns), _INCHES * len(lines))
+    whole = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.05, "hspace": 0.05}
+    figure, axes = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False, gridspec_kw=whole)
     for line, row_of_axes in zip(lines, axes):
         for picture, axis in zip(line, row_of_axes):
             axis.axis("off")
