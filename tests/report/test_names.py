@@ -169,3 +169,29 @@ def test_a_scale_draws_only_what_it_has():
 
     assert names.figures(NoProbe(), "demo") == ["reconstructions", "scratch", "losses"]  # no reference run, no masks
     assert names.figure_needs("reconstructions", NoProbe(), "demo") == [Need("reconstruction", "loss_full")]
+
+
+@pytest.mark.parametrize("scale", ["paper", "smoke"])
+def test_every_published_cell_with_a_run_gets_its_result_unless_it_cannot_be(scale):
+    sheets = Sheets(CONFIG)
+    misfits, asked = names.facts(sheets, scale).misfits, set()
+    for (table, _, _), cell in sheets.paper.items():
+        run, evaluation = cell["run"], cell["evaluation"]
+        if run and not names.is_setting(cell) and not {run, f"{run}/{evaluation}"} & misfits.keys():
+            kind = {"pretrain": "pretrain", "size": "size"}.get(evaluation, "evaluate")
+            kind = "avg_dist" if cell["metric"] == "avg_dist" else kind
+            needs = [need for need in names.table_needs(table, sheets, scale) if need.kind == kind]
+            assert kind == "avg_dist" or run in {need.run for need in needs}, (table, cell)
+            assert not cell["against"] or cell["against"] in {need.run for need in needs}, (table, cell)
+            asked.add(kind)
+    assert asked == {"pretrain", "size", "evaluate", "avg_dist"}
+    sizes = set(names.table_needs("table8", sheets, scale))
+    assert sizes == {Need("size", run) for run in ("swin_b_800ep", "swin_l_800ep", "swin_v2_h_800ep")}
+
+
+def test_the_page_shows_only_tables_of_which_the_scale_runs_something():
+    sheets = Sheets(CONFIG)
+    assert names.shown_tables(sheets, "paper") == names.tables(sheets, "paper")
+    shown = set(names.shown_tables(sheets, "demo"))
+    assert {"table1", "table4", "directions", "data"} <= shown
+    assert not shown & {"table6", "table8", "appendix_e", "released"}
