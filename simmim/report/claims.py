@@ -23,16 +23,17 @@ from simmim.report.paper_tables import TOO_FEW, status
 from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
 
 CLOSE_POINTS = 1.0
+WIDEST_SPREAD = 2.0  # beyond it, finding no difference says nothing
+INSIDE = "undecided: inside the seeds' spread"
 
 
 def claims(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
     """One line per claim: both runs, their difference, its spread over seeds, and whether the claim holds here."""
     caption = (
         f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value. "
-        "Spread: root of the sum of both variances. 'Better' holds where the difference is beyond the spread, is "
-        "contradicted where it is beyond it the other way, and is undecided inside it. 'Not worse' is contradicted "
-        f"only beyond the spread. 'Close' holds within {CLOSE_POINTS:g} point or the spread, whichever is larger. "
-        "Ahead: in how many seeds the first run is the higher one."
+        "Spread: root of the sum of both variances. 'Better' holds, or is contradicted, only beyond the spread. 'Close' "
+        f"and 'not worse' hold within {CLOSE_POINTS:g} point where the spread is at most {WIDEST_SPREAD:g}, and are "
+        "contradicted beyond both that point and the spread. Ahead: in how many seeds the first run is the higher one."
     )
     lines = [_line(frame, scale, row, facts) for row in facts.claims]
     return table("claims", "The paper's claims against our runs", caption, scale, lines)
@@ -40,13 +41,16 @@ def claims(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
 
 def verdict(relation: str, difference: float, spread: float) -> str:
     """Whether `difference`, first run minus other, bears out a relation: better, not worse or close."""
-    if relation == "close":
-        return "holds" if abs(difference) <= max(CLOSE_POINTS, spread) else "contradicted"
-    if difference < -spread:
+    if relation == "better":
+        if abs(difference) <= spread:
+            return INSIDE
+        return "holds" if difference > 0 else "contradicted"
+    distance = abs(difference) if relation == "close" else -difference
+    if distance > max(CLOSE_POINTS, spread):
         return "contradicted"
-    if relation == "not worse":
-        return "holds"
-    return "holds" if difference > spread else "undecided: inside the seeds' spread"
+    if spread > WIDEST_SPREAD:
+        return "undecided: the seeds' spread is too wide"
+    return "holds" if distance <= CLOSE_POINTS else INSIDE
 
 
 def _line(frame: pd.DataFrame, scale: str, row: Mapping[str, str], facts: Facts) -> Line:

@@ -154,11 +154,15 @@ def test_a_claim_holds_is_contradicted_or_was_not_run(results):
         ("better", 1.5, 1.4, "holds"),
         ("better", 1.3, 1.4, "undecided: inside the seeds' spread"),
         ("better", -1.5, 1.4, "contradicted"),
-        ("not worse", -1.3, 1.4, "holds"),
+        ("not worse", 3.0, 1.4, "holds"),
+        ("not worse", -0.9, 1.4, "holds"),
+        ("not worse", -1.3, 1.4, "undecided: inside the seeds' spread"),
         ("not worse", -1.5, 1.4, "contradicted"),
+        ("not worse", -0.9, 0.1, "holds"),
         ("close", -0.9, 0.1, "holds"),
         ("close", 1.1, 0.1, "contradicted"),
-        ("close", 1.1, 1.2, "holds"),
+        ("close", 1.1, 1.2, "undecided: inside the seeds' spread"),
+        ("close", 0.1, 2.1, "undecided: the seeds' spread is too wide"),
     ],
 )
 def test_verdicts(relation, difference, spread, expected):
