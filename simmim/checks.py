@@ -6,10 +6,13 @@ import functools
 import json
 from collections.abc import Collection
 
+import numpy as np
 import torch
+from torch import nn
 
 from simmim import plugin
 from simmim.config import Sheets
+from simmim.data.pretraining import hidden_tokens
 from simmim.pretrain import build_task
 from simmim.resolve import Config, DoesNotFit, located_at
 
@@ -55,17 +58,17 @@ def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
 
 
 def _build(config: Config) -> None:
-    if config["mask"]:
-        plugin.build("masks", config["mask"])
     kept = {key: value for key, value in config.items() if key not in ("run", "config_hash", "seeds", "mask")}
-    _build_once(json.dumps(kept))
+    task = _build_once(json.dumps(kept))
+    if config["mask"]:  # some masks are impossible on some grids
+        hidden_tokens(plugin.build("masks", config["mask"]), task.model.geometry, 0, 0, np.arange(1))
 
 
 @functools.cache
-def _build_once(config: str) -> None:
+def _build_once(config: str) -> nn.Module:
     """A network that many rows share is built for the first of them."""
     with torch.device("meta"):
-        build_task(json.loads(config))
+        return build_task(json.loads(config))
 
 
 def _build_transfer(config: Config, transfer: Config) -> None:

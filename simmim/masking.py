@@ -59,7 +59,11 @@ def avg_dist_of(config: Config) -> dict[str, float]:
     Raises:
         ValueError: for a mask that the grid does not allow, or that hides every cell of it.
     """
-    geometry, mask = geometry_of(config), plugin.build("masks", config["mask"])
+    return _measured(plugin.build("masks", config["mask"]), geometry_of(config))
+
+
+@functools.cache
+def _measured(mask: Any, geometry: Geometry) -> dict[str, float]:
     hidden = hidden_tokens(mask, geometry, 0, 0, np.arange(TOKEN_MASKS)).numpy()  # [n, h, w]
     pixels = geometry.tokens_to_pixels(hidden[:PIXEL_MASKS])  # [n, H, W]
     return {
@@ -70,12 +74,11 @@ def avg_dist_of(config: Config) -> dict[str, float]:
 
 
 def write_avg_dist(path: Path, configs: Iterable[Config]) -> None:
-    """Write AvgDist and hidden share of every run that has a mask; runs with the same mask are measured once."""
-    rows, measured = [], {}
+    """Write AvgDist and hidden share of every run that has a mask; the same masks are measured once."""
+    rows = []
     for config in (config for config in configs if config["mask"]):
-        what = records.config_hash({key: config[key] for key in ("mask", "geometry", "encoder", "images")})
         try:
-            values = measured[what] if what in measured else measured.setdefault(what, avg_dist_of(config))
+            values = avg_dist_of(config)
         except ValueError as reason:
             print(f"{config['run']}: {reason}")
             continue

@@ -149,6 +149,8 @@ def test_duplicate_rows_keys_and_values_are_refused(folder, tmp_path):
         ("mask.ratoi=0.5", r"row 'odd': unknown setting of masks=random 'ratoi'; did you mean 'ratio'"),
         ("mask.ratio=1.2", r"row 'odd': mask.ratio 1.2 must lie inside \(0, 1\)"),
         ("mask.ratio=0", r"row 'odd': mask.ratio 0 must lie inside \(0, 1\)"),
+        ("mask=square mask.ratio=0.95", r"row 'odd': mask.ratio 0.95 is a square of 6 x 6 .* nearest: 0.69 \(5 x 5\)"),
+        ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
         ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
         ("geometry.masked_patch_px=2", r"row 'odd': token of 4 px does not divide the masked patch of 2 px"),
     ],
