@@ -31,9 +31,9 @@ def claims(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
     """One line per claim: both runs, their difference, its spread over seeds, and whether the claim holds here."""
     caption = (
         f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value. "
-        "Spread: root of the sum of both variances. 'Better' holds, or is contradicted, only beyond the spread. 'Close' "
-        f"and 'not worse' hold within {CLOSE_POINTS:g} point where the spread is at most {WIDEST_SPREAD:g}, and are "
-        "contradicted beyond both that point and the spread. Ahead: in how many seeds the first run is the higher one."
+        "Spread: root of the sum of both variances. 'Better' holds, or is contradicted, only beyond the spread. "
+        f"'Close' and 'not worse' hold within {CLOSE_POINTS:g} point where the spread is at most {WIDEST_SPREAD:g}, "
+        "and are contradicted beyond both that point and the spread. Ahead: in how many seeds the first run is higher."
     )
     lines = [_line(frame, scale, row, facts) for row in facts.claims]
     return table("claims", "The paper's claims against our runs", caption, scale, lines)

@@ -36,6 +36,7 @@ UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
 HEADLINE_METRICS = ("top1", "box_ap", "mask_ap", "miou")
 EVALUATION_LABELS = {
     "finetune": "fine-tuning",
+    "inat": "iNaturalist",
     "probe": "linear probe",
     "knn": "k-NN",
     "detect": "detection",

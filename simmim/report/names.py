@@ -46,8 +46,8 @@ class Facts:
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
         claims: rows of claims.tsv.
-        masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it:
-            'random, 32 px'.
+        masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it in the
+            paper's pixels: 'random, 32 px'.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
     """
 
@@ -85,13 +85,14 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     everything = {(run, "pretrain"): config for run, config in configs.items()} | evaluated
     wanted = [(cell["run"], cell["evaluation"], cell["metric"]) for cell in sheets.paper.values() if is_setting(cell)]
     settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
-    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), mask_words(trained), settings)
+    masks = {run: _mask_words(sheets.pretraining("paper", run)) for run in but_for_the_mask(trained)}
+    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), masks, settings)
 
 
-def mask_words(configs: Mapping[str, Config]) -> dict[str, str]:
-    """What masks each run that has everything but its mask in common with the reference run, in words."""
+def but_for_the_mask(configs: Mapping[str, Config]) -> list[str]:
+    """The runs that have everything but their mask in common with the reference run, and it."""
     wanted = [_but_mask(config) for run, config in configs.items() if run == REFERENCE_RUN]
-    return {run: _mask_words(config) for run, config in configs.items() if _but_mask(config) in wanted}
+    return [run for run, config in configs.items() if _but_mask(config) in wanted]
 
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
@@ -210,6 +211,7 @@ def _but_mask(config: Config) -> str:
 
 
 def _mask_words(config: Config) -> str:
+    """What masks a run, in the pixels of its config."""
     mask = config["mask"]
     words = [{"block": "block-wise"}.get(mask["name"], mask["name"]), f"{config['geometry']['masked_patch_px']} px"]
     return ", ".join(words + [f"{key} {value}" for key, value in mask.items() if key not in ("name", "ratio")])

@@ -127,9 +127,16 @@ def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(
         "larger": default | {"geometry": {"image_px": 32, "masked_patch_px": 16}},
         "rival": default | {"mask": None, "method": {"name": "dino"}},
     }
-    assert names.mask_words(configs) == {"default": "random, 16 px", "block": "block-wise, 8 px, min_cells 3"}
+    assert names.but_for_the_mask(configs) == ["default", "block"]
     del configs["default"]
-    assert names.mask_words(configs) == {}
+    assert names.but_for_the_mask(configs) == []
+
+
+def test_masks_are_named_in_the_paper_s_pixels():
+    masks = names.facts(Sheets(CONFIG), "smoke").masks
+    assert masks["mask_r64_r60"] == "random, 64 px"
+    assert masks["mask_block16_r40"] == "block-wise, 16 px"
+    assert "loss_full" not in masks
 
 
 def test_figures_of_masks_need_avg_dist_and_the_evaluations_they_show(sheets):
