@@ -8,30 +8,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simmim.report.measurements import SEEDS_FOR_A_MEAN
-from simmim.report.names import Facts
+from simmim.report.names import REFERENCE_RUN, Facts
 from simmim.report.own_tables import block_number
-from simmim.report.style import INK, SCRATCH, colours, spread_labels
+from simmim.report.style import HAIRLINE, INK, MUTED, SCRATCH, colours, spread_labels
 
-_AREA_TITLES = {"masked": "Loss on the masked area", "full": "Loss on the full image"}
+_PANELS_A_LINE = 3
+_NAMED_RUNS = 8  # of a panel with more, only the reference run is told from the others
 
 
 def losses(frame: pd.DataFrame, scale: str, facts: Facts) -> tuple[Figure, str, str]:
-    """Training loss of every run and seed; a panel per loss area, since these are different quantities."""
+    """Training loss of every run and seed; a panel per kind of loss, since these are different quantities."""
     frame = frame[(frame["task"] == "pretrain") & (frame["metric"] == "loss")]
-    runs = [run for run in facts.loss_areas if run in set(frame["run"])]
-    areas = [area for area in _AREA_TITLES if area in {facts.loss_areas[run] for run in runs}] or ["masked"]
-    figure, axes = plt.subplots(1, len(areas), figsize=(4.6 * len(areas), 3.4), squeeze=False, layout="constrained")
-    for axis, area in zip(axes[0], areas):
-        mine = [run for run in runs if facts.loss_areas[run] == area]
-        _lines(axis, frame, mine, facts, ("step", "value"))
-        axis.set(title=_AREA_TITLES[area], xlabel="update", ylabel="L1 (channel standard deviations)")
+    runs = [run for run in facts.losses if run in set(frame["run"])]
+    kinds = list(dict.fromkeys(facts.losses[run] for run in runs)) or ["l1 on pixels, masked area"]
+    columns = min(len(kinds), _PANELS_A_LINE)
+    lines = -(-len(kinds) // columns)
+    size = (4.6 * columns, 3.4 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis, kind in zip(axes.flat, kinds):
+        _lines(axis, frame, [run for run in runs if facts.losses[run] == kind], facts, ("step", "value"))
+        axis.set(title=kind, xlabel="update", ylabel="loss")
         axis.margins(x=0.02)
         axis.grid(axis="y")
+    for axis in axes.flat[len(kinds) :]:
+        axis.axis("off")
     caption = (
         "Training loss, each point the mean since the one before. One thin line per seed, a thick one for their mean "
-        f"where there are at least {SEEDS_FOR_A_MEAN} ({_seeds_words(frame, runs)}). The loss on the full image "
-        "includes visible pixels, which are easy: it is another quantity than the loss on the masked area, hence a "
-        "panel of its own. The vertical axes do not begin at zero."
+        f"where there are at least {SEEDS_FOR_A_MEAN} ({_seeds_words(frame, runs)}). Different losses, targets and "
+        "areas are different quantities, hence a panel for each; the loss on the full image includes visible pixels, "
+        "which are easy. The vertical axes do not begin at zero."
     )
     return figure, "Pre-training losses", caption
 
@@ -62,8 +67,10 @@ def _lines(axis: Axes, frame: pd.DataFrame, runs: list[str], facts: Facts, colum
     """Seeds thin, mean thick, and each run's name at the end of its line."""
     palette, ends = colours(list(facts.loss_areas)), []
     x, y = columns
-    for run in runs:
+    named = runs if len(runs) <= _NAMED_RUNS else [run for run in runs if run == REFERENCE_RUN]
+    for run in sorted(runs, key=lambda run: run in named):  # the named ones on top
         colour, dashes = (palette[run], "-") if run in facts.loss_areas else (SCRATCH, (0, (4, 2)))
+        colour = colour if run in named else HAIRLINE
         mine = frame[frame["run"] == run]
         seeds = mine["seed"].nunique()
         claims = seeds >= SEEDS_FOR_A_MEAN
@@ -73,13 +80,17 @@ def _lines(axis: Axes, frame: pd.DataFrame, runs: list[str], facts: Facts, colum
         mean = mine.groupby(x)[y].mean()
         if claims:
             axis.plot(mean.index, mean, color=colour, ls=dashes, lw=2.0)
-        ends.append((run, mean.index[-1], mean.iloc[-1], colour))
-    _label_ends(axis, ends)
+        if run in named:
+            ends.append((run, mean.index[-1], mean.iloc[-1], colour))
+    if len(named) < len(runs):
+        words = f"grey: {len(runs) - len(named)} {'more ' if named else ''}runs"
+        axis.text(0.98, 0.95, words, transform=axis.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+    _label_ends(axis, ends, bool(runs))
 
 
-def _label_ends(axis: Axes, ends: list[tuple[str, float, float, str]]) -> None:
+def _label_ends(axis: Axes, ends: list[tuple[str, float, float, str]], drawn: bool) -> None:
     """Write each run's name where its line ends, apart from others that end at the same place."""
-    if not ends:
+    if not drawn:
         axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", color=INK)
     low, high = axis.get_ylim()
     for end in sorted({x for _, x, _, _ in ends}):
@@ -107,4 +118,7 @@ def _mark_chosen(axis: Axes, frame: pd.DataFrame, blocks: pd.DataFrame, run: str
 
 def _seeds_words(frame: pd.DataFrame, runs: list[str]) -> str:
     counts = {run: frame.loc[frame["run"] == run, "seed"].nunique() for run in runs}
+    if len(counts) > _NAMED_RUNS:
+        few, many = min(counts.values()), max(counts.values())
+        return f"{len(counts)} runs of {few if few == many else f'{few} to {many}'} seeds each"
     return "seeds: " + ", ".join(f"{run} {count}" for run, count in counts.items())

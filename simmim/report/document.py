@@ -49,6 +49,7 @@ th:first-child, td:first-child { padding-left: 1rem; }
 td { vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; }
 td a { text-decoration: none; white-space: nowrap; }
+td[data-column="claim"] { min-width: 15rem; }
 td a:hover { text-decoration: underline; }
 tr:target td { background: var(--mark); }
 summary { cursor: pointer; color: var(--accent); font-size: .9rem; margin: .7rem 0 0; }
@@ -76,7 +77,7 @@ footer { margin-top: 3rem; color: var(--muted); font-size: .84rem; }
   td::before { content: attr(data-column); color: var(--muted); }
   td:first-child { font-weight: 600; }
   td a { white-space: normal; }
-  .provenance td:first-child { min-width: 0; }
+  .provenance td:first-child, td[data-column="claim"] { min-width: 0; }
 }
 @media print { body { background: #fff; } figure, .card, .table { break-inside: avoid; } }
 """

@@ -45,6 +45,7 @@ class Facts:
         misfits: run, or 'run/evaluation', to the words why the scale cannot have it, as tables print them.
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: pre-trained run, in the order of the sheet, to the area its loss is taken on ('masked', 'full').
+        losses: pre-trained run to what its loss is: 'l1 on pixels, masked area'. Only the same losses can be compared.
         claims: rows of claims.tsv.
         masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it in the
             paper's pixels: 'random, 32 px'.
@@ -54,6 +55,7 @@ class Facts:
     misfits: dict[str, str]
     baselines: dict[str, str]
     loss_areas: dict[str, str]
+    losses: dict[str, str] = field(default_factory=dict)
     claims: tuple[dict[str, str], ...] = ()
     masks: dict[str, str] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
@@ -86,7 +88,8 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     wanted = [(cell["run"], cell["evaluation"], cell["metric"]) for cell in sheets.paper.values() if is_setting(cell)]
     settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
     masks = {run: _mask_words(sheets.pretraining("paper", run)) for run in but_for_the_mask(trained)}
-    return Facts(misfits, baselines, areas, tuple(sheets.claims.values()), masks, settings)
+    losses = {run: _loss_words(config) for run, config in trained.items()}
+    return Facts(misfits, baselines, areas, losses, tuple(sheets.claims.values()), masks, settings)
 
 
 def but_for_the_mask(configs: Mapping[str, Config]) -> list[str]:
@@ -208,6 +211,14 @@ def _but_mask(config: Config) -> str:
     geometry = {key: value for key, value in config["geometry"].items() if key != "masked_patch_px"}
     unwanted = ("run", "seeds", "config_hash", "mask", "geometry")
     return repr(({key: value for key, value in config.items() if key not in unwanted}, geometry))
+
+
+def _loss_words(config: Config) -> str:
+    """What the loss of a run is, in words."""
+    if config["target"] is None:
+        return config["method"]["name"].replace("_", " ")
+    area = {"masked": "masked area", "full": "full image"}[config["loss"]["area"]]
+    return f"{config['loss']['name']} on {config['target']['name']}, {area}".replace("_", "-")
 
 
 def _mask_words(config: Config) -> str:

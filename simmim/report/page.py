@@ -14,7 +14,7 @@ from simmim.report.document import document, provenance_section, table_section
 from simmim.report.names import shown_run
 from simmim.report.own_tables import labels_words
 from simmim.report.style import caption_of, width_px
-from simmim.report.table import NOTHING, Table, read_parquet, scale_words
+from simmim.report.table import NOT_RUN, NOTHING, Table, read_parquet, scale_words
 
 # Heading -> figures and tables under it; the paper's own tables, whose names are not listed here, come in second place.
 _SECTIONS = (
@@ -63,7 +63,12 @@ def _opening(scale: str) -> str:
 def _cards(shown: Mapping[str, Table]) -> str:
     """One run's numbers, large."""
     rows = [row for row in shown["pretraining"].rows if row["records"]] if "pretraining" in shown else []
-    compared = [row for row in shown["scratch"].rows if row["records"]] if "scratch" in shown else []
+    rows_beside_scratch = shown["scratch"].rows if "scratch" in shown else []
+    compared = [
+        row
+        for row in rows_beside_scratch
+        if row["records"] and NOT_RUN not in (row["pre-trained"], row["from scratch"])
+    ]
     run = shown_run(row["run"] for row in rows + compared)
     mine = [row for row in rows if row["run"] == run]
     cards = [_loss_card(mine)] if mine else []

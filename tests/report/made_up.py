@@ -28,6 +28,7 @@ FACTS = Facts(
     },
     baselines={"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"},
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},
+    losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
     claims=(
         claim("default", "loss_full", "better"),
         claim("loss_full", "default", "better"),

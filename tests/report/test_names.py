@@ -43,7 +43,8 @@ class FewSheets:
             "encoder": encoder,
             "geometry": {"image_px": 64, "masked_patch_px": 16},
             "mask": {"name": "random", "ratio": 0.6},
-            "loss": {"area": area},
+            "loss": {"name": "l1", "area": area},
+            "target": {"name": "pixels"},
             "train": {"epochs": epochs},
             "start": {"run": "", "encoder": ""},
         }
