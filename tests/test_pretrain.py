@@ -120,7 +120,7 @@ def test_another_seed_is_another_run(tmp_path, data):
 STEPS = {"schedule": "step", "warmup_epochs": 1.0}
 
 
-def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, data):
+def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, data, capsys):
     short = config(epochs=6, milestones=[0.5, 0.75], **STEPS)
     long = config(epochs=8, milestones=[0.75], **STEPS)
     shared = tmp_path / "shared" / "first_stage"
@@ -128,7 +128,9 @@ def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, 
     assert json.loads((shared / "manifest.json").read_text())["step"] == 6
     for name, settings in (("short", short), ("long", long)):
         pretrain(settings, 0, data, tmp_path / name, ALONE)
+        assert "going on" not in capsys.readouterr().out
         pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Start(shared))
+        assert "going on from step 6" in capsys.readouterr().out
         alone, begun = (load_file(tmp_path / f"{name}{end}" / "encoder.safetensors") for end in ("", "_from_shared"))
         assert all(torch.equal(alone[key], begun[key]) for key in alone)
         logs = [records.read([tmp_path / f"{name}{end}" / "train.parquet"]) for end in ("", "_from_shared")]
