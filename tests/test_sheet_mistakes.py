@@ -153,6 +153,11 @@ def test_duplicate_rows_keys_and_values_are_refused(folder, tmp_path):
         ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
         ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
         ("geometry.masked_patch_px=2", r"row 'odd': token of 4 px does not divide the masked patch of 2 px"),
+        ("target.resolution_px=50", r"row 'odd': target resolution of 50 px .* nearest that fit: 24 and 48"),
+        ("target.resolution_px=3", r"row 'odd': target resolution of 3 px .* nearest that fit: 6 and 12"),
+        ("target=bins target.bins=1 loss.name=cross_entropy", r"row 'odd': .*bins 1 "),
+        ("target=bins", r"row 'odd': unknown loss of target=bins 'l1' \(allowed: cross_entropy\)"),
+        ("target=normalised_pixels target.window_px=4", r"row 'odd': .*window_px 4 "),
     ],
 )
 def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, settings, message):
