@@ -40,7 +40,10 @@ class Sheets:
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
-        return self._named("scale", name)
+        settings = self._named("scale", name)
+        for run in settings.get("seeds", {}):
+            check_choice(f"run among the seeds of scale '{name}'", run, [run for (run,) in self.pretrain])
+        return settings
 
     def scales(self) -> list[str]:
         """Names of every scale."""
@@ -81,6 +84,7 @@ class Sheets:
             named = {part: widths[part].get(recipe[part]["name"], {}) for part in widths if part in recipe}
             config = defaults(Pretraining) | merged(base, settings.get("pretrain", {}) | named)
             apply_set(config, to_scale(parse_set(row["set"]), settings, factor), widths)
+            config["seeds"] = settings.get("seeds", {}).get(run, config["seeds"])
             config = validated(Pretraining, {k: v for k, v in config.items() if k != "stage"})
             if widths["encoder"] and config["encoder"]["name"] not in widths["encoder"]:
                 raise DoesNotFit(f"encoder {config['encoder']['name']} has no counterpart at this scale")

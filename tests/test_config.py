@@ -206,3 +206,9 @@ def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
     assert sheets.pretraining("paper", "dense")["data"]["train"]["dataset"] == "imagenet"
     with pytest.raises(DoesNotFit, match="no data set has the role 'other' at this scale"):
         sheets.pretraining("smoke", "dense")
+
+
+def test_a_scale_may_train_single_runs_more_often():
+    sheets = Sheets(CONFIG)
+    assert sheets.pretraining("small", "default")["seeds"] == 3
+    assert sheets.pretraining("small", "loss_l2")["seeds"] == 1

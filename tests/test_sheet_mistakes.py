@@ -184,3 +184,9 @@ def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_sta
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
         check_scale(Sheets(folder), "paper")
     read_yaml.cache_clear()
+
+
+def test_seeds_of_an_unknown_run_name_it(folder):
+    replace(folder / "scales" / "small.yaml", "loss_full: 3", "los_full: 3")
+    with pytest.raises(ValueError, match="run among the seeds of scale 'small' 'los_full'; did you mean 'loss_full'"):
+        Sheets(folder).runs("small")
