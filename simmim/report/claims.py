@@ -34,9 +34,17 @@ def claims(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
         "Spread: root of the sum of both variances. 'Better' holds, or is contradicted, only beyond the spread. "
         f"'Close' and 'not worse' hold within {CLOSE_POINTS:g} point where the spread is at most {WIDEST_SPREAD:g}, "
         "and are contradicted beyond both that point and the spread. Ahead: in how many seeds the first run is higher."
+        + _trained_once(facts)
     )
     lines = [_line(frame, scale, row, facts) for row in facts.claims]
     return table("claims", "The paper's claims against our runs", caption, scale, lines)
+
+
+def _trained_once(facts: Facts) -> str:
+    compared = dict.fromkeys(run for row in facts.claims for run in (row["run"], row["other"]))
+    once = [run for run in compared if run in facts.trained_once]
+    words = " These runs were pre-trained once, so their seeds vary labels, head and order of fine-tuning only: "
+    return f"{words}{', '.join(once)}." if once else ""
 
 
 def verdict(relation: str, difference: float, spread: float) -> str:

@@ -50,6 +50,7 @@ class Facts:
         masks: pre-trained run that differs from the reference run in its mask alone, or is it, to what masks it in the
             paper's pixels: 'random, 32 px'.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
+        trained_once: pre-trained runs with a single seed: the seeds of their evaluations all start from it.
     """
 
     misfits: dict[str, str]
@@ -59,6 +60,7 @@ class Facts:
     claims: tuple[dict[str, str], ...] = ()
     masks: dict[str, str] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    trained_once: tuple[str, ...] = ()
 
 
 def is_setting(cell: Mapping[str, str]) -> bool:
@@ -89,7 +91,8 @@ def facts(sheets: Sheets, scale: str) -> Facts:
     settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
     masks = {run: _mask_words(sheets.pretraining("paper", run)) for run in but_for_the_mask(trained)}
     losses = {run: _loss_words(config) for run, config in trained.items()}
-    return Facts(misfits, baselines, areas, losses, tuple(sheets.claims.values()), masks, settings)
+    once = tuple(run for run, config in trained.items() if config["seeds"] == 1)
+    return Facts(misfits, baselines, areas, losses, tuple(sheets.claims.values()), masks, settings, once)
 
 
 def but_for_the_mask(configs: Mapping[str, Config]) -> list[str]:

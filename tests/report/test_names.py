@@ -47,6 +47,7 @@ class FewSheets:
             "target": {"name": "pixels"},
             "train": {"epochs": epochs},
             "start": {"run": "", "encoder": ""},
+            "seeds": 3 if run == "default" else 1,
         }
 
     def evaluation(self, scale, run, evaluation):
@@ -100,6 +101,10 @@ def test_trained_runs_are_told_from_random_ones(sheets):
     assert facts.baselines == {"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"}
     assert facts.loss_areas == {"default": "masked", "loss_full": "full", "vit": "masked"}
     assert [need.run for need in names.figure_needs("losses", sheets, "demo")] == list(facts.loss_areas)
+
+
+def test_runs_with_one_pretraining_are_known():
+    assert names.facts(FewSheets(), "demo").trained_once == ("loss_full", "vit")
 
 
 def test_only_made_data_have_a_card(sheets):

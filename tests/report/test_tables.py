@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -146,6 +147,13 @@ def test_a_claim_holds_is_contradicted_or_was_not_run(results):
     assert found["loss_full is not worse than default"]["verdict"] == "holds"
     row = found["default is better than mask_block"]
     assert (row["other"], row["verdict"], row["status"]) == ("mask_block: not run", "not run", "not run")
+
+
+def test_claims_say_which_runs_were_pretrained_once(results):
+    assert "pre-trained once" not in made("claims", results).caption
+    facts = dataclasses.replace(FACTS, trained_once=("loss_full", "vit"))
+    caption = make_table("claims", [], SCALE, PAPER, facts).caption
+    assert caption.endswith("order of fine-tuning only: loss_full.")
 
 
 @pytest.mark.parametrize(
