@@ -1,11 +1,6 @@
-import re
-from functools import partial
-
 import pytest
 import torch
-from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from torch import nn
-from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 
 from simmim.encoders.swin_v2 import SwinV2
 from simmim.model import load_encoder, save_encoder, start_from
@@ -20,55 +15,6 @@ def _randomised(**settings):
     for parameter in encoder.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return encoder
-
-
-def _independent(encoder, window):
-    """torchvision's SwinV2, which pads before the shift, with the same weights."""
-    other = SwinTransformer(
-        [4, 4], 12, SETTINGS["depths"], SETTINGS["num_heads"], [window, window], 4.0, 0.0, 0.0, 0.0,
-        norm_layer=partial(nn.LayerNorm, eps=1e-5), block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2,
-    )  # fmt: skip
-    state = {}
-    for name, value in encoder.state_dict().items():
-        name = re.sub(r"^patch_embed\.proj", "features.0.0", name)
-        name = re.sub(r"^patch_embed\.norm", "features.0.2", name)
-        name = re.sub(r"^layers\.(\d)\.downsample", lambda found: f"features.{2 * int(found[1])}", name)
-        name = re.sub(r"^layers\.(\d)\.blocks", lambda found: f"features.{2 * int(found[1]) + 1}", name)
-        state[name.replace("mlp.fc1", "mlp.0").replace("mlp.fc2", "mlp.3")] = value
-    state.pop("mask_token")
-    for name in [name for name in state if name.endswith("q_bias")]:
-        query, value = state.pop(name), state.pop(name.replace("q_bias", "v_bias"))
-        state[name.replace("q_bias", "qkv.bias")] = torch.cat((query, torch.zeros_like(query), value))
-    missing, unexpected = other.load_state_dict(state, strict=False)
-    assert not unexpected
-    buffers = "relative_position_index", "relative_coords_table"
-    assert all(name.startswith("head.") or name.endswith(buffers) for name in missing)
-    return other.eval()
-
-
-@pytest.mark.parametrize("height, width", [(448, 228), (256, 256), (232, 300)])
-def test_dense_maps_equal_an_independent_swin_v2(height, width):
-    encoder = _randomised(image_px=(256, 256), window=7, clamp_window=False).double()
-    images = torch.randn(1, 3, height, width, dtype=torch.float64)
-    x, expected = images, []
-    with torch.no_grad():
-        for index, part in enumerate(_independent(encoder, 7).double().features):
-            x = part(x)
-            if index % 2:
-                expected.append(x.permute(0, 3, 1, 2))
-        got = encoder.feature_maps(images)
-    for ours, theirs in zip(got, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
-
-
-def test_timms_own_order_of_padding_would_fail_that():
-    encoder = _randomised(image_px=(256, 256), window=7, clamp_window=False)
-    images = torch.randn(1, 3, 256, 256)
-    expected = encoder.feature_maps(images)
-    for module in encoder.modules():
-        if isinstance(module, SwinTransformerV2Block):
-            module.__class__, module.dynamic_mask = SwinTransformerV2Block, True
-    assert (encoder.feature_maps(images)[-1] - expected[-1]).abs().max() > 1e-2
 
 
 def _save(path, encoder, section, image_px):
