@@ -13,6 +13,7 @@ from torch import nn
 from simmim import plugin
 from simmim.config import Sheets
 from simmim.data.pretraining import hidden_tokens
+from simmim.evaluate.pyramid import check_dense
 from simmim.pretrain import build_task
 from simmim.resolve import Config, DoesNotFit, located_at
 
@@ -78,10 +79,12 @@ def _build_transfer(config: Config, transfer: Config) -> None:
     for setting in transfer["encoder"]:
         plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
     side = transfer["settings"]["image_px"]
-    _build_encoder_once(json.dumps(section | transfer["encoder"]), side, len(config["images"]["mean"]))
+    encoder = _build_encoder_once(json.dumps(section | transfer["encoder"]), side, len(config["images"]["mean"]))
+    if transfer["task"] in ("detect", "segment"):
+        check_dense(encoder, transfer["task"])
 
 
 @functools.cache
-def _build_encoder_once(section: str, image_px: int, in_channels: int) -> None:
+def _build_encoder_once(section: str, image_px: int, in_channels: int) -> nn.Module:
     with torch.device("meta"):
-        plugin.build("encoders", json.loads(section), image_px=(image_px, image_px), in_channels=in_channels)
+        return plugin.build("encoders", json.loads(section), image_px=(image_px, image_px), in_channels=in_channels)

@@ -186,6 +186,31 @@ def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_sta
     read_yaml.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("run", "settings", "message"),
+    [
+        ("vit_b_800ep", "", "segmentation is scored on whole images of any size, this ViT takes 224 x 224 px only"),
+        (
+            "default",
+            "encoder.window=7",
+            "this Swin takes 224 x 224 px only; use a Swin with encoder.clamp_window=false",
+        ),
+    ],
+)
+def test_an_encoder_that_cannot_be_segmented_with_is_refused_before_any_job_starts(folder, run, settings, message):
+    recipe = (folder / "recipes" / "probe.yaml").read_text()
+    for old, new in (("task: probe", "task: segment"), ("role: classify", "role: segment")):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    (folder / "recipes" / "segment_any.yaml").write_text(recipe)
+    append(folder / "evaluate.tsv", run, "odd", "segment_any", f"settings.image_px=224 {settings}".strip())
+    append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
 def test_seeds_of_an_unknown_run_name_it(folder):
     replace(folder / "scales" / "small.yaml", "loss_full: 3", "los_full: 3")
     with pytest.raises(ValueError, match="run among the seeds of scale 'small' 'los_full'; did you mean 'loss_full'"):

@@ -102,6 +102,11 @@ class WindowedEncoder(nn.Module):
             x = stage(x)
         return self.norm(x).permute(0, 3, 1, 2)  # [b, d, h, w]
 
+    @property
+    def any_size(self) -> bool:
+        """Whether inputs of any height and width are taken; otherwise of `image_px` only."""
+        return not self._clamped
+
     def block_features(self, images: Tensor) -> list[Tensor]:
         """Output of every block averaged over its tokens: `depth` tensors [b, d of the block's stage]."""
         return [x.mean(dim=(1, 2)) for x in self._block_outputs(images)]
@@ -147,7 +152,7 @@ class WindowedEncoder(nn.Module):
         return dict(state)
 
     def _tokens(self, images: Tensor, hidden: Tensor | None) -> Tensor:
-        if self._clamped and tuple(images.shape[-2:]) != self.image_px:
+        if not self.any_size and tuple(images.shape[-2:]) != self.image_px:
             raise ValueError(
                 f"this {type(self).__name__} has windows clamped to {self.image_px[0]} x {self.image_px[1]} px, the "
                 f"input has {images.shape[-2]} x {images.shape[-1]} px; build it for that size or with "

@@ -49,6 +49,7 @@ class ResNet(nn.Module):
 
     transfer_settings: ClassVar[frozenset[str]] = frozenset({"drop_path", "checkpoint_activations"})
     final_norm = True  # every block ends in one, so a classifier pools the output as it is
+    any_size = True  # inputs of any height and width are taken
     token = _STEM_STRIDE
 
     def __init__(

@@ -46,6 +46,7 @@ class ViT(nn.Module):
     transfer_settings: ClassVar[frozenset[str]] = frozenset(
         {"drop_path", "shared_bias", "final_norm", "checkpoint_activations"}
     )
+    any_size = False  # position tables belong to a grid: build it for the size that comes
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from torchvision.ops.poolers import initLevelMapper
 
 from simmim.evaluate.dense_settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
-from simmim.evaluate.pyramid import Pyramid, freeze_unused
+from simmim.evaluate.pyramid import Pyramid, check_dense, freeze_unused
 from simmim.normaliser import ImageNormaliser
 
 
@@ -43,6 +43,7 @@ class Detector(nn.Module):
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: DetectSettings
     ) -> None:
         super().__init__()
+        check_dense(encoder, "detect")
         freeze_unused(encoder)
         self.encoder = encoder
         self.normalise = ImageNormaliser(mean, std)

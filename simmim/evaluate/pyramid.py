@@ -12,6 +12,23 @@ from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 
+def check_dense(encoder: nn.Module, task: str) -> None:
+    """Refuse an encoder that a dense task ('detect', 'segment') would stumble over after days of training.
+
+    Raises:
+        ValueError: for fewer than two feature maps or a token that makes none, and where whole images of any size are
+            to be segmented with an encoder that is made for one.
+    """
+    if len(encoder.levels) < 2:
+        raise ValueError(f"{task} needs an encoder with at least two feature maps, this one has {len(encoder.levels)}")
+    if task == "segment" and not encoder.any_size:
+        height, width = encoder.image_px
+        raise ValueError(
+            f"segmentation is scored on whole images of any size, this {type(encoder).__name__} takes {height} x "
+            f"{width} px only; use a Swin with encoder.clamp_window=false or a ResNet"
+        )
+
+
 def freeze_unused(encoder: nn.Module) -> None:
     """Freeze what no feature map depends on: nothing is hidden, and the levels are normalised by themselves.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.precision import autocast
-from simmim.evaluate.pyramid import LevelNorms, freeze_unused
+from simmim.evaluate.pyramid import LevelNorms, check_dense, freeze_unused
 from simmim.normaliser import ImageNormaliser
 
 IGNORED = 255
@@ -36,6 +36,7 @@ class Segmenter(nn.Module):
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: SegmentSettings
     ) -> None:
         super().__init__()
+        check_dense(encoder, "segment")
         channels = [channels for channels, _ in encoder.levels]
         freeze_unused(encoder)
         self.encoder = encoder

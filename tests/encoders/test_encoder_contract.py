@@ -1,10 +1,13 @@
 """What every encoder must do, whatever it is."""
 
+import math
+
 import pytest
 import torch
 from encoders.small import SMALL
 
 from simmim import plugin
+from simmim.model import build_simmim
 
 ENCODERS = plugin.names("encoders")
 
@@ -83,6 +86,55 @@ def test_feature_maps_match_their_description(name):
     assert [stride for _, stride in encoder.levels] == sorted(stride for _, stride in encoder.levels)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ENCODERS)
+def test_any_size_of_input_works_or_is_refused(name):
+    """Sizes that neither token, stride nor window divide, and some smaller than one window."""
+    encoder = _encoder(name, clamp_window=False) if name.startswith("swin") else _encoder(name)
+    for height, width in ((101, 67), (30, 129), (5, 9)):
+        images = torch.randn(2, 3, height, width)
+        if not encoder.any_size:
+            with pytest.raises(ValueError, match=rf"64 x 64 px, the input has {height} x {width} px"):
+                encoder.feature_maps(images)
+            continue
+        for x, (channels, stride) in zip(encoder.feature_maps(images), encoder.levels, strict=True):
+            assert x.shape == (2, channels, math.ceil(height / stride), math.ceil(width / stride))
+            assert x.isfinite().all()
+        assert encoder(images).shape[2:] == x.shape[2:]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_is_built_for_an_odd_size_or_refused(name):
+    if name == "vit":
+        with pytest.raises(ValueError, match=r"image_px \(101, 67\) must be a multiple of patch_px 8"):
+            _encoder(name, (101, 67))
+        return
+    maps = _encoder(name, (101, 67)).feature_maps(torch.randn(1, 3, 101, 67))
+    assert all(x.isfinite().all() for x in maps)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize(
+    "image_px, message",
+    [
+        ((64, 96), None),
+        ((100, 64), "masked patch of 16 px does not divide the image of 100 x 64 px|multiple of patch_px 8"),
+        ((64, 67), "masked patch of 16 px does not divide the image of 64 x 67 px|multiple of patch_px 8"),
+    ],
+)
+def test_pretraining_takes_a_size_that_is_not_square_and_refuses_one_that_cannot_be_masked(name, image_px, message):
+    parts = {"head": {"name": "linear"}, "target": {"name": "pixels"}, "loss": {"name": "l1"}}
+    parts |= {"encoder": {"name": name} | SMALL[name], "masked_patch_px": 16}
+    if message:
+        with pytest.raises(ValueError, match=message):
+            build_simmim(image_px=image_px, **parts)
+        return
+    model = build_simmim(image_px=image_px, **parts)
+    hidden = model.geometry.cells_to_tokens(torch.rand(2, *model.geometry.cells) < 0.6)
+    model(torch.randn(2, 3, *image_px), hidden).backward()
+    assert model.encoder.mask_token.grad.any()
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_layers_cover_every_parameter(name):
     encoder = _encoder(name)
@@ -120,8 +172,12 @@ def test_drop_path_acts_in_training_only(name):
     assert not torch.equal(encoder(images), encoder(images))
 
 
-def _gradients_and_stored_bytes(name, checkpointed):
-    """Parameter gradients in training mode, and what the forward pass kept for them beside the parameters."""
+def _gradients_and_stored_bytes(name, checkpointed, dense):
+    """Parameter gradients in training mode, and what the forward pass kept for them beside the parameters.
+
+    Args:
+        dense: of all feature maps, instead of the output for masked images.
+    """
     encoder = _encoder(name, drop_path=0.3, checkpoint_activations=checkpointed).train()
     images, hidden = _inputs(encoder)
     known = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
@@ -134,15 +190,19 @@ def _gradients_and_stored_bytes(name, checkpointed):
 
     torch.manual_seed(2)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = encoder(images, hidden).square().sum()
+        outputs = encoder.feature_maps(images) if dense else [encoder(images, hidden)]
+        loss = sum(x.square().sum() for x in outputs)
     loss.backward()
-    return {key: parameter.grad for key, parameter in encoder.named_parameters()}, sum(stored.values())
+    gradients = {key: each.grad for key, each in encoder.named_parameters() if each.grad is not None}
+    return gradients, sum(stored.values())
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_checkpointed_activations_give_the_same_gradients_from_less_memory(name):
-    expected, plain = _gradients_and_stored_bytes(name, False)
-    gradients, checkpointed = _gradients_and_stored_bytes(name, True)
+@pytest.mark.parametrize("dense", [False, True])
+def test_checkpointed_activations_give_the_same_gradients_from_less_memory(name, dense):
+    expected, plain = _gradients_and_stored_bytes(name, False, dense)
+    gradients, checkpointed = _gradients_and_stored_bytes(name, True, dense)
+    assert gradients.keys() == expected.keys()
     for key, gradient in expected.items():
         torch.testing.assert_close(gradients[key], gradient, rtol=1e-6, atol=1e-7, msg=key)
     assert checkpointed < 0.5 * plain

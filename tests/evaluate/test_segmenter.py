@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from drawn_sets import CLASSES, HEADER
 
+from simmim import plugin
 from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.segmenter import pixel_loss
@@ -72,3 +73,18 @@ def test_features_are_normalised_once(batch, micro_swin):
     task(batch)
     assert seen[0].mean(1).abs().max() < 1e-4
     assert not [name for name, _ in task.decoder.named_parameters() if "feature_norms" in name]
+
+
+@pytest.mark.parametrize(
+    "section, message",
+    [
+        ({"name": "vit", "patch_px": 8, "depth": 2, "embed_dim": 24, "num_heads": 2}, "this ViT takes 64 x 64 px only"),
+        ({"name": "swin", "depths": [2, 2], "num_heads": [2, 4], "window": 8}, "this Swin takes 64 x 64 px only"),
+        ({"name": "swin", "depths": [2], "num_heads": [4]}, "at least two feature maps, this one has 1"),
+    ],
+)
+def test_an_encoder_that_could_not_be_scored_is_refused_before_training(section, message):
+    with torch.device("meta"):
+        encoder = plugin.build("encoders", section, image_px=(64, 64))
+    with pytest.raises(ValueError, match=message):
+        segment.build_task(encoder, HEADER, MICRO, CLASSES)
