@@ -38,6 +38,24 @@ def test_another_window_keeps_the_scale_of_distances(tmp_path):
     assert dense(torch.zeros(1, 3, 200, 130)).isfinite().all()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("window", [7, 14, 16, 20])
+def test_equal_distances_have_equal_bias_in_another_window(tmp_path, window):
+    """That is what log-spaced distances are for; measured by the new window they would all change."""
+    section = SECTION | {"window": 12}
+    _save(tmp_path / "encoder", _randomised(image_px=(192, 192), window=12), section, (192, 192))
+    small, _ = load_encoder(tmp_path / "encoder")
+    large, _ = load_encoder(tmp_path / "encoder", (512, 512), window=window, clamp_window=False)
+    for before, after, side in zip(small.layers, large.layers, (12, 12, 12, 6)):
+        shared = min(side, window)
+        biases = []
+        for stage, own in ((before, side), (after, window)):
+            bias = stage.blocks[0].attn._position_bias()  # [heads, n, n]
+            biases.append(bias[:, 0].unflatten(1, (own, own))[:, :shared, :shared])  # seen from the window's corner
+        torch.testing.assert_close(*biases, rtol=0, atol=1e-5)
+        assert biases[0].std() > 1e-2
+
+
 def test_a_start_with_another_scale_of_distances_is_refused(tmp_path):
     _save(tmp_path / "encoder", _randomised(image_px=(96, 96), window=6), SECTION, (96, 96))
     start_from(_randomised(image_px=(128, 128), window=8, pretrained_windows=[6, 6, 6, 3]), tmp_path / "encoder")

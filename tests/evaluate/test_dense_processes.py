@@ -76,14 +76,16 @@ def test_two_processes_score_as_one(detection_shards, segmentation_shards, tmp_p
 
 
 def train_and_score(rank, folder, out):
-    """Rows of a segmenter trained by two processes, with a copy of the weights on each or split over both."""
+    """Rows of a segmenter trained by two processes, with a copy of the weights on each, or split over both and with
+    activations computed again."""
     dist.init_process_group("gloo", init_method=f"file://{out}.meet", rank=rank, world_size=2)
     processes, shards, settings, rows = Processes(rank, 2, torch.device("cpu")), Shards(folder), SMALL["segment"], []
     for sharded in (False, True):
         torch.manual_seed(0)
         encoder = Swin(
-            image_px=(64, 64), embed_dim=12, depths=(1, 1, 1), num_heads=(1, 1, 1), window=4, clamp_window=False
-        )
+            image_px=(64, 64), embed_dim=12, depths=(1, 1, 1), num_heads=(1, 1, 1), window=4, clamp_window=False,
+            checkpoint_activations=sharded,
+        )  # fmt: skip
         task = segment.build_task(encoder, HEADER, settings, CLASSES)
         training = TrainSettings(
             epochs=20, batch=4, base_lr=3e-3, base_lr_batch=4, log_every_steps=10, sharded=sharded, precision="fp32"
