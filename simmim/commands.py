@@ -65,14 +65,14 @@ def pretrain(options: argparse.Namespace) -> None:
     from simmim.pretrain import pretrain as run_pretraining
     from simmim.train.processes import joined_processes
 
-    config, out = _pretraining(options)
+    sheets = _sheets(options)
+    config, out = _pretraining(options, sheets)
     if (out / "encoder.safetensors").is_file() and _finished(out / "train.parquet", config):
         return
     first_stage = out / "first_stage" if has_first_stage(config) else None
     with joined_processes() as processes:
-        start = Start(first_stage, _start_encoder(options, config))
-        tokenizer = _tokenizer(options, config.get("tokenizer"))
-        run_pretraining(config, options.seed, _data(options, config), out, processes, start, tokenizer)
+        start = Start(first_stage, _start_encoder(sheets, config), _tokenizer(options, config.get("tokenizer")))
+        run_pretraining(config, options.seed, _data(options, config), out, processes, start)
 
 
 def first_stage(options: argparse.Namespace) -> None:
@@ -80,23 +80,24 @@ def first_stage(options: argparse.Namespace) -> None:
     from simmim.pretrain import Start, pretrain_first_stage
     from simmim.train.processes import joined_processes
 
-    config, out = _pretraining(options)
+    sheets = _sheets(options)
+    config, out = _pretraining(options, sheets)
     shorter = config["start"]["run"]
     before = Path(paths.first_stage(str(_results(options)), shorter, options.seed)).parent if shorter else None
     with joined_processes() as processes:
-        start = Start(before, _start_encoder(options, config))
-        data, tokenizer = _data(options, config), _tokenizer(options, config.get("tokenizer"))
-        pretrain_first_stage(config, options.seed, data, out / "first_stage", processes, start, tokenizer)
+        start = Start(before, _start_encoder(sheets, config), _tokenizer(options, config.get("tokenizer")))
+        pretrain_first_stage(config, options.seed, _data(options, config), out / "first_stage", processes, start)
 
 
 def recover(options: argparse.Namespace) -> None:
     """Store what a finished run makes of some held-out images, for Figures 1, 4, 5 and 6."""
     from simmim.reconstruction import recover as store_pictures
 
-    config, out = _pretraining(options)
-    drawn = _sheets(options).drawn(config["data"]["val"]["dataset"])
+    sheets = _sheets(options)
+    config, out = _pretraining(options, sheets)
+    drawn = sheets.drawn(config["data"]["val"]["dataset"])
     tokenizer = _tokenizer(options, config.get("tokenizer"))
-    store_pictures(config, options.seed, out, _data(options, config)["val"], drawn, tokenizer)
+    store_pictures(config, out, _data(options, config)["val"], drawn, tokenizer)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -218,9 +219,9 @@ def _results(options: argparse.Namespace) -> Path:
     return options.results / options.scale
 
 
-def _pretraining(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+def _pretraining(options: argparse.Namespace, sheets: Sheets) -> tuple[dict[str, Any], Path]:
     """The completed config of a pre-training and the folder of its files."""
-    config = _sheets(options).pretraining(options.scale, options.run)
+    config = sheets.pretraining(options.scale, options.run)
     _expect(options, config["config_hash"])
     out = paths.pretrained(str(_results(options)), options.run, options.seed, "encoder.safetensors")
     return config, Path(out).parent
@@ -231,8 +232,8 @@ def _tokenizer(options: argparse.Namespace, config: dict[str, Any] | None) -> Pa
     return Path(paths.tokenizer(str(_results(options)), config["name"])) if config else None
 
 
-def _start_encoder(options: argparse.Namespace, config: dict[str, Any]) -> Path | None:
-    file = _sheets(options).located(config["start"])["encoder"]
+def _start_encoder(sheets: Sheets, config: dict[str, Any]) -> Path | None:
+    file = sheets.located(config["start"])["encoder"]
     return Path(file) if file else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from simmim import model_file, plugin, records
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.shards import Shards
 from simmim.data.views import ViewImages
+from simmim.held_out import held_out_losses
 from simmim.model import SimMIM, build_simmim, save_encoder, start_from
 from simmim.normaliser import ImageNormaliser
-from simmim.reconstruction import held_out_losses
 from simmim.sections import ImagesSection
 from simmim.tokenizer import build_tokenizer, load_tokenizer
 from simmim.train.loop import fit
@@ -51,15 +51,17 @@ class Pretraining(nn.Module):
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with; with neither, fresh weights.
+    """The files that a training begins with; without the first two it begins with fresh weights.
 
     Args:
         first_stage: checkpoint of a first stage, its own or a shorter run's.
         encoder: file of an encoder whose weights are taken over.
+        tokenizer: file of the tokenizer that the target names, if it names one.
     """
 
     first_stage: Path | None = None
     encoder: Path | None = None
+    tokenizer: Path | None = None
 
 
 FRESH = Start()
@@ -72,20 +74,18 @@ def pretrain(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
-    tokenizer: Path | None = None,
 ) -> None:
     """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         config: as `Sheets.pretraining` completes it.
         data: packed data sets by split, 'train' and 'val'.
-        tokenizer: file of the tokenizer that the target names, if it names one.
 
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
     settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
-    task, history = _fit(config, seed, train_set, out / "state", processes, start, tokenizer)
+    task, history = _fit(config, seed, train_set, out / "state", processes, start)
     if not processes.leads:
         return
     names = {key: config[key] for key in ("scale", "run", "config_hash")}
@@ -115,24 +115,23 @@ def pretrain_first_stage(
     out: Path,
     processes: Processes,
     start: Start = FRESH,
-    tokenizer: Path | None = None,
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
     state = out.with_name(f"{out.name}_state")
-    _fit(config, seed, Shards(data["train"]), state, processes, start, tokenizer, stop=out)
+    _fit(config, seed, Shards(data["train"]), state, processes, start, stop=out)
     if processes.leads:
         shutil.rmtree(state, ignore_errors=True)
 
 
 def _fit(
     config: Mapping[str, Any], seed: int, train_set: Shards, state: Path, processes: Processes, start: Start,
-    tokenizer: Path | None, stop: Path | None = None,
+    stop: Path | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:  # fmt: skip
     """The trained task and its log."""
     settings = TrainSettings(**config["train"])
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
-    task = build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
-    made_with = {"tokenizer_sha256": model_file.digest(tokenizer)} if tokenizer else {}
+    task = _task(config, start.tokenizer)
+    made_with = {"tokenizer_sha256": model_file.digest(start.tokenizer)} if start.tokenizer else {}
     if start.encoder:
         start_from(task.get_submodule(task.trained_encoder), start.encoder)
     skip = task.get_submodule(task.trained_encoder).no_weight_decay(pretraining=True)
@@ -185,6 +184,31 @@ def build_task(config: Mapping[str, Any], tokenizer: nn.Module | None = None) ->
         normaliser=normaliser,
     )
     return Pretraining(model, normaliser)
+
+
+def load_run(config: Mapping[str, Any], run: Path, tokenizer: Path | None) -> tuple[Pretraining, records.Origin, int]:
+    """The trained model of a finished run, where it comes from, and its number of steps.
+
+    Args:
+        run: folder of the files of one seed.
+        tokenizer: as in `Start`.
+
+    Raises:
+        ValueError: for files that belong to another config.
+    """
+    task = _task(config, tokenizer)
+    for kind, part in (("encoder", task.model.encoder), ("head", task.model.head)):
+        header, state = model_file.read(run / f"{kind}.safetensors", kind)
+        if header["config_hash"] != config["config_hash"]:
+            raise ValueError(f"{run / kind}.safetensors was made with another config; pre-train {run.parent} again")
+        model_file.load(run / f"{kind}.safetensors", kind, part, state)
+    origin = records.Origin(**{field.name: header[field.name] for field in fields(records.Origin)})
+    return task, origin, header["step"]
+
+
+def _task(config: Mapping[str, Any], tokenizer: Path | None) -> nn.Module:
+    """What a config describes, with the tokenizer in a file where its target names one."""
+    return build_task(config, load_tokenizer(tokenizer, config["tokenizer"]) if tokenizer else None)
 
 
 def _rival(config: Mapping[str, Any]) -> nn.Module:

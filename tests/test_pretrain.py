@@ -74,7 +74,7 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
     untrained = records.read([tmp_path / "untrained" / "train.parquet"]).set_index("metric")["value"]
     assert 0 < values["heldout_loss"] < 0.7 * untrained["heldout_loss"]
     assert values["heldout_loss_mean_colour"] == untrained["heldout_loss_mean_colour"]
-    recover(config(channels, epochs=40), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+    recover(config(channels, epochs=40), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
     shown = pd.read_parquet(tmp_path / "reconstruction.parquet")
     assert shown["mask"].value_counts().to_dict() == {"own": 8, "most of the object": 8, "all of the object": 8}
     whole = np.asarray(Image.open(io.BytesIO(shown[shown["mask"] == "all of the object"]["hidden"].iloc[0])))
@@ -164,9 +164,9 @@ def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
 def test_pictures_of_another_config_or_a_damaged_head_are_refused(tmp_path, data):
     pretrain(config(epochs=1), 0, data, tmp_path, ALONE)
     with pytest.raises(ValueError, match=r"was made with another config; pre-train"):
-        recover(config(epochs=2), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+        recover(config(epochs=2), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
     content = bytearray((tmp_path / "head.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "head.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"head.safetensors is damaged"):
-        recover(config(epochs=1), 0, tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+        recover(config(epochs=1), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})

@@ -14,7 +14,7 @@ from simmim import records
 from simmim.checks import check_scale
 from simmim.config import Sheets
 from simmim.model import load_encoder
-from simmim.pretrain import build_task, pretrain
+from simmim.pretrain import Start, build_task, pretrain
 from simmim.sections import Tokenizer
 from simmim.sheets import read_yaml
 from simmim.tokenizer import load_tokenizer, make_tokenizer
@@ -94,7 +94,7 @@ def test_a_trained_kind_needs_a_training():
 def test_codes_are_predicted_and_the_tokenizer_stays_as_it_is(files, data, tmp_path, kind, resolution):  # noqa: F811
     before = load_file(files[kind["name"]])
     run = _run(kind, resolution, epochs=20)
-    pretrain(run, 0, data, tmp_path, ALONE, tokenizer=files[kind["name"]])
+    pretrain(run, 0, data, tmp_path, ALONE, Start(tokenizer=files[kind["name"]]))
     values = records.read([tmp_path / "train.parquet"]).set_index("metric")["value"]
     assert values["loss"].iloc[-1] < values["loss"].iloc[0]
     assert 0 < values["heldout_loss"] < np.log(kind.get("clusters", kind.get("vocabulary")))
@@ -120,19 +120,19 @@ def test_an_interrupted_run_goes_on_with_the_same_tokenizer_only(files, data, tm
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    pretrain(run, 0, data, tmp_path / "whole", ALONE, tokenizer=path)
+    pretrain(run, 0, data, tmp_path / "whole", ALONE, Start(tokenizer=path))
     with monkeypatch.context() as patch:
         patch.setattr("simmim.pretrain.held_out_losses", stop)
         for name in ("cut", "other"):
             with pytest.raises(KeyboardInterrupt):
-                pretrain(run, 0, data, tmp_path / name, ALONE, tokenizer=path)
-    pretrain(run, 0, data, tmp_path / "cut", ALONE, tokenizer=path)
+                pretrain(run, 0, data, tmp_path / name, ALONE, Start(tokenizer=path))
+    pretrain(run, 0, data, tmp_path / "cut", ALONE, Start(tokenizer=path))
     whole, cut = (load_file(tmp_path / name / "encoder.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     monkeypatch.setattr("simmim.records.code_version", lambda: "another")  # as good as another tokenizer
     make_tokenizer(run["tokenizer"], data["train"], tmp_path / "again.safetensors", ALONE)
     with pytest.raises(ValueError, match="tokenizer_sha256"):
-        pretrain(run, 0, data, tmp_path / "other", ALONE, tokenizer=tmp_path / "again.safetensors")
+        pretrain(run, 0, data, tmp_path / "other", ALONE, Start(tokenizer=tmp_path / "again.safetensors"))
 
 
 @pytest.fixture
