@@ -26,19 +26,9 @@ from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 
 
 def fit(
-    task: nn.Module,
-    dataset: Dataset,
-    groups: list[dict[str, Any]],
-    settings: TrainSettings,
-    *,
-    seed: int,
-    state: Path,
-    config: Mapping[str, Any],
-    processes: Processes,
-    label: str,
-    start: Path | None = None,
-    stop: Path | None = None,
-) -> list[dict[str, float]]:
+    task: nn.Module, dataset: Dataset, groups: list[dict[str, Any]], settings: TrainSettings, *, seed: int, state: Path,
+    config: Mapping[str, Any], processes: Processes, label: str, start: Path | None = None, stop: Path | None = None,
+) -> list[dict[str, float]]:  # fmt: skip
     """Train `task` in place, going on from the newest checkpoint in `state`.
 
     Args:
@@ -58,17 +48,13 @@ def fit(
     steps = settings.steps(len(dataset))
     last = settings.first_stage_steps(len(dataset)) if stop else steps
     plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
-    dtype = outer_dtype = autocast_dtype(settings.precision, processes.device)
-    if getattr(task, "own_autocast", False):
-        task.autocast_dtype, outer_dtype = dtype, None
+    dtype, outer_dtype = _precision(task, settings, processes)
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     history, first = _resume(state, trained, optimizer, config, label, start)
     manifest = {"config": config, "environment": environment(processes, dtype)}
-    guard = Guard(optimizer, processes)
-    progress = Progress(label, first, plan.steps)
+    guard, window, progress = Guard(optimizer, processes), _Window(processes), Progress(label, first, plan.steps)
     after_update = getattr(trained, "after_update", None)
-    window = _Window(processes)
     batches = iter(_loader(dataset, plan, first, settings.workers, processes))
     for step in range(first, plan.steps):
         lr = set_learning_rates(optimizer, settings, step, steps, len(dataset))
@@ -78,14 +64,15 @@ def fit(
         guard.watch(step, loss, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if after_update:
-            after_update(step + 1, steps)
         window.add(loss, norm)
         done = step + 1
+        if after_update:
+            after_update(done, steps)
+        logging = done % settings.log_every_steps == 0 or done == plan.steps
         saving = done % settings.save_every_steps == 0 and done < plan.steps
-        if done % settings.log_every_steps == 0 or done == plan.steps or saving or guard.is_free:
+        if logging or saving or guard.is_free:
             guard.check(plan, dataset, state)
-        if done % settings.log_every_steps == 0 or done == plan.steps:
+        if logging:
             history.append({"step": done, "lr": lr, **window.means()})
         if processes.leads and history and progress.due(done):
             progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
@@ -120,6 +107,15 @@ def set_learning_rates(
     for group in optimizer.param_groups:
         group["lr"] = rate(group.get("lr_scale", 1.0))
     return rate(1.0)
+
+
+def _precision(task, settings, processes) -> tuple[torch.dtype | None, torch.dtype | None]:
+    """The number format of the training, and what the whole task is wrapped in: None where it has been handed that."""
+    dtype = autocast_dtype(settings.precision, processes.device)
+    if not getattr(task, "own_autocast", False):
+        return dtype, dtype
+    task.autocast_dtype = dtype
+    return dtype, None
 
 
 def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, list[dict[str, Any]]]:
