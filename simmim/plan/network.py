@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from simmim import plugin
-from simmim.size import count_macs
 
 # Of the activations, what is left where blocks are computed again: their inputs, and all of one block at a time.
 _KEPT_BY_CHECKPOINTING = 0.2
@@ -70,7 +70,7 @@ class Network:
 
 
 def count(network: nn.Module, run: Callable[[], Any]) -> Part:
-    """Size of a network on the meta device and of one run of it."""
+    """Size of a network, on the meta device or not, and of one run of it."""
     weights = {each.untyped_storage()._cdata for each in network.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -78,10 +78,11 @@ def count(network: nn.Module, run: Callable[[], Any]) -> Part:
         kept.setdefault(tensor.untyped_storage()._cdata, tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        flops = 2 * count_macs(torch.enable_grad()(run))
+    counter = FlopCounterMode(display=False)
+    with torch.enable_grad(), counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run()
     kept_bytes = sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in weights)
-    return Part(parameters_of(network), flops, kept_bytes)
+    return Part(parameters_of(network), counter.get_total_flops(), kept_bytes)
 
 
 @functools.cache
