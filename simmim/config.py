@@ -36,7 +36,15 @@ class Sheets:
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
         self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
         self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
+        self._needs_data = True
         self._check_references()
+
+    @functools.cached_property
+    def without_data(self) -> Sheets:
+        """The same sheets, where data that nobody can get stand in nothing's way: networks are counted by these."""
+        sheets = copy.copy(self)
+        sheets._needs_data = False
+        return sheets
 
     def scale(self, name: str) -> Config:
         """The settings of a scale."""
@@ -165,7 +173,7 @@ class Sheets:
         with located_at(self.place("datasets", dataset, split)):
             check_choice("maker of a data set", row["made_by"], ["", "demo"])
             values = parse_set(row["set"].replace("$scale", scale))
-            if row["source"] == "unavailable":
+            if row["source"] == "unavailable" and self._needs_data:
                 raise Unavailable(f"{dataset}: {values['reason']}")
             source = {"name": row["source"]} | {k: v for k, v in values.items() if not k.startswith("pack.")}
             pack = {k.removeprefix("pack."): v for k, v in values.items() if k.startswith("pack.")}

@@ -12,8 +12,9 @@ def size_config(sheets: Sheets, scale: str, run: str) -> Config:
     """Config of a run, of its fine-tuning if it has one, the classes of that, and the hash of all; raises as the rows.
 
     Of several fine-tunings it is the one called 'finetune', else the first. Where datasets.tsv does not say how many
-    classes there are, the classifier counts with one.
+    classes there are, the classifier counts with one. Data that nobody can get are not needed for this.
     """
+    sheets = sheets.without_data
     config = {"scale": scale, "run": run, "pretraining": sheets.pretraining(scale, run)}
     config |= {"finetune": _finetuning(sheets, scale, run), "classes": 0}
     if config["finetune"]:

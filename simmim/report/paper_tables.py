@@ -78,13 +78,13 @@ def directions(frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> T
 
 def status(found: Measurement | None, scale: str, run: str, evaluation: str, facts: Facts) -> str:
     """Words for the status column: measured, not run, or why it cannot be."""
+    if found and evaluation == "size":  # even where a training cannot be
+        return f"counted at {scale} scale"
     misfit = facts.misfits.get(run) or facts.misfits.get(f"{run}/{evaluation}")
     if misfit:
         return misfit
     if found is None:
         return NOT_RUN
-    if evaluation == "size":
-        return f"counted at {scale} scale"
     if found.is_mixed:
         return f"measured at {scale} scale, no mean: its seeds differ in config or data"
     if not all(map(math.isfinite, found.values)):

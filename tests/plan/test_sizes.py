@@ -6,8 +6,13 @@ from sheets import CONFIG
 from simmim import records
 from simmim.__main__ import main
 from simmim.config import Sheets
+from simmim.plan.jobs import jobs_of
 from simmim.plan.size_config import size_config
+from simmim.report import names
 from simmim.report.measurements import measurement
+from simmim.report.names import Need
+from simmim.report.paper_tables import status
+from simmim.resolve import Unavailable
 
 OPTIONS = ["--scale", "paper", "--run", "default", "--config", str(CONFIG)]
 
@@ -41,3 +46,21 @@ def test_the_classifier_has_the_published_number_of_classes():
     sheets = Sheets(CONFIG)
     assert size_config(sheets, "paper", "default")["classes"] == 1000
     assert size_config(sheets, "smoke", "default")["classes"] == 1  # the demo's are counted when they are made
+
+
+def test_a_run_whose_data_nobody_can_get_is_counted_and_not_planned(tmp_path):
+    """Table 7 prints 3.0 B for SwinV2-G, with the classifier at 640 px."""
+    sheets, giant = Sheets(CONFIG), "swin_v2_g_22k_ext"
+    assert Need("size", giant) in names.table_needs("table7", sheets, "paper")
+    jobs = jobs_of(names.table_needs("table7", sheets, "paper"), sheets, "paper", tmp_path)
+    assert jobs and not [job for job in jobs if job.run == giant]
+    with pytest.raises(Unavailable):
+        sheets.pretraining("paper", giant)
+    options = ["--scale", "paper", "--run", giant, "--config", str(CONFIG), "--results", str(tmp_path)]
+    assert main(["size", *options]) == 0
+    frame = records.read([tmp_path / "paper" / "size" / f"{giant}.parquet"])
+    found = measurement(frame, giant, "size", "finetune_parameters_millions")
+    assert found.values[0] == pytest.approx(3000, rel=0.02)
+    facts = names.facts(sheets, "paper")
+    assert status(found, "paper", giant, "size", facts) == "counted at paper scale"
+    assert status(None, "paper", giant, "pretrain", facts).startswith("needs data that is not public")
