@@ -16,6 +16,7 @@ from simmim.data.pretraining import hidden_tokens
 from simmim.evaluate.pyramid import check_dense
 from simmim.pretrain import build_task
 from simmim.resolve import Config, DoesNotFit, located_at
+from simmim.start import encoder_section
 
 
 def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
@@ -79,7 +80,7 @@ def _build_transfer(config: Config, transfer: Config) -> None:
     for setting in transfer["encoder"]:
         plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
     side = transfer["settings"]["image_px"]
-    encoder = _build_encoder_once(json.dumps(section | transfer["encoder"]), side, len(config["images"]["mean"]))
+    encoder = _build_encoder_once(json.dumps(encoder_section(config, transfer)), side, len(config["images"]["mean"]))
     if transfer["task"] in ("detect", "segment"):
         check_dense(encoder, transfer["task"])
 

@@ -109,9 +109,10 @@ def evaluate(options: argparse.Namespace) -> None:
     config = sheets.evaluation(options.scale, options.run, options.evaluation)
     _expect(options, config["config_hash"])
     out = Path(paths.evaluated(results, options.run, options.evaluation))
-    if _finished(out, config):
+    fine_tuned = Path(paths.fine_tuned(results, options.run, options.evaluation))
+    if _finished(out, config, *[fine_tuned] * (config["task"] == "finetune")):
         return
-    encoders = paths.pretrained_files(results, sheets, options.scale, options.run, "encoder.safetensors")
+    encoders = paths.start_files(results, sheets, options.scale, options.run, options.evaluation)
     with joined_processes() as processes:
         run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
 
@@ -250,10 +251,15 @@ def _expect(options: argparse.Namespace, found: str) -> None:
         )
 
 
-def _finished(out: Path, config: dict[str, Any]) -> bool:
-    """Whether `out` holds the finished records of this config; those of another config are never overwritten."""
+def _finished(out: Path, config: dict[str, Any], *beside: Path) -> bool:
+    """Whether `out` holds the finished records of this config, with all that belongs `beside` it.
+
+    Those of another config are never overwritten.
+    """
     if not out.is_file():
         return False
     refuse_changed(out, records.metadata(out)["config"], config, remove=out)
+    if not all(path.exists() for path in beside):
+        return False
     print(f"{out} is finished, nothing to do")
     return True

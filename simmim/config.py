@@ -15,9 +15,11 @@ from simmim.evaluate.settings import SETTINGS
 from simmim.first_stage import check_first_stage
 from simmim.plugin import check_choice, names
 from simmim.records import config_hash
+from simmim.references import check_references
 from simmim.resolve import Config, DoesNotFit, Unavailable, apply_set, defaults, located_at, merged, to_scale, validated
-from simmim.sections import Evaluation, Pretraining, Tokenizer
+from simmim.sections import PRETRAINED, Evaluation, Pretraining, Tokenizer
 from simmim.sheets import parse_set, read_sheet, read_yaml
+from simmim.start import check_is_run, check_start, fine_tunings, started
 
 
 class Sheets:
@@ -37,7 +39,7 @@ class Sheets:
         self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
         self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
         self._needs_data = True
-        self._check_references()
+        check_references(self)
 
     @functools.cached_property
     def without_data(self) -> Sheets:
@@ -128,7 +130,14 @@ class Sheets:
 
     @functools.cache  # noqa: B019
     def evaluation(self, scale: str, run: str, evaluation: str) -> Config:
-        """Completed config of an evaluation of a pre-trained run at a scale, with its hash; raises as `pretraining`."""
+        """Completed config of an evaluation of a pre-trained run at a scale, with its hash; raises as `pretraining`.
+
+        One that begins with the encoder of a fine-tuning has a section `start`, as `simmim.start.started` makes it.
+        """
+        return self._evaluation(scale, run, evaluation, ())
+
+    def _evaluation(self, scale: str, run: str, evaluation: str, followers: tuple[str, ...]) -> Config:
+        """Args as `evaluation`; `followers` start from it, the nearest first."""
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         row, settings = self.evaluate[(run, evaluation)], self.scale(scale)
@@ -141,12 +150,24 @@ class Sheets:
             config = validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
-        start = self.pretraining(scale, run)
-        widths = settings.get("encoders", {}).get(start["encoder"]["name"], {})
+            followers, start = (evaluation, *followers), config.pop("start")
+            if start != PRETRAINED:
+                candidates = [name for name in self.fine_tunings() if (run, name) in self.evaluate]
+                check_start(start, run, candidates, followers)
+                check_is_run(start, settings.get("without", []))
+        if start != PRETRAINED:
+            config["start"] = started(self._evaluation(scale, run, start, followers))
+        pretraining = self.pretraining(scale, run)
+        widths = settings.get("encoders", {}).get(pretraining["encoder"]["name"], {})
         # A scale has the last word on what belongs to the encoder, its windows foremost.
         config["encoder"] |= {k: v for k, v in widths.items() if k in config["encoder"]} | here.get("encoder", {})
-        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": start["config_hash"]}
+        head = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": pretraining["config_hash"]}
         return _hashed(head | {"numerics": _numerics("data", "evaluate")} | config)
+
+    @functools.cache  # noqa: B019
+    def fine_tunings(self) -> list[str]:
+        """Names of the evaluations that fine-tune; a name belongs to one task, for jobs go by it."""
+        return fine_tunings(self.evaluate, self._task)
 
     def dataset(self, scale: str, role: str, split: str) -> Config:
         """The data set that plays a role ('pretrain', 'classify', 'detect', 'segment') at a scale.
@@ -195,25 +216,10 @@ class Sheets:
         """How messages name a row."""
         return f"{self._folder}/{sheet}.tsv, row '{' '.join(key)}'"
 
-    def _check_references(self) -> None:
-        """Refuse rows that name a run or an evaluation that no sheet has."""
-        runs = [run for (run,) in self.pretrain]
-        known = {run: {"pretrain", "size"} for run in runs}
-        for run, evaluation in self.evaluate:
-            with located_at(self.place("evaluate", run, evaluation)):
-                check_choice("run", run, runs)
-            known[run].add(evaluation)
-        for key, row in self.claims.items():
-            with located_at(self.place("claims", *key)):
-                for run in (row["run"], row["other"]):
-                    check_choice("run", run, runs)
-                    check_choice(f"evaluation of run '{run}'", row["evaluation"], known[run])
-        for key, cell in self.paper.items():
-            with located_at(self.place("paper", *key)):
-                for run in filter(None, (cell["run"], cell.get("against"))):
-                    check_choice("run", run, runs)
-                if cell["run"]:
-                    check_choice(f"evaluation of run '{cell['run']}'", cell["evaluation"], known[cell["run"]])
+    def _task(self, row: tuple[str, ...]) -> str:
+        """The task of a row of evaluate.tsv."""
+        with located_at(self.place("evaluate", *row)):
+            return self._recipe(self.evaluate[row]["recipe"], "evaluate")["task"]
 
     def _recipe(self, name: str, stage: str) -> Config:
         recipe = self._named("recipe", name)

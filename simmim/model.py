@@ -116,7 +116,7 @@ def load_encoder(
         transfer: settings that may differ from the saved ones (the encoder's `transfer_settings`).
 
     Returns:
-        The encoder and the header it was saved with.
+        The encoder and its header: that of the file, with the size and settings that the encoder has now.
 
     Raises:
         ValueError: for a file that is not an encoder or was changed since it was written, for a setting that cannot
@@ -128,10 +128,11 @@ def load_encoder(
         allowed = plugin.component("encoders", section["name"]).transfer_settings
         plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
     saved_px = tuple(header["image_px"])
-    context = {"image_px": tuple(image_px or saved_px), "in_channels": header["in_channels"]}
-    encoder = plugin.build("encoders", dict(section) | _kept_settings(header) | transfer, **context)
+    fitted = {"encoder": dict(section) | _kept_settings(header) | transfer, "image_px": list(image_px or saved_px)}
+    context = {"image_px": tuple(fitted["image_px"]), "in_channels": header["in_channels"]}
+    encoder = plugin.build("encoders", fitted["encoder"], **context)
     model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
-    return encoder, header
+    return encoder, header | fitted
 
 
 def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:

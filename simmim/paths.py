@@ -37,6 +37,11 @@ def evaluated(results: str, run: str, evaluation: str) -> str:
     return f"{results}/evaluate/{run}/{evaluation}.parquet"
 
 
+def fine_tuned(results: str, run: str, evaluation: str) -> str:
+    """Folder of the encoders that a fine-tuning has trained, `seed0.safetensors` and so on."""
+    return f"{results}/evaluate/{run}/{evaluation}.encoders"
+
+
 def size(results: str, run: str) -> str:
     """Parameters and multiply-adds of a run, counted from the code."""
     return f"{results}/size/{run}.parquet"
@@ -55,6 +60,15 @@ def masking(results: str, kind: str) -> str:
 def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
     """One file of a run for each of its pre-training seeds."""
     return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
+
+
+def start_files(results: str, sheets: Sheets, scale: str, run: str, evaluation: str) -> list[str]:
+    """The encoders that an evaluation starts from, pre-trained or fine-tuned, by the seed they were trained with."""
+    start = sheets.evaluation(scale, run, evaluation).get("start")
+    if not start:
+        return pretrained_files(results, sheets, scale, run, "encoder.safetensors")
+    folder = fine_tuned(results, run, start["evaluation"])
+    return [f"{folder}/seed{seed}.safetensors" for seed in range(start["seeds"])]
 
 
 def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simmim.train.settings import TrainSettings
 
+PRETRAINED = "pretrain"  # what `start` says where it is the pre-trained encoder
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -126,6 +127,7 @@ class Evaluation(Section):
         role: which of the scale's data sets it uses.
         encoder: what a transfer may change about the encoder (window, drop path), nothing else.
         seeds: trainings, each with its own subset of labels, initial head and order of samples.
+        start: "pretrain" for the pre-trained encoder, or the run's fine-tuning whose encoders it begins with.
     """
 
     task: Literal["finetune", "probe", "knn", "detect", "segment"]
@@ -134,6 +136,7 @@ class Evaluation(Section):
     settings: dict[str, Any] = {}
     train: TrainSettings | None = None
     seeds: int = Field(default=1, ge=1)
+    start: str = PRETRAINED
 
 
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -69,7 +69,8 @@ def test_at_smoke_scale_nine_rows_in_ten_run_and_at_paper_scale_all_whose_data_a
 
 # What a scale may change: its data, widths and sizes, lengths and batches; and, for few labels, how they are augmented.
 SCALE_CHANGES = (
-    r"scale|config_hash|pretraining|seeds|data\..*|made_from\..*|encoder\..*|.*_px|head\.(embed_dim|depths|num_heads|window)",
+    r"scale|config_hash|pretraining|start\..*|seeds|data\..*|made_from\..*|encoder\..*|.*_px",
+    r"head\.(embed_dim|depths|num_heads|window)",
     r"train\.(epochs|warmup_epochs|batch|micro_batch|base_lr|base_lr_batch|clip_norm)",
     r"train\.(workers|log_every_steps|save_every_steps)|tokenizer\..*|method\..*",
     r"settings\.(labels_per_class|auto_augment|erase|mixup|cutmix|crop_scale|score_crop|score_batch|neighbours)",

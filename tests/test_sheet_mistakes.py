@@ -52,6 +52,16 @@ def append(path, *cells):
         ),
         (
             "paper",
+            ("table1", "a", "b", "default", "segment segment_lr3", "miou", "1"),
+            r"row 'table1 a b': unknown evaluation of run 'default' 'segment_lr3'; did you mean 'segment_lr3e4'",
+        ),
+        (
+            "paper",
+            ("table1", "a", "b", "default", "segment pretrain", "loss", "1"),
+            r"row 'table1 a b': 'segment pretrain': only a score can be the best of several evaluations",
+        ),
+        (
+            "paper",
             ("table2", "a", "b", "default", "pretrain", "relative_cost", "1x", "", "defalt"),
             r"row 'table2 a b': unknown run 'defalt'; did you mean 'default'",
         ),

@@ -6,7 +6,7 @@ import functools
 import importlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from simmim.evaluate import knn, probe
 from simmim.evaluate.classify_settings import FrozenSettings
 from simmim.evaluate.features import Features, extract, split_held_out, standardised
 from simmim.evaluate.settings import SETTINGS
-from simmim.model import load_encoder
+from simmim.files import sync_folder
+from simmim.model import load_encoder, save_encoder
 from simmim.train.differences import refuse_changed
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
@@ -33,8 +34,8 @@ class Job:
     """One evaluation with one seed.
 
     Args:
-        encoder_file: the pre-trained encoder it starts from.
-        state: folder for its checkpoints.
+        encoder_file: the pre-trained or fine-tuned encoder it starts from.
+        state: folder for its checkpoints; what it leaves is kept beside it until all seeds are done.
     """
 
     config: Mapping[str, Any]
@@ -60,8 +61,23 @@ class Job:
         """Name on the status line."""
         return f"{self.config['scale']}/{self.config['run']}/{self.config['evaluation']} seed {self.seed}"
 
+    @property
+    def origin(self) -> records.Origin:
+        """Where its numbers come from."""
+        names = {key: self.config[key] for key in ("scale", "run", "config_hash")}
+        return records.Origin(
+            **names, task=self.config["evaluation"], seed=self.seed, data_digest=self.val.digest,
+            code_version=records.code_version(),
+        )  # fmt: skip
+
+    @property
+    def kept(self) -> list[Path]:
+        """What a finished seed leaves: its records and, where it fine-tunes, its encoder."""
+        suffixes = (".parquet", ".safetensors") if self.config["task"] == "finetune" else (".parquet",)
+        return [self.state.with_suffix(suffix) for suffix in suffixes]
+
     def encoder(self) -> tuple[torch.nn.Module, dict[str, Any]]:
-        """The pre-trained encoder at this evaluation's input size, and its header."""
+        """The encoder it starts from at this evaluation's input size, and its header."""
         side = self.settings.image_px
         return load_encoder(self.encoder_file, (side, side), **self.config["encoder"])
 
@@ -71,11 +87,12 @@ def evaluate(
 ) -> None:
     """Evaluate a run with every seed of the config and write the records to `out`.
 
-    A seed that is done is kept beside the checkpoints, so an interrupted evaluation goes on with the next one.
+    A fine-tuning leaves its encoders too, as `seed0.safetensors` and so on in `{name of out}.encoders`. A seed that is
+    done is kept beside the checkpoints, so an interrupted evaluation goes on with the next one.
 
     Args:
         config: as `Sheets.evaluation` completes it.
-        encoders: the run's encoders by pre-training seed; evaluation seed s starts from number s modulo their count.
+        encoders: those it starts from, by the seed they were trained with; seed s takes number s modulo their count.
         data: packed data sets by split, 'train' and 'val'.
 
     Raises:
@@ -86,11 +103,14 @@ def evaluate(
         difference = sorted(set(train.classes) ^ set(val.classes)) or "their order"
         raise ValueError(f"{train.folder} and {val.folder} have different classes: {difference}")
     state = out.parent / f"{out.stem}.state"
-    rows = []
-    for seed in range(config["seeds"]):
-        job = Job(config, encoders[seed % len(encoders)], train, val, seed, state / f"seed{seed}", processes)
-        rows += _records_of(job, state / f"seed{seed}.parquet")
+    jobs = [
+        Job(config, encoders[seed % len(encoders)], train, val, seed, state / f"seed{seed}", processes)
+        for seed in range(config["seeds"])
+    ]
+    rows = [row for job in jobs for row in _records_of(job)]
     if processes.leads:
+        if config["task"] == "finetune":
+            _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
         precision = (config["train"] or {}).get("precision", "auto")
         machine = environment(processes, autocast_dtype(precision, processes.device))
         digests = {"train": train.digest, "val": val.digest}
@@ -98,16 +118,26 @@ def evaluate(
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _records_of(job: Job, done: Path) -> list[dict[str, Any]]:
-    """Records of one seed, from `done` if an earlier try finished it."""
+def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
+    """Copy encoders to their folder, whole or not at all; the originals stay until the records are written too."""
+    part = folder.with_name(f".{folder.name}.part")
+    for old in (part, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    part.mkdir()
+    for encoder in encoders:
+        shutil.copyfile(encoder, part / encoder.name)
+    part.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _records_of(job: Job) -> list[dict[str, Any]]:
+    """Records of one seed, from what an earlier try kept if it finished the seed."""
+    done = job.kept[0]
     if done.is_file():
         refuse_changed(done, records.metadata(done)["config"], job.config, remove=done.parent)
+    if all(file.is_file() for file in job.kept):
         return records.read([done])[records.SCHEMA.names].to_dict("records")
-    config = job.config
-    origin = records.Origin(
-        config["scale"], config["run"], config["evaluation"], job.seed, config["config_hash"], job.val.digest,
-        records.code_version(),
-    )  # fmt: skip
+    config, origin = job.config, job.origin
     seed_libraries(job.seed, 0, 0)  # the same fresh head on every rank
     history, scores = _TASKS.get(config["task"], _transfer)(job)
     steps = history[-1]["step"] if history else 0
@@ -129,7 +159,11 @@ def _transfer(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
     skip = encoder.no_weight_decay()
     groups = parameter_groups(task, prefix, job.training.weight_decay, job.training.layer_decay, skip)
     history = _fit(job, task, data, groups)
-    return history, module.score(task, job.val, job.settings, job.processes.device)
+    scores = module.score(task, job.val, job.settings, job.processes.device)
+    if job.config["task"] == "finetune" and job.processes.leads:
+        made_by = asdict(replace(job.origin, data_digest=job.train.digest))
+        save_encoder(job.kept[-1], encoder, header | made_by | {"step": history[-1]["step"] if history else 0})
+    return history, scores
 
 
 def _probe(job: Job) -> tuple[list[dict[str, float]], list[Row]]:

@@ -138,7 +138,8 @@ class Costs:
         train, val = self.size(job, "train"), self.size(job, "val")
         if train.samples is None or val.samples is None:
             return None, None
-        share = min(job.seeds, self._sheets.pretraining(self._scale, job.run)["seeds"]) / job.seeds
+        before = job.config.get("start") or self._sheets.pretraining(self._scale, job.run)
+        share = min(job.seeds, before["seeds"]) / job.seeds
         images = train.samples + val.samples
         flops = share * images * network.forward_flops
         if job.config["train"]:
@@ -171,4 +172,5 @@ def _disk_bytes(job: Job, network: Network) -> float:
         return _CHECKPOINT_BYTES * network.parameters
     if job.kind == TOKENIZER:
         return _WEIGHT_BYTES * network.parameters
-    return _WEIGHT_BYTES * network.encoder.parameters if job.kind == PRETRAIN else 0
+    leaves_encoder = job.kind == PRETRAIN or job.config.get("task") == "finetune"
+    return _WEIGHT_BYTES * network.encoder.parameters if leaves_encoder else 0

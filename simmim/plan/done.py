@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +37,22 @@ class Done:
         """Config of an evaluation."""
         return self.sheets.evaluation(self.scale, need.run, need.evaluation)
 
+    def start(self, need: Need) -> Need | None:
+        """The fine-tuning that an evaluation starts from, None where that is the pre-training."""
+        start = self.evaluation(need).get("start") if need.kind == "evaluate" else None
+        return need._replace(evaluation=start["evaluation"]) if start else None
+
     def tokenizer(self, name: str) -> Config:
         """Config of a tokenizer."""
         return self.sheets.tokenizer(self.scale, name)
 
-    def seeds_missing(self, run: str, asked: Iterable[Need]) -> list[int]:
-        """Seeds of a run to train, given what is asked of it: a lost file that nobody reads is not made again."""
-        wanted = {file for need in asked for file in self._files_read(need)}
+    def seeds_missing(self, run: str, asked: Iterable[Need], to_do: Collection[Need]) -> list[int]:
+        """Seeds of a run to train, given what is asked of it: a lost file that nobody reads is not made again.
+
+        Args:
+            to_do: the evaluations that are not done.
+        """
+        wanted = {file for need in asked for file in self._files_read(need, to_do)}
         return (
             [seed for seed in range(self.pretraining(run)["seeds"]) if not self._has(run, seed, wanted)]
             if wanted
@@ -57,6 +66,12 @@ class Done:
     def is_evaluated(self, need: Need) -> bool:
         """Whether an evaluation has left its records."""
         return _made_with(Path(paths.evaluated(self.results, need.run, need.evaluation)), self.evaluation(need))
+
+    def has_fine_tuned(self, need: Need) -> bool:
+        """Whether a fine-tuning has left its encoders; its records may have been lost."""
+        records_file = Path(paths.evaluated(self.results, need.run, need.evaluation))
+        is_there = Path(paths.fine_tuned(self.results, need.run, need.evaluation)).is_dir()
+        return is_there and (not records_file.is_file() or self.is_evaluated(need))
 
     def has_first_stage(self, run: str, seed: int) -> bool:
         """Whether the checkpoint at a run's first milestone is there."""
@@ -75,10 +90,10 @@ class Done:
             found = json.loads((file.metadata() or {}).get("simmim", "{}"))
         return found.get("tokenizer", {}).get("config_hash") == self.tokenizer(name)["config_hash"]
 
-    def _files_read(self, need: Need) -> list[str]:
+    def _files_read(self, need: Need, to_do: Collection[Need]) -> list[str]:
         """Files of a training that what is still to be made of it reads, or that are asked for themselves."""
         if need.kind == "evaluate":
-            return [] if self.is_evaluated(need) else [_ENCODER]
+            return [_ENCODER] if need in to_do and not self.start(need) else []
         if need.kind == "pretrain":
             return [_LOG]
         seeds = range(self.pretraining(need.run)["seeds"])

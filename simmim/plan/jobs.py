@@ -50,13 +50,21 @@ def jobs_of(needs: list[Need], sheets: Sheets, scale: str, results: Path) -> lis
     done = Done(sheets, scale, str(results / scale))
     runs = sheets.runs(scale)
     asked = {run: [need for need in needs if need.run == run and need.kind != "size"] for run in runs}
-    to_do = {run: done.seeds_missing(run, asked[run]) for run in runs}
+    with_starts = {run: _with_starts(asked[run], done) for run in runs}
+    evaluations = {run: _evaluations_to_do(asked[run], with_starts[run], done) for run in runs}
+    to_do = {run: done.seeds_missing(run, with_starts[run], evaluations[run]) for run in runs}
     stages = _stages_to_do(to_do, done)
-    jobs = [job for run in runs for job in _jobs_of_run(run, asked[run], to_do[run], stages.get(run, []), done)]
+    jobs = [
+        job
+        for run in runs
+        for job in _jobs_of_run(run, with_starts[run], evaluations[run], to_do[run], stages.get(run, []), done)
+    ]
     return [*_tokenizers(jobs, done), *jobs]
 
 
-def _jobs_of_run(run: str, asked: list[Need], to_do: list[int], stages: list[int], done: Done) -> Iterator[Job]:
+def _jobs_of_run(
+    run: str, asked: list[Need], evaluations: list[Need], to_do: list[int], stages: list[int], done: Done
+) -> Iterator[Job]:
     if not asked and not stages:
         return
     config = done.pretraining(run)
@@ -68,8 +76,33 @@ def _jobs_of_run(run: str, asked: list[Need], to_do: list[int], stages: list[int
     for need in asked:
         if need.kind == EVALUATE:
             own = done.evaluation(need)
-            is_done = not to_do and done.is_evaluated(need)  # Snakemake repeats what comes after a new training
-            yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
+            is_done = not to_do and need not in evaluations  # Snakemake repeats what comes after a new training
+            if not is_done or done.is_evaluated(need):
+                yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
+
+
+def _with_starts(asked: list[Need], done: Done) -> list[Need]:
+    """What is asked of a run, every evaluation after the fine-tuning it starts from."""
+    chains = []
+    for need in asked:
+        chain = [need]
+        while start := done.start(chain[0]):
+            chain.insert(0, start)
+        chains += chain
+    return list(dict.fromkeys(chains))
+
+
+def _evaluations_to_do(asked: list[Need], with_starts: list[Need], done: Done) -> list[Need]:
+    """Evaluations that are missing, those whose encoders they read and lack, and those that start from one to do."""
+    to_do = [need for need in asked if need.kind == EVALUATE and not done.is_evaluated(need)]
+    for need in reversed(with_starts):
+        start = done.start(need)
+        if start and need in to_do and start not in to_do and not done.has_fine_tuned(start):
+            to_do.append(start)
+    for need in with_starts:
+        if done.start(need) in to_do and need not in to_do:
+            to_do.append(need)
+    return to_do
 
 
 def _stages_to_do(to_do: dict[str, list[int]], done: Done) -> dict[str, list[int]]:

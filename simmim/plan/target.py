@@ -84,8 +84,8 @@ def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     """Rows of a paper's table that cannot be, or all such rows; a run that cannot be stands for its evaluations."""
     found = dict(names.facts(sheets, scale).misfits)
     runs, rows = sheets.runs(scale), sheets.evaluations(scale)
-    cells = [(cell["run"], cell["evaluation"]) for (table, _, _), cell in sheets.paper.items() if table == target]
-    cells = [(run, evaluation) for run, evaluation in cells if run]  # a published cell may stand alone
+    cells = [cell for (table, _, _), cell in sheets.paper.items() if table == target]
+    cells = [(cell["run"], name) for cell in cells for name in cell["evaluation"].split()]  # a cell may stand alone
     for run, evaluation in cells:
         if run not in runs:
             found.setdefault(run, "not among the runs of this scale")

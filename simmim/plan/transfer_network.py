@@ -26,6 +26,7 @@ from simmim.plan.network import (
     meta_image,
     parameters_of,
 )
+from simmim.start import encoder_section
 
 # torchvision draws at most this share of a detector's regions from those that hold an object; only they get a mask.
 _REGIONS_WITH_OBJECT = 0.25
@@ -33,7 +34,7 @@ _REGIONS_WITH_OBJECT = 0.25
 
 def transfer_network(config: Mapping[str, Any], pretraining: Mapping[str, Any], classes: int) -> Network:
     """What an evaluation makes of the encoder of a run, whose own config is `pretraining`, at its own input size."""
-    section = dict(pretraining["encoder"]) | config["encoder"]
+    section = encoder_section(pretraining, config)
     side, channels = config["settings"]["image_px"], len(pretraining["images"]["mean"])
     source = encoder_key(section), (side, side), channels
     if config["task"] in ("probe", "knn"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from simmim.report.measurements import measurement
+from simmim.report.measurements import best_measurement, measurement
 from simmim.report.names import Facts
 from simmim.report.paper_tables import Paper
 
@@ -78,7 +78,7 @@ def our_scores(
     points = []
     for run, words in facts.masks.items():
         avg_dist = measurement(frame, run, "pretrain", "avg_dist")
-        found = measurement(frame, run, evaluation, metric)
+        found = best_measurement(frame, run, evaluation, metric)
         if avg_dist and found:
             marks = [(found.mean, found.deviation)] if found.claims_mean else [(y, math.nan) for y in found.values]
             points += [Point("ours", masks[run], words, avg_dist.mean, *mark) for mark in marks]
@@ -86,7 +86,7 @@ def our_scores(
 
 
 def evaluation_of(table: str, paper: Paper, column: str | None = None) -> tuple[str, str]:
-    """Evaluation and metric behind a column of the paper's table, by default its first."""
+    """Evaluation, or several of which the best counts, and metric behind a column of a table, by default its first."""
     cells = [cell for (name, _, at), cell in paper.items() if name == table and column in (None, at)]
     return (cells[0]["evaluation"], cells[0]["metric"]) if cells else ("", "")
 

@@ -41,14 +41,21 @@ EVALUATION_LABELS = {
     "knn": "k-NN",
     "detect": "detection",
     "segment": "segmentation",
+    "segment_lr3e4": "segmentation at 3e-4",
 }
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric of one run: `rows` are its records, one per seed, each at the seed's last step."""
+    """One metric of one run.
+
+    Args:
+        rows: its records, one per seed, each at the seed's last step.
+        searched: the evaluations of which it is the best, where it is the best of several.
+    """
 
     rows: pd.DataFrame
+    searched: tuple[str, ...] = ()
 
     @property
     def values(self) -> list[float]:
@@ -64,6 +71,11 @@ class Measurement:
     def metric(self) -> str:
         """Name of the metric in the records."""
         return self.rows["metric"].iloc[0]
+
+    @property
+    def evaluation(self) -> str:
+        """Name of the evaluation that measured it."""
+        return self.rows["task"].iloc[0]
 
     @property
     def claims_mean(self) -> bool:
@@ -133,6 +145,20 @@ def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: s
         seed = rows.loc[rows["seed"].duplicated(), "seed"].iloc[0]
         raise ValueError(f"two values of {metric} for run '{run}', {task}, seed {seed}: {sorted(set(rows['source']))}")
     return Measurement(rows.reset_index(drop=True))
+
+
+def best_measurement(frame: pd.DataFrame, run: str, evaluations: str, metric: str) -> Measurement | None:
+    """Of several evaluations the one with the highest mean; of a single one what `measurement` finds.
+
+    Args:
+        evaluations: their names as a published cell has them, with spaces between.
+    """
+    every = [measurement(frame, run, name, metric) for name in evaluations.split()]
+    found = [each for each in every if each]
+    if len(every) < 2 or not found:
+        return next(iter(found), None)
+    best = max(found, key=lambda each: (math.isfinite(each.mean), each.mean))
+    return Measurement(best.rows, tuple(each.evaluation for each in found))
 
 
 def relative_cost(mine: Measurement, base: Measurement) -> Measurement:

@@ -183,7 +183,7 @@ def shown_run(runs: Iterable[str]) -> str | None:
 
 
 def _cell_needs(cell: Mapping[str, str]) -> list[Need]:
-    """What a published cell needs: nothing, one result file, or those of its run and of the one it is against."""
+    """What a published cell needs: nothing, its evaluations, or the files of its run and of the one it is against."""
     run, evaluation = cell["run"], cell["evaluation"]
     if not run or is_setting(cell):
         return []
@@ -191,7 +191,7 @@ def _cell_needs(cell: Mapping[str, str]) -> list[Need]:
         return [Need("avg_dist")]
     if evaluation in ("pretrain", "size"):
         return [Need(evaluation, each) for each in (run, cell.get("against", "")) if each]
-    return [Need("evaluate", run, evaluation)]
+    return [Need("evaluate", run, name) for name in evaluation.split()]
 
 
 def _is_counted(run: str, known: Facts) -> bool:
@@ -209,7 +209,8 @@ def _setting(config: Mapping[str, Any], key: str) -> str:
 def _avg_dist_needs(figure: str, sheets: Sheets, scale: str, known: Facts) -> list[Need]:
     """AvgDist of every run, and the evaluations that the figure sets against it, of runs that differ in their mask."""
     shown = {"figure3": "table1", "figure7": "figure7"}[figure]
-    evaluations = {cell["evaluation"] for (table, _, _), cell in sheets.paper.items() if table == shown}
+    cells = [cell for (table, _, _), cell in sheets.paper.items() if table == shown]
+    evaluations = {name for cell in cells for name in cell["evaluation"].split()}
     found = _evaluations(sheets, scale, known)
     found = [need for need in found if need.run in known.masks and need.evaluation in evaluations]
     return [Need("avg_dist"), *found] if known.masks and evaluations else []

@@ -12,6 +12,7 @@ from simmim.report.measurements import (
     HEADLINE_METRICS,
     SEEDS_FOR_A_MEAN,
     Measurement,
+    best_measurement,
     measurement,
     number,
     relative_cost,
@@ -77,14 +78,23 @@ def directions(frame: pd.DataFrame, scale: str, paper: Paper, facts: Facts) -> T
 
 
 def status(found: Measurement | None, scale: str, run: str, evaluation: str, facts: Facts) -> str:
-    """Words for the status column: measured, not run, or why it cannot be."""
+    """Words for the status column: measured, not run, or why it cannot be.
+
+    Args:
+        evaluation: one, or several with spaces between, of which `found` is the best.
+    """
     if found and evaluation == "size":  # even where a training cannot be
         return f"counted at {scale} scale"
-    misfit = facts.misfits.get(run) or facts.misfits.get(f"{run}/{evaluation}")
+    misfits = [facts.misfits.get(f"{run}/{name}") for name in evaluation.split()]
+    misfit = facts.misfits.get(run) or (misfits[0] if misfits and all(misfits) else None)
     if misfit:
         return misfit
     if found is None:
         return NOT_RUN
+    return "; ".join([_measured_words(found, scale), *_search_words(found, evaluation.split(), misfits)])
+
+
+def _measured_words(found: Measurement, scale: str) -> str:
     if found.is_mixed:
         return f"measured at {scale} scale, no mean: its seeds differ in config or data"
     if not all(map(math.isfinite, found.values)):
@@ -92,6 +102,23 @@ def status(found: Measurement | None, scale: str, run: str, evaluation: str, fac
     if not found.claims_mean:
         return f"measured at {scale} scale, {TOO_FEW}"
     return f"measured at {scale} scale"
+
+
+def _search_words(found: Measurement, evaluations: list[str], misfits: list[str | None]) -> list[str]:
+    """Which of several evaluations it is, how that was chosen, and which of them there are no numbers of."""
+    if not found.searched:
+        return []
+    searched = ", ".join(found.searched)
+    missing = [(name, misfit) for name, misfit in zip(evaluations, misfits) if name not in found.searched]
+    return [
+        f"{found.evaluation} is the best of {searched}, chosen on the reported set as the paper searched",
+        *(f"{name}: {misfit or NOT_RUN}" for name, misfit in missing),
+    ]
+
+
+def _evaluation_shown(found: Measurement | None, evaluation: str) -> str:
+    """The evaluation that a line stands on: of several the best, where there is any."""
+    return found.evaluation if found and found.searched else evaluation
 
 
 def _cell_line(frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, str], facts: Facts) -> Line:
@@ -117,14 +144,15 @@ def _cell_line(frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, s
     records = [
         row | {"column": "ours", "evaluation": row["task"]} for each in behind for row in each.rows.to_dict("records")
     ]
-    return Line(cells, run, evaluation, metric, published, records=tuple(records), typed=found)
+    shown = _evaluation_shown(found, evaluation)
+    return Line(cells, run, shown, metric, published, records=tuple(records), typed=found)
 
 
 def _measured(frame: pd.DataFrame, cell: Mapping[str, str]) -> tuple[Measurement | None, list[Measurement]]:
     """What stands beside a published cell, and the measurements that it is made from."""
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     if not cell.get("against"):
-        found = measurement(frame, run, evaluation, metric)
+        found = best_measurement(frame, run, evaluation, metric)
         return found, [found] if found else []
     both = [measurement(frame, each, evaluation, "train_seconds") for each in (run, cell["against"])]
     return (relative_cost(*both), both) if all(both) else (None, [])
@@ -143,8 +171,8 @@ def _direction_line(
     frame: pd.DataFrame, scale: str, key: tuple, cell: Mapping[str, str], reference: Mapping[str, str], facts: Facts
 ) -> Line:
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
-    ours = measurement(frame, run, evaluation, metric)
-    base = measurement(frame, REFERENCE_RUN, reference["evaluation"], metric)
+    ours = best_measurement(frame, run, evaluation, metric)
+    base = best_measurement(frame, REFERENCE_RUN, reference["evaluation"], metric)
     theirs = _published(cell) - _published(reference)
     decimals = len(cell["value"].partition(".")[2])
     cells = {
@@ -164,7 +192,7 @@ def _direction_line(
         measured = {"our difference": ours, "spread": base}
     elif cells["status"] != NOT_RUN:
         cells |= {"our difference": NOTHING, "verdict": NOTHING}
-    return Line(cells, run, evaluation, metric, round(theirs, decimals), measured)
+    return Line(cells, run, _evaluation_shown(ours, evaluation), metric, round(theirs, decimals), measured)
 
 
 def _compared(ours: Measurement, base: Measurement, theirs: float) -> dict[str, str]:

@@ -45,3 +45,9 @@ def finish_evaluation(results: Path, config: dict) -> None:
     """The records of a finished evaluation."""
     file = paths.evaluated(str(results / config["scale"]), config["run"], config["evaluation"])
     records.write(file, [], config=config)
+
+
+def leave_encoders(results: Path, config: dict) -> None:
+    """The folder of encoders of a finished fine-tuning."""
+    folder = paths.fine_tuned(str(results / config["scale"]), config["run"], config["evaluation"])
+    Path(folder).mkdir(parents=True)

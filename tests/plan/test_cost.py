@@ -47,6 +47,11 @@ def test_the_memory_of_swin_b_by_hand(tmp_path):
     assert cost.checkpoint_bytes == 3 * 12 * 89_874_104
 
 
+def test_a_fine_tuning_leaves_an_encoder_and_a_segmentation_does_not(tmp_path):
+    costs, _ = costs_of(tmp_path, ("evaluate", "default", "segment"))
+    assert [cost.disk_bytes for cost in costs] == [4 * 86_725_304, 4 * 86_725_304, 0]
+
+
 def test_sharded_training_shares_out_the_weights(tmp_path):
     rows = [f"{name} | swin_b_100ep | train.micro_batch=1 train.sharded={value}" for name, value in
             (("whole", "false"), ("shared", "true"))]  # fmt: skip

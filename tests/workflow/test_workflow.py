@@ -56,7 +56,7 @@ def finished(tmp_path_factory):
     """A copy of the project in which a few rows of the smoke scale have run from data to report page."""
     folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
     scale = folder / "config" / "scales" / "smoke.yaml"
-    scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised]\n")
+    scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised, segment_lr3e4]\n")
     snakemake(folder, "--config", "scale=smoke", timeout=900)
     return folder
 
@@ -140,6 +140,22 @@ def test_every_number_of_a_table_leads_to_a_record(finished):
             assert entry["config_hash"] and entry["data_digest"] and entry["code_version"]
 
 
+def test_a_segmentation_starts_from_the_encoders_of_the_fine_tuning(finished):
+    """Encoders that are lost come back where something starts from them, and are not missed for the records alone."""
+    folder = finished / "results" / "smoke" / "evaluate" / "default"
+    target = "results/smoke/evaluate/default/segment.parquet"
+    start = records.metadata(folder / "segment.parquet")["config"]["start"]
+    assert start["config_hash"] == records.metadata(folder / "finetune.parquet")["config"]["config_hash"]
+    encoders = folder / "finetune.encoders"
+    assert len(list(encoders.glob("seed*.safetensors"))) == start["seeds"] == 3
+    encoders.rename(folder / "away")
+    everything = snakemake(finished, "-n", "--config", "scale=smoke")
+    forced = planned(snakemake(finished, "-n", "--forcerun", target, "--", target))
+    (folder / "away").rename(encoders)
+    assert "Nothing to be done" in everything
+    assert forced == {"finetune": 1, "evaluate": 1}
+
+
 def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
     recipe = finished / "config" / "recipes" / "knn.yaml"
     text = recipe.read_text()
@@ -148,7 +164,7 @@ def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
     recipe.write_text(text.replace("image_px: 192", "image_px: 192, temperature: 0.1"))
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
     recipe.write_text(text)
-    assert plan["evaluate"] == 2 and "pretrain" not in plan and "pack" not in plan
+    assert plan["evaluate"] == 2 and "finetune" not in plan and "pretrain" not in plan and "pack" not in plan
 
 
 def test_a_new_row_plans_itself_alone(finished):
@@ -165,14 +181,14 @@ def test_a_new_row_plans_itself_alone(finished):
     plan = planned(snakemake(finished, "-n", "--config", "scale=smoke"))
     for path, text in texts.items():
         path.write_text(text)
-    assert (plan["pretrain"], plan["evaluate"]) == (1, 1)
-    assert not {"pack", "demo_data", "tokenizer", "first_stage"} & plan.keys()
+    assert (plan["pretrain"], plan["finetune"]) == (1, 1)
+    assert not {"evaluate", "pack", "demo_data", "tokenizer", "first_stage"} & plan.keys()
 
 
 def test_one_ablation_row_can_be_forced_alone(finished):
     target = "results/smoke/evaluate/loss_full/finetune.parquet"
     plan = planned(snakemake(finished, "-n", "--forcerun", target, "--", target))
-    assert plan == {"evaluate": 1}
+    assert plan == {"finetune": 1}
 
 
 def test_a_job_with_two_gpus_starts_two_processes(finished):
@@ -203,7 +219,7 @@ def test_an_impossible_row_is_refused_before_any_job(tmp_path):
 def test_every_scale_plans_without_a_missing_file(tmp_path, scale):
     folder = copy_of_the_project(tmp_path)
     plan = planned(snakemake(folder, "-n", "--config", f"scale={scale}"))
-    assert plan["pretrain"] >= 4 and plan["evaluate"] >= 10 and plan["page"] == 1
+    assert plan["pretrain"] >= 4 and plan["finetune"] + plan["evaluate"] >= 10 and plan["page"] == 1
 
 
 def test_the_whole_paper_is_planned_in_seconds(tmp_path):
@@ -217,4 +233,5 @@ def test_the_whole_paper_is_planned_in_seconds(tmp_path):
         assert f"results/paper/tables/table{number}.parquet" in printed
     for name in ("tables/appendix_e.parquet", *(f"figures/figure{number}.png" for number in range(1, 8))):
         assert f"results/paper/{name}" in printed
-    assert planned(printed)["pretrain"] > 70 and planned(printed)["evaluate"] > 150
+    plan = planned(printed)
+    assert plan["pretrain"] > 70 and plan["finetune"] > 80 and plan["evaluate"] > 80

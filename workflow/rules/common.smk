@@ -106,7 +106,15 @@ def evaluation_data(wildcards):
 
 
 def encoders(wildcards):
+    """What an evaluation starts from: the run's encoders, or the folder of those that a fine-tuning has left."""
+    start = SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation).get("start")
+    if start:
+        return [paths.fine_tuned(RESULTS, wildcards.run, start["evaluation"])]
     return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
+
+
+FINE_TUNINGS = SHEETS.fine_tunings()
+OTHER_EVALUATIONS = {evaluation for _, evaluation in SHEETS.evaluate} - {*FINE_TUNINGS}
 
 
 def masks_hash(wildcards):
@@ -169,7 +177,7 @@ def launcher(wildcards, resources):
 
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    trainings = "tokenizer", "first_stage", "pretrain", "evaluate"
+    trainings = "tokenizer", "first_stage", "pretrain", "finetune", "evaluate"
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
     runs = {job.wildcards.scale: set() for job in jobs}
     for job in jobs:

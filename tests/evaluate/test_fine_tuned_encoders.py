@@ -1,0 +1,139 @@
+"""A fine-tuning leaves the encoder of every seed, and what starts from it begins with those."""
+
+import numpy as np
+import pytest
+import torch
+from drawn_sets import HEADER, draw, packed, png
+from safetensors.torch import load_file
+
+from simmim import records
+from simmim.data.samples import RawSample
+from simmim.encoders._position_bias import resize_table
+from simmim.encoders.swin import Swin
+from simmim.evaluate import driver
+from simmim.evaluate.driver import Job, evaluate
+from simmim.model import load_encoder, save_encoder
+from simmim.train.processes import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"
+SECTION = {"name": "swin", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window": 4, "clamp_window": False}
+TRAIN = {"epochs": 1, "batch": 4, "base_lr": 1e-3, "base_lr_batch": 4, "precision": "fp32", "log_every_steps": 1}
+
+
+def config(task, seeds, encoder, **settings):
+    whole = {"scale": "test", "run": "drawn", "evaluation": task, "task": task, "encoder": encoder, "seeds": seeds}
+    whole |= {"settings": {"image_px": 64} | settings, "train": TRAIN | {"save_every_steps": 100}}
+    return whole | {"config_hash": records.config_hash(whole)}
+
+
+FINETUNE = config("finetune", 2, {"window": 8, "drop_path": 0.1}, auto_augment="")
+SEGMENT = config("segment", 3, {"window": 16}, decoder_channels=8, auxiliary_channels=8)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    samples = [RawSample(f"{seed}.png", png(draw(seed)[0]), label=seed % 2) for seed in range(4)]
+    return {split: packed(folder / split, samples).folder for split in ("train", "val")}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("pretrained") / "encoder.safetensors"
+    section = {key: value for key, value in SECTION.items() if key != "name"}
+    header = {"encoder": SECTION, "image_px": [64, 64], "in_channels": 3} | HEADER
+    save_encoder(path, Swin(image_px=(64, 64), **section), header | {"run": "drawn", "task": "pretrain", "step": 7})
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, labelled, pretrained):
+    """Records and encoders of a fine-tuning with two seeds."""
+    out = tmp_path_factory.mktemp("evaluate") / "finetune.parquet"
+    evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
+    return out
+
+
+def test_every_seed_leaves_the_encoder_it_has_trained(finished, pretrained):
+    folder = finished.with_suffix(".encoders")
+    assert sorted(file.name for file in folder.iterdir()) == ["seed0.safetensors", "seed1.safetensors"]
+    assert sorted(finished.parent.iterdir()) == [folder, finished], "nothing else stays"
+    first, second, before = (
+        load_encoder(path)[0].state_dict() for path in (folder / "seed0.safetensors", folder / "seed1.safetensors",
+                                                        pretrained)
+    )  # fmt: skip
+    name = "layers.1.blocks.0.mlp.fc1.weight"
+    assert not torch.equal(first[name], before[name]) and not torch.equal(first[name], second[name])
+
+
+def test_the_header_says_what_the_encoder_is_and_where_it_comes_from(finished):
+    _, header = load_encoder(finished.with_suffix(".encoders") / "seed1.safetensors")
+    assert header["encoder"] == SECTION | FINETUNE["encoder"]
+    assert (header["image_px"], header["mean"], header["std"]) == ([64, 64], *map(list, HEADER.values()))
+    made_by = {key: header[key] for key in ("run", "task", "seed", "config_hash", "step")}
+    assert made_by == {
+        "run": "drawn", "task": "finetune", "seed": 1, "config_hash": FINETUNE["config_hash"], "step": 1
+    }  # fmt: skip
+
+
+def test_windows_are_interpolated_from_those_of_the_fine_tuning(finished):
+    path = finished.with_suffix(".encoders") / "seed0.safetensors"
+    fine_tuned = load_file(path)[TABLE]
+    assert len(fine_tuned) == 15**2
+    encoder, _ = load_encoder(path, (64, 64), window=16)
+    assert torch.equal(encoder.state_dict()[TABLE], resize_table(fine_tuned, (8, 8), (16, 16)))
+
+
+def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
+    tmp_path, finished, labelled, pretrained, monkeypatch
+):
+    out = tmp_path / "finetune.parquet"
+    fit, trained = driver._fit, []
+
+    def first_seed_alone(job, *rest):
+        if job.seed:
+            raise KeyboardInterrupt
+        return fit(job, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(driver, "_fit", first_seed_alone)
+        evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
+    state = tmp_path / "finetune.state"
+    assert {"seed0.parquet", "seed0.safetensors"} <= {file.name for file in state.iterdir()}
+    assert not out.exists() and not out.with_suffix(".encoders").exists()
+    kept = (state / "seed0.safetensors").read_bytes()
+    monkeypatch.setattr(driver, "_fit", lambda job, *rest: trained.append(job.seed) or fit(job, *rest))
+    evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
+    assert trained == [1]
+    assert (out.with_suffix(".encoders") / "seed0.safetensors").read_bytes() == kept
+    for seed in range(2):
+        files = [path.with_suffix(".encoders") / f"seed{seed}.safetensors" for path in (out, finished)]
+        assert torch.equal(*(load_file(file)[TABLE] for file in files))
+
+
+def test_a_finished_seed_without_its_encoder_is_trained_again(tmp_path, finished, labelled, pretrained):
+    """As an earlier version leaves it, or a lost file."""
+    out = tmp_path / "finetune.parquet"
+    rows = records.read([finished])
+    state = tmp_path / "finetune.state"
+    records.write(state / "seed0.parquet", rows[rows["seed"] == 0][records.SCHEMA.names].to_dict("records"),
+                  config=FINETUNE)  # fmt: skip
+    evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
+    assert len(list(out.with_suffix(".encoders").iterdir())) == 2
+
+
+def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, finished, labelled, segmentation_shards,
+                                                                   monkeypatch):  # fmt: skip
+    started = []
+    loaded = Job.encoder
+    monkeypatch.setattr(Job, "encoder", lambda job: started.append((job.seed, job.encoder_file.name)) or loaded(job))
+    encoders = sorted(finished.with_suffix(".encoders").iterdir())
+    data = dict.fromkeys(("train", "val"), segmentation_shards.folder)
+    out = tmp_path / "segment.parquet"
+    evaluate(SEGMENT, encoders, data, out, ALONE)
+    assert started == [(seed, f"seed{seed % 2}.safetensors") for seed in range(3)]
+    found = records.read([out])
+    assert np.isfinite(found[found["metric"] == "miou"]["value"]).all()
+    assert not out.with_suffix(".encoders").exists()

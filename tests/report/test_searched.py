@@ -1,0 +1,66 @@
+"""A published cell may name several evaluations: the better one stands there, and the table says how it was chosen."""
+
+from dataclasses import replace
+
+import pytest
+from made_up import FACTS, SCALE, cell, write_evaluation
+
+from simmim.report.tables import make_table
+
+BOTH = "segment segment_lr3e4"
+PAPER = {
+    ("table10", "linear", "mIoU"): cell("default", "50.0", BOTH, "miou"),
+    ("table10", "full", "mIoU"): cell("loss_full", "49.0", BOTH, "miou"),
+}
+NAN = float("nan")
+
+
+def rows(root, scores, name="table10", facts=FACTS):
+    """Lines of a table of made-up scores by (run, evaluation)."""
+    files = [write_evaluation(root, *key, {("miou", ""): values}) for key, values in scores.items()]
+    return make_table(name, files, SCALE, PAPER, facts).rows
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "best"),
+    [
+        ([40.0], [42.0], "segment_lr3e4"),
+        ([43.0], [42.0], "segment"),
+        ([40.0, 46.0, 40.0], [41.0, 42.0, 43.0], "segment"),  # the mean counts
+        ([NAN], [42.0], "segment_lr3e4"),
+    ],
+)
+def test_the_better_mean_counts_and_is_named(tmp_path, first, second, best):
+    shown, _ = rows(tmp_path, {("default", "segment"): first, ("default", "segment_lr3e4"): second})
+    values = {"segment": first, "segment_lr3e4": second}[best]
+    assert shown["evaluation"] == best
+    assert [record["value"] for record in shown["records"]] == values
+    assert {record["evaluation"] for record in shown["records"]} == {best}
+    words = f"; {best} is the best of segment, segment_lr3e4, chosen on the reported set as the paper searched"
+    assert shown["status"].endswith(words)
+
+
+def test_a_search_that_is_not_complete_says_so(tmp_path):
+    shown, none = rows(tmp_path, {("default", "segment"): [40.0]})
+    assert shown["ours"] == "40.0"
+    assert "best of segment, chosen on the reported set" in shown["status"]
+    assert shown["status"].endswith("; segment_lr3e4: not run")
+    assert (none["ours"], none["status"], none["records"]) == ("not run", "not run", [])
+
+
+def test_a_search_that_a_scale_cannot_have_says_why(tmp_path):
+    words = "does not fit this scale: no data"
+    misfits = {f"loss_full/{name}": words for name in BOTH.split()} | {"default/segment_lr3e4": words}
+    facts = replace(FACTS, misfits=misfits)
+    half, none = rows(tmp_path, {("default", "segment"): [40.0]}, facts=facts)
+    assert half["status"].endswith(f"; segment_lr3e4: {words}")
+    assert (none["ours"], none["status"]) == ("does not fit this scale", words)
+
+
+def test_directions_compare_the_best_of_both(tmp_path):
+    scores = {
+        ("default", "segment"): [40.0, 41.0, 42.0], ("default", "segment_lr3e4"): [50.0, 51.0, 52.0],
+        ("loss_full", "segment"): [46.0, 45.0, 44.0], ("loss_full", "segment_lr3e4"): [20.0, 21.0, 22.0],
+    }  # fmt: skip
+    (row,) = rows(tmp_path, scores, "directions")
+    assert (row["our difference"], row["evaluation"]) == ("−6.0", "segment")
