@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from simmim.files import sha256_bytes
 
-FORMAT = 1
+FORMAT = 2
 INDEX, SAMPLES, QUARANTINE = "index.json", "samples.parquet", "quarantine.parquet"
 SHARD_SCHEMA = pa.schema(
     [
@@ -28,6 +28,7 @@ SAMPLES_SCHEMA = pa.schema(
     [field for field in SHARD_SCHEMA if field.name not in ("image", "annotation")]
     + [pa.field("shard", pa.int32()), pa.field("row", pa.int32())]
     + [pa.field(name, pa.int64()) for name in PLACES]
+    + [pa.field("annotation_sha256", pa.string())]  # so that an annotation is verified without reading its image
 )
 QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "action", "reason", "source")])
 

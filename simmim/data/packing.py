@@ -26,7 +26,7 @@ from simmim.data.layout import (
     set_digest,
 )
 from simmim.data.samples import RawSample, Source
-from simmim.files import sha256_file, whole_file, write_text
+from simmim.files import sha256_bytes, sha256_file, whole_file, write_text
 from simmim.plugin import check_choice
 
 _ROW_GROUP = 64
@@ -125,6 +125,7 @@ def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None
             "height": stored.image_px[0],
             "width": stored.image_px[1],
             "annotation": sample.annotation,
+            "annotation_sha256": None if sample.annotation is None else sha256_bytes(sample.annotation),
         }
 
 

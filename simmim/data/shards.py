@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from simmim.data.layout import FORMAT, INDEX, PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256, index_sha256
 from simmim.data.packing import pack
-from simmim.files import sha256_file
+from simmim.files import sha256_bytes, sha256_file
 
 __all__ = ["Shards", "pack"]
 
@@ -85,8 +85,16 @@ class Shards:
         return self.sample(i)[0]
 
     def annotation(self, i: int) -> bytes | None:
-        """Verified annotation of image i: a JSON list of COCO objects, or a label map as PNG, or None."""
-        return self.sample(i)[1]
+        """Verified annotation of image i, read alone: a JSON list of COCO objects, or a label map as PNG, or None.
+
+        Raises:
+            IndexError, ValueError: as `sample`.
+        """
+        shard, _, span = self._place(i)
+        annotation = self._read(shard, span)
+        if annotation is not None and sha256_bytes(annotation) != self._annotation_sha256s[i].as_py():
+            raise self._altered(i)
+        return annotation
 
     def sample(self, i: int) -> tuple[bytes, bytes | None]:
         """Image and annotation of sample i, verified together.
@@ -95,15 +103,10 @@ class Shards:
             IndexError: when i is not in 0 to n - 1.
             ValueError: when the bytes are not those that were packed.
         """
-        if not 0 <= i < len(self):
-            raise IndexError(f"sample {i} of {len(self)} in {self.folder}")
-        shard, *spans = (int(numbers[i]) for numbers in self._where)
-        image = self._read(shard, spans[0], spans[1])
-        annotation = self._read(shard, spans[2], spans[3]) if spans[2] >= 0 else None
+        shard, *spans = self._place(i)
+        image, annotation = (self._read(shard, span) for span in spans)
         if content_sha256(image, annotation) != self._sha256s[i].as_py():
-            row, sample_id = self._table["row"][i].as_py(), self._table["sample_id"][i].as_py()
-            place = f"{self.folder / self._names[shard]}, row {row}, sample {sample_id!r}"
-            raise ValueError(f"{place}: the bytes are not those that were packed; delete the folder and pack again")
+            raise self._altered(i)
         return image, annotation
 
     def verify(self) -> None:
@@ -135,6 +138,22 @@ class Shards:
     def _sha256s(self) -> pa.Array:
         return self._table["sha256"].chunk(0)
 
+    @functools.cached_property
+    def _annotation_sha256s(self) -> pa.Array:
+        return self._table["annotation_sha256"].chunk(0)
+
+    def _place(self, i: int) -> tuple[int, tuple[int, int], tuple[int, int]]:
+        """Number of the shard of sample i, and offset and length of its image and of its annotation."""
+        if not 0 <= i < len(self):
+            raise IndexError(f"sample {i} of {len(self)} in {self.folder}")
+        shard, *span = (int(numbers[i]) for numbers in self._where)
+        return shard, (span[0], span[1]), (span[2], span[3])
+
+    def _altered(self, i: int) -> ValueError:
+        shard, row, sample_id = (self._table[name][i].as_py() for name in ("shard", "row", "sample_id"))
+        place = f"{self.folder / self._names[shard]}, row {row}, sample {sample_id!r}"
+        return ValueError(f"{place}: the bytes are not those that were packed; delete the folder and pack again")
+
     def _check_files(self) -> None:
         for shard in self._index["shards"]:
             path = self.folder / shard["file"]
@@ -143,7 +162,11 @@ class Shards:
             if path.stat().st_size != shard["bytes"]:
                 raise ValueError(f"{path} has {path.stat().st_size} bytes, it was packed with {shard['bytes']}")
 
-    def _read(self, shard: int, offset: int, length: int) -> bytes:
+    def _read(self, shard: int, span: tuple[int, int]) -> bytes | None:
+        """The bytes at (offset, length) of a shard; None at offset -1."""
+        offset, length = span
+        if offset < 0:
+            return None
         if shard not in self._descriptors:
             self._descriptors[shard] = os.open(self.folder / self._names[shard], os.O_RDONLY | os.O_CLOEXEC)
         return os.pread(self._descriptors[shard], length, offset)
@@ -159,7 +182,9 @@ def _read_index(folder: Path) -> dict:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); pack again") from error
     if version != FORMAT:
-        raise ValueError(f"{path} has format {version}, this version reads format {FORMAT}; pack again")
+        raise ValueError(
+            f"{path} has format {version}, this version reads format {FORMAT}; delete {folder} and pack again"
+        )
     if index.get("index_sha256") != index_sha256(index):
         raise ValueError(f"{path} was altered after packing; pack again")
     return index
