@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
+from faster_coco_eval.core import mask as coco_mask
 
 
 def objects(annotation: bytes | None) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def is_trainable(entry: dict[str, Any]) -> bool:
 def run_lengths(segmentation: list | dict, image_px: tuple[int, int]) -> dict[str, Any]:
     """Any segmentation as compressed run lengths of one mask of height and width `image_px`.
 
-    Polygons of fewer than three points are left out: pycocotools would take four numbers for a box.
+    Polygons of fewer than three points are left out: COCO's tools would take four numbers for a box.
     """
     if isinstance(segmentation, list):
         polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
@@ -49,4 +49,4 @@ def boxes_around(instance_masks: np.ndarray) -> np.ndarray:
 
 
 def _nothing(image_px: tuple[int, int]) -> dict[str, Any]:
-    return coco_mask.encode(np.zeros(image_px, dtype=np.uint8, order="F"))
+    return coco_mask.encode(np.zeros(image_px, dtype=np.uint8))

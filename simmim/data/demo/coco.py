@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
+from faster_coco_eval.core import mask as coco_mask
 from scipy import ndimage
 
 from simmim.data.demo.earth import LAKE, LAND, Earth
@@ -56,7 +56,7 @@ def _objects(areas: list[_Areas], corner: np.ndarray, tile_px: int) -> list[dict
 
 
 def _object(visible: np.ndarray, category: int, crowd: bool) -> dict:
-    rle = coco_mask.encode(np.asfortranarray(visible.astype(np.uint8)))
+    rle = coco_mask.encode(visible.astype(np.uint8))
     return {
         "category_id": category,
         "iscrowd": int(crowd),
