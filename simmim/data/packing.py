@@ -115,8 +115,8 @@ def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None
         except BadImage as error:
             incidents.append(_incident(sample, "quarantined", str(error)))
             continue
-        if stored.changes:
-            incidents.append(_incident(sample, "converted", stored.changes))
+        if changes := "; ".join(filter(None, (stored.changes, sample.notes))):
+            incidents.append(_incident(sample, "converted", changes))
         yield {
             "sample_id": sample.id,
             "image": stored.content,

@@ -21,6 +21,7 @@ class RawSample:
         image_px: height and width that the annotation was made for, or None when nothing is known.
         origin: the file or row it was read from, for messages.
         fault: why the source cannot vouch for this sample; such a sample is quarantined with this reason.
+        notes: what is odd about the sample but can be used, for the table of incidents.
     """
 
     id: str
@@ -30,6 +31,7 @@ class RawSample:
     image_px: tuple[int, int] | None = None
     origin: str = ""
     fault: str = ""
+    notes: str = ""
 
 
 class Source(Protocol):

@@ -232,7 +232,7 @@ class TestCoco:
         [
             ({"images": [{"id": 3, "file_name": "3.png", "height": 8, "width": 6}]}, "annotation 2 names image 7"),
             ({"categories": [{"id": 5, "name": "early"}]}, "annotation 2 names category 90"),
-            ({"categories": [{"id": 5, "name": "a"}, {"id": 5, "name": "b"}]}, "category id twice"),
+            ({"categories": [{"id": 5, "name": "a"}, {"id": 5, "name": "b"}]}, "id 5 comes twice in categories"),
         ],
     )
     def test_dangling_references_are_named(self, tmp_path, changes, message):

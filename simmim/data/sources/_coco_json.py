@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,40 @@ def read_annotations(path: str, what: str) -> dict[str, Any]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); fetch it again") from error
-    missing = {"images", "annotations", "categories"} - set(document if isinstance(document, dict) else ())
+    listed = document if isinstance(document, dict) else {}
+    missing = {kind for kind in ("images", "annotations", "categories") if not isinstance(listed.get(kind), list)}
     if missing:
         raise ValueError(f"{path} is not a {what} annotation file: it lacks {', '.join(sorted(missing))}")
     return document
 
 
+def check_fields(document: dict[str, Any], path: str, fields: Mapping[str, Sequence[str]]) -> None:
+    """Check that every entry has a whole number as id, an own one, and the named fields beside it.
+
+    Raises:
+        ValueError: naming the first entry that does not.
+    """
+    for kind, names in fields.items():
+        ids = set()
+        for place, entry in enumerate(document[kind]):
+            if missing := {"id", *names} - set(entry if isinstance(entry, dict) else ()):
+                raise ValueError(f"{path}: {kind}[{place}] lacks {', '.join(sorted(missing))}")
+            if not isinstance(entry["id"], int):
+                raise ValueError(f"{path}: {kind}[{place}] has the id {entry['id']!r}, which is no whole number")
+            if entry["id"] in ids:
+                raise ValueError(f"{path}: the id {entry['id']} comes twice in {kind}")
+            ids.add(entry["id"])
+
+
 def categories(document: dict[str, Any], path: str) -> list[dict[str, Any]]:
     """Categories in the order of their ids."""
-    found = sorted(document["categories"], key=lambda category: category["id"])
-    if len({category["id"] for category in found}) < len(found):
-        raise ValueError(f"{path} lists a category id twice")
-    return found
+    check_fields(document, path, {"categories": ["name"]})
+    return sorted(document["categories"], key=lambda category: category["id"])
 
 
 def annotations_by_image(document: dict[str, Any], path: str) -> dict[int, list[dict[str, Any]]]:
     """Annotations of every listed image, in the order of their ids, with `category_id` renumbered from 0."""
+    check_fields(document, path, {"images": ["file_name"], "annotations": ["image_id", "category_id"]})
     number = {category["id"]: n for n, category in enumerate(categories(document, path))}
     found: dict[int, list] = {image["id"]: [] for image in document["images"]}
     for one in document["annotations"]:

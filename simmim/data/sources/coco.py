@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from simmim.data.samples import RawSample, printable
-from simmim.data.sources._coco_json import annotations_by_image, categories, read_annotations, read_below
+from simmim.data.sources._coco_json import annotations_by_image, categories, check_fields, read_annotations, read_below
+from simmim.data.sources._coco_objects import inspect
 from simmim.data.sources._files import existing_folder
 
-_KEYS = "id", "bbox", "area", "iscrowd", "segmentation"
+_FIELDS = {"images": ("file_name", "height", "width"), "annotations": ("bbox", "area", "segmentation")}
 
 
 @dataclass(frozen=True)
 class Coco:
     """The images that the JSON lists, each with its objects; images without objects are kept.
+
+    An image with an object that no tool could read is quarantined with the reason; what COCO's tools tolerate is kept
+    as it is and reported.
 
     Args:
         images: folder of the split's images, such as train2017.
@@ -34,19 +39,25 @@ class Coco:
         """Images in the order of their ids; the id is the file name.
 
         Raises:
-            ValueError: when an object names an image or a category that the JSON does not list.
+            ValueError: when an object names an image or a category that the JSON does not list, an id comes twice, or
+                an entry lacks something.
         """
         folder = existing_folder(self.images, "COCO image folder")
         document = read_annotations(self.annotations, "COCO instances")
+        check_fields(document, self.annotations, _FIELDS)
         objects = annotations_by_image(document, self.annotations)
         for image in sorted(document["images"], key=lambda image: image["id"]):
             content, fault = read_below(folder, image["file_name"])
-            kept = [
-                {key: one[key] for key in _KEYS} | {"category_id": one["category_id"] + 1}
-                for one in objects[image["id"]]
-            ]
-            annotation = json.dumps(kept, sort_keys=True).encode()
             image_px = int(image["height"]), int(image["width"])
+            kept = [_kept(one) for one in objects[image["id"]]]
+            flaw, notes = inspect(kept, image_px)
+            annotation = json.dumps(kept, sort_keys=True).encode()
             name = printable(image["file_name"])
             origin = printable(folder / image["file_name"])
-            yield RawSample(name, content, None, annotation, image_px, origin=origin, fault=fault)
+            yield RawSample(name, content, None, annotation, image_px, origin, fault or flaw, notes)
+
+
+def _kept(one: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of an object, its category counted from 1."""
+    own = {"category_id": one["category_id"] + 1, "iscrowd": one.get("iscrowd", 0)}
+    return {key: one[key] for key in ("id", "bbox", "area", "segmentation")} | own

@@ -1,0 +1,161 @@
+"""COCO JSON that is not as it should be: refused in one line, quarantined, or kept as COCO's tools do and counted."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from simmim.data import coco_objects
+from simmim.data.dense import DetectionSet
+from simmim.data.packing import pack
+from simmim.data.shards import Shards
+from simmim.data.sources.coco import Coco
+from simmim.evaluate.coco_score import average_precision, ground_truth
+
+SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
+IMAGE_PX = 24, 32
+
+
+def picture(mode="RGB", size=IMAGE_PX, kind="JPEG"):
+    content = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(content, kind)
+    return content.getvalue()
+
+
+def one(number=1, image=1, **changes):
+    sound = {"id": number, "image_id": image, "category_id": 7, "iscrowd": 0}
+    return sound | {"bbox": [4, 4, 16, 16], "area": 256.0, "segmentation": [SQUARE]} | changes
+
+
+def listed(number):
+    return {"id": number, "file_name": f"{number}.jpg", "height": IMAGE_PX[0], "width": IMAGE_PX[1]}
+
+
+def written(folder, annotations, numbers=(1, 2), contents=None, **changes):
+    """A COCO set of 24 x 32 images with these annotations and whatever else differs; its settings."""
+    (folder / "images").mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"images/{number}.jpg").write_bytes((contents or {}).get(number, picture()))
+    document = {
+        "images": [listed(number) for number in numbers],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "square"}],
+    } | changes
+    (folder / "instances.json").write_text(json.dumps(document))
+    return {"images": str(folder / "images"), "annotations": str(folder / "instances.json")}
+
+
+def packed(folder, *arguments, **changes):
+    """The packed set and its incidents as (sample, action, reason)."""
+    source = Coco(**written(folder, *arguments, **changes))
+    pack(source, folder / "out", codec="original", shard_samples=9, short_side_px=None, max_quarantined_share=0.5)
+    rows = pq.read_table(folder / "out/quarantine.parquet").to_pylist()
+    return Shards(folder / "out"), [(row["sample_id"], row["action"], row["reason"]) for row in rows]
+
+
+KEPT = {
+    "partly outside": (
+        {"segmentation": [[-20, 4, 20, 4, 20, 20, -20, 20]], "bbox": [-20, 4, 40, 16]},
+        "1 object reaching outside the image, cut at its edge",
+    ),
+    "wholly outside": (
+        {"segmentation": [[40, 40, 60, 40, 60, 60]], "bbox": [40, 40, 20, 20]},
+        "1 object reaching outside the image, cut at its edge; 1 object without a pixel in the image, not trained on",
+    ),
+    "a polygon of two points": (
+        {"segmentation": [SQUARE, [1, 1, 9, 9]]},
+        "1 object with a polygon of fewer than three points, which is left out",
+    ),
+    "no polygon": ({"segmentation": []}, "1 object without a pixel in the image, not trained on"),
+    "an empty box": ({"bbox": [4, 4, 0, 16]}, "1 object with an empty box, not trained on"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_cocos_tools_tolerate_is_kept_and_counted(name, tmp_path):
+    changes, reason = KEPT[name]
+    shards, incidents = packed(tmp_path, [one(1, 1, **changes), one(2, 2)])
+    assert incidents == [("1.jpg", "converted", reason)]
+    settings = {"image_px": 32, "scale_jitter": (1, 1), "flip": 0, "padding": (0.5, 0.5, 0.5)}
+    target = DetectionSet(shards, **settings, seed=0, training=True).__getitems__([(0, 0)])["targets"][0]
+    trained = "not trained on" not in reason
+    assert len(target["boxes"]) == (
+        1 if trained or name == "an empty box" else 0
+    )  # that image is left out: 2.jpg is shown
+    values = {metric: value for metric, detail, value in average_precision(ground_truth(shards), [], "mask")}
+    assert values["mask_ap"] == 0
+
+
+def test_a_polygon_is_cut_as_pycocotools_cuts_it(tmp_path):
+    changes, _ = KEPT["partly outside"]
+    shards, _ = packed(tmp_path, [one(**changes)])
+    theirs = COCO(str(tmp_path / "instances.json"))
+    ours = coco_objects.masks(coco_objects.objects(shards.annotation(0)), IMAGE_PX)[0]
+    assert (ours == theirs.annToMask(theirs.anns[1])).all() and ours.sum() == 16 * 20
+
+
+QUARANTINED = {
+    "a bbox that is not four numbers: [1, 2, 3]": {"bbox": [1, 2, 3]},
+    "a bbox that is not four numbers: [1, 2, 3, nan]": {"bbox": [1, 2, 3, float("nan")]},
+    "an area that is not a number: None": {"area": None},
+    "a polygon that is not a list of x, y pairs": {"segmentation": [[1, 2, 3, 4, 5, 6, 7]]},
+    "a polygon far outside the image": {"segmentation": [[1, 2, 3e9, 4, 5, 6]]},
+    "a segmentation that is neither polygons nor run lengths": {"segmentation": "RLE"},
+    "run lengths for [9, 9] px, the image is listed with [24, 32] (height, width)": {
+        "segmentation": {"size": [9, 9], "counts": [81]}
+    },
+    "run lengths that do not fill its image": {"segmentation": {"size": [24, 32], "counts": [5, 20]}},
+}
+
+
+@pytest.mark.parametrize("flaw", QUARANTINED)
+def test_objects_that_no_tool_can_read_quarantine_their_image(flaw, tmp_path):
+    shards, incidents = packed(tmp_path, [one(5, 1, **QUARANTINED[flaw]), one(6, 2)])
+    assert shards.ids == ["2.jpg"]
+    assert incidents == [("1.jpg", "quarantined", f"object 5 has {flaw}")]
+
+
+def test_unusual_images(tmp_path):
+    contents = {1: picture("L"), 2: picture("CMYK"), 3: picture(size=(32, 24)), 4: b"", 5: picture()}
+    shards, incidents = packed(tmp_path, [one(n, n) for n in range(1, 6)], range(1, 6), contents)
+    assert shards.ids == ["1.jpg", "2.jpg", "5.jpg"]
+    assert incidents == [
+        ("2.jpg", "converted", "mode CMYK converted to RGB"),
+        ("3.jpg", "quarantined", "image is (32, 24) px (height, width), its annotation was made for (24, 32)"),
+        ("4.jpg", "quarantined", "zero bytes"),
+    ]
+    settings = {"image_px": 32, "scale_jitter": (1, 1), "flip": 0, "padding": (0.5, 0.5, 0.5)}
+    batch = DetectionSet(shards, **settings, seed=0, training=True).__getitems__([(0, 0), (0, 1)])
+    assert batch["images"].shape == (2, 3, 32, 32)
+
+
+def test_crowds_and_images_without_objects_are_nothing_unusual(tmp_path):
+    crowd = {"size": [24, 32], "counts": [100, 200, 468]}
+    shards, incidents = packed(tmp_path, [one(iscrowd=1, segmentation=crowd), one(2)])
+    assert (len(shards), incidents) == (2, [])
+
+
+REFUSED = {
+    r"annotation 3 names image 9, which is not listed": {"annotations": [one(3, 9)]},
+    r"annotation 3 names category 8, which is not listed": {"annotations": [one(3, category_id=8)]},
+    r"the id 3 comes twice in annotations": {"annotations": [one(3), one(3, 2)]},
+    r"the id 1 comes twice in images": {"images": [listed(1), listed(1)]},
+    r"images\[1\] lacks height": {"images": [listed(1), {"id": 2, "file_name": "2.jpg", "width": 32}]},
+    r"annotations\[0\] lacks segmentation": {"annotations": [{k: v for k, v in one().items() if k != "segmentation"}]},
+    r"annotations\[0\] has the id '3', which is no whole number": {"annotations": [one("3")]},
+    r"lacks annotations": {"annotations": None},
+    r"none of the 2 images .* has anything to train on": {"annotations": []},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_contradicts_itself_is_refused_in_one_line(message, tmp_path):
+    with pytest.raises(ValueError, match=message) as refusal:
+        shards, _ = packed(tmp_path, **{"annotations": [one()]} | REFUSED[message])
+        DetectionSet(shards, image_px=32, scale_jitter=(1, 1), flip=0, padding=(0, 0, 0), seed=0, training=True)
+    assert "\n" not in str(refusal.value)
