@@ -104,13 +104,32 @@ class Detector(nn.Module):
             return as_float32(self.pyramid(self.encoder.feature_maps(self.normalise(images))))
 
 
+class Anchors(AnchorGenerator):
+    """Three anchors in every cell of every level, at the levels' true strides.
+
+    torchvision divides the image by the cells instead, which rounds where the cells were padded: 72 px make 5 cells at
+    stride 16, and it would place them every 14 px.
+    """
+
+    def __init__(self, strides: Sequence[int], scale: float) -> None:
+        super().__init__([(scale * stride,) for stride in strides], [(0.5, 1.0, 2.0)] * len(strides))
+        self._strides = list(strides)
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        """Boxes float32 [cells * 3, 4] of all levels, the same for every image."""
+        device = feature_maps[0].device
+        self.set_cell_anchors(torch.float32, device)
+        grids = [list(level.shape[-2:]) for level in feature_maps]
+        steps = [[torch.tensor(stride, device=device)] * 2 for stride in self._strides]
+        return [torch.cat(self.grid_anchors(grids, steps))] * len(image_list.image_sizes)
+
+
 def _heads(pyramid: Pyramid, strides: list[int], outputs: int, settings: DetectSettings) -> MaskRCNN:
     """torchvision's Mask R-CNN, of which only the proposal network and the heads are used."""
     channels, width = pyramid.out_channels, settings.mask_width
-    anchor_sides = [settings.anchor_scale * stride for stride in [*strides, 2 * strides[-1]]]
     return MaskRCNN(
         pyramid,
-        rpn_anchor_generator=AnchorGenerator([(side,) for side in anchor_sides], [(0.5, 1.0, 2.0)] * len(anchor_sides)),
+        rpn_anchor_generator=Anchors([*strides, 2 * strides[-1]], settings.anchor_scale),
         rpn_pre_nms_top_n_train=2 * settings.proposals,
         rpn_pre_nms_top_n_test=2 * settings.proposals,
         rpn_post_nms_top_n_train=settings.proposals,
