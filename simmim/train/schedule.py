@@ -1,4 +1,4 @@
-"""Learning rate as a pure function of the step: linear warm-up, then cosine, steps or a straight line (section 4.1, Table 9)."""
+"""Learning rate as a pure function of the step: warm-up, then cosine, steps or straight down (section 4.1, Table 9)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def learning_rate(
     Args:
         peak: rate at the end of warm-up, already scaled for the batch and the group.
         steps: updates of the whole run.
-        schedule: "cosine" and "linear" fall to `min_lr` at `steps`; "step" multiplies by `gamma` from each milestone on.
+        schedule: "cosine" and "linear" fall to `min_lr` at `steps`; "step" multiplies by `gamma` at each milestone.
         warmup_steps: updates over which the rate rises linearly from `warmup_lr`.
         milestones: updates, used by "step" only.
         warmup_offset: the cosine starts where warm-up ends. False is the released form, which starts it at 0 and so
