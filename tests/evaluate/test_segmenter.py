@@ -21,14 +21,14 @@ def batch(segmentation_shards):
     return segment.dataset(segmentation_shards, MICRO, 0, HEADER).__getitems__([(0, 0), (0, 1)])
 
 
-def test_overfits_four_images(segmentation_shards, micro_swin):
+def test_overfits_five_images(segmentation_shards, micro_swin):
     task = segment.build_task(micro_swin(), HEADER, MICRO, CLASSES)
     task.autocast_dtype = torch.bfloat16
     images = segment.dataset(segmentation_shards, MICRO, 0, HEADER)
     optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, fused=True)
     torch.manual_seed(0)
     for step in range(60):
-        task(images.__getitems__([(step, index) for index in range(4)])).backward()
+        task(images.__getitems__([(step, index) for index in range(5)])).backward()
         optimizer.step()
         optimizer.zero_grad()
     rows = {(metric, detail): value for metric, detail, value in segment.score(task, segmentation_shards, MICRO, CPU)}
