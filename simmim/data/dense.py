@@ -5,9 +5,11 @@ Every random choice is keyed by (seed, epoch, sample), so a sample's view does n
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from simmim.data import coco_objects
+from simmim.data import coco_objects, photometric
 from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
 from simmim.data.shards import Shards
 from simmim.keyed import KeyedGenerator
@@ -23,6 +25,7 @@ from simmim.keyed import KeyedGenerator
 Key = tuple[int, int]  # epoch, index in the data set
 Colour = Sequence[float]  # red, green and blue in [0, 1]
 IGNORED = 255
+_WINDOWS = 11  # tried at most, in mmsegmentation: a first one and ten better ones
 
 
 class _DenseSet(Dataset):
@@ -64,16 +67,29 @@ class _DenseSet(Dataset):
         epoch, index = key[0], self._kept[key[1]]
         content, annotation = self._shards.sample(index)
         image = Image.open(io.BytesIO(content)).convert("RGB")
-        placement = self._placement((image.height, image.width), epoch, index)
-        return index, torch.from_numpy(placement.image(image, self._padding)), annotation, placement
+        stored = image.height, image.width
+        if self._training:
+            placement = self._chosen(self._windows(stored, epoch, index), annotation)
+        else:
+            placement = self._whole(stored)
+        recolour = functools.partial(self._recoloured, epoch=epoch, index=index)
+        return index, torch.from_numpy(placement.image(image, self._padding, recolour)), annotation, placement
 
-    def _placement(self, stored: tuple[int, int], epoch: int, index: int) -> Placement:
-        if not self._training:
-            return self._whole(stored)
-        draws = KeyedGenerator(self._seed, epoch, np.array([index]), "dense view").uniform(4)[0]
+    def _windows(self, stored: tuple[int, int], epoch: int, index: int) -> Iterator[Placement]:
+        """Endless square windows on an image at one random scale, in the order in which they are offered."""
+        draws = KeyedGenerator(self._seed, epoch, np.array([index]), "dense view")
+        scale, row, column, mirror = draws.uniform(4)[0]
         low, high = self._scales
-        scaled = self._scaled(stored, low + (high - low) * draws[0])
-        return random_placement(stored, scaled, self._image_px, draws[1:3], mirrored=bool(draws[3] < self._flip))
+        scaled = self._scaled(stored, low + (high - low) * scale)
+        while True:
+            yield random_placement(stored, scaled, self._image_px, (row, column), mirrored=bool(mirror < self._flip))
+            row, column = draws.uniform(2)[0]
+
+    def _chosen(self, windows: Iterator[Placement], annotation: bytes | None) -> Placement:
+        return next(windows)
+
+    def _recoloured(self, picture: Image.Image, epoch: int, index: int) -> Image.Image:
+        return picture
 
 
 class DetectionSet(_DenseSet):
@@ -126,21 +142,28 @@ class SegmentationSet(_DenseSet):
     """Images with a class for every pixel.
 
     Training shows a random square window on an image whose short side is `image_px` times a random scale.
-    Scoring shows every image whole with short side `image_px`; a batch then needs images of one stored size.
+    Scoring shows every image whole with short side `image_px` times one scale; a batch then needs images of one stored
+    size.
 
     Args:
         shards: with label maps as annotations (PNG; 0 = ignored, 1 to K).
         scale_range: range of the random scale.
         long_side_limit: the longer side never exceeds this many times the wanted short side.
         flip: probability of mirroring.
+        max_class_share: another window is tried, ten times at most, while one class has this share of the labelled
+            pixels; 1 takes the first.
+        distort_colours: show training images in other light (`simmim.data.photometric`).
         padding: colour beside the picture, best the mean the images will be normalised with.
+        score_scale: scale of the whole image for scoring.
     """
 
     def __init__(
         self, shards: Shards, *, image_px: int, scale_range: tuple[float, float], long_side_limit: float, flip: float,
-        padding: Colour, seed: int, training: bool,
+        max_class_share: float, distort_colours: bool, padding: Colour, seed: int, training: bool,
+        score_scale: float = 1.0,
     ) -> None:  # fmt: skip
-        self._long_side_limit = long_side_limit
+        self._long_side_limit, self._score_scale = long_side_limit, score_scale
+        self._max_class_share, self._distort_colours = max_class_share, distort_colours and training
         super().__init__(shards, image_px, scale_range, flip, padding, seed, training)
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
@@ -154,7 +177,7 @@ class SegmentationSet(_DenseSet):
         labels = [_labels(annotation, placement, self._training) for _, _, annotation, placement in loaded]
         return {
             "images": torch.stack([image for _, image, _, _ in loaded]),
-            "labels": torch.from_numpy(np.stack(labels)),
+            "labels": torch.from_numpy(np.stack(labels)).long(),
             "samples": [index for index, *_ in loaded],
         }
 
@@ -162,14 +185,35 @@ class SegmentationSet(_DenseSet):
         return fit_short_side(stored, self._image_px * scale, self._long_side_limit)
 
     def _whole(self, stored: tuple[int, int]) -> Placement:
-        scaled = self._scaled(stored, 1.0)
+        scaled = self._scaled(stored, self._score_scale)
         return Placement(stored, scaled, scaled)
+
+    def _chosen(self, windows: Iterator[Placement], annotation: bytes) -> Placement:
+        if self._max_class_share == 1:
+            return next(windows)
+        labels = label_map(annotation)
+        for window in itertools.islice(windows, _WINDOWS):
+            if largest_share(window.labels(labels, IGNORED)) < self._max_class_share:
+                break
+        return window
+
+    def _recoloured(self, picture: Image.Image, epoch: int, index: int) -> Image.Image:
+        if not self._distort_colours:
+            return picture
+        draws = KeyedGenerator(self._seed, epoch, np.array([index]), "photometric").uniform(photometric.DRAWS)
+        return photometric.distorted(picture, draws[0])
 
 
 def label_map(annotation: bytes) -> np.ndarray:
-    """Stored label map -> int64 [h, w] of classes from 0, 255 = ignored."""
-    stored = np.asarray(Image.open(io.BytesIO(annotation))).astype(np.int64)
-    return np.where(stored == 0, IGNORED, stored - 1)
+    """Stored label map -> uint8 [h, w] of classes from 0, 255 = ignored."""
+    stored = np.asarray(Image.open(io.BytesIO(annotation)))
+    return stored - np.uint8(1)  # 0 becomes 255
+
+
+def largest_share(labels: np.ndarray) -> float:
+    """Share of the most frequent class among the labelled pixels; 1 where none is labelled."""
+    counts = np.bincount(labels[labels != IGNORED])
+    return counts.max() / counts.sum() if len(counts) else 1.0
 
 
 def _labels(annotation: bytes, placement: Placement, placed: bool) -> np.ndarray:

@@ -5,6 +5,7 @@ Shapes: h w pixels of the stored image, H W of the canvas, n instance masks.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +35,17 @@ class Placement:
         """Height and width of the picture on the canvas; the rest is padding."""
         return tuple(min(c, s - k) for c, s, k in zip(self.canvas, self.scaled, self.corner))
 
-    def image(self, image: Image.Image, padding: tuple[int, ...]) -> np.ndarray:
-        """RGB image -> uint8 [3, H, W], bilinear with antialiasing, padded with one colour."""
+    def image(
+        self,
+        image: Image.Image,
+        padding: tuple[int, ...],
+        recolour: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    ) -> np.ndarray:
+        """RGB image -> uint8 [3, H, W], bilinear with antialiasing, recoloured, padded with one colour."""
         (top, left), (height, width) = self.corner, self.shown
         down, across = (stored / scaled for stored, scaled in zip(self.stored, self.scaled))
         source = (left * across, top * down, (left + width) * across, (top + height) * down)
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=source))
+        pixels = np.asarray(recolour(image.resize((width, height), Image.Resampling.BILINEAR, box=source)))
         canvas = np.full((*self.canvas, 3), padding, dtype=np.uint8)
         canvas[:height, :width] = pixels[:, ::-1] if self.mirrored else pixels
         return np.ascontiguousarray(canvas.transpose(2, 0, 1))
@@ -72,7 +78,7 @@ def fit_short_side(stored: tuple[int, int], shortest_px: float, long_side_limit:
 
 
 def random_placement(
-    stored: tuple[int, int], scaled: tuple[int, int], canvas_px: int, draws: np.ndarray, mirrored: bool
+    stored: tuple[int, int], scaled: tuple[int, int], canvas_px: int, draws: Sequence[float], mirrored: bool
 ) -> Placement:
     """A square window somewhere on the scaled image; `draws` are two numbers in [0, 1) for its row and column."""
     room = (max(0, side - canvas_px) for side in scaled)

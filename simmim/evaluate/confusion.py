@@ -30,6 +30,13 @@ def mean_iou(confusion: np.ndarray) -> float:
     return float(np.nanmean(ious)) if np.isfinite(ious).any() else float("nan")
 
 
+def mean_class_accuracy(confusion: np.ndarray) -> float:
+    """Mean over the classes that occur in the truth of the share of their pixels that were found; NaN without any."""
+    pixels = confusion.sum(1)
+    occurs = pixels > 0
+    return float((np.diag(confusion)[occurs] / pixels[occurs]).mean()) if occurs.any() else float("nan")
+
+
 def pixel_accuracy(confusion: np.ndarray) -> float:
     """Share of labelled pixels with the right class; NaN without any."""
     return float(np.trace(confusion) / confusion.sum()) if confusion.sum() else float("nan")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from simmim.data.dense import SegmentationSet
+from simmim.data.dense import Key, SegmentationSet
 from simmim.data.shards import Shards
 from simmim.evaluate import confusion
 from simmim.evaluate.dense_settings import SegmentSettings
@@ -33,29 +33,64 @@ def dataset(shards: Shards, settings: SegmentSettings, seed: int, header: Mappin
 
 
 def score(task: Segmenter, shards: Shards, settings: SegmentSettings, device: torch.device) -> list[Row]:
-    """Mean IoU, pixel accuracy and the IoU of every class in percent: (metric, class or "", value)."""
+    """Mean IoU, accuracies and the IoU of every class in percent: (metric, class or "", value).
+
+    All are of the settings' scales and flips together, as the paper's, but for `miou_single_scale`.
+    """
     task.to(device).eval()
     copy_buffers_from_first(task)
-    images, classes = _images(shards, settings, task.normalise.mean, seed=0, training=False), shards.classes
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    views = {
+        scale: _images(shards, settings, task.normalise.mean, seed=0, training=False, score_scale=scale)
+        for scale in settings.score_scales
+    }
+    kinds = len(shards.classes)
+    counts = np.zeros((2, kinds, kinds), dtype=np.int64)  # single scale, all views
     batches = list(_same_size(shards.sizes, settings.score_batch))
     for number in my_share(len(batches)):
-        batch = images.__getitems__([(0, index) for index in batches[number]])
-        labels = batch["labels"]
-        predicted = task.predict(batch["images"].to(device), labels.shape[-2:]).cpu()
-        counts += confusion.confusion_matrix(labels.numpy(), predicted.numpy(), len(classes))
-    counts = sum_over_processes(torch.from_numpy(counts).to(device)).cpu().numpy()
-    rows = [("miou", "", confusion.mean_iou(counts)), ("pixel_accuracy", "", confusion.pixel_accuracy(counts))]
-    rows += [("iou", name, value) for name, value in zip(classes, confusion.class_iou(counts))]
+        labels, *predicted = _predicted(task, views, [(0, index) for index in batches[number]], settings, device)
+        counts += [confusion.confusion_matrix(labels, classes, kinds) for classes in predicted]
+    single, combined = sum_over_processes(torch.from_numpy(counts).to(device)).cpu().numpy()
+    return _rows(single, combined, shards.classes)
+
+
+def _predicted(
+    task: Segmenter, views: Mapping[float, SegmentationSet], keys: list[Key], settings: SegmentSettings,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """True classes, those seen in the plain image and those in all views together, each [b, h, w].
+
+    Only the sum of the probabilities is kept: at 150 classes and 640 x 2560 pixels one view has 1 GB for each image.
+    """
+    total = None
+    for scale, images in views.items():
+        batch = images.__getitems__(keys)
+        for mirrored in (False, True) if settings.score_flip else (False,):
+            shares = task.probabilities(batch["images"].to(device), batch["labels"].shape[-2:], mirrored)
+            if scale == 1 and not mirrored:
+                single = shares.argmax(dim=1)
+            total = shares if total is None else total.add_(shares)
+    return batch["labels"].numpy(), single.cpu().numpy(), total.argmax(dim=1).cpu().numpy()
+
+
+def _rows(single: np.ndarray, combined: np.ndarray, classes: list[str]) -> list[Row]:
+    rows = [
+        ("miou", "", confusion.mean_iou(combined)),
+        ("miou_single_scale", "", confusion.mean_iou(single)),
+        ("pixel_accuracy", "", confusion.pixel_accuracy(combined)),
+        ("mean_class_accuracy", "", confusion.mean_class_accuracy(combined)),
+        *(("iou", name, value) for name, value in zip(classes, confusion.class_iou(combined))),
+    ]
     return [(metric, detail, 100 * float(value)) for metric, detail, value in rows]
 
 
 def _images(
-    shards: Shards, settings: SegmentSettings, mean: Sequence[float], *, seed: int, training: bool
-) -> SegmentationSet:
+    shards: Shards, settings: SegmentSettings, mean: Sequence[float], *, seed: int, training: bool,
+    score_scale: float = 1.0,
+) -> SegmentationSet:  # fmt: skip
     return SegmentationSet(
-        shards, image_px=settings.image_px, scale_range=settings.scale_range, flip=settings.flip, padding=mean,
-        long_side_limit=settings.long_side_limit, seed=seed, training=training,
+        shards, image_px=settings.image_px, scale_range=settings.scale_range, flip=settings.flip,
+        max_class_share=settings.max_class_share, distort_colours=settings.distort_colours, padding=mean,
+        long_side_limit=settings.long_side_limit, seed=seed, training=training, score_scale=score_scale,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class Segmenter(nn.Module):
         classes: number of classes, the ignored label not counted.
     """
 
-    own_autocast = True  # so that `predict` runs in the precision of the training
+    own_autocast = True  # so that `probabilities` runs in the precision of the training
 
     def __init__(
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: SegmentSettings
@@ -54,28 +54,41 @@ class Segmenter(nn.Module):
         self.autocast_dtype: torch.dtype | None = None
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Cross-entropy of the decoder plus the weighted one of the auxiliary head, over labelled pixels.
+        """Cross-entropy of the decoder plus the weighted one of the auxiliary head, over all pixels.
 
         Args:
             batch: `images` uint8 [b, 3, H, W]; `labels` int64 [b, H, W] from 0, 255 = ignored.
         """
         images, labels = batch["images"], batch["labels"]
+        self._check_batch(len(images))
         with autocast(images.device, self.autocast_dtype):
             maps = self._maps(images)
             main, auxiliary = self._logits(maps), self.auxiliary(maps[-2])
         return pixel_loss(main, labels) + self._auxiliary_weight * pixel_loss(auxiliary, labels)
 
     @torch.no_grad()
-    def predict(self, images: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Class of every pixel, int64 [b, H, W], or [b, *output_size]; the module must be in evaluation mode.
+    def probabilities(self, images: Tensor, output_size: Sequence[int], mirrored: bool = False) -> Tensor:
+        """Probability of every class at every pixel, [b, k, *output_size]; the module must be in evaluation mode.
 
         Args:
             images: uint8 [b, 3, H, W].
+            output_size: height and width, such as those of the label map.
+            mirrored: look at the mirror images and turn the answer back.
         """
-        assert not self.training, "predict needs evaluation mode"
+        assert not self.training, "probabilities need evaluation mode"
+        images = images.flip(-1) if mirrored else images
         with autocast(images.device, self.autocast_dtype):
             logits = self._logits(self._maps(images))
-        return _resized(logits, output_size or images.shape[-2:]).argmax(dim=1)
+        shares = _resized(logits, output_size).softmax(dim=1)
+        return shares.flip(-1) if mirrored else shares
+
+    def _check_batch(self, images: int) -> None:
+        """The pyramid pooling normalises one pooled cell per image, which takes two of them."""
+        if self.training and images == 1 and not isinstance(self.auxiliary[1], nn.SyncBatchNorm):
+            raise ValueError(
+                "UPerNet's batch norms need two images at once in every process: give train.batch and "
+                "train.micro_batch at least 2 per process (on several GPUs statistics are shared and 1 is enough)"
+            )
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         return self.norms(self.encoder.feature_maps(self.normalise(images)))
@@ -85,12 +98,13 @@ class Segmenter(nn.Module):
 
 
 def pixel_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of the labelled pixels after resizing the logits [b, k, h, w] to the labels [b, H, W].
+    """Cross-entropy after resizing the logits [b, k, h, w] to the labels [b, H, W], averaged over all pixels.
 
-    A batch without a single labelled pixel has loss 0, not NaN.
+    Ignored pixels have loss 0 but count, as in mmsegmentation: so every labelled pixel weighs the same in whichever
+    micro-batch and process it is.
     """
     total = F.cross_entropy(_resized(logits, labels.shape[-2:]), labels, ignore_index=IGNORED, reduction="sum")
-    return total / (labels != IGNORED).sum().clamp(min=1)
+    return total / labels.numel()
 
 
 def _resized(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Learning rate as a pure function of the step: linear warm-up, then cosine or steps (section 4.1, Table 9)."""
+"""Learning rate as a pure function of the step: warm-up, then cosine, steps or straight down (section 4.1, Table 9)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from simmim.plugin import check_choice
 
-SCHEDULES = "cosine", "step"
+SCHEDULES = "cosine", "step", "linear"
 
 
 def learning_rate(
@@ -31,7 +31,7 @@ def learning_rate(
     Args:
         peak: rate at the end of warm-up, already scaled for the batch and the group.
         steps: updates of the whole run.
-        schedule: "cosine" falls to `min_lr` at `steps`; "step" multiplies by `gamma` from each milestone on.
+        schedule: "cosine" and "linear" fall to `min_lr` at `steps`; "step" multiplies by `gamma` at each milestone.
         warmup_steps: updates over which the rate rises linearly from `warmup_lr`.
         milestones: updates, used by "step" only.
         warmup_offset: the cosine starts where warm-up ends. False is the released form, which starts it at 0 and so
@@ -47,4 +47,6 @@ def learning_rate(
     start = warmup_steps if warmup_offset else 0
     if step >= steps:
         return min_lr
+    if schedule == "linear":
+        return min_lr + (peak - min_lr) * (steps - step) / (steps - start)
     return min_lr + (peak - min_lr) * (1 + math.cos(math.pi * (step - start) / (steps - start))) / 2

@@ -16,7 +16,7 @@ class TrainSettings(BaseModel):
         micro_batch: the most images one process takes through the network at once.
         base_lr: peak learning rate of a batch of `base_lr_batch` images; it scales linearly with the batch.
         warmup_lr: where the linear warm-up starts, for the same reference batch.
-        min_lr: where the cosine ends, for the same reference batch.
+        min_lr: where the cosine or the straight line ends, for the same reference batch.
         milestones: shares of the training after which the step schedule multiplies the rate by `gamma`.
         released_cosine: count the cosine from step 0 as the released code does, not from the end of the warm-up.
         clip_norm: largest global gradient norm, applied once per update; 0 does not clip.
@@ -33,7 +33,7 @@ class TrainSettings(BaseModel):
     base_lr_batch: int = Field(default=512, ge=1)
     warmup_lr: float = Field(default=0, ge=0)
     min_lr: float = Field(default=0, ge=0)
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "step", "linear"] = "cosine"
     released_cosine: bool = False
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1

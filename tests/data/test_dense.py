@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from simmim.data import coco_objects
-from simmim.data.dense import DetectionSet, SegmentationSet
+from simmim.data.dense import DetectionSet, SegmentationSet, largest_share
 from simmim.data.placement import Placement, fit_long_side, fit_short_side
 
 GREY = (0.5, 0.5, 0.5)
@@ -70,9 +70,12 @@ def detection(samples, training=True, scale_jitter=(0.5, 2.0), seed=3):
     return DetectionSet(Memory(samples), **settings, seed=seed, training=training)
 
 
-def segmentation(samples, training=True, scale_range=(0.5, 2.0)):
-    settings = {"image_px": 48, "scale_range": scale_range, "long_side_limit": 4, "flip": 0.5, "padding": GREY}
-    return SegmentationSet(Memory(samples), **settings, seed=3, training=training)
+def segmentation(samples, training=True, **changes):
+    settings = {
+        "image_px": 48, "scale_range": (0.5, 2.0), "long_side_limit": 4, "flip": 0.5, "max_class_share": 1,
+        "distort_colours": False, "padding": GREY,
+    }  # fmt: skip
+    return SegmentationSet(Memory(samples), **settings | changes, seed=3, training=training)
 
 
 def is_red(images):
@@ -151,6 +154,49 @@ def test_scoring_shows_whole_images():
     assert (batch["images"][0, :, 48:] == 128).all()
     batch = segmentation([(picture(), labels())], training=False).__getitems__([(0, 0)])
     assert batch["images"].shape == (1, 3, 48, 64) and batch["labels"].shape == (1, 48, 64)
+
+
+def test_scoring_takes_every_scale_of_the_whole_image():
+    for scale, shown in ((0.75, (36, 48)), (1.25, (60, 80))):
+        images = segmentation([(picture(), labels())], training=False, score_scale=scale, distort_colours=True)
+        batch = images.__getitems__([(0, 0)])
+        assert batch["images"].shape[-2:] == shown and batch["labels"].shape == (1, 48, 64)
+        red = is_red(batch["images"][0])
+        assert red.sum() == pytest.approx(240 * scale**2, rel=0.15) and (batch["labels"] == 0).sum() == 240
+
+
+def test_a_crop_with_one_dominant_class_is_tried_again():
+    stored = np.full((48, 192), 2, dtype=np.uint8)
+    stored[:, 60:100] = 1
+    stored[:, 150:] = 0
+    sample = [(png(np.zeros((48, 192, 3), dtype=np.uint8)), png(stored))]
+    keys = [(epoch, 0) for epoch in range(60)]
+    shares = {}
+    for most in (1, 0.75):
+        images = segmentation(sample, scale_range=(1, 1), max_class_share=most)
+        shares[most] = [largest_share(crop.numpy()) for crop in images.__getitems__(keys)["labels"]]
+    assert sum(share >= 0.75 for share in shares[1]) > 20
+    assert sum(share >= 0.75 for share in shares[0.75]) <= 2  # eleven tries, a third of which succeed
+    good = [place for place, share in enumerate(shares[1]) if share < 0.75]
+    assert [shares[0.75][place] for place in good] == [shares[1][place] for place in good]  # the first crop was kept
+
+
+def test_an_image_of_one_class_or_none_is_shown_all_the_same():
+    for value in (0, 2):
+        stored = np.full((48, 64), value, dtype=np.uint8)
+        batch = segmentation([(picture(), png(stored))], max_class_share=0.75).__getitems__([(0, 0)])
+        assert set(batch["labels"].unique().tolist()) <= {1, 255}
+
+
+def test_colours_are_distorted_but_neither_padding_nor_labels():
+    plain, distorted = (segmentation([(picture(), labels())], distort_colours=choice) for choice in (False, True))
+    keys = [(epoch, 0) for epoch in range(40)]
+    one, other = plain.__getitems__(keys), distorted.__getitems__(keys)
+    assert torch.equal(one["labels"], other["labels"])
+    padding = (one["labels"] == 255)[:, None].expand_as(one["images"])
+    assert torch.equal(one["images"][padding], other["images"][padding])
+    changed = (one["images"] != other["images"]).flatten(1).any(1)
+    assert 30 < changed.sum() < 40  # each of four changes happens to half of the images
 
 
 def test_sizes_keep_the_proportions():

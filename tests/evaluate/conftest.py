@@ -28,9 +28,9 @@ def detection_shards(tmp_path_factory) -> Shards:
 
 @pytest.fixture(scope="session")
 def segmentation_shards(tmp_path_factory) -> Shards:
-    """The same images with label maps; the frame of 2 pixels is ignored, the ground is a disc's class."""
+    """Five such images with label maps; the frame of 2 pixels is ignored, the ground is a disc's class."""
     samples = []
-    for seed in range(4):
+    for seed in range(5):
         image, objects = draw(seed)
         labels = np.full(image.shape[:2], 1, dtype=np.uint8)
         labels[objects[1][1]] = 2

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from simmim.evaluate.confusion import class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from simmim.evaluate.confusion import class_iou, confusion_matrix, mean_class_accuracy, mean_iou, pixel_accuracy
 
 
 def test_equals_torchmetrics_over_several_batches():
@@ -21,6 +22,9 @@ def test_equals_torchmetrics_over_several_batches():
     assert mean_iou(total) == pytest.approx(float(oracle.compute()), abs=1e-6)
     assert np.isnan(class_iou(total)[8]) and class_iou(total)[7] == 0
     assert pixel_accuracy(total) == pytest.approx((truth == predicted)[truth != 255].mean())
+    kept = truth != 255
+    with pytest.warns(UserWarning, match="classes not in y_true"):
+        assert mean_class_accuracy(total) == pytest.approx(balanced_accuracy_score(truth[kept], predicted[kept]))
 
 
 def test_rows_are_the_truth():
@@ -30,4 +34,4 @@ def test_rows_are_the_truth():
 
 def test_nothing_labelled_is_not_a_number():
     confusion = confusion_matrix(np.full((2, 2), 255), np.zeros((2, 2), dtype=int), 3)
-    assert np.isnan(mean_iou(confusion)) and np.isnan(pixel_accuracy(confusion))
+    assert all(np.isnan(score(confusion)) for score in (mean_iou, pixel_accuracy, mean_class_accuracy))

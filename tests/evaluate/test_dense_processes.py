@@ -20,7 +20,9 @@ from simmim.train.settings import TrainSettings
 
 SMALL = {
     "detect": DetectSettings(image_px=64, fpn_channels=16, box_width=16, mask_width=8, mask_layers=1),
-    "segment": SegmentSettings(image_px=64, decoder_channels=16, auxiliary_channels=8),
+    "segment": SegmentSettings(
+        image_px=64, decoder_channels=16, auxiliary_channels=8, score_scales=(1.0, 1.25), score_flip=True, score_batch=1
+    ),
 }
 
 

@@ -47,6 +47,12 @@ def test_steps():
     assert rates == pytest.approx([1.0, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_linear_falls_evenly_from_the_end_of_warmup_to_the_minimum():
+    rates = [learning_rate(step, **RUN, schedule="linear") for step in range(101)]
+    assert rates[5] == pytest.approx(0.55) and rates[10] == 1.0 and rates[100] == 0.01
+    assert [a - b for a, b in pairwise(rates[10:])] == pytest.approx([0.99 / 90] * 90)
+
+
 def test_no_warmup():
     assert learning_rate(0, peak=0.5, steps=10) == 0.5
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._files import existing_folder, read_bytes, read_class_list, walk
 
+_BIT_DEPTH = 24  # byte of a PNG
 _CLASS_LISTS = "classes.txt", "objectInfo150.txt"
 
 
@@ -41,38 +42,54 @@ class Ade20k:
         raise ValueError(f"{root} holds neither {' nor '.join(_CLASS_LISTS)}; give classes_file")
 
     def samples(self) -> Iterator[RawSample]:
-        """Images in the order of their paths; the id is the path below images/{split}."""
+        """Images in the order of their paths; the id is the path below images/{split}.
+
+        Raises:
+            ValueError: when a folder or the class list is missing, or when there are no images.
+        """
         root = existing_folder(self.root, "ADE20K folder")
         images = existing_folder(str(root / "images" / self.split), "ADE20K image folder")
         maps = existing_folder(str(root / "annotations" / self.split), "ADE20K annotation folder")
         classes = len(self.classes())
-        unused = {path.relative_to(maps).with_suffix(""): path for path in walk(maps)}
+        unused: dict[Path, list[Path]] = {}
+        for path in walk(maps):
+            unused.setdefault(path.relative_to(maps).with_suffix(""), []).append(path)
+        sample = None
         for path in walk(images):
             relative = path.relative_to(images)
-            label_map = unused.pop(relative.with_suffix(""), maps / relative.with_suffix(".png"))
-            yield _sample(relative, path, label_map, classes)
-        for relative, path in unused.items():
+            label_maps = unused.pop(relative.with_suffix(""), [maps / relative.with_suffix(".png")])
+            yield (sample := _sample(relative, path, label_maps, classes))
+        if sample is None:
+            raise ValueError(f"ADE20K image folder {images} holds no images; check root and split")
+        for path in (path for paths in unused.values() for path in paths):
             fault = "label map without an image"
-            yield RawSample(f"{printable(relative)}.png", b"", origin=printable(path), fault=fault)
+            yield RawSample(printable(path.relative_to(maps)), b"", origin=printable(path), fault=fault)
 
 
-def _sample(relative: Path, path: Path, label_map: Path, classes: int) -> RawSample:
+def _sample(relative: Path, path: Path, label_maps: list[Path], classes: int) -> RawSample:
     image, fault = read_bytes(path)
-    annotation, unreadable = read_bytes(label_map)
+    annotation, unreadable = read_bytes(label_maps[0])
     map_px, wrong = (None, f"label map {unreadable}") if unreadable else _check_map(annotation, classes)
+    if len(label_maps) > 1:
+        fault = fault or f"image with several label maps: {', '.join(printable(path.name) for path in label_maps)}"
     return RawSample(printable(relative), image, None, annotation, map_px, printable(path), fault or wrong)
 
 
 def _check_map(content: bytes, classes: int) -> tuple[tuple[int, int] | None, str]:
     """Height and width of a sound label map, or why it is none."""
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as label_map:
-            mode, values = label_map.mode, np.asarray(label_map)
+        Image.open(io.BytesIO(content), formats=("PNG",)).verify()
+        label_map = Image.open(io.BytesIO(content), formats=("PNG",))
+        values = np.asarray(label_map)
+    except UnidentifiedImageError:
+        return None, "label map is not a PNG; other formats may change class numbers"
     except Exception as error:  # decoders of damaged files raise nearly anything
-        return None, f"label map is not a readable PNG: {type(error).__name__}: {error}"
-    if mode not in ("L", "P") or values.max(initial=0) > classes:
-        return (
-            None,
-            f"label map has mode {mode} and values up to {values.max()}; 8-bit values 0 to {classes} are allowed",
-        )
+        return None, f"label map is a broken PNG: {type(error).__name__}: {error}"
+    mode, depth = label_map.mode, content[_BIT_DEPTH]
+    if not (mode == "P" or (mode == "L" and depth == 8)):  # Pillow stretches grey of fewer bits to 0 to 255
+        return None, f"label map is a {depth}-bit PNG of mode {mode}; 8-bit grey or a palette is allowed"
+    if values.max() > classes:
+        return None, f"label map has values up to {values.max()}; 0 (ignored) to {classes} are allowed"
+    if not values.any():
+        return None, "label map has no labelled pixel"
     return values.shape, ""
