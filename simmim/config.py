@@ -150,6 +150,9 @@ class Sheets:
             config = validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            further = f"{config['role']}_further"
+            if config["task"] == "finetune" and further in settings["datasets"]:
+                config["data"]["further"] = self.dataset(scale, further, "val")
             followers, start = (evaluation, *followers), config.pop("start")
             if start != PRETRAINED:
                 candidates = [name for name in self.fine_tunings() if (run, name) in self.evaluate]

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class Job:
         encoder_file: the pre-trained or fine-tuned encoder it starts from.
         state: folder for its checkpoints; what it leaves is kept beside it until all seeds are done.
         features: folder of the encoder's frozen features of each split, for a task that reads them.
+        further: a set that is scored beside `val`; its rows have its name as their detail.
     """
 
     config: Mapping[str, Any]
@@ -45,6 +47,7 @@ class Job:
     state: Path
     processes: Processes
     features: Mapping[str, Path] = field(default_factory=dict)
+    further: Shards | None = None
 
     @property
     def settings(self) -> Any:
@@ -105,29 +108,31 @@ def evaluate(
     Args:
         config: as `Sheets.evaluation` completes it.
         encoders: those it starts from, by the seed they were trained with; seed s takes number s modulo their count.
-        data: packed data sets by split, 'train' and 'val'.
+        data: packed data sets by split, 'train' and 'val', and of a fine-tuning 'further', a set that is scored too.
         features: for a task that reads them, folders of frozen features by split, for each of `encoders`.
 
     Raises:
         ValueError: for data or settings that do not fit, or unfinished work of another config.
     """
-    train, val = Shards(data["train"]), Shards(data["val"])
-    if train.classes != val.classes:
-        difference = sorted(set(train.classes) ^ set(val.classes)) or "their order"
-        raise ValueError(f"{train.folder} and {val.folder} have different classes: {difference}")
+    sets = {split: Shards(folder) for split, folder in data.items()}
+    train, val, further = sets["train"], sets["val"], sets.get("further")
+    for other in (val, further) if further else (val,):
+        if train.classes != other.classes:
+            difference = sorted(set(train.classes) ^ set(other.classes))[:8] or "their order"
+            raise ValueError(f"{train.folder} and {other.folder} have different classes: {difference}")
     state = out.parent / f"{out.stem}.state"
     jobs = []
     for seed in range(config["seeds"]):
         start = seed % len(encoders)
         read = features[start] if features else {}
-        jobs.append(Job(config, encoders[start], train, val, seed, state / f"seed{seed}", processes, read))
+        jobs.append(Job(config, encoders[start], train, val, seed, state / f"seed{seed}", processes, read, further))
     rows = [row for job in jobs for row in _records_of(job)]
     if processes.leads:
         if config["task"] == "finetune":
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
         precision = (config["train"] or {}).get("precision", "auto")
         machine = environment(processes, autocast_dtype(precision, processes.device))
-        digests = {"train": train.digest, "val": val.digest}
+        digests = {split: each.digest for split, each in sets.items()}
         records.write(out, rows, config=config, data_digests=digests, environment=machine)
         shutil.rmtree(state, ignore_errors=True)
 
@@ -173,11 +178,21 @@ def _transfer(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
     skip = encoder.no_weight_decay()
     groups = parameter_groups(task, prefix, job.training.weight_decay, job.training.layer_decay, skip)
     history = job.fit(task, data, groups)
-    scores = module.score(task, job.val, job.settings, job.processes.device)
+    scores = _scores(job, module, task)
     if job.config["task"] == "finetune" and job.processes.leads:
         made_by = asdict(replace(job.origin, data_digest=job.train.digest))
         save_encoder(job.kept[-1], encoder, header | made_by | {"step": history[-1]["step"] if history else 0})
     return history, scores
+
+
+def _scores(job: Job, module: ModuleType, task: torch.nn.Module) -> list[Row]:
+    """Scores on the evaluation set, and on a further one under its name."""
+    rows = module.score(task, job.val, job.settings, job.processes.device)
+    if job.further:
+        name = job.config["data"]["further"]["dataset"]
+        further = module.score(task, job.further, job.settings, job.processes.device)
+        rows += [(metric, name, value) for metric, _, value in further]
+    return rows
 
 
 _TASKS = {"probe": frozen.probe_rows, "knn": frozen.knn_rows}

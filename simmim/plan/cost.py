@@ -115,11 +115,12 @@ class Costs:
         if not job.config["train"]:
             return 0, 0.0
         samples = self._training_samples(job)
-        scored = self.size(job, "val").samples if job.kind in (PRETRAIN, EVALUATE) else 0
-        if samples is None or scored is None:
+        held_out = set(job.config["data"]) - {"train"} if job.kind in (PRETRAIN, EVALUATE) else ()
+        scored = [self.size(job, split).samples for split in held_out]
+        if None in (samples, *scored):
             return None, None
         images = self._steps(job, samples) * job.config["train"]["batch"]
-        return images, images * network.train_flops + scored * network.forward_flops
+        return images, images * network.train_flops + sum(scored) * network.forward_flops
 
     def _training_samples(self, job: Job) -> int | None:
         """Images of the training set that the job uses."""
