@@ -107,7 +107,7 @@ def features(options: argparse.Namespace) -> None:
     from simmim.train.processes import joined_processes
 
     results = str(_results(options))
-    config = feature_sets.find(_sheets(options), options.scale, options.run, options.name)
+    config = _sheets(options).features(options.scale, options.run, options.name)
     out = Path(paths.features(results, options.run, options.seed, options.name))
     if feature_sets.is_complete(out, config):
         print(f"{out} is finished, nothing to do")

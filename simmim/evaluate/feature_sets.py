@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simmim.plugin import check_choice
 from simmim.records import config_hash
-from simmim.resolve import Config, DoesNotFit
-
-if TYPE_CHECKING:
-    from simmim.config import Sheets
+from simmim.resolve import Config
 
 FROZEN = "probe", "knn"
 MANIFEST = "manifest.json"
@@ -52,28 +48,7 @@ def seeds_of(evaluation: Config, pretraining: Config) -> range:
     return range(min(evaluation["seeds"], evaluation.get("start", pretraining)["seeds"]))
 
 
-def find(sheets: Sheets, scale: str, run: str, name: str) -> Config:
-    """The config of the features of a run that have this name.
-
-    Raises:
-        ValueError: when no evaluation of the run reads such features.
-    """
-    found = dict(_all_of(sheets, scale, run))
-    check_choice(f"features of run '{run}' at scale '{scale}'", name, found)
-    return found[name]
-
-
 def is_complete(folder: Path, config: Mapping[str, Any]) -> bool:
     """Whether finished features of this config lie in a folder."""
     manifest = folder / MANIFEST
     return manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["config"] == config
-
-
-def _all_of(sheets: Sheets, scale: str, run: str) -> Iterator[tuple[str, Config]]:
-    for _, evaluation in [row for row in sheets.evaluate if row[0] == run]:
-        try:
-            config = sheets.evaluation(scale, run, evaluation)
-        except DoesNotFit:
-            continue
-        for split, name in names_by_split(config).items():
-            yield name, feature_config(config, split)

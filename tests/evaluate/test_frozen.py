@@ -17,7 +17,7 @@ from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
 from simmim.evaluate import attentive, feature_rows, knn, probe
 from simmim.evaluate.classify_settings import AttentiveSettings, FrozenSettings
-from simmim.evaluate.feature_sets import feature_config, find, name_of, names_by_split
+from simmim.evaluate.feature_sets import feature_config, name_of, names_by_split
 from simmim.evaluate.features import open_features, write_features
 from simmim.model import load_encoder, save_encoder
 from simmim.normaliser import ImageNormaliser
@@ -185,9 +185,9 @@ def test_a_set_is_named_by_what_determines_it():
 def test_features_of_a_row_are_found_by_their_name():
     evaluation = SHEETS.evaluation("smoke", "default", "knn")
     config = feature_config(evaluation, "val")
-    assert find(SHEETS, "smoke", "default", name_of(config)) == config
+    assert SHEETS.features("smoke", "default", name_of(config)) == config
     with pytest.raises(ValueError, match="unknown features of run 'default' at scale 'smoke'"):
-        find(SHEETS, "smoke", "default", "val_64px_000000000000")
+        SHEETS.features("smoke", "default", "val_64px_000000000000")
 
 
 class TestAttentive:

@@ -115,13 +115,13 @@ def evaluation_features(wildcards):
 
 
 def feature_data(wildcards):
-    config = feature_sets.find(SHEETS, wildcards.scale, wildcards.run, wildcards.features)
+    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
     return packed_of({"data": {"of": config["data"]}})
 
 
 def feature_encoder(wildcards):
     """The encoder that features are extracted with, or the folder of those that a fine-tuning has left."""
-    config = feature_sets.find(SHEETS, wildcards.scale, wildcards.run, wildcards.features)
+    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
     if "start" in config:
         return paths.fine_tuned(RESULTS, wildcards.run, config["start"]["evaluation"])
     return paths.pretrained(RESULTS, wildcards.run, wildcards.seed, "encoder.safetensors")
