@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
     verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
     verb(commands.recover, "run").add_argument("--seed", type=int, required=True)
+    verb(commands.features, "run", "name").add_argument("--seed", type=int, required=True)
     verb(commands.evaluate, "run", "evaluation")
     verb(commands.size, "run")
     verb(commands.avg_dist)

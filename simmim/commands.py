@@ -100,9 +100,31 @@ def recover(options: argparse.Namespace) -> None:
     store_pictures(config, out, _data(options, config)["val"], drawn, tokenizer)
 
 
+def features(options: argparse.Namespace) -> None:
+    """Extract the frozen features of one split under one pre-trained encoder; probe and k-NN read them."""
+    from simmim.evaluate import feature_sets
+    from simmim.evaluate.features import write_features
+    from simmim.train.processes import joined_processes
+
+    results = str(_results(options))
+    config = _sheets(options).features(options.scale, options.run, options.name)
+    out = Path(paths.features(results, options.run, options.seed, options.name))
+    if feature_sets.is_complete(out, config):
+        print(f"{out} is finished, nothing to do")
+        return
+    start = config.get("start")
+    encoder = paths.pretrained(results, options.run, options.seed, "encoder.safetensors")
+    if start:
+        encoder = f"{paths.fine_tuned(results, options.run, start['evaluation'])}/seed{options.seed}.safetensors"
+    index = Path(paths.packed(results, config["data"]["dataset"], config["data"]["split"]))
+    with joined_processes() as processes:
+        write_features(config, Path(encoder), index.parent, out, processes)
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.driver import evaluate as run_evaluation
+    from simmim.evaluate.feature_sets import names_by_split
     from simmim.train.processes import joined_processes
 
     sheets, results = _sheets(options), str(_results(options))
@@ -113,8 +135,11 @@ def evaluate(options: argparse.Namespace) -> None:
     if _finished(out, config, *[fine_tuned] * (config["task"] == "finetune")):
         return
     encoders = paths.start_files(results, sheets, options.scale, options.run, options.evaluation)
+    named, seeds = names_by_split(config).items(), range(len(encoders))
+    features = [{split: Path(paths.features(results, options.run, seed, n)) for split, n in named} for seed in seeds]
     with joined_processes() as processes:
-        run_evaluation(config, [Path(file) for file in encoders], _data(options, config), out, processes)
+        data = _data(options, config)
+        run_evaluation(config, [Path(file) for file in encoders], data, out, processes, features)
 
 
 def size(options: argparse.Namespace) -> None:

@@ -6,11 +6,13 @@ A pre-training row names a recipe (`config/recipes/`) in the paper's pixels and 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from pathlib import Path
 
 from simmim import NUMERICS
+from simmim.evaluate.feature_sets import feature_config, names_by_split
 from simmim.evaluate.settings import SETTINGS
 from simmim.first_stage import check_first_stage
 from simmim.plugin import check_choice, names
@@ -150,6 +152,9 @@ class Sheets:
             config = validated(Evaluation, {k: v for k, v in config.items() if k != "stage"})
             config["settings"] = validated(SETTINGS[config["task"]], config["settings"])
             config["data"] = {split: self.dataset(scale, config["role"], split) for split in ("train", "val")}
+            further = f"{config['role']}_further"
+            if config["task"] == "finetune" and further in settings["datasets"]:
+                config["data"]["further"] = self.dataset(scale, further, "val")
             followers, start = (evaluation, *followers), config.pop("start")
             if start != PRETRAINED:
                 candidates = [name for name in self.fine_tunings() if (run, name) in self.evaluate]
@@ -168,6 +173,16 @@ class Sheets:
     def fine_tunings(self) -> list[str]:
         """Names of the evaluations that fine-tune; a name belongs to one task, for jobs go by it."""
         return fine_tunings(self.evaluate, self._task)
+
+    def features(self, scale: str, run: str, name: str) -> Config:
+        """What determines the frozen features of a run that have this name; refuses those that no evaluation reads."""
+        found: dict[str, Config] = {}
+        for _, evaluation in [key for key in self.evaluate if key[0] == run]:
+            with contextlib.suppress(DoesNotFit):
+                config = self.evaluation(scale, run, evaluation)
+                found |= {each: feature_config(config, split) for split, each in names_by_split(config).items()}
+        check_choice(f"features of run '{run}' at scale '{scale}'", name, found)
+        return found[name]
 
     def dataset(self, scale: str, role: str, split: str) -> Config:
         """The data set that plays a role ('pretrain', 'classify', 'detect', 'segment') at a scale.

@@ -32,6 +32,11 @@ def tokenizer(results: str, name: str) -> str:
     return f"{results}/tokenizers/{name}.safetensors"
 
 
+def features(results: str, run: str, seed: int | str, name: str) -> str:
+    """Folder of frozen features of a run; `name` is that of `evaluate.feature_sets`."""
+    return f"{results}/features/{run}/seed{seed}/{name}"
+
+
 def evaluated(results: str, run: str, evaluation: str) -> str:
     """Records of an evaluation, all seeds."""
     return f"{results}/evaluate/{run}/{evaluation}.parquet"

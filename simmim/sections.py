@@ -130,7 +130,7 @@ class Evaluation(Section):
         start: "pretrain" for the pre-trained encoder, or the run's fine-tuning whose encoders it begins with.
     """
 
-    task: Literal["finetune", "probe", "knn", "detect", "segment"]
+    task: Literal["finetune", "attentive", "probe", "knn", "detect", "segment"]
     role: Literal["classify", "classify_inat", "classify_kinetics", "detect", "segment"]
     encoder: dict[str, Any] = {}
     settings: dict[str, Any] = {}

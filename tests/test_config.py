@@ -213,3 +213,12 @@ def test_a_scale_may_train_single_runs_more_often():
     sheets = Sheets(CONFIG)
     assert sheets.pretraining("small", "default")["seeds"] == 3
     assert sheets.pretraining("small", "loss_l2")["seeds"] == 1
+
+
+def test_a_further_set_is_scored_by_fine_tunings_of_its_role_alone():
+    def sets(evaluation, scale="paper"):
+        data = Sheets(CONFIG).evaluation(scale, "default", evaluation)["data"]
+        return {split: each["dataset"] for split, each in data.items()}
+
+    assert sets("finetune") == {"train": "imagenet", "val": "imagenet", "further": "imagenet_v2"}
+    assert "further" not in sets("probe") | sets("inat") | sets("finetune", "small")

@@ -111,6 +111,10 @@ class WindowedEncoder(nn.Module):
         """Output of every block averaged over its tokens: `depth` tensors [b, d of the block's stage]."""
         return [x.mean(dim=(1, 2)) for x in self._block_outputs(images)]
 
+    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
+        return (x.permute(0, 3, 1, 2) for x in self._block_outputs(images))
+
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Output of every stage, un-normalised, finest first: [b, channels, ~H / stride, ~W / stride] per level.
 

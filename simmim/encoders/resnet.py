@@ -112,6 +112,10 @@ class ResNet(nn.Module):
         """Output of every block averaged over its cells: `depth` tensors [b, d of the block's stage]."""
         return [x.mean(dim=(2, 3)) for x in self._block_outputs(images)]
 
+    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
+        return self._block_outputs(images)
+
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Output of every stage, finest first: [b, channels, ~H / stride, ~W / stride] per level."""
         ends = {sum(self._depths[: stage + 1]) - 1 for stage in range(len(self._depths))}

@@ -124,6 +124,10 @@ class ViT(nn.Module):
         """Output of every block averaged over its patch tokens: `depth` tensors [b, width]."""
         return [x[:, 1:].mean(dim=1) for x in self._block_outputs(images)]
 
+    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
+        """Patch tokens of every block as a map [b, width, h, w], one after another."""
+        return (self._as_map(x, images) for x in self._block_outputs(images))
+
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Four maps [b, width, H / stride, W / stride], finest first, un-normalised.
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 
 from simmim import records
 from simmim.data.shards import Shards
-from simmim.evaluate import knn, probe
-from simmim.evaluate.classify_settings import FrozenSettings
-from simmim.evaluate.features import Features, extract, split_held_out, standardised
+from simmim.evaluate import frozen
 from simmim.evaluate.settings import SETTINGS
 from simmim.files import sync_folder
 from simmim.model import load_encoder, save_encoder
@@ -36,6 +35,8 @@ class Job:
     Args:
         encoder_file: the pre-trained or fine-tuned encoder it starts from.
         state: folder for its checkpoints; what it leaves is kept beside it until all seeds are done.
+        features: folder of the encoder's frozen features of each split, for a task that reads them.
+        further: a set that is scored beside `val`; its rows have its name as their detail.
     """
 
     config: Mapping[str, Any]
@@ -45,6 +46,8 @@ class Job:
     seed: int
     state: Path
     processes: Processes
+    features: Mapping[str, Path] = field(default_factory=dict)
+    further: Shards | None = None
 
     @property
     def settings(self) -> Any:
@@ -81,9 +84,21 @@ class Job:
         side = self.settings.image_px
         return load_encoder(self.encoder_file, (side, side), **self.config["encoder"])
 
+    def fit(self, task: torch.nn.Module, dataset: Dataset, groups: list[dict[str, Any]]) -> list[dict[str, float]]:
+        """Train a task; returns the log of `train.loop.fit`."""
+        return fit(
+            task, dataset, groups, self.training, seed=self.seed, state=self.state, config=dict(self.config),
+            processes=self.processes, label=self.label,
+        )  # fmt: skip
+
 
 def evaluate(
-    config: Mapping[str, Any], encoders: Sequence[Path], data: Mapping[str, Path], out: Path, processes: Processes
+    config: Mapping[str, Any],
+    encoders: Sequence[Path],
+    data: Mapping[str, Path],
+    out: Path,
+    processes: Processes,
+    features: Sequence[Mapping[str, Path]] = (),
 ) -> None:
     """Evaluate a run with every seed of the config and write the records to `out`.
 
@@ -93,27 +108,31 @@ def evaluate(
     Args:
         config: as `Sheets.evaluation` completes it.
         encoders: those it starts from, by the seed they were trained with; seed s takes number s modulo their count.
-        data: packed data sets by split, 'train' and 'val'.
+        data: packed data sets by split, 'train' and 'val', and of a fine-tuning 'further', a set that is scored too.
+        features: for a task that reads them, folders of frozen features by split, for each of `encoders`.
 
     Raises:
         ValueError: for data or settings that do not fit, or unfinished work of another config.
     """
-    train, val = Shards(data["train"]), Shards(data["val"])
-    if train.classes != val.classes:
-        difference = sorted(set(train.classes) ^ set(val.classes)) or "their order"
-        raise ValueError(f"{train.folder} and {val.folder} have different classes: {difference}")
+    sets = {split: Shards(folder) for split, folder in data.items()}
+    train, val, further = sets["train"], sets["val"], sets.get("further")
+    for other in (val, further) if further else (val,):
+        if train.classes != other.classes:
+            difference = sorted(set(train.classes) ^ set(other.classes))[:8] or "their order"
+            raise ValueError(f"{train.folder} and {other.folder} have different classes: {difference}")
     state = out.parent / f"{out.stem}.state"
-    jobs = [
-        Job(config, encoders[seed % len(encoders)], train, val, seed, state / f"seed{seed}", processes)
-        for seed in range(config["seeds"])
-    ]
+    jobs = []
+    for seed in range(config["seeds"]):
+        start = seed % len(encoders)
+        read = features[start] if features else {}
+        jobs.append(Job(config, encoders[start], train, val, seed, state / f"seed{seed}", processes, read, further))
     rows = [row for job in jobs for row in _records_of(job)]
     if processes.leads:
         if config["task"] == "finetune":
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
         precision = (config["train"] or {}).get("precision", "auto")
         machine = environment(processes, autocast_dtype(precision, processes.device))
-        digests = {"train": train.digest, "val": val.digest}
+        digests = {split: each.digest for split, each in sets.items()}
         records.write(out, rows, config=config, data_digests=digests, environment=machine)
         shutil.rmtree(state, ignore_errors=True)
 
@@ -158,54 +177,22 @@ def _transfer(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
     prefix = next(name for name, part in task.named_modules() if part is encoder) + "."
     skip = encoder.no_weight_decay()
     groups = parameter_groups(task, prefix, job.training.weight_decay, job.training.layer_decay, skip)
-    history = _fit(job, task, data, groups)
-    scores = module.score(task, job.val, job.settings, job.processes.device)
+    history = job.fit(task, data, groups)
+    scores = _scores(job, module, task)
     if job.config["task"] == "finetune" and job.processes.leads:
         made_by = asdict(replace(job.origin, data_digest=job.train.digest))
         save_encoder(job.kept[-1], encoder, header | made_by | {"step": history[-1]["step"] if history else 0})
     return history, scores
 
 
-def _probe(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
-    train, val = (_features(job, shards) for shards in (job.train, job.val))
-    kept, held_out = split_held_out(train, job.settings.held_out, job.seed)
-    kept, held_out, val = standardised(kept, [held_out, val])
-    task = probe.Probe([block.shape[1] for block in kept.blocks], len(job.train.classes))
-    groups = [{"params": list(task.parameters()), "weight_decay": job.training.weight_decay}]
-    history = _fit(job, task, probe.FeatureSet(kept), groups)
-    return history, probe.rows(task, held_out, val)
+def _scores(job: Job, module: ModuleType, task: torch.nn.Module) -> list[Row]:
+    """Scores on the evaluation set, and on a further one under its name."""
+    rows = module.score(task, job.val, job.settings, job.processes.device)
+    if job.further:
+        name = job.config["data"]["further"]["dataset"]
+        further = module.score(task, job.further, job.settings, job.processes.device)
+        rows += [(metric, name, value) for metric, _, value in further]
+    return rows
 
 
-def _knn(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
-    train, val = (_features(job, shards) for shards in (job.train, job.val))
-    return [], knn.rows(train, val, job.settings, job.seed, len(job.train.classes))
-
-
-_TASKS = {"probe": _probe, "knn": _knn}
-
-
-def _features(job: Job, shards: Shards) -> Features:
-    dtype = autocast_dtype((job.config["train"] or {}).get("precision", "auto"), job.processes.device)
-    transfer = tuple(sorted(job.config["encoder"].items()))
-    return _extracted(job.encoder_file, transfer, shards.folder, job.settings, job.processes.device, dtype)
-
-
-@functools.lru_cache(maxsize=2)
-def _extracted(
-    encoder_file: Path,
-    transfer: tuple[tuple[str, Any], ...],
-    folder: Path,
-    settings: FrozenSettings,
-    device: torch.device,
-    dtype: torch.dtype | None,
-) -> Features:
-    """Frozen features of a set; seeds that start from the same encoder share them."""
-    encoder, header = load_encoder(encoder_file, (settings.image_px,) * 2, **dict(transfer))
-    return extract(encoder, header, Shards(folder), settings, device, dtype)
-
-
-def _fit(job: Job, task, dataset, groups) -> list[dict[str, float]]:
-    return fit(
-        task, dataset, groups, job.training, seed=job.seed, state=job.state, config=dict(job.config),
-        processes=job.processes, label=job.label,
-    )  # fmt: skip
+_TASKS = {"probe": frozen.probe_rows, "knn": frozen.knn_rows}

@@ -1,78 +1,114 @@
-"""Frozen features of every block, extracted once, and the choice of a block on held-out training images."""
+"""Frozen features of every block, extracted once by all processes together into memory-mapped arrays.
+
+block_01.npy ...   float32 [n, d]: the block's output for every image of the set, averaged over its tokens
+manifest.json      config, digests of encoder, data and arrays; written last, so without it there is nothing
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
+from simmim import model_file, records
 from simmim.data.classification import few_labels, scoring_images
 from simmim.data.shards import Shards
-from simmim.evaluate.classify_settings import FrozenSettings
-from simmim.keyed import epoch_order
+from simmim.evaluate.feature_rows import Features
+from simmim.evaluate.feature_sets import MANIFEST
+from simmim.files import sha256_file, write_text
+from simmim.model import load_encoder
 from simmim.normaliser import ImageNormaliser
+from simmim.train.differences import refuse_changed
+from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
 
 
-@dataclass(frozen=True)
-class Features:
-    """Features of a set in host memory: one [n, d] tensor per block, and the class of each image, int64 [n]."""
+def write_features(config: Mapping[str, Any], encoder_file: Path, data: Path, out: Path, processes: Processes) -> None:
+    """Extract the features of a packed set under the evaluation transform into the folder `out`.
 
-    blocks: list[Tensor]
-    labels: Tensor
+    What an interrupted extraction left there is removed first.
 
-    def __getitem__(self, samples: Tensor) -> Features:
-        return Features([block[samples] for block in self.blocks], self.labels[samples])
+    Args:
+        config: as `feature_config` makes it.
+        data: folder of the packed set.
+
+    Raises:
+        ValueError: for images without a label, and for an encoder that does not fit.
+    """
+    shards = Shards(data)
+    few_labels(shards, None, 0)  # refuses unlabelled images
+    encoder, header = load_encoder(encoder_file, (config["settings"]["image_px"],) * 2, **config["encoder"])
+    encoder = encoder.to(processes.device).eval()
+    normalise = ImageNormaliser(header["mean"], header["std"]).to(processes.device)
+    files = _files(encoder, normalise, len(shards), config, out, processes)
+    _extract(encoder, normalise, shards, config, files, processes.device)
+    wait_for_all()
+    if processes.leads:
+        manifest = {"config": config, "encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
+        manifest |= {"code_version": records.code_version(), "processes": processes.world}
+        shapes = [list(np.load(file, mmap_mode="r").shape) for file in files]
+        arrays = [{"file": f.name, "shape": shape, "sha256": sha256_file(f)} for f, shape in zip(files, shapes)]
+        write_text(out / MANIFEST, json.dumps(manifest | {"blocks": arrays}, indent=1) + "\n")
 
 
 @torch.inference_mode()
-def extract(
-    encoder: nn.Module,
-    header: Mapping[str, Any],
-    shards: Shards,
-    settings: FrozenSettings,
-    device: torch.device,
-    dtype: torch.dtype | None,
-) -> Features:
-    """Average-pooled output of every block for all images of a set, under the evaluation transform."""
-    few_labels(shards, None, 0)  # refuses unlabelled images
-    encoder = encoder.to(device).eval()
-    normalise = ImageNormaliser(header["mean"], header["std"]).to(device)
-    parts = []
-    for first in range(0, len(shards), settings.score_batch):
-        samples = range(first, min(first + settings.score_batch, len(shards)))
-        images = scoring_images(shards, samples, settings.image_px, settings.score_crop, len(header["mean"]))
+def _files(encoder, normalise, samples: int, config, out: Path, processes: Processes) -> list[Path]:
+    """Empty arrays for every block, made by the leading process."""
+    side = config["settings"]["image_px"]
+    image = torch.zeros(1, normalise.channels, side, side, dtype=torch.uint8, device=processes.device)
+    widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
+    files = [out / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
+    if processes.leads:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        for file, width in zip(files, widths):
+            np.lib.format.open_memmap(file, "w+", np.float32, (samples, width)).flush()
+    wait_for_all()
+    return files
+
+
+@torch.inference_mode()
+def _extract(encoder, normalise, shards: Shards, config, files: list[Path], device: torch.device) -> None:
+    """This process's share of the rows of every array."""
+    settings, dtype = config["settings"], autocast_dtype(config["precision"], device)
+    maps = [np.load(file, mmap_mode="r+") for file in files]
+    mine, batch = my_share(len(shards)), settings["score_batch"]
+    for first in range(0, len(mine), batch):
+        samples = mine[first : first + batch]
+        images = scoring_images(shards, samples, settings["image_px"], settings["score_crop"], normalise.channels)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             outputs = encoder.block_features(normalise(images.to(device)))
-        parts.append([output.float().cpu() for output in outputs])
-    return Features([torch.cat(block) for block in zip(*parts)], torch.tensor(shards.labels))
+        for rows, output in zip(maps, outputs):
+            rows[samples.start : samples.stop : samples.step] = output.float().cpu().numpy()
+    for rows in maps:
+        rows.flush()
 
 
-def standardised(train: Features, others: list[Features]) -> list[Features]:
-    """All sets with the mean and deviation of `train` taken out of every feature."""
-    moments = [(block.mean(0), block.std(0).clamp_min(1e-6)) for block in train.blocks]
+def open_features(folder: Path, config: Mapping[str, Any], encoder_file: Path, shards: Shards) -> Features:
+    """The features in a folder; its arrays are verified and stay on disk.
 
-    def apply(features: Features) -> Features:
-        blocks = [(block - mean) / std for block, (mean, std) in zip(features.blocks, moments)]
-        return Features(blocks, features.labels)
+    Args:
+        config: what they must have been made with.
+        shards: the set they are of.
 
-    return [apply(features) for features in (train, *others)]
-
-
-def split_held_out(features: Features, share: float, seed: int) -> tuple[Features, Features]:
-    """(kept, held out) parts of a training set, drawn by the seed."""
-    order = epoch_order(seed, 0, len(features.labels))
-    count = max(1, round(share * len(order)))
-    kept, held_out = (features[torch.from_numpy(np.sort(part))] for part in (order[count:], order[:count]))
-    return kept, held_out
-
-
-def rows_of_blocks(held_out: list[float], final: list[float]) -> list[tuple[str, str, float]]:
-    """Result rows from the accuracy (percent) of every block on held-out training images and on the evaluation set."""
-    best = max(range(len(held_out)), key=held_out.__getitem__)
-    rows = [("heldout_top1", f"block {block}", value) for block, value in enumerate(held_out, 1)]
-    rows += [("top1", f"block {block}", value) for block, value in enumerate(final, 1)]
-    return [*rows, ("top1", "chosen", final[best]), ("chosen_block", "", best + 1)]
+    Raises:
+        ValueError: when they are not complete, were made with another config, encoder or set, or are damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no complete features: it has no {MANIFEST}; extract them (again)")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    refuse_changed(path, manifest["config"], config, remove=folder)
+    made_from = {"encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
+    for what, now in made_from.items():
+        if manifest[what] != now:
+            raise ValueError(f"{path} has {what} {manifest[what]}, now it is {now}; remove {folder} and extract again")
+    for array in manifest["blocks"]:
+        if sha256_file(folder / array["file"]) != array["sha256"]:
+            raise ValueError(f"{folder / array['file']} is damaged; remove {folder} and extract again")
+    maps = [np.load(folder / array["file"], mmap_mode="r") for array in manifest["blocks"]]
+    return Features(maps, torch.tensor(shards.labels), torch.arange(len(shards)))

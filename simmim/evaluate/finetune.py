@@ -25,12 +25,16 @@ class FineTuning(nn.Module):
     """What one step of fine-tuning does: normalise, erase, mix, classify.
 
     Args:
-        mean, std: per channel, of images in [0, 1].
+        classifier: normalised images -> logits.
+        header: of the encoder; its `mean` and `std` are per channel, of images in [0, 1].
+        classes: number of classes.
     """
 
-    def __init__(self, encoder: nn.Module, header: Mapping[str, Any], settings: FinetuneSettings, classes: int) -> None:
+    def __init__(
+        self, classifier: nn.Module, header: Mapping[str, Any], settings: FinetuneSettings, classes: int
+    ) -> None:
         super().__init__()
-        self.classifier = Classifier(encoder, classes)
+        self.classifier = classifier
         self.normalise = ImageNormaliser(header["mean"], header["std"])
         self._erase = RandomErasing(settings.erase, mode="pixel", device=None) if settings.erase else None
         mixing = settings.mixup > 0 or settings.cutmix > 0
@@ -58,7 +62,7 @@ def build_task(
     encoder: nn.Module, header: Mapping[str, Any], settings: FinetuneSettings, classes: list[str]
 ) -> FineTuning:
     """A fresh classifier on a pre-trained encoder."""
-    return FineTuning(encoder, header, settings, len(classes))
+    return FineTuning(Classifier(encoder, len(classes)), header, settings, len(classes))
 
 
 def dataset(shards: Shards, settings: FinetuneSettings, seed: int, header: Mapping[str, Any]) -> LabelledImages:

@@ -1,4 +1,7 @@
-"""Weighted nearest-neighbour vote on frozen features (k = 20, T = 0.07 as in arXiv 1805.01978 and 2104.14294)."""
+"""Weighted nearest-neighbour vote on frozen features (k = 20, T = 0.07 as in arXiv 1805.01978 and 2104.14294).
+
+Letters: m queries, n neighbours to choose from, k of them that vote, d channels.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simmim.evaluate.classify_settings import FrozenSettings
-from simmim.evaluate.features import Features, rows_of_blocks, split_held_out
+from simmim.evaluate.feature_rows import Features, rows_of_blocks, split_held_out
+from simmim.train.processes import my_share, sum_over_processes
+
+QUERIES = 1024  # at a time
 
 
 def rows(
-    train: Features, val: Features, settings: FrozenSettings, seed: int, classes: int
+    train: Features, val: Features, settings: FrozenSettings, seed: int, classes: int, device: torch.device
 ) -> list[tuple[str, str, float]]:
     """Accuracy of every block in percent, and of the block chosen on held-out training images."""
     kept, held_out = split_held_out(train, settings.held_out, seed)
-    chosen_on = [
-        accuracy(*pair, kept.labels, held_out.labels, settings, classes) for pair in zip(kept.blocks, held_out.blocks)
-    ]
-    final = [accuracy(*pair, train.labels, val.labels, settings, classes) for pair in zip(train.blocks, val.blocks)]
-    return rows_of_blocks(chosen_on, final)
+    blocks = range(len(train.maps))
+    chosen_on = [accuracy(kept, held_out, block, settings, classes, device) for block in blocks]
+    return rows_of_blocks(chosen_on, [accuracy(train, val, block, settings, classes, device) for block in blocks])
 
 
 def accuracy(
-    bank: Tensor, queries: Tensor, bank_labels: Tensor, labels: Tensor, settings: FrozenSettings, classes: int
+    bank: Features, queries: Features, block: int, settings: FrozenSettings, classes: int, device: torch.device
 ) -> float:
-    """Percent of queries [m, d] whose weighted vote among their k nearest of the bank [n, d] is right."""
-    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
-    right = 0
-    for part, truth in zip(queries.split(1024), labels.split(1024)):
-        cosine, nearest = (part @ bank.T).topk(min(settings.neighbours, len(bank)), dim=1)  # [m, k]
-        votes = torch.zeros(len(part), classes, device=bank.device)
-        votes.scatter_add_(1, bank_labels[nearest], (cosine / settings.temperature).exp())
-        right += int((votes.argmax(1) == truth).sum())
-    return 100 * right / len(labels)
+    """Percent of the queries that the vote of their nearest in the bank gets right; each process takes its share."""
+    mine = torch.tensor(my_share(len(queries)), dtype=torch.int64)
+    wanted = F.normalize(queries.read(block, mine).to(device), dim=1).split(QUERIES)
+    labels, truth = bank.labels.to(device), queries.labels[mine].to(device).split(QUERIES)
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    for (cosine, nearest), true in zip(_nearest(bank, block, wanted, settings.neighbours), truth):
+        votes = torch.zeros(len(true), classes, device=device)
+        votes.scatter_add_(1, labels[nearest], (cosine / settings.temperature).exp())
+        right += (votes.argmax(1) == true).sum()
+    return 100 * int(sum_over_processes(right)) / len(queries)
+
+
+def _nearest(bank: Features, block: int, queries: tuple[Tensor, ...], k: int) -> list[tuple[Tensor, Tensor]]:
+    """Cosine and place in the bank of the k nearest [m, k] of every part of the queries; the bank is read once."""
+    best: list[tuple[Tensor, Tensor]] = []
+    first = 0
+    for chunk in bank.chunks(block):
+        keys = F.normalize(chunk.to(queries[0].device), dim=1).T  # [d, n]
+        found = [(part @ keys).topk(min(k, keys.shape[1]), dim=1) for part in queries]
+        found = [(cosine, place + first) for cosine, place in found]
+        best = [_merged(*pair, k) for pair in zip(best, found)] if best else found
+        first += len(chunk)
+    return best
+
+
+def _merged(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], k: int) -> tuple[Tensor, Tensor]:
+    cosine, places = (torch.cat(both, dim=1) for both in zip(one, other))
+    cosine, order = cosine.topk(min(k, cosine.shape[1]), dim=1)
+    return cosine, places.gather(1, order)

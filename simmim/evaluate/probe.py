@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from simmim.evaluate.features import Features, rows_of_blocks
+from simmim.evaluate.feature_rows import CHUNK, Features, rows_of_blocks
+from simmim.train.processes import my_share, sum_over_processes
 
 
 class Probe(nn.Module):
@@ -25,33 +26,36 @@ class Probe(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Summed mean cross-entropy of `features`, a list of [b, d], and `labels` int64 [b]."""
-        logits = self.predict(batch["features"])
+        logits = (head(block) for head, block in zip(self.heads, batch["features"]))
         return sum(F.cross_entropy(each.float(), batch["labels"]) for each in logits)
-
-    def predict(self, blocks: list[Tensor]) -> list[Tensor]:
-        """Logits [n, classes] of every block."""
-        return [head(block) for head, block in zip(self.heads, blocks)]
 
     @torch.inference_mode()
     def accuracies(self, features: Features) -> list[float]:
-        """Accuracy of every block in percent."""
-        device = self.heads[0].weight.device
-        logits = [each.cpu() for each in self.predict([block.to(device) for block in features.blocks])]
-        return [100 * (each.argmax(1) == features.labels).float().mean().item() for each in logits]
+        """Accuracy of every block in percent; each process takes its share of the images."""
+        device, mine = self.heads[0].weight.device, my_share(len(features))
+        right = torch.zeros(len(self.heads), device=device)
+        for first in range(0, len(mine), CHUNK):
+            chosen = torch.tensor(mine[first : first + CHUNK])
+            labels = features.labels[chosen].to(device)
+            for block, head in enumerate(self.heads):
+                logits = head(features.read(block, chosen).to(device))
+                right[block] += (logits.argmax(1) == labels).sum()
+        return [100 * share for share in (sum_over_processes(right) / len(features)).tolist()]
 
 
 class FeatureSet(Dataset):
-    """Batches of standardised features."""
+    """Batches of features, read from disk by row."""
 
     def __init__(self, features: Features) -> None:
         self._features = features
 
     def __len__(self) -> int:
-        return len(self._features.labels)
+        return len(self._features)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        chosen = self._features[torch.tensor([sample for _, sample in keys])]
-        return {"features": chosen.blocks, "labels": chosen.labels}
+        chosen = torch.tensor([sample for _, sample in keys])
+        blocks = [self._features.read(block, chosen) for block in range(len(self._features.maps))]
+        return {"features": blocks, "labels": self._features.labels[chosen]}
 
 
 def rows(probe: Probe, held_out: Features, val: Features) -> list[tuple[str, str, float]]:

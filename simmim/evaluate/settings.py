@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from simmim.evaluate.classify_settings import FinetuneSettings, FrozenSettings
+from simmim.evaluate.classify_settings import AttentiveSettings, FinetuneSettings, FrozenSettings
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
 
 SETTINGS: dict[str, type[BaseModel]] = {
     "finetune": FinetuneSettings,
+    "attentive": AttentiveSettings,
     "probe": FrozenSettings,
     "knn": FrozenSettings,
     "detect": DetectSettings,

@@ -5,8 +5,9 @@
     memory     18 bytes a parameter (weight, gradient, two moments of AdamW in float32, weight in bfloat16)
                + images of a micro-batch x activations that the backward pass needs
 
-Frozen features are one forward pass an image, and for a probe its training; the votes of k-NN run on the CPU and are
-not counted. A detector counts with all the regions it may draw, a scored image with the size of a training image.
+Frozen features are one forward pass an image, and lie on disk until the probe and k-NN of their run are done; the
+votes of k-NN are not counted. A detector counts with all the regions it may draw, a scored image with the size of a
+training image.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simmim.config import Sheets
+from simmim.evaluate.feature_rows import CHUNK
+from simmim.evaluate.feature_sets import FROZEN
+from simmim.evaluate.knn import QUERIES
 from simmim.first_stage import has_first_stage
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
-from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, TOKENIZER, Job
+from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER, Job
 from simmim.plan.network import Network, key_of
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
@@ -38,10 +42,10 @@ class Cost:
     """Cost of a job, for the seeds that are to do (for all of a finished job); None where data decide and are not here.
 
     Args:
-        images: that training, or the extraction of features, sees.
+        images: that training, or the extraction of features, sees; a probe sees the features of as many.
         flops: of everything on the GPUs.
         memory_bytes: on each GPU.
-        disk_bytes: what stays.
+        disk_bytes: what stays, or with features, what stays while evaluations read them.
         checkpoint_bytes: what lies beside it while the job runs.
     """
 
@@ -71,7 +75,7 @@ class Costs:
             images=None if images is None else seeds * images,
             flops=None if flops is None else float(seeds * flops),
             memory_bytes=self._memory(job, network),
-            disk_bytes=seeds * _disk_bytes(job, network),
+            disk_bytes=self._disk(job, network, seeds),
             checkpoint_bytes=0 if _is_frozen(job) else _CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
         )
 
@@ -91,26 +95,32 @@ class Costs:
     def _network(self, job: Job) -> Network:
         if job.kind == TOKENIZER:
             return tokenizer_network(key_of(job.config))
-        if job.kind != EVALUATE:
+        if job.kind not in (FEATURES, EVALUATE):
             return pretraining_network(job.config)
         pretraining = self._sheets.pretraining(self._scale, job.run)
-        return transfer_network(job.config, pretraining, self.size(job, "train").classes or 1)
+        classes = self.size(job, "train").classes or 1 if job.kind == EVALUATE else 1
+        task = {"task": FROZEN[0]} if job.kind == FEATURES else {}
+        return transfer_network(job.config | task, pretraining, classes)
 
     def _work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
         """Images and FLOPs of one seed, None where the number of images is not known.
 
         Neither are there for a tokenizer with published weights or one that is fitted on the CPU.
         """
-        if _is_frozen(job):
+        if job.kind == FEATURES:
+            samples = self.size(job, "set").samples
+            return samples, None if samples is None else samples * network.forward_flops
+        if _reads_features(job):
             return self._frozen_work(job, network)
         if not job.config["train"]:
             return 0, 0.0
         samples = self._training_samples(job)
-        scored = self.size(job, "val").samples if job.kind in (PRETRAIN, EVALUATE) else 0
-        if samples is None or scored is None:
+        held_out = set(job.config["data"]) - {"train"} if job.kind in (PRETRAIN, EVALUATE) else ()
+        scored = [self.size(job, split).samples for split in held_out]
+        if None in (samples, *scored):
             return None, None
         images = self._steps(job, samples) * job.config["train"]["batch"]
-        return images, images * network.train_flops + scored * network.forward_flops
+        return images, images * network.train_flops + sum(scored) * network.forward_flops
 
     def _training_samples(self, job: Job) -> int | None:
         """Images of the training set that the job uses."""
@@ -134,25 +144,23 @@ class Costs:
         return stage - before.first_stage_steps(samples)
 
     def _frozen_work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
-        """Seeds share the features of an encoder, but each trains its own probe."""
-        train, val = self.size(job, "train"), self.size(job, "val")
-        if train.samples is None or val.samples is None:
+        """Images whose features a probe sees in training, and its FLOPs; k-NN trains nothing."""
+        train = self.size(job, "train")
+        if not job.config["train"]:
+            return 0, 0.0
+        if train.samples is None:
             return None, None
-        before = job.config.get("start") or self._sheets.pretraining(self._scale, job.run)
-        share = min(job.seeds, before["seeds"]) / job.seeds
-        images = train.samples + val.samples
-        flops = share * images * network.forward_flops
-        if job.config["train"]:
-            settings = TrainSettings(**job.config["train"])
-            seen = settings.steps(round((1 - job.config["settings"]["held_out"]) * train.samples)) * settings.batch
-            flops += 3 * seen * 2 * sum(network.block_widths) * (train.classes or 1)
-        return round(share * images), flops
+        settings = TrainSettings(**job.config["train"])
+        seen = settings.steps(round((1 - job.config["settings"]["held_out"]) * train.samples)) * settings.batch
+        return seen, 3 * seen * 2 * sum(network.block_widths) * (train.classes or 1)
 
     def _memory(self, job: Job, network: Network) -> float:
         """Bytes on each GPU."""
-        if _is_frozen(job):
+        if job.kind == FEATURES:
             kept = network.kept_bytes / len(network.block_widths)  # one block at a time
             return _WEIGHT_BYTES * network.parameters + job.config["settings"]["score_batch"] * kept
+        if _reads_features(job):
+            return self._frozen_memory(job, network)
         if not job.config["train"] or not job.config["train"]["epochs"]:
             return _WEIGHT_BYTES * network.parameters
         settings = TrainSettings(**job.config["train"])
@@ -161,9 +169,28 @@ class Costs:
         weights = _TRAINED_BYTES * network.parameters / (self.machine.gpus if settings.sharded else 1)
         return weights + images * share * network.kept_bytes
 
+    def _frozen_memory(self, job: Job, network: Network) -> float:
+        """Bytes on each GPU of what reads features: the probe's weights and a batch, or a part of the bank of k-NN."""
+        widths = network.block_widths
+        if not job.config["train"]:
+            return _WEIGHT_BYTES * CHUNK * (2 * max(widths) + QUERIES)
+        weights = sum(widths) * (self.size(job, "train").classes or 1)
+        return _TRAINED_BYTES * weights + _WEIGHT_BYTES * job.config["train"]["batch"] * sum(widths)
+
+    def _disk(self, job: Job, network: Network, seeds: int) -> float | None:
+        """What `seeds` seeds leave behind but for the few kilobytes of their records."""
+        if job.kind != FEATURES:
+            return seeds * _disk_bytes(job, network)
+        samples = self.size(job, "set").samples
+        return None if samples is None else seeds * samples * _WEIGHT_BYTES * sum(network.block_widths)
+
+
+def _reads_features(job: Job) -> bool:
+    return job.config.get("task") in FROZEN
+
 
 def _is_frozen(job: Job) -> bool:
-    return job.config.get("task") in ("probe", "knn")
+    return job.kind == FEATURES or _reads_features(job)
 
 
 def _disk_bytes(job: Job, network: Network) -> float:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from simmim import paths, records
 from simmim.config import Sheets
+from simmim.evaluate import feature_sets
 from simmim.report.names import Need
 from simmim.resolve import Config
 
@@ -72,6 +73,10 @@ class Done:
         records_file = Path(paths.evaluated(self.results, need.run, need.evaluation))
         is_there = Path(paths.fine_tuned(self.results, need.run, need.evaluation)).is_dir()
         return is_there and (not records_file.is_file() or self.is_evaluated(need))
+
+    def has_features(self, run: str, seed: int, name: str, config: Config) -> bool:
+        """Whether the frozen features of this name are there."""
+        return feature_sets.is_complete(Path(paths.features(self.results, run, seed, name)), config)
 
     def has_first_stage(self, run: str, seed: int) -> bool:
         """Whether the checkpoint at a run's first milestone is there."""

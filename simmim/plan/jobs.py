@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simmim.config import Sheets
+from simmim.evaluate import feature_sets
 from simmim.first_stage import has_first_stage
 from simmim.plan.done import Done
 from simmim.report.names import Need
 from simmim.resolve import Config
 
-TOKENIZER, FIRST_STAGE, PRETRAIN, EVALUATE = "tokenizer", "first_stage", "pretrain", "evaluate"
+TOKENIZER, FIRST_STAGE, PRETRAIN, FEATURES, EVALUATE = "tokenizer", "first_stage", "pretrain", "features", "evaluate"
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Job:
     """All seeds of a rule of the workflow for one row; a run with the step schedule has a first stage beside it.
 
     Args:
-        kind: 'tokenizer', 'first_stage', 'pretrain' or 'evaluate'.
+        kind: 'tokenizer', 'first_stage', 'pretrain', 'features' or 'evaluate'.
         run: row of pretrain.tsv, or of tokenizers.tsv.
+        evaluation: row of evaluate.tsv; of features, their name.
         config: completed config of the row.
         seeds: trainings in all.
         seeds_to_do: those that are not finished; none are left of a finished job.
@@ -73,12 +75,37 @@ def _jobs_of_run(
         yield Job(FIRST_STAGE, run, "", config, len(seeds), len(stages))
     if to_do or (asked and all(done.is_trained(run, seed) for seed in seeds)):
         yield Job(PRETRAIN, run, "", config, len(seeds), len(to_do))
+    yield from _evaluations_of_run(run, asked, evaluations, to_do, done)
+
+
+def _evaluations_of_run(
+    run: str, asked: list[Need], evaluations: list[Need], to_do: list[int], done: Done
+) -> Iterator[Job]:
+    """Each after the features it reads; these are given back when all that read them are done."""
+    extracted: set[str] = set()
     for need in asked:
         if need.kind == EVALUATE:
             own = done.evaluation(need)
             is_done = not to_do and need not in evaluations  # Snakemake repeats what comes after a new training
+            if not is_done:
+                yield from _features(need, own, to_do, done.start(need) in evaluations, extracted, done)
             if not is_done or done.is_evaluated(need):
                 yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
+
+
+def _features(
+    need: Need, config: Config, to_do: list[int], start_is_new: bool, extracted: set[str], done: Done
+) -> Iterator[Job]:
+    """Frozen features that an evaluation to do reads, but for those that another one to do reads too."""
+    seeds = feature_sets.seeds_of(config, done.pretraining(need.run))
+    for split, name in feature_sets.names_by_split(config).items():
+        if name not in extracted:
+            extracted.add(name)
+            own = feature_sets.feature_config(config, split)
+            old = [s for s in seeds if s not in to_do and done.has_features(need.run, s, name, own)]
+            missing = len(seeds) - (0 if start_is_new else len(old))
+            own = own | {"data": {"set": own["data"]}, "config_hash": name.rpartition("_")[2]}
+            yield Job(FEATURES, need.run, name, own, len(seeds), missing)
 
 
 def _with_starts(asked: list[Need], done: Done) -> list[Need]:

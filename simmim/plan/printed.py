@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simmim.plan.gpus import Machine
-from simmim.plan.jobs import EVALUATE, FIRST_STAGE, PRETRAIN, TOKENIZER
+from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER
 from simmim.plan.rows import CANNOT_BE, DATA, DONE, TO_DO
 
 Row = Mapping[str, Any]
@@ -20,6 +20,7 @@ _KINDS = {
     TOKENIZER: ("tokenizer", "tokenizers"),
     FIRST_STAGE: ("first stage", "first stages"),
     PRETRAIN: ("pre-training", "pre-trainings"),
+    FEATURES: ("set of features", "sets of features"),
     EVALUATE: ("evaluation", "evaluations"),
 }
 _UNITS = " kMGTPEZY"
@@ -70,7 +71,7 @@ def _name(row: Row, trained: set[str]) -> str:
         return f"{row['run']} (tokenizer)"
     if row["kind"] == FIRST_STAGE:
         return f"{row['run']} (first stage)"
-    if row["kind"] == EVALUATE:
+    if row["kind"] in (FEATURES, EVALUATE):
         return f"  {row['evaluation']}" if row["run"] in trained else f"{row['run']}/{row['evaluation']}"
     return row["run"]
 
@@ -125,6 +126,8 @@ def _notes(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
     if to_do:
         checkpoints = _gigabytes(max(row["checkpoint_bytes"] for row in to_do))
         yield from _wrapped(f"While it runs, a job keeps up to {checkpoints} GB of checkpoints beside what stays.")
+    if any(row["kind"] == FEATURES for row in to_do):
+        yield from _wrapped("Features go from the disk when the probe and k-NN that read them are done.")
     if machine.gpu.remark:
         yield from _wrapped(f"{machine.name}: {machine.gpu.remark}.")
     if any(row["images"] is None for row in rows):

@@ -21,9 +21,13 @@ TO_DO, DONE, CANNOT_BE = "to do", "done", "cannot be"
 # Numbers stand for the seeds that are to do, or for all of a finished row; null where the data, not here yet, decide.
 SCHEMA = pa.schema(
     [
-        pa.field("kind", pa.string(), metadata={"is": "data, tokenizer, first_stage, pretrain, evaluate"}),
+        pa.field("kind", pa.string(), metadata={"is": "data, tokenizer, first_stage, pretrain, features, evaluate"}),
         pa.field("run", pa.string(), metadata={"is": "row of pretrain.tsv; for data, the data set"}),
-        pa.field("evaluation", pa.string(), metadata={"is": "row of evaluate.tsv; for data, the split"}),
+        pa.field(
+            "evaluation",
+            pa.string(),
+            metadata={"is": "row of evaluate.tsv; for data, the split; features: name"},
+        ),
         pa.field("state", pa.string(), metadata={"is": "to do, done, or cannot be"}),
         pa.field("reason", pa.string(), metadata={"is": "why it cannot be"}),
         pa.field("seeds", pa.int64(), metadata={"is": "trainings in all"}),
@@ -33,7 +37,7 @@ SCHEMA = pa.schema(
         pa.field("flops", pa.float64(), metadata={"is": "training and scoring, a multiply-add being two"}),
         pa.field("gpu_hours", pa.float64(), metadata={"is": "hours of one GPU (estimate)"}),
         pa.field("memory_bytes", pa.float64(), metadata={"is": "on each GPU (estimate)"}),
-        pa.field("disk_bytes", pa.float64(), metadata={"is": "what stays (estimate)"}),
+        pa.field("disk_bytes", pa.float64(), metadata={"is": "what stays, features until they are read (estimate)"}),
         pa.field("checkpoint_bytes", pa.float64(), metadata={"is": "beside it while the job runs (estimate)"}),
         pa.field("config_hash", pa.string(), metadata={"is": "of the completed config"}),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simmim.evaluate.attentive import AttentiveClassifier, tokens_of
 from simmim.evaluate.classifier import Classifier
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
 from simmim.evaluate.detector import Detector
@@ -39,6 +40,9 @@ def transfer_network(config: Mapping[str, Any], pretraining: Mapping[str, Any], 
     source = encoder_key(section), (side, side), channels
     if config["task"] in ("probe", "knn"):
         return _frozen(*source)
+    if config["task"] == "attentive":
+        values = config["settings"]
+        return _attentive(*source, classes, values["block"], values["head_width"])
     if config["task"] == "finetune":
         return _classifier(*source, classes, is_checkpointed(section))
     return _dense(*source, classes, is_checkpointed(section), config["task"], key_of(config["settings"]))
@@ -58,6 +62,20 @@ def _classifier(section: str, image_px: tuple[int, int], channels: int, classes:
         classifier = Classifier(build_encoder(section, image_px, channels), classes)
     head = Part(parameters_of(classifier) - encoder.parameters, 2 * classifier.head.weight.numel())
     return Network(encoder, head, checkpointed=checkpointed)
+
+
+@functools.cache
+def _attentive(
+    section: str, image_px: tuple[int, int], channels: int, classes: int, block: int | None, head_width: int
+) -> Network:
+    """The encoder is not trained: its forward pass counts once, and nothing of it is kept."""
+    frozen = encoder_part(section, image_px, channels)
+    encoder, image = build_encoder(section, image_px, channels), meta_image(channels, image_px)
+    tokens = tokens_of(encoder, image, block)
+    with torch.device("meta"):
+        classifier = AttentiveClassifier(nn.Identity(), tokens.shape[1], classes, None, head_width)
+    head = count(classifier, lambda: classifier(tokens))
+    return Network(Part(), head, unlearnt_flops=frozen.forward_flops)
 
 
 @functools.cache

@@ -40,6 +40,7 @@ EVALUATION_LABELS = {
     "finetune": "fine-tuning",
     "inat": "iNaturalist",
     "probe": "linear probe",
+    "attentive": "attentive probe",
     "knn": "k-NN",
     "detect": "detection",
     "segment": "segmentation",

@@ -23,7 +23,7 @@ from simmim.report.measurements import (
     spread_of_difference,
 )
 from simmim.report.names import Facts
-from simmim.report.paper_tables import TOO_FEW, status
+from simmim.report.paper_tables import LINEAR_NOTE, TOO_FEW, status
 from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
 
 _SEEDS_NOTE = (
@@ -79,7 +79,7 @@ def probe(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
             lines.append(_probe_line(found, scale, run, task, detail, counts, facts))
     caption = (
         f"{_SEEDS_NOTE} The block is chosen on a held-out part of the training set, never on the test images; "
-        "'chosen by' counts the seeds that chose a block."
+        f"'chosen by' counts the seeds that chose a block. {LINEAR_NOTE}"
     )
     return table("probe", "Linear probe of every block", caption, scale, lines)
 

@@ -90,6 +90,12 @@ def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, st
     }
 
 
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def my_share(samples: int) -> range:
     """The samples this process evaluates; over all processes each comes exactly once."""
     if not dist.is_initialized():

@@ -75,6 +75,8 @@ def test_block_features(name):
     changed = images + 0.1 * torch.randn_like(images)
     assert all(not torch.equal(*pair) for pair in zip(features, encoder.block_features(changed)))
     assert features[-1].shape == (3, encoder.width)
+    for block, tokens in zip(features, encoder.block_maps(images), strict=True):
+        torch.testing.assert_close(tokens.mean(dim=(2, 3)), block)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

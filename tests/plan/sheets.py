@@ -8,6 +8,7 @@ from pathlib import Path
 
 from simmim import paths, records
 from simmim.config import Sheets
+from simmim.evaluate import feature_sets
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -51,3 +52,12 @@ def leave_encoders(results: Path, config: dict) -> None:
     """The folder of encoders of a finished fine-tuning."""
     folder = paths.fine_tuned(str(results / config["scale"]), config["run"], config["evaluation"])
     Path(folder).mkdir(parents=True)
+
+
+def finish_features(results: Path, config: dict, split: str) -> None:
+    """The manifest of the features that an evaluation reads of a split."""
+    features = feature_sets.feature_config(config, split)
+    name = feature_sets.name_of(features)
+    folder = Path(paths.features(str(results / config["scale"]), config["run"], 0, name))
+    folder.mkdir(parents=True)
+    (folder / feature_sets.MANIFEST).write_text(json.dumps({"config": features}))

@@ -82,13 +82,14 @@ def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
 
 
 def test_frozen_features_are_one_pass_an_image(tmp_path):
-    needs = [("pretrain", "default"), ("evaluate", "default", "knn"), ("evaluate", "default", "probe")]
-    (_, knn, probe), _ = costs_of(tmp_path, *needs)
-    assert knn.images == probe.images == 1_331_167
-    assert knn.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
-    linear = 6 * 12_032 * 1000 * 100 * 0.9 * 1_281_167  # all blocks' widths, classes, epochs, images kept for training
-    assert probe.flops - knn.flops == pytest.approx(linear, rel=0.001)
-    assert knn.memory_bytes < 5e9 and knn.checkpoint_bytes == 0
+    (_, train, val, probe), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "probe"))
+    assert (train.images, val.images) == (1_281_167, 50_000)
+    assert train.flops + val.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
+    assert train.disk_bytes == 1_281_167 * 12_032 * 4  # images, all blocks' widths, float32
+    assert probe.flops == pytest.approx(6 * 12_032 * 1000 * 100 * 0.9 * 1_281_167, rel=0.001)
+    assert train.memory_bytes < 5e9 and train.checkpoint_bytes == 0
+    (*_, knn), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "knn"))
+    assert (knn.images, knn.flops) == (0, 0) and knn.memory_bytes < 2e9
 
 
 def test_data_that_are_not_made_yet_leave_the_work_open(tmp_path):

@@ -1,6 +1,6 @@
 """Which jobs a target needs, and which are done."""
 
-from sheets import CONFIG, copied, finish_evaluation, finish_first_stage, finish_training
+from sheets import CONFIG, copied, finish_evaluation, finish_features, finish_first_stage, finish_training
 
 from simmim.config import Sheets
 from simmim.plan.jobs import jobs_of
@@ -12,7 +12,13 @@ ROWS = "short | with_steps | ", "long | with_steps | train.epochs=300 start.run=
 
 
 def kinds(jobs):
-    return [(job.kind, job.name, job.seeds_to_do) for job in jobs]
+    """Every job; of features the split and not their full name."""
+    names = [job.name.partition("px_")[0] if job.kind == "features" else job.name for job in jobs]
+    return [(job.kind, name, job.seeds_to_do) for job, name in zip(jobs, names)]
+
+
+def features(seeds=1):
+    return [("features", f"default/{split}_64", seeds) for split in ("train", "val")]
 
 
 def jobs_for(results, *needs, sheets=SHEETS, scale="smoke"):
@@ -35,6 +41,7 @@ def test_a_run_that_several_targets_share_is_there_once(tmp_path):
     )
     assert kinds(jobs) == [
         ("pretrain", "default", 1),
+        *features(),
         ("evaluate", "default/finetune", 3),
         ("evaluate", "default/knn", 3),
     ]
@@ -45,10 +52,11 @@ def test_finished_results_are_recognised_by_their_config(tmp_path):
     training = SHEETS.pretraining("smoke", "default")
     finish_training(tmp_path, training)
     finish_evaluation(tmp_path, SHEETS.evaluation("smoke", "default", "knn"))
-    done = [("pretrain", "default", 0), ("evaluate", "default/knn", 0), ("evaluate", "default/probe", 3)]
+    done = [("pretrain", "default", 0), *features(), ("evaluate", "default/knn", 0), ("evaluate", "default/probe", 3)]
     assert kinds(jobs_for(tmp_path, *needs)) == done
     finish_training(tmp_path, training | {"config_hash": "of another day"})
-    again = [("pretrain", "default", 1), ("evaluate", "default/knn", 3), ("evaluate", "default/probe", 3)]
+    both = [("evaluate", "default/knn", 3), ("evaluate", "default/probe", 3)]
+    again = [("pretrain", "default", 1), *features(), *features(), *both]  # k-NN's are of another precision
     assert kinds(jobs_for(tmp_path, *needs)) == again
 
 
@@ -56,7 +64,16 @@ def test_a_lost_encoder_is_trained_only_for_an_evaluation_to_do(tmp_path):
     finish_evaluation(tmp_path, SHEETS.evaluation("smoke", "default", "knn"))
     assert kinds(jobs_for(tmp_path, ("evaluate", "default", "knn"))) == [("evaluate", "default/knn", 0)]
     both = jobs_for(tmp_path, ("evaluate", "default", "knn"), ("evaluate", "default", "probe"))
-    assert [job.seeds_to_do for job in both] == [1, 3, 3]
+    assert [job.seeds_to_do for job in both] == [1, 1, 1, 1, 1, 3, 3]
+
+
+def test_features_that_were_kept_are_not_extracted_again(tmp_path):
+    finish_training(tmp_path, SHEETS.pretraining("smoke", "default"))
+    finish_features(tmp_path, SHEETS.evaluation("smoke", "default", "probe"), "val")
+    jobs = jobs_for(tmp_path, ("evaluate", "default", "probe"))
+    assert [(job.kind, job.seeds_to_do) for job in jobs] == [
+        ("pretrain", 0), ("features", 1), ("features", 0), ("evaluate", 3),
+    ]  # fmt: skip
 
 
 def test_every_seed_counts(tmp_path):

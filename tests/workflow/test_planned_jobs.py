@@ -25,6 +25,18 @@ def test_the_jobs_are_those_of_a_dry_run(tmp_path, table):
     assert found == {kind: number for kind, number in dry.items() if kind not in ("pack", "size", "table")}
 
 
+def test_features_are_extracted_only_where_something_is_to_read_them(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    targets = [f"results/smoke/evaluate/default/{evaluation}.parquet" for evaluation in ("probe", "knn")]
+    for target in targets:
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        (folder / target).touch()
+    assert planned(snakemake(folder, "-n", *targets)) == {}
+    (folder / targets[0]).unlink()
+    plan = planned(snakemake(folder, "-n", *targets))
+    assert (plan["features"], plan["pretrain"]) == (4, 1)  # a new encoder: k-NN is repeated too
+
+
 def test_a_size_is_a_light_job_of_its_own(tmp_path):
     folder = copy_of_the_project(tmp_path)
     assert planned(snakemake(folder, "-n", "results/paper/tables/table8.md")) == {"size": 3, "table": 1}

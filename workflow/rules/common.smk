@@ -8,6 +8,7 @@ from snakemake.utils import validate
 
 from simmim import NUMERICS, paths
 from simmim.config import Sheets
+from simmim.evaluate import feature_sets
 from simmim.first_stage import has_first_stage
 from simmim.plan.size_config import size_config
 from simmim.records import config_hash
@@ -105,6 +106,27 @@ def evaluation_data(wildcards):
     return packed_of(SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation))
 
 
+def evaluation_features(wildcards):
+    """The frozen features that an evaluation reads, if it reads any."""
+    job_config = SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)
+    seeds = feature_sets.seeds_of(job_config, SHEETS.pretraining(wildcards.scale, wildcards.run))
+    names = feature_sets.names_by_split(job_config).values()
+    return [paths.features(RESULTS, wildcards.run, seed, name) for seed in seeds for name in names]
+
+
+def feature_data(wildcards):
+    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
+    return packed_of({"data": {"of": config["data"]}})
+
+
+def feature_encoder(wildcards):
+    """The encoder that features are extracted with, or the folder of those that a fine-tuning has left."""
+    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
+    if "start" in config:
+        return paths.fine_tuned(RESULTS, wildcards.run, config["start"]["evaluation"])
+    return paths.pretrained(RESULTS, wildcards.run, wildcards.seed, "encoder.safetensors")
+
+
 def encoders(wildcards):
     """What an evaluation starts from: the run's encoders, or the folder of those that a fine-tuning has left."""
     start = SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation).get("start")
@@ -177,7 +199,7 @@ def launcher(wildcards, resources):
 
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    trainings = "tokenizer", "first_stage", "pretrain", "finetune", "evaluate"
+    trainings = "tokenizer", "first_stage", "pretrain", "features", "finetune", "evaluate"
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
     runs = {job.wildcards.scale: set() for job in jobs}
     for job in jobs:

@@ -2,6 +2,7 @@ rule evaluate:
     input:
         encoders=encoders,
         data=evaluation_data,
+        features=evaluation_features,
     output:
         "results/{scale}/evaluate/{run}/{evaluation}.parquet",
     log:

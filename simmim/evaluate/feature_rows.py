@@ -1,0 +1,80 @@
+"""Rows of frozen features that stay on disk, and the choice of a block on held-out training images.
+
+Letters: n images of the set, m of them in a part, d channels of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simmim.keyed import epoch_order
+
+# So many rows are in memory at a time: 0.3 GB of the widest block.
+CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of some images of a set.
+
+    Args:
+        maps: a memory-mapped float32 array [n, d] for every block.
+        labels: class of each image, int64 [m].
+        rows: where it stands in the maps, int64 [m].
+        moments: per block, mean and deviation [d] that are taken out of what is read.
+    """
+
+    maps: Sequence[np.ndarray]
+    labels: Tensor
+    rows: Tensor
+    moments: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of every block."""
+        return [each.shape[1] for each in self.maps]
+
+    def part(self, chosen: Tensor) -> Features:
+        """Those of some of the images, by their place here."""
+        return replace(self, labels=self.labels[chosen], rows=self.rows[chosen])
+
+    def read(self, block: int, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """Features of a block [m, d] of some images, by their place here."""
+        read = torch.from_numpy(np.asarray(self.maps[block][self.rows[chosen].numpy()]))
+        if not self.moments:
+            return read
+        mean, deviation = self.moments[block]
+        return (read - mean) / deviation
+
+    def chunks(self, block: int) -> Iterator[Tensor]:
+        """All features of a block in parts [up to CHUNK, d]."""
+        return (self.read(block, slice(first, first + CHUNK)) for first in range(0, len(self), CHUNK))
+
+    def standardised_by(self, train: Features) -> Features:
+        """The same with the mean and deviation of `train` taken out; one block at a time is in memory for it."""
+        blocks = (train.read(block) for block in range(len(train.maps)))
+        return replace(self, moments=tuple((each.mean(0), each.std(0).clamp_min(1e-6)) for each in blocks))
+
+
+def split_held_out(features: Features, share: float, seed: int) -> tuple[Features, Features]:
+    """(kept, held out) parts of a training set, drawn by the seed."""
+    order = epoch_order(seed, 0, len(features))
+    count = max(1, round(share * len(order)))
+    kept, held_out = (features.part(torch.from_numpy(np.sort(part))) for part in (order[count:], order[:count]))
+    return kept, held_out
+
+
+def rows_of_blocks(held_out: list[float], final: list[float]) -> list[tuple[str, str, float]]:
+    """Result rows from the accuracy (percent) of every block on held-out training images and on the evaluation set."""
+    best = max(range(len(held_out)), key=held_out.__getitem__)
+    rows = [("heldout_top1", f"block {block}", value) for block, value in enumerate(held_out, 1)]
+    rows += [("top1", f"block {block}", value) for block, value in enumerate(final, 1)]
+    return [*rows, ("top1", "chosen", final[best]), ("chosen_block", "", best + 1)]

@@ -1,0 +1,21 @@
+# What frozen encoders make of a split, for the probe and k-NN of a run alike. It is large, so it goes when they are done
+# (`--notemp` keeps it); they are never planned for it alone, only where one of them is to run.
+rule features:
+    input:
+        data=feature_data,
+        encoder=feature_encoder,
+    output:
+        temp(directory("results/{scale}/features/{run}/seed{seed}/{features}")),
+    log:
+        "logs/{scale}/features/{run}_seed{seed}_{features}.log",
+    benchmark:
+        "logs/{scale}/benchmarks/features_{run}_seed{seed}_{features}.tsv"
+    priority: 50
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        launch=launcher,
+    shell:
+        "OMP_NUM_THREADS={threads} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --name {wildcards.features} > {log} 2>&1"
