@@ -75,7 +75,7 @@ SCALE_CHANGES = (
     r"train\.(workers|log_every_steps|save_every_steps)|tokenizer\..*|method\..*",
     r"settings\.(labels_per_class|auto_augment|erase|mixup|cutmix|crop_scale|score_crop|score_batch|neighbours)",
     r"settings\.(scale_jitter|scale_range|.*_channels|.*_width|mask_layers|anchor_scale|anchors_per_image|proposals)",
-    r"settings\.rois_per_image",
+    r"settings\.(rois_per_image|distort_colours|score_scales|score_flip)",
 )
 
 
