@@ -212,7 +212,7 @@ def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
 def test_a_scale_may_train_single_runs_more_often():
     sheets = Sheets(CONFIG)
     assert sheets.pretraining("small", "default")["seeds"] == 3
-    assert sheets.pretraining("small", "loss_l2")["seeds"] == 1
+    assert sheets.pretraining("small", "mask_r8_r60")["seeds"] == 1
 
 
 def test_a_further_set_is_scored_by_fine_tunings_of_its_role_alone():

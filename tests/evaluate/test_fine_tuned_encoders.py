@@ -90,7 +90,7 @@ def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
     tmp_path, finished, labelled, pretrained, monkeypatch
 ):
     out = tmp_path / "finetune.parquet"
-    fit, trained = driver._fit, []
+    fit, trained = driver.Job.fit, []
 
     def first_seed_alone(job, *rest):
         if job.seed:
@@ -98,13 +98,13 @@ def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
         return fit(job, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(driver, "_fit", first_seed_alone)
+        patch.setattr(driver.Job, "fit", first_seed_alone)
         evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     state = tmp_path / "finetune.state"
     assert {"seed0.parquet", "seed0.safetensors"} <= {file.name for file in state.iterdir()}
     assert not out.exists() and not out.with_suffix(".encoders").exists()
     kept = (state / "seed0.safetensors").read_bytes()
-    monkeypatch.setattr(driver, "_fit", lambda job, *rest: trained.append(job.seed) or fit(job, *rest))
+    monkeypatch.setattr(driver.Job, "fit", lambda job, *rest: trained.append(job.seed) or fit(job, *rest))
     evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     assert trained == [1]
     assert (out.with_suffix(".encoders") / "seed0.safetensors").read_bytes() == kept
