@@ -67,6 +67,7 @@ def _line(frame: pd.DataFrame, scale: str, row: Mapping[str, str], facts: Facts)
     missing = other if base is None else run
     cells = {
         "claim": row["claim"],
+        "verdict": NOT_RUN,
         "measured by": f"{evaluation_label(evaluation)}, {metric_label(metric)}",
         "first": f"{run}: {ours.text if ours else NOT_RUN}",
         "other": f"{other}: {base.text if base else NOT_RUN}",
@@ -74,7 +75,6 @@ def _line(frame: pd.DataFrame, scale: str, row: Mapping[str, str], facts: Facts)
         "spread": NOTHING,
         "ahead": NOTHING,
         "paper's difference": row["paper"],
-        "verdict": NOT_RUN,
         "scale": scale,
         "status": status(ours if base is not None else None, scale, missing, evaluation, facts),
     }
