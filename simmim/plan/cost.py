@@ -3,6 +3,7 @@
     FLOPs      images x (3 x forward pass, 4 x with activation checkpointing) + scored images x forward pass
     GPU hours  FLOPs / (peak rate of the GPU x utilisation)
     memory     18 bytes a parameter (weight, gradient, two moments of AdamW in float32, weight in bfloat16)
+               + 4 bytes a parameter that is not trained (tokenizer, teacher, frozen encoder)
                + images of a micro-batch x activations that the backward pass needs
 
 Frozen features are one forward pass an image, and lie on disk until the probe and k-NN of their run are done; the
@@ -120,7 +121,7 @@ class Costs:
         if None in (samples, *scored):
             return None, None
         images = self._steps(job, samples) * job.config["train"]["batch"]
-        return images, images * network.train_flops + sum(scored) * network.forward_flops
+        return images, images * network.train_flops + sum(scored) * network.score_flops
 
     def _training_samples(self, job: Job) -> int | None:
         """Images of the training set that the job uses."""
@@ -167,7 +168,7 @@ class Costs:
         share = 1.0 if settings.precision == "fp32" else _BFLOAT16_SHARE
         images = min(settings.micro_batch, math.ceil(settings.batch / self.machine.gpus))
         weights = _TRAINED_BYTES * network.parameters / (self.machine.gpus if settings.sharded else 1)
-        return weights + images * share * network.kept_bytes
+        return weights + _WEIGHT_BYTES * network.unlearnt.parameters + images * share * network.kept_bytes
 
     def _frozen_memory(self, job: Job, network: Network) -> float:
         """Bytes on each GPU of what reads features: the probe's weights and a batch, or a part of the bank of k-NN."""

@@ -36,14 +36,14 @@ class Network:
     Args:
         encoder: the encoder at the input size of the job.
         rest: everything else that is trained; of a rival of SimMIM, also further views through the encoder.
-        unlearnt_flops: forward pass of what is not trained: a tokenizer or a teacher.
+        unlearnt: what every image goes through and is not trained: a tokenizer, a teacher, a frozen encoder.
         checkpointed: whether the encoder computes its blocks again for the gradient.
         block_widths: channels of every block, for a probe of all blocks.
     """
 
     encoder: Part
     rest: Part
-    unlearnt_flops: int = 0
+    unlearnt: Part = Part()
     checkpointed: bool = False
     block_widths: tuple[int, ...] = ()
 
@@ -61,7 +61,12 @@ class Network:
     def train_flops(self) -> int:
         """Of one image in training: the backward pass is twice the forward pass, checkpointing another one."""
         again = self.encoder.forward_flops if self.checkpointed else 0
-        return 3 * self.forward_flops + again + self.unlearnt_flops
+        return 3 * self.forward_flops + again + self.unlearnt.forward_flops
+
+    @property
+    def score_flops(self) -> int:
+        """Of one image that is only scored."""
+        return self.forward_flops + self.unlearnt.forward_flops
 
     @property
     def kept_bytes(self) -> float:

@@ -59,16 +59,16 @@ def _counted(key: str, checkpointed: bool) -> Network:
         model = task.model
         features = torch.empty(1, model.encoder.width, *(side // model.encoder.stride for side in image_px))
         head = count(model.head, lambda: model.head(features))
-        return Network(encoder, head, _tokenizer_flops(model.target), checkpointed)
+        return Network(encoder, head, _tokenizer_part(model.target), checkpointed)
 
 
-def _tokenizer_flops(target: Any) -> int:
-    """Of making the codes of one image, 0 for a target that is no network."""
+def _tokenizer_part(target: Any) -> Part:
+    """Making the codes of one image; nothing for a target that is no network."""
     tokenizer = getattr(target, "tokenizer", None)
     if tokenizer is None:
-        return 0
+        return Part()
     side = target.resolution_px * tokenizer.factor
-    return count(tokenizer, lambda: tokenizer.encode(meta_image(_RGB, (side, side)))).forward_flops
+    return count(tokenizer, lambda: tokenizer.encode(meta_image(_RGB, (side, side))))
 
 
 def _rival(task: nn.Module, encoder: Part, image_px: tuple[int, int], channels: int, checkpointed: bool) -> Network:
@@ -81,4 +81,5 @@ def _rival(task: nn.Module, encoder: Part, image_px: tuple[int, int], channels: 
     total = [sum(counts[px][index] for px in views) for index in (1, 2)]
     rest = Part(counts[views[0]].parameters - encoder.parameters, total[0] - encoder.forward_flops,
                 total[1] - encoder.kept_bytes)  # fmt: skip
-    return Network(encoder, rest, len(next(iter(task.views.values()))) * taught.forward_flops, checkpointed)
+    seen = len(next(iter(task.views.values())))
+    return Network(encoder, rest, taught._replace(forward_flops=seen * taught.forward_flops), checkpointed)

@@ -75,7 +75,7 @@ def _attentive(
     with torch.device("meta"):
         classifier = AttentiveClassifier(nn.Identity(), tokens.shape[1], classes, None, head_width)
     head = count(classifier, lambda: classifier(tokens))
-    return Network(Part(), head, unlearnt_flops=frozen.forward_flops)
+    return Network(Part(), head, unlearnt=frozen)
 
 
 @functools.cache

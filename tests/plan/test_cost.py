@@ -92,6 +92,14 @@ def test_frozen_features_are_one_pass_an_image(tmp_path):
     assert (knn.images, knn.flops) == (0, 0) and knn.memory_bytes < 2e9
 
 
+def test_an_attentive_probe_holds_its_encoder_and_passes_every_image_through_it(tmp_path):
+    (*_, cost), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "attentive"))
+    passes = cost.images + 50_000
+    assert passes * 22.55e9 < cost.flops < passes * 22.55e9 * 1.03  # and the little that is trained
+    assert 4 * 86_725_304 < cost.memory_bytes < 4 * 86_725_304 + 1e9
+    assert cost.parameters < 10e6
+
+
 def test_data_that_are_not_made_yet_leave_the_work_open(tmp_path):
     needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
     for cost in costs_of(tmp_path, *needs, scale="smoke")[0]:

@@ -103,11 +103,11 @@ def test_a_target_of_tokens_costs_a_pass_through_its_tokenizer(tmp_path):
     codes = "target=tokens target.tokenizer=dvae_8192 target.resolution_px=12 loss.name=cross_entropy"
     sheets = copied(tmp_path / "config", f"tokens | swin_b_100ep | {codes}")
     network, default = pretraining_network(sheets.pretraining("paper", "tokens")), pretraining_network(DEFAULT)
-    assert network.unlearnt_flops > 1e9
-    assert network.train_flops == 3 * network.forward_flops + network.unlearnt_flops
+    assert network.unlearnt.forward_flops > 1e9
+    assert network.train_flops == 3 * network.forward_flops + network.unlearnt.forward_flops
     assert network.encoder == default.encoder
     trained = tokenizer_network(key_of(sheets.tokenizer("paper", "dvae_8192")))
-    assert trained.forward_flops > network.unlearnt_flops  # encoder and decoder, on crops of the same 96 px
+    assert trained.forward_flops > network.unlearnt.forward_flops  # encoder and decoder, on crops of the same 96 px
 
 
 def test_a_rival_counts_its_views_and_its_teacher(tmp_path):
@@ -115,7 +115,7 @@ def test_a_rival_counts_its_views_and_its_teacher(tmp_path):
     rows = "dino | rival_dino | method.local_crops=0", "more | rival_dino | method.local_crops=2"
     sheets = copied(tmp_path / "config", *rows)
     plain, more = (pretraining_network(sheets.pretraining("paper", run)) for run in ("dino", "more"))
-    assert plain.forward_flops == plain.unlearnt_flops  # two views through student and teacher alike
-    assert more.unlearnt_flops == plain.unlearnt_flops
+    assert plain.forward_flops == plain.unlearnt.forward_flops  # two views through student and teacher alike
+    assert more.unlearnt.forward_flops == plain.unlearnt.forward_flops
     assert 0 < more.forward_flops - plain.forward_flops < plain.forward_flops / 2  # two of 96 px
     assert more.parameters == plain.parameters
