@@ -47,7 +47,10 @@ def fit(
     """
     steps = settings.steps(len(dataset))
     last = settings.first_stage_steps(len(dataset)) if stop else steps
-    plan = Plan(len(dataset), settings.batch, settings.micro_batch, last, seed, processes.world, processes.rank)
+    plan = Plan(
+        len(dataset), settings.batch, settings.micro_batch, last, seed,
+        processes.world, processes.rank, settings.repeats,
+    )  # fmt: skip
     dtype, outer_dtype = _precision(task, settings, processes)
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)

@@ -24,6 +24,8 @@ class Plan:
         batch: samples of one update, over all processes.
         micro_batch: the most samples one process takes through the network at once.
         steps: updates in all.
+        repeats: how often an image follows itself, each time with other draws; an epoch keeps its length and shows
+            one image in `repeats`, others in the next (repeated augmentation, arXiv 1901.09335 and 2012.12877).
         world: number of processes.
         rank: which of them this is.
 
@@ -38,6 +40,7 @@ class Plan:
     seed: int
     world: int = 1
     rank: int = 0
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -52,11 +55,15 @@ class Plan:
         return next(k for k in range(1, mine + 1) if mine % k == 0 and mine // k <= self.micro_batch)
 
     def keys(self, step: int) -> list[Key]:
-        """(epoch, sample) of a step's whole batch, the same on every rank."""
+        """(epoch, sample) of a step's whole batch, the same on every rank; repeats count as epochs of their own."""
         positions = np.arange(step * self.batch, (step + 1) * self.batch)
         epochs, places = np.divmod(positions, self.samples)
         orders = {epoch: self._order(epoch) for epoch in np.unique(epochs)}
-        return [(int(epoch), int(orders[epoch][place])) for epoch, place in zip(epochs, places)]
+        again = places % self.repeats
+        return [
+            (int(epoch * self.repeats + turn), int(orders[epoch][place // self.repeats]))
+            for epoch, place, turn in zip(epochs, places, again)
+        ]
 
     def micro_batches(self, start_step: int) -> Iterator[list[Key]]:
         """This rank's micro-batches from a step on, `accumulation` of them a step."""

@@ -14,6 +14,8 @@ class TrainSettings(BaseModel):
         epochs: passes over the data; 0 leaves the network as it was initialised.
         batch: images of one update over all processes; micro-batches and accumulation follow from it.
         micro_batch: the most images one process takes through the network at once.
+        repeats: how often an image follows itself in the stream of samples, each time with another crop
+            and augmentation (DeiT's repeated augmentation); an epoch keeps its length and shows one image in `repeats`.
         base_lr: peak learning rate of a batch of `base_lr_batch` images; it scales linearly with the batch.
         warmup_lr: where the linear warm-up starts, for the same reference batch.
         min_lr: where the cosine or the straight line ends, for the same reference batch.
@@ -29,6 +31,8 @@ class TrainSettings(BaseModel):
     warmup_epochs: float = Field(default=0, ge=0)
     batch: int = Field(ge=1)
     micro_batch: int = Field(default=128, ge=1)
+    # Left out of a config that does not use it, whose hash and results stay what they were.
+    repeats: int = Field(default=1, ge=1, exclude_if=lambda repeats: repeats == 1)
     base_lr: float = Field(gt=0)
     base_lr_batch: int = Field(default=512, ge=1)
     warmup_lr: float = Field(default=0, ge=0)

@@ -41,6 +41,19 @@ def test_a_batch_larger_than_the_data_set_takes_several_epochs():
     assert [epoch for epoch, _ in plan.keys(0)] == [0] * 5 + [1] * 5 + [2] * 2
 
 
+def test_repeated_augmentation_shows_a_third_of_the_images_three_times_with_other_draws():
+    keys = [key for step in range(25) for key in step_keys(step, repeats=3)]
+    for epoch in range(6):
+        mine = keys[50 * epoch : 50 * (epoch + 1)]
+        images = [image for _, image in mine]
+        assert images[0:48:3] == images[1:48:3] == images[2:48:3]
+        assert len(set(images)) == 17  # 16 three times, one twice
+        assert [draw for draw, _ in mine[:6]] == [3 * epoch, 3 * epoch + 1, 3 * epoch + 2] * 2
+    assert len(set(keys)) == 300
+    assert len({image for _, image in keys}) > 40
+    assert step_keys(4, repeats=3, world=4, micro_batch=1) == step_keys(4, repeats=3)
+
+
 def test_impossible_shares_are_refused():
     with pytest.raises(ValueError, match="batch 12 cannot be shared by 5 processes"):
         Plan(**PLAN, world=5)
