@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from simmim import records
 from simmim.data.shards import Shards
 from simmim.evaluate import frozen
+from simmim.evaluate.feature_sets import precision_of
 from simmim.evaluate.settings import SETTINGS
 from simmim.files import sync_folder
 from simmim.model import load_encoder, save_encoder
@@ -130,8 +131,7 @@ def evaluate(
     if processes.leads:
         if config["task"] == "finetune":
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
-        precision = (config["train"] or {}).get("precision", "auto")
-        machine = environment(processes, autocast_dtype(precision, processes.device))
+        machine = environment(processes, autocast_dtype(precision_of(config), processes.device))
         digests = {split: each.digest for split, each in sets.items()}
         records.write(out, rows, config=config, data_digests=digests, environment=machine)
         shutil.rmtree(state, ignore_errors=True)

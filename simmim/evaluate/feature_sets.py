@@ -27,9 +27,14 @@ def feature_config(evaluation: Config, split: str) -> Config:
         "pretraining": evaluation["pretraining"],
         "encoder": evaluation["encoder"],
         "settings": {name: evaluation["settings"][name] for name in _SETTINGS},
-        "precision": (evaluation["train"] or {}).get("precision", "auto"),
+        "precision": precision_of(evaluation),
         "numerics": evaluation["numerics"],
     }
+
+
+def precision_of(evaluation: Config) -> str:
+    """Number format of a frozen encoder: that of the probe's training, which k-NN shares without training anything."""
+    return (evaluation["train"] or {"precision": "fp32"})["precision"]
 
 
 def name_of(features: Config) -> str:

@@ -8,10 +8,13 @@ from safetensors.torch import load_file
 
 from simmim import records
 from simmim.data.samples import RawSample
+from simmim.data.shards import Shards
 from simmim.encoders._position_bias import resize_table
 from simmim.encoders.swin import Swin
 from simmim.evaluate import driver
 from simmim.evaluate.driver import Job, evaluate
+from simmim.evaluate.feature_sets import SPLITS, feature_config
+from simmim.evaluate.features import open_features, write_features
 from simmim.model import load_encoder, save_encoder
 from simmim.train.processes import Processes
 
@@ -137,3 +140,23 @@ def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, fi
     found = records.read([out])
     assert np.isfinite(found[found["metric"] == "miou"]["value"]).all()
     assert not out.with_suffix(".encoders").exists()
+
+
+def test_a_probe_reads_the_features_of_every_fine_tuned_encoder(tmp_path, finished, labelled, pretrained):
+    probe = config("probe", 2, {"window": 8}, score_crop=1.0, score_batch=4, held_out=0.5)
+    probe |= {"start": {"evaluation": "finetune"}, "pretraining": "0", "numerics": {}}
+    probe |= {"data": {split: {"dataset": "drawn", "split": split} for split in SPLITS}}
+    encoders = sorted(finished.with_suffix(".encoders").iterdir())
+    folders = [{split: tmp_path / f"{encoder.stem}_{split}" for split in SPLITS} for encoder in encoders]
+    for encoder, by_split in zip(encoders, folders):
+        for split, folder in by_split.items():
+            write_features(feature_config(probe, split), encoder, labelled[split], folder, ALONE)
+    first, second = (np.load(by_split["train"] / "block_02.npy") for by_split in folders)
+    assert not np.allclose(first, second)
+    out = tmp_path / "probe.parquet"
+    evaluate(probe, encoders, labelled, out, ALONE, folders)
+    assert sorted(set(records.read([out])["seed"])) == [0, 1]
+    with pytest.raises(ValueError, match="encoder_sha256"):
+        open_features(folders[0]["train"], feature_config(probe, "train"), pretrained, Shards(labelled["train"]))
+    with pytest.raises(ValueError, match="encoder_sha256"):
+        evaluate(probe, encoders, labelled, tmp_path / "swapped.parquet", ALONE, folders[::-1])

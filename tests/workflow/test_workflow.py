@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -57,6 +58,8 @@ def finished(tmp_path_factory):
     folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
     scale = folder / "config" / "scales" / "smoke.yaml"
     scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised, segment_lr3e4]\n")
+    sheet = folder / "config" / "evaluate.tsv"
+    sheet.write_text(sheet.read_text() + "default\tprobe_after\tprobe\tstart=finetune seeds=1\n")
     snakemake(folder, "--config", "scale=smoke", timeout=900)
     return folder
 
@@ -72,6 +75,17 @@ def test_every_stage_leaves_its_files(finished):
         undefined = frame[frame["value"].isna()]  # the AP of a size of object that the set does not have
         assert undefined["metric"].str.contains("_ap|_ar").all()
     assert not list(results.rglob("*state*")) and not list(results.glob("features/*/*/*"))
+
+
+def test_a_probe_may_read_the_features_of_a_fine_tuned_encoder(finished):
+    folder = finished / "results" / "smoke" / "evaluate" / "default"
+    before, after = (records.read([folder / f"{name}.parquet"]) for name in ("probe", "probe_after"))
+    chosen = after[(after["metric"] == "top1") & (after["detail"] == "chosen")]
+    assert chosen["seed"].tolist() == [0] and np.isfinite(chosen["value"]).all()
+    losses = [
+        rows[(rows["metric"] == "train_loss") & (rows["seed"] == 0)]["value"].tolist() for rows in (before, after)
+    ]
+    assert losses[0][0] == losses[1][0] and losses[0][-1] != losses[1][-1]  # zero weights, then other features
 
 
 def test_a_longer_run_goes_on_from_the_first_stage_of_a_shorter_one(finished):
