@@ -29,6 +29,9 @@ class Part(NamedTuple):
     kept_bytes: int = 0
 
 
+NO_PART = Part()
+
+
 @dataclass(frozen=True)
 class Network:
     """One image through a network.
@@ -43,7 +46,7 @@ class Network:
 
     encoder: Part
     rest: Part
-    unlearnt: Part = Part()
+    unlearnt: Part = NO_PART
     checkpointed: bool = False
     block_widths: tuple[int, ...] = ()
 

@@ -12,7 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from simmim.plan.network import Network, Part, count, encoder_key, encoder_part, is_checkpointed, key_of, meta_image
+from simmim.plan.network import (
+    NO_PART,
+    Network,
+    Part,
+    count,
+    encoder_key,
+    encoder_part,
+    is_checkpointed,
+    key_of,
+    meta_image,
+)
 from simmim.pretrain import build_task, side_pair
 from simmim.tokenizer import build_tokenizer
 
@@ -43,7 +53,7 @@ def tokenizer_network(key: str) -> Network:
         codes = tokenizer.encode(meta_image(_RGB, (side, side)))
         decode = count(tokenizer, lambda: tokenizer.decode(codes))
     both = Part(encode.parameters, encode.forward_flops + decode.forward_flops, encode.kept_bytes + decode.kept_bytes)
-    return Network(Part(), both)
+    return Network(NO_PART, both)
 
 
 @functools.cache
@@ -66,7 +76,7 @@ def _tokenizer_part(target: Any) -> Part:
     """Making the codes of one image; nothing for a target that is no network."""
     tokenizer = getattr(target, "tokenizer", None)
     if tokenizer is None:
-        return Part()
+        return NO_PART
     side = target.resolution_px * tokenizer.factor
     return count(tokenizer, lambda: tokenizer.encode(meta_image(_RGB, (side, side))))
 

@@ -16,6 +16,7 @@ from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
 from simmim.evaluate.detector import Detector
 from simmim.evaluate.segmenter import Segmenter
 from simmim.plan.network import (
+    NO_PART,
     Network,
     Part,
     build_encoder,
@@ -52,7 +53,7 @@ def transfer_network(config: Mapping[str, Any], pretraining: Mapping[str, Any], 
 def _frozen(section: str, image_px: tuple[int, int], channels: int) -> Network:
     blocks = build_encoder(section, image_px, channels).block_features(meta_image(channels, image_px))
     widths = tuple(each.shape[1] for each in blocks)
-    return Network(encoder_part(section, image_px, channels), Part(), block_widths=widths)
+    return Network(encoder_part(section, image_px, channels), NO_PART, block_widths=widths)
 
 
 @functools.cache
@@ -75,7 +76,7 @@ def _attentive(
     with torch.device("meta"):
         classifier = AttentiveClassifier(nn.Identity(), tokens.shape[1], classes, None, head_width)
     head = count(classifier, lambda: classifier(tokens))
-    return Network(Part(), head, unlearnt=frozen)
+    return Network(NO_PART, head, unlearnt=frozen)
 
 
 @functools.cache

@@ -103,7 +103,8 @@ def but_for_the_mask(configs: Mapping[str, Config]) -> list[str]:
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
     """Names of every table of a scale: ours, then the paper's in the order of paper.tsv."""
-    own = [*OWN_TABLES, "data"] if has_data_card(sheets, scale) else list(OWN_TABLES)
+    own = [*OWN_TABLES, "further"] if has_further_set(sheets, scale) else list(OWN_TABLES)
+    own += ["data"] if has_data_card(sheets, scale) else []
     return own + list(dict.fromkeys(table for table, _, _ in sheets.paper))
 
 
@@ -121,6 +122,11 @@ def has_data_card(sheets: Sheets, scale: str) -> bool:
     """Whether the data of this scale are made by the package itself, which then writes a data card."""
     made = {dataset for (dataset, _), row in sheets.datasets.items() if row["made_by"] == "demo"}
     return not made.isdisjoint(sheets.scale(scale)["datasets"].values())
+
+
+def has_further_set(sheets: Sheets, scale: str) -> bool:
+    """Whether fine-tunings of this scale are scored on another set, too."""
+    return any(role.endswith("_further") for role in sheets.scale(scale)["datasets"])
 
 
 def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
@@ -141,6 +147,8 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
         return [n for n in evaluations if sheets.evaluation(scale, n.run, n.evaluation)["task"] == "probe"]
+    if table == "further":
+        return [n for n in evaluations if "further" in sheets.evaluation(scale, n.run, n.evaluation)["data"]]
     if table == "data":
         run = shown_run(known.loss_areas)
         runs = (run, known.baselines.get(run))

@@ -26,9 +26,7 @@ from simmim.report.names import Facts
 from simmim.report.paper_tables import LINEAR_NOTE, TOO_FEW, status
 from simmim.report.table import NOT_RUN, NOTHING, Line, Table, table
 
-_SEEDS_NOTE = (
-    f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value."
-)
+SEEDS_NOTE = f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value."
 
 _AREA_WORDS = {"masked": "masked area", "full": "full image"}
 
@@ -44,7 +42,7 @@ def scratch(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
         if measurement(frame, run, task, metric)
     ]
     caption = (
-        f"{_SEEDS_NOTE} From scratch: the same encoder with random weights, put through the same evaluation with the "
+        f"{SEEDS_NOTE} From scratch: the same encoder with random weights, put through the same evaluation with the "
         "same labels. Spread: root of the sum of both variances; only beyond it is a run called better or worse. Seeds "
         "ahead: in how many seeds the pre-trained one is better. Runs without a row for a task are not listed under it."
     )
@@ -78,7 +76,7 @@ def probe(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
             found = measurement(mine, run, task, "top1", detail)
             lines.append(_probe_line(found, scale, run, task, detail, counts, facts))
     caption = (
-        f"{_SEEDS_NOTE} The block is chosen on a held-out part of the training set, never on the test images; "
+        f"{SEEDS_NOTE} The block is chosen on a held-out part of the training set, never on the test images; "
         f"'chosen by' counts the seeds that chose a block. {LINEAR_NOTE}"
     )
     return table("probe", "Linear probe of every block", caption, scale, lines)
@@ -104,7 +102,7 @@ def data(frame: pd.DataFrame, scale: str, card: Mapping[str, Any], source: str, 
             }
             lines.append(Line(cells, run, task, "top1", None, {"top-1 (%)": found}))
     caption = (
-        f"{_SEEDS_NOTE} A classifier of colours alone shows how much of the task needs no learnt features; a number "
+        f"{SEEDS_NOTE} A classifier of colours alone shows how much of the task needs no learnt features; a number "
         "above it is what a network adds."
     )
     return table("data", "Colour alone, and the encoders, on the same labels", caption, scale, lines)

@@ -21,6 +21,7 @@ _SECTIONS = (
     ("Do the paper's claims hold here?", (), ("claims",)),
     ("What pre-training learns", ("reconstructions", "losses"), ("pretraining",)),
     ("Does pre-training help?", ("scratch",), ("scratch",)),
+    ("The same classifiers on further images", (), ("further",)),
     ("Masks", ("figure2", "figure3", "figure7"), ()),
     ("Beside the paper", (), ("directions",)),
     ("Features, block by block", ("probe_blocks",), ("probe",)),

@@ -9,6 +9,7 @@ from simmim.files import write_text
 from simmim.report import own_tables, paper_tables
 from simmim.report.claims import claims
 from simmim.report.document import document, provenance_section, table_section
+from simmim.report.further_sets import further
 from simmim.report.measurements import read
 from simmim.report.names import Facts
 from simmim.report.paper_tables import Paper
@@ -50,6 +51,7 @@ def make_table(name: str, inputs: list[Path], scale: str, paper: Paper, facts: F
         "scratch": own_tables.scratch,
         "pretraining": own_tables.pretraining,
         "probe": own_tables.probe,
+        "further": further,
     }
     if name not in own:
         raise ValueError(

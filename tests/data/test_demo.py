@@ -27,6 +27,7 @@ SMOKE = {
     "dense_tile_px": 64,
     "pretrain_tiles": {"train": 64, "val": 16},
     "class_tiles": {"train": 3, "val": 2},
+    "rare_class_tiles": {"train": 25, "val": 8},
     "dense_tiles": {"train": 16, "val": 8},
 }
 load_once = functools.cache(earth.load_earth)
@@ -48,9 +49,12 @@ def corner_of(path):
 
 
 def tiles(folder, split):
-    """Corners and side of every image of a split in any of the four sets."""
+    """Corners and side of every image of a split in any of the sets."""
     long = {"train": "training", "val": "validation"}[split]
+    listed = json.loads((folder / f"inaturalist/{split}.json").read_text())["images"]
     small = [*folder.glob(f"pretrain/{split}/*.png"), *folder.glob(f"classify/{split}/*/*.png")]
+    small += folder.glob(f"classify_v2/{split}/*/*.png")
+    small += [folder / "inaturalist" / image["file_name"] for image in listed]
     dense = [*folder.glob(f"coco/{split}/*.png"), *folder.glob(f"ade20k/images/{long}/*.png")]
     return [(*corner_of(path), 32) for path in small] + [(*corner_of(path), 64) for path in dense]
 
@@ -118,11 +122,15 @@ def test_no_training_tile_comes_near_a_validation_tile(built):
 
 
 @needs_rasters
-def test_all_four_sets_pack_without_a_single_complaint(built, tmp_path):
+def test_all_sets_pack_without_a_single_complaint(built, tmp_path):
     coco = {"images": f"{built}/coco/val", "annotations": f"{built}/coco/annotations/instances_val.json"}
     sections = {
         "pretrain": {"name": "image_folder", "root": f"{built}/pretrain/train"},
         "classify": {"name": "image_folder", "root": f"{built}/classify/val", "class_folders": True},
+        "classify_v2": {"name": "image_folder", "root": f"{built}/classify_v2/val", "class_folders": True}
+        | {"numbered_folders": True, "classes_file": f"{built}/classify_v2/classes.txt"},
+        "inaturalist": {"name": "inaturalist", "root": f"{built}/inaturalist"}
+        | {"annotations": f"{built}/inaturalist/train.json"},
         "coco": {"name": "coco"} | coco,
         "ade20k": {"name": "ade20k", "root": f"{built}/ade20k", "split": "validation"},
     }
@@ -136,6 +144,13 @@ def test_all_four_sets_pack_without_a_single_complaint(built, tmp_path):
         assert index["converted"] == 0
     assert len(sizes["pretrain"]) == card["pretrain"]["train"] == 64
     assert np.bincount(sizes["classify"].labels).tolist() == list(card["classify"]["val"].values())
+    assert sizes["classify_v2"].classes == sizes["classify"].classes
+    assert np.bincount(sizes["classify_v2"].labels).tolist() == list(card["classify_v2"]["val"].values())
+    first, second = (
+        {path.stem for path in (built / name / "val").glob("*/*.png")} for name in ("classify", "classify_v2")
+    )
+    assert first and second and first.isdisjoint(second)
+    assert np.bincount(sizes["inaturalist"].labels).tolist() == list(card["inaturalist"]["train"].values())
     assert len(sizes["coco"]) == card["coco"]["val"]["images"] == 8
     assert len(sizes["ade20k"]) == card["ade20k"]["val"]["tiles"] == 8
 
@@ -146,6 +161,23 @@ def test_classes_are_the_same_in_both_splits(built):
     assert train == val and len(train) >= 10
     for split, count in SMOKE["class_tiles"].items():
         assert {len(list(folder.iterdir())) for folder in (built / "classify" / split).iterdir()} == {count}
+
+
+@needs_rasters
+def test_the_set_in_the_format_of_inaturalist_keeps_rare_classes(built):
+    documents = [json.loads((built / f"inaturalist/{split}.json").read_text()) for split in ("train", "val")]
+    names, others = ([category["name"] for category in document["categories"]] for document in documents)
+    common = {path.name for path in (built / "classify/train").iterdir()}
+    assert names == others == sorted(names) and common < set(names)
+    counts = np.bincount([one["category_id"] for one in documents[0]["annotations"]])
+    assert counts.max() == 25 and 5 <= counts.min() < 25
+    for document in documents:
+        for image, one in zip(document["images"], document["annotations"], strict=True):
+            assert image["id"] == one["image_id"]
+            assert image["file_name"].split("/")[1] == names[one["category_id"]]
+            row, column = corner_of(Path(image["file_name"]))
+            tile = load_once().photo[row : row + 32, column : column + 32]
+            np.testing.assert_array_equal(np.asarray(Image.open(built / "inaturalist" / image["file_name"])), tile)
 
 
 @needs_rasters

@@ -116,6 +116,14 @@ def test_only_made_data_have_a_card(sheets):
     assert {need.evaluation for need in needs[1:]} == {"finetune", "probe"}
 
 
+def test_further_sets_have_a_table_where_there_are_any():
+    sheets = Sheets(CONFIG)
+    assert "further" in names.tables(sheets, "paper") and "further" not in names.tables(sheets, "small")
+    needs = names.table_needs("further", sheets, "paper")
+    assert Need("evaluate", "default", "finetune") in needs and Need("evaluate", "random_vit", "supervised") in needs
+    assert {need.evaluation for need in needs}.isdisjoint({"inat", "probe", "detect"})
+
+
 def test_a_probe_is_known_by_its_task(sheets):
     needs = names.figure_needs("probe_blocks", sheets, "demo")
     assert needs == names.table_needs("probe", sheets, "demo")

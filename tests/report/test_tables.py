@@ -25,6 +25,7 @@ def evaluations(results):
 
 def inputs_of(name, results):
     special = {"pretraining": results["pretrain"], "probe": results["probe"]}
+    special["further"] = results["further"] + results["detect"]
     special["table2"] = results["pretrain"]
     special["table7"] = results["size"]
     special["data"] = results["data_card"] + results["finetune"]
@@ -41,7 +42,9 @@ def row_of(shown, **wanted):
     return rows[0]
 
 
-@pytest.mark.parametrize("name", [*OWN_TABLES, "data", "table1", "table2", "table4", "table5", "table7", "table8"])
+@pytest.mark.parametrize(
+    "name", [*OWN_TABLES, "further", "data", "table1", "table2", "table4", "table5", "table7", "table8"]
+)
 def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
     table = made(name, results)
     assert "made-up scale: not the paper's setting" in table.title
@@ -51,6 +54,15 @@ def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
             assert row[column].strip(), f"'{column}' is blank in {row}"
         assert row["scale"] == SCALE
         assert row["status"]
+
+
+def test_a_further_set_stands_beside_the_main_one(results):
+    shown = made("further", results)
+    assert len(shown.rows) == 2
+    row = row_of(shown, run="default")
+    assert (row["further set"], row["top-1 there (%)"], row["top-1 (%)"]) == ("v2", "52.0 ± 2.0", "61.0 ± 1.0")
+    assert (row["difference"], row["seeds"], row["mean"]) == ("−9.0", "3", 52.0)
+    assert {entry["detail"] for entry in row["records"]} == {"", "v2"}
 
 
 def test_a_measured_cell_stands_beside_the_papers(results):

@@ -1,4 +1,4 @@
-"""The demo's data, cut from rasters that pip installs: tiles for all four tasks, in the real formats."""
+"""The demo's data, cut from rasters that pip installs: tiles for all tasks, in the real formats."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from simmim.data.demo import ade20k, baseline, coco
+from simmim.data.demo import ade20k, baseline, coco, inaturalist
 from simmim.data.demo.card import card
-from simmim.data.demo.climate import class_corners, pretrain_corners, write_tiles
+from simmim.data.demo.climate import class_corners, pretrain_corners, write_tiles, zone_corners
 from simmim.data.demo.earth import Earth, load_earth
 from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly
 from simmim.files import write_text
@@ -26,6 +26,7 @@ def build(
     dense_tile_px: int = 128,
     pretrain_tiles: dict[str, int | None] | None = None,
     class_tiles: dict[str, int | None] | None = None,
+    rare_class_tiles: dict[str, int | None] | None = None,
     dense_tiles: dict[str, int | None] | None = None,
 ) -> None:
     """Write all sets and `data_card.json` below `out`; what was there is replaced.
@@ -35,6 +36,7 @@ def build(
         dense_tile_px: side of the tiles for COCO and ADE20K, and width of the gaps between the splits.
         pretrain_tiles: at most so many tiles by split, None for all.
         class_tiles: the same per class.
+        rare_class_tiles: the same per class of the set in iNaturalist's format, which keeps rare classes.
         dense_tiles: the same for each of the two dense sets.
 
     Raises:
@@ -42,7 +44,7 @@ def build(
     """
     _check_sizes(tile_px, dense_tile_px)
     out = Path(out)
-    for name in ("data_card.json", "pretrain", "classify", "coco", "ade20k"):
+    for name in ("data_card.json", "pretrain", "classify", "classify_v2", "inaturalist", "coco", "ade20k"):
         path = out / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     earth = load_earth()
@@ -52,7 +54,14 @@ def build(
         "coco": coco.write(earth, bands, dense_tile_px, dense_tiles or {TRAIN: 300, VAL: 100}, out / "coco"),
         "ade20k": ade20k.write(earth, bands, dense_tile_px, dense_tiles or {TRAIN: 300, VAL: 100}, out / "ade20k"),
     }
-    classes = class_corners(earth, bands, tile_px, tile_px // 4, class_tiles or {VAL: 100})
+    stride_px = tile_px // 4
+    zones = {split: zone_corners(earth, bands.corners(split, tile_px, stride_px), tile_px) for split in (TRAIN, VAL)}
+    between = zone_corners(earth, bands.corners(VAL, tile_px, stride_px, stride_px // 2), tile_px)
+    classes = class_corners(zones, class_tiles or {VAL: 100})
+    rare = class_corners(zones, rare_class_tiles or {TRAIN: 50, VAL: 30}, rare=True)
+    further = {name: evenly(between[name], len(corners)) for name, corners in classes[VAL].items()}
+    counts["classify_v2"] = _classify_v2(earth, further, tile_px, out / "classify_v2")
+    counts["inaturalist"] = inaturalist.write(earth, rare, tile_px, out / "inaturalist")
     counts["classify"] = _classify(earth, classes, tile_px, out / "classify")
     measured = _colour_baselines(earth, classes, tile_px)
     settings = {"tile_px": tile_px, "dense_tile_px": dense_tile_px, "gap_px": dense_tile_px}
@@ -80,6 +89,14 @@ def _classify(earth: Earth, classes: dict[str, dict[str, np.ndarray]], tile_px: 
         for name, corners in by_name.items():
             write_tiles(earth, corners, tile_px, folder / split / name)
     return {split: {name: len(corners) for name, corners in by_name.items()} for split, by_name in classes.items()}
+
+
+def _classify_v2(earth: Earth, by_name: dict[str, np.ndarray], tile_px: int, folder: Path) -> dict:
+    """Validation tiles from between those of the first set, in numbered folders as ImageNet-V2's."""
+    for number, corners in enumerate(by_name.values()):
+        write_tiles(earth, corners, tile_px, folder / "val" / str(number))
+    write_text(folder / "classes.txt", "\n".join(by_name) + "\n")
+    return {VAL: {name: len(corners) for name, corners in by_name.items()}}
 
 
 def _colour_baselines(earth: Earth, classes: dict[str, dict[str, np.ndarray]], tile_px: int) -> dict[str, dict]:

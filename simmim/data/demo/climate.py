@@ -14,6 +14,7 @@ _ZONE_SHARE = 0.5  # of its land
 _COAST_SHARE = 0.1  # of a pre-training tile is not sea
 _FLAT = 4.0  # grey-level deviation below which a tile shows nothing but ice or fog
 _LEAST_TILES = {TRAIN: 100, VAL: 40}  # a zone with fewer is no class
+_LEAST_RARE_TILES = {TRAIN: 5, VAL: 5}  # the same where rare zones are wanted, too
 
 
 def pretrain_corners(earth: Earth, bands: Bands, split: str, tile_px: int, stride_px: int) -> np.ndarray:
@@ -36,17 +37,24 @@ def zones_of(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
     return ruling
 
 
+def zone_corners(earth: Earth, corners: np.ndarray, tile_px: int) -> dict[str, np.ndarray]:
+    """Those of the corners [n, 2] whose tiles a zone rules, by zone."""
+    zones = zones_of(earth, corners, tile_px)
+    return {name: corners[zones == number] for number, name in enumerate(earth.zone_names, start=1)}
+
+
 def class_corners(
-    earth: Earth, bands: Bands, tile_px: int, stride_px: int, per_class: dict[str, int | None]
+    found: dict[str, dict[str, np.ndarray]], per_class: dict[str, int | None], rare: bool = False
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Corners by split and class name, at most `per_class[split]` of each; classes have enough tiles in both splits."""
-    found = {}
-    for split in (TRAIN, VAL):
-        corners = bands.corners(split, tile_px, stride_px)
-        zones = zones_of(earth, corners, tile_px)
-        found[split] = {name: corners[zones == number] for number, name in enumerate(earth.zone_names, start=1)}
-    names = [name for name in earth.zone_names if all(len(found[s][name]) >= _LEAST_TILES[s] for s in found)]
-    return {s: {name: evenly(found[s][name], per_class.get(s)) for name in sorted(names)} for s in found}
+    """Of the zones that have enough tiles in both splits, at most `per_class[split]` of each.
+
+    Args:
+        found: corners by split and zone.
+        rare: keep zones with a handful of tiles, too.
+    """
+    least = _LEAST_RARE_TILES if rare else _LEAST_TILES
+    names = sorted(name for name in found[TRAIN] if all(len(found[split][name]) >= least[split] for split in found))
+    return {split: {name: evenly(found[split][name], per_class.get(split)) for name in names} for split in found}
 
 
 def write_tiles(earth: Earth, corners: np.ndarray, tile_px: int, folder: Path) -> None:

@@ -41,12 +41,18 @@ class Bands:
         offset, width = (0, train) if split == TRAIN else (train + self.gap_px, val)
         return [(start + turn * period + offset, width) for turn in range(_PERIODS)]
 
-    def corners(self, split: str, tile_px: int, stride_px: int) -> np.ndarray:
-        """Top-left corners (row, column) of all tiles that lie whole in a band, int [n, 2]; none crosses 180 E."""
+    def corners(self, split: str, tile_px: int, stride_px: int, shift_px: int = 0) -> np.ndarray:
+        """Top-left corners (row, column) of all tiles that lie whole in a band, int [n, 2]; none crosses 180 E.
+
+        Args:
+            shift_px: how far down and right the grid of tiles begins.
+        """
         height, width = self.grid
         margin = round((90 - _LAST_LATITUDE) / 180 * height)
-        rows = np.arange(margin, height - margin - tile_px + 1, stride_px)
-        starts = [np.arange(first, first + band - tile_px + 1, stride_px) for first, band in self.columns(split)]
+        rows = np.arange(margin + shift_px, height - margin - tile_px + 1, stride_px)
+        starts = [
+            np.arange(first + shift_px, first + band - tile_px + 1, stride_px) for first, band in self.columns(split)
+        ]
         columns = np.concatenate(starts) % width
         columns = np.sort(columns[columns + tile_px <= width])
         return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
