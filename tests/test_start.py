@@ -7,6 +7,7 @@ import pytest
 
 from simmim import paths
 from simmim.config import Sheets
+from simmim.evaluate.feature_sets import names_by_split
 from simmim.resolve import DoesNotFit
 from simmim.sheets import read_yaml
 
@@ -110,3 +111,11 @@ def test_what_starts_from_what_a_scale_is_without_does_not_fit_it(folder):
     scale.write_text(scale.read_text() + "without: [finetune]\n")
     with pytest.raises(DoesNotFit, match="it starts from 'finetune', which this scale is without"):
         Sheets(folder).evaluation("smoke", "default", "segment")
+
+
+def test_the_features_of_a_fine_tuned_encoder_are_another_set(folder):
+    sheets = with_rows(folder, ("default", "probe_after", "probe", "start=finetune"))
+    before, after = (names_by_split(sheets.evaluation("smoke", "default", name)) for name in ("probe", "probe_after"))
+    assert before.keys() == after.keys() and set(before.values()).isdisjoint(after.values())
+    assert sheets.features("smoke", "default", after["val"])["start"]["evaluation"] == "finetune"
+    assert names_by_split(sheets.evaluation("smoke", "default", "knn")) == before

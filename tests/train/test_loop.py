@@ -57,6 +57,15 @@ def test_the_loss_falls_and_is_logged(tmp_path):
     assert history[0]["lr"] < 0.01 and max(row["lr"] for row in history) == pytest.approx(0.01, rel=0.01)
 
 
+def test_repeated_images_reach_the_task_with_draws_of_their_own(tmp_path):
+    numbers = Numbers()
+    train(tmp_path, dataset=numbers, epochs=1, repeats=2)
+    assert len(numbers.seen) == len(set(numbers.seen)) == 40
+    images = [image for _, image in numbers.seen]
+    assert images[::2] == images[1::2] and len(set(images)) == 20
+    assert {draw for draw, _ in numbers.seen} == {0, 1}
+
+
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
     """kill -9 again and again, wherever it hits, a save included; the end must be that of an uninterrupted run."""
     expected, history = train(tmp_path / "whole", epochs=8)
