@@ -20,8 +20,8 @@ def further(frame: pd.DataFrame, scale: str, facts: Facts) -> Table:
         for name in sorted(set(mine["detail"]) - {""}):
             lines.append(_further_line(main, measurement(mine, run, task, "top1", name), scale, name, facts))
     caption = (
-        f"{SEEDS_NOTE} Trained once, scored on both: the further set has the same classes and other images, and "
-        "nothing was chosen on it."
+        f"{SEEDS_NOTE} Trained once, scored on both. The further set has the same classes and other images; "
+        "how far they are new ones is for its makers to say."
     )
     return table("further", "Further evaluation sets", caption, scale, lines)
 
