@@ -101,7 +101,7 @@ def recover(options: argparse.Namespace) -> None:
 
 
 def features(options: argparse.Namespace) -> None:
-    """Extract the frozen features of one split under one pre-trained encoder; probe and k-NN read them."""
+    """Extract the frozen features of one split under one encoder; a probe or a k-NN reads them."""
     from simmim.evaluate import feature_sets
     from simmim.evaluate.features import write_features
     from simmim.train.processes import joined_processes

@@ -118,4 +118,5 @@ def test_the_features_of_a_fine_tuned_encoder_are_another_set(folder):
     before, after = (names_by_split(sheets.evaluation("smoke", "default", name)) for name in ("probe", "probe_after"))
     assert before.keys() == after.keys() and set(before.values()).isdisjoint(after.values())
     assert sheets.features("smoke", "default", after["val"])["start"]["evaluation"] == "finetune"
-    assert names_by_split(sheets.evaluation("smoke", "default", "knn")) == before
+    other = names_by_split(sheets.evaluation("smoke", "default", "knn"))
+    assert set(before.values()).isdisjoint(other.values())  # or a new row would repeat the evaluations that shared them

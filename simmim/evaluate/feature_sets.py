@@ -19,10 +19,12 @@ _SETTINGS = "image_px", "score_crop", "score_batch"
 def feature_config(evaluation: Config, split: str) -> Config:
     """What determines the features that an evaluation reads of a split, beside the seed of the encoder.
 
-    Evaluations with an equal one share a set. The batch belongs to it: it can change the last bits.
+    Every evaluation has its own: features go when they are read, so a new evaluation would have shared ones made again,
+    and Snakemake would repeat all that had read them before. The batch belongs to it: it can change the last bits.
     """
     start = {"start": evaluation["start"]} if "start" in evaluation else {}
     return start | {
+        "evaluation": evaluation["evaluation"],
         "data": evaluation["data"][split],
         "pretraining": evaluation["pretraining"],
         "encoder": evaluation["encoder"],
@@ -33,7 +35,7 @@ def feature_config(evaluation: Config, split: str) -> Config:
 
 
 def precision_of(evaluation: Config) -> str:
-    """Number format of a frozen encoder: that of the probe's training, which k-NN shares without training anything."""
+    """Number format of a frozen encoder: that of the probe's training, and the same for k-NN, which trains nothing."""
     return (evaluation["train"] or {"precision": "fp32"})["precision"]
 
 

@@ -6,7 +6,7 @@
                + 4 bytes a parameter that is not trained (tokenizer, teacher, frozen encoder)
                + images of a micro-batch x activations that the backward pass needs
 
-Frozen features are one forward pass an image, and lie on disk until the probe and k-NN of their run are done; the
+Frozen features are one forward pass an image, and lie on disk until their probe or k-NN is done; the
 votes of k-NN are not counted. A detector counts with all the regions it may draw, a scored image with the size of a
 training image.
 """

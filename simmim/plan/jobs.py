@@ -81,31 +81,26 @@ def _jobs_of_run(
 def _evaluations_of_run(
     run: str, asked: list[Need], evaluations: list[Need], to_do: list[int], done: Done
 ) -> Iterator[Job]:
-    """Each after the features it reads; these are given back when all that read them are done."""
-    extracted: set[str] = set()
+    """Each after the features it reads."""
     for need in asked:
         if need.kind == EVALUATE:
             own = done.evaluation(need)
             is_done = not to_do and need not in evaluations  # Snakemake repeats what comes after a new training
             if not is_done:
-                yield from _features(need, own, to_do, done.start(need) in evaluations, extracted, done)
+                yield from _features(need, own, to_do, done.start(need) in evaluations, done)
             if not is_done or done.is_evaluated(need):
                 yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
 
 
-def _features(
-    need: Need, config: Config, to_do: list[int], start_is_new: bool, extracted: set[str], done: Done
-) -> Iterator[Job]:
-    """Frozen features that an evaluation to do reads, but for those that another one to do reads too."""
+def _features(need: Need, config: Config, to_do: list[int], start_is_new: bool, done: Done) -> Iterator[Job]:
+    """Frozen features that an evaluation to do reads."""
     seeds = feature_sets.seeds_of(config, done.pretraining(need.run))
     for split, name in feature_sets.names_by_split(config).items():
-        if name not in extracted:
-            extracted.add(name)
-            own = feature_sets.feature_config(config, split)
-            old = [s for s in seeds if s not in to_do and done.has_features(need.run, s, name, own)]
-            missing = len(seeds) - (0 if start_is_new else len(old))
-            own = own | {"data": {"set": own["data"]}, "config_hash": name.rpartition("_")[2]}
-            yield Job(FEATURES, need.run, name, own, len(seeds), missing)
+        own = feature_sets.feature_config(config, split)
+        old = [s for s in seeds if s not in to_do and done.has_features(need.run, s, name, own)]
+        missing = len(seeds) - (0 if start_is_new else len(old))
+        own = own | {"data": {"set": own["data"]}, "config_hash": name.rpartition("_")[2]}
+        yield Job(FEATURES, need.run, name, own, len(seeds), missing)
 
 
 def _with_starts(asked: list[Need], done: Done) -> list[Need]:

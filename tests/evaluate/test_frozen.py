@@ -33,7 +33,14 @@ SIZES = {"train": 11, "val": 2}  # neither is divided by three processes, and on
 
 def config_of(task="probe", precision="fp32", **settings):
     data = {split: {"dataset": "drawn", "split": split} for split in SIZES}
-    evaluation = {"task": task, "pretraining": "0", "encoder": {}, "settings": SETTINGS | settings, "data": data}
+    evaluation = {
+        "evaluation": task,
+        "task": task,
+        "pretraining": "0",
+        "encoder": {},
+        "settings": SETTINGS | settings,
+        "data": data,
+    }
     return evaluation | {"train": {"precision": precision}, "numerics": {"data": 1, "evaluate": 1}}
 
 
@@ -176,7 +183,8 @@ class TestRefusals:
 
 def test_a_set_is_named_by_what_determines_it():
     names = names_by_split(config_of())
-    assert names == names_by_split(config_of(task="knn", neighbours=7, held_out=0.5))
+    assert names == names_by_split(config_of(neighbours=7, held_out=0.5))
+    assert set(names.values()).isdisjoint(names_by_split(config_of(task="knn")).values())
     changes = {"precision": "auto"}, {"image_px": 32}, {"score_crop": 1.0}, {"score_batch": 4}
     assert all(names_by_split(config_of(**change))["val"] != names["val"] for change in changes)
     assert names["train"].startswith("train_64px_") and names_by_split(config_of(task="finetune")) == {}

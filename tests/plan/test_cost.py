@@ -112,6 +112,7 @@ def test_packed_data_count_as_they_are(tmp_path):
     pack(tmp_path, "smoke", "earth_tiles", "val", 8, 0)
     pack(tmp_path, "smoke", "earth_climate", "train", 900, 5)
     pack(tmp_path, "smoke", "earth_climate", "val", 30, 5)
+    pack(tmp_path, "smoke", "earth_climate_v2", "val", 30, 5)
     needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
     (training, finetuning), _ = costs_of(tmp_path, *needs, scale="smoke")
     assert training.images == 5 * 16  # two epochs of 40 in batches of 16

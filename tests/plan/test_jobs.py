@@ -55,15 +55,15 @@ def test_finished_results_are_recognised_by_their_config(tmp_path):
     done = [("pretrain", "default", 0), ("evaluate", "default/knn", 0), *features(), ("evaluate", "default/probe", 3)]
     assert kinds(jobs_for(tmp_path, *needs)) == done
     finish_training(tmp_path, training | {"config_hash": "of another day"})
-    both = [("evaluate", f"default/{name}", 3) for name in ("knn", "probe")]
-    assert kinds(jobs_for(tmp_path, *needs)) == [("pretrain", "default", 1), *features(), *both]
+    both = [[*features(), ("evaluate", f"default/{name}", 3)] for name in ("knn", "probe")]
+    assert kinds(jobs_for(tmp_path, *needs)) == [("pretrain", "default", 1), *both[0], *both[1]]
 
 
 def test_a_lost_encoder_is_trained_only_for_an_evaluation_to_do(tmp_path):
     finish_evaluation(tmp_path, SHEETS.evaluation("smoke", "default", "knn"))
     assert kinds(jobs_for(tmp_path, ("evaluate", "default", "knn"))) == [("evaluate", "default/knn", 0)]
     both = jobs_for(tmp_path, ("evaluate", "default", "knn"), ("evaluate", "default", "probe"))
-    assert [job.seeds_to_do for job in both] == [1, 1, 1, 3, 3]
+    assert [job.seeds_to_do for job in both] == [1, 1, 1, 3, 1, 1, 3]
 
 
 def test_features_that_were_kept_are_not_extracted_again(tmp_path):

@@ -1,5 +1,5 @@
-# What frozen encoders make of a split, for the probe and k-NN of a run alike. It is large, so it goes when they are done
-# (`--notemp` keeps it); they are never planned for it alone, only where one of them is to run.
+# What a frozen encoder makes of a split, for a probe or a k-NN. It is large, so it goes when that is done (`--notemp` keeps
+# it), and it is planned only where that is to run.
 rule features:
     input:
         data=feature_data,
