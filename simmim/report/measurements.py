@@ -204,8 +204,9 @@ def in_order(evaluations: Iterable[str]) -> list[str]:
 
 
 def evaluation_label(evaluation: str) -> str:
-    """What a reader calls an evaluation."""
-    return EVALUATION_LABELS.get(evaluation, evaluation.replace("_", " "))
+    """What a reader calls an evaluation; of several that a published cell names, the first."""
+    first = evaluation.split()[0]
+    return EVALUATION_LABELS.get(first, first.replace("_", " "))
 
 
 def metric_label(metric: str) -> str:

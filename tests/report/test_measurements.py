@@ -6,7 +6,15 @@ import pytest
 from made_up import SCALE, origin, write_evaluation
 
 from simmim.records import record, write
-from simmim.report.measurements import measurement, number, read, seeds_ahead, signed, spread_of_difference
+from simmim.report.measurements import (
+    evaluation_label,
+    measurement,
+    number,
+    read,
+    seeds_ahead,
+    signed,
+    spread_of_difference,
+)
 
 
 def measured(tmp_path, values, run="default", metric="top1"):
@@ -82,3 +90,8 @@ def test_signs():
     assert signed(-0.04, 1) == "0.0"
     assert signed(0.26, 1) == "+0.3"
     assert signed(-1.26, 1) == "−1.3"
+
+
+def test_a_searched_evaluation_has_the_name_of_the_first():
+    assert evaluation_label("segment segment_lr3e4") == evaluation_label("segment") == "segmentation"
+    assert evaluation_label("probe_after") == "probe after"
