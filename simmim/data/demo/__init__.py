@@ -11,7 +11,7 @@ import numpy as np
 
 from simmim.data.demo import ade20k, baseline, coco, inaturalist
 from simmim.data.demo.card import card
-from simmim.data.demo.climate import class_corners, pretrain_corners, write_tiles, zone_corners
+from simmim.data.demo.climate import class_corners, class_counts, pretrain_corners, write_tiles, zone_corners
 from simmim.data.demo.earth import Earth, load_earth
 from simmim.data.demo.tiles import TRAIN, VAL, Bands, cut, evenly
 from simmim.files import write_text
@@ -88,7 +88,7 @@ def _classify(earth: Earth, classes: dict[str, dict[str, np.ndarray]], tile_px: 
     for split, by_name in classes.items():
         for name, corners in by_name.items():
             write_tiles(earth, corners, tile_px, folder / split / name)
-    return {split: {name: len(corners) for name, corners in by_name.items()} for split, by_name in classes.items()}
+    return class_counts(classes)
 
 
 def _classify_v2(earth: Earth, by_name: dict[str, np.ndarray], tile_px: int, folder: Path) -> dict:
@@ -96,7 +96,7 @@ def _classify_v2(earth: Earth, by_name: dict[str, np.ndarray], tile_px: int, fol
     for number, corners in enumerate(by_name.values()):
         write_tiles(earth, corners, tile_px, folder / "val" / str(number))
     write_text(folder / "classes.txt", "\n".join(by_name) + "\n")
-    return {VAL: {name: len(corners) for name, corners in by_name.items()}}
+    return class_counts({VAL: by_name})
 
 
 def _colour_baselines(earth: Earth, classes: dict[str, dict[str, np.ndarray]], tile_px: int) -> dict[str, dict]:

@@ -57,6 +57,11 @@ def class_corners(
     return {split: {name: evenly(found[split][name], per_class.get(split)) for name in names} for split in found}
 
 
+def class_counts(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, int]]:
+    """Tiles per class by split, for the data card."""
+    return {split: {name: len(corners) for name, corners in by_name.items()} for split, by_name in classes.items()}
+
+
 def write_tiles(earth: Earth, corners: np.ndarray, tile_px: int, folder: Path) -> None:
     """Write the photo's tiles as PNG files named by where they lie."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simmim.data.demo.climate import write_tiles
+from simmim.data.demo.climate import class_counts, write_tiles
 from simmim.data.demo.earth import Earth
 from simmim.data.demo.tiles import tile_name
 from simmim.files import write_text
@@ -25,7 +25,7 @@ def write(earth: Earth, classes: dict[str, dict[str, np.ndarray]], tile_px: int,
         for name, corners in by_name.items():
             write_tiles(earth, corners, tile_px, out / _IMAGES / name)
         write_text(out / f"{split}.json", json.dumps(_document(by_name, tile_px, split)))
-    return {split: {name: len(corners) for name, corners in by_name.items()} for split, by_name in classes.items()}
+    return class_counts(classes)
 
 
 def _document(by_name: dict[str, np.ndarray], tile_px: int, split: str) -> dict:
