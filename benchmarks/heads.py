@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from simmim.model import build_simmim
+from simmim.methods.simmim import build_simmim
 from simmim.train.processes import autocast_dtype
 
 IMAGE_PX, MASKED_PATCH_PX = 192, 32

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from simmim import plugin
-from simmim.keyed import KeyedGenerator
-from simmim.model import SimMIM, build_simmim
+from simmim.methods.simmim import SimMIM, build_simmim
+from simmim.rng import KeyedGenerator
 from simmim.train.processes import autocast_dtype
 
 IMAGE_PX, TOKEN_PX = 64, 4

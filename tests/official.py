@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from simmim.model import SimMIM, build_simmim
+from simmim.methods.simmim import SimMIM, build_simmim
 from simmim.released import names
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resized_crop
 
-from simmim.keyed import KeyedGenerator
+from simmim.rng import KeyedGenerator
 
 _ATTEMPTS = 10
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from simmim.data import coco_objects, photometric
 from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
 from simmim.data.shards import Shards
-from simmim.keyed import KeyedGenerator
+from simmim.rng import KeyedGenerator
 
 Key = tuple[int, int]  # epoch, index in the data set
 Colour = Sequence[float]  # red, green and blue in [0, 1]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from simmim.files import sha256_bytes
+from simmim.storage.files import sha256_bytes
 
 FORMAT = 2
 INDEX, SAMPLES, QUARANTINE = "index.json", "samples.parquet", "quarantine.parquet"

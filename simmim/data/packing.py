@@ -26,8 +26,8 @@ from simmim.data.layout import (
     set_digest,
 )
 from simmim.data.samples import RawSample, Source
-from simmim.files import sha256_bytes, sha256_file, whole_file, write_text
 from simmim.plugin import check_choice
+from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
 
 _ROW_GROUP = 64
 _CONTENT = "image", "annotation"

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from simmim.config.sections import ImagesSection
 from simmim.data.crops import Crop, cut, draw_crops, open_image
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
-from simmim.keyed import KeyedGenerator
-from simmim.sections import ImagesSection
+from simmim.rng import KeyedGenerator
 
 
 class PretrainingImages(Dataset):

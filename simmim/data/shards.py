@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from simmim.data.layout import FORMAT, INDEX, PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256, index_sha256
 from simmim.data.packing import pack
-from simmim.files import sha256_bytes, sha256_file
+from simmim.storage.files import sha256_bytes, sha256_file
 
 __all__ = ["Shards", "pack"]
 

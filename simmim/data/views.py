@@ -12,10 +12,10 @@ from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from simmim.config.sections import ImagesSection
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.shards import Shards
-from simmim.keyed import KeyedGenerator
-from simmim.sections import ImagesSection
+from simmim.rng import KeyedGenerator
 
 # Both methods take these from BYOL (2006.07733, appendix B); blur in pixels of the view.
 JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2

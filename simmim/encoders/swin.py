@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simmim.encoders._position_bias import resize_table, square_side
 from simmim.encoders._windowed import WindowedEncoder
-from simmim.swin_blocks import PadFirstBlock
+from simmim.layers.swin_blocks import PadFirstBlock
 
 _TABLE = "relative_position_bias_table"
 

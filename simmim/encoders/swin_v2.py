@@ -15,7 +15,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2
 from torch import Tensor, nn
 
 from simmim.encoders._windowed import WindowedEncoder
-from simmim.swin_blocks import PadFirst
+from simmim.layers.swin_blocks import PadFirst
 
 
 class SwinV2(WindowedEncoder):

@@ -28,7 +28,7 @@ from torchvision.ops.poolers import initLevelMapper
 from simmim.evaluate.dense_settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
 from simmim.evaluate.pyramid import Pyramid, check_dense, freeze_unused
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 
 
 class Detector(nn.Module):

@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from simmim import records
+from simmim.config.differences import refuse_changed
+from simmim.config.training import TrainSettings
 from simmim.data.shards import Shards
 from simmim.evaluate import frozen
 from simmim.evaluate.feature_sets import precision_of
 from simmim.evaluate.settings import SETTINGS
-from simmim.files import sync_folder
-from simmim.model import load_encoder, save_encoder
-from simmim.train.differences import refuse_changed
+from simmim.storage import records
+from simmim.storage.encoder_file import load_encoder, save_encoder
+from simmim.storage.files import sync_folder
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
-from simmim.train.settings import TrainSettings
 
 Row = tuple[str, str, float]
 

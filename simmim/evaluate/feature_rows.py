@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simmim.keyed import epoch_order
+from simmim.rng import epoch_order
 
 # So many rows are in memory at a time: 0.3 GB of the widest block.
 CHUNK = 65_536

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simmim.records import config_hash
-from simmim.resolve import Config
+from simmim.config.resolve import Config
+from simmim.storage.records import config_hash
 
 FROZEN = "probe", "knn"
 MANIFEST = "manifest.json"

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from simmim import model_file, records
+from simmim.config.differences import refuse_changed
 from simmim.data.classification import few_labels, scoring_images
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
 from simmim.evaluate.feature_sets import MANIFEST
-from simmim.files import sha256_file, write_text
-from simmim.model import load_encoder
-from simmim.normaliser import ImageNormaliser
-from simmim.train.differences import refuse_changed
+from simmim.layers.normaliser import ImageNormaliser
+from simmim.storage import model_file, records
+from simmim.storage.encoder_file import load_encoder
+from simmim.storage.files import sha256_file, write_text
 from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
 
 

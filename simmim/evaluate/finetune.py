@@ -15,7 +15,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate.classifier import Classifier
 from simmim.evaluate.classify_settings import FinetuneSettings
 from simmim.evaluate.gather import copy_buffers_from_first
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.processes import my_share, sum_over_processes
 
 Row = tuple[str, str, float]

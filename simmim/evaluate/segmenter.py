@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.precision import autocast
 from simmim.evaluate.pyramid import LevelNorms, check_dense, freeze_unused
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 
 IGNORED = 255
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from simmim.swin_blocks import PadFirstBlock
+from simmim.layers.swin_blocks import PadFirstBlock
 
 
 class InverseSwin(nn.Module):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks._ratio import check_ratio, hidden_cells
 from simmim.masks._rectangles import rectangles
+from simmim.rng import KeyedGenerator
 
 _LOG_ASPECT = math.log(1 / 0.3)
 _GOLDEN = (math.sqrt(5) - 1) / 2

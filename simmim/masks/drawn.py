@@ -8,8 +8,8 @@ from numbers import Real
 
 import numpy as np
 
-from simmim.keyed import KeyedGenerator
 from simmim.plugin import check_choice
+from simmim.rng import KeyedGenerator
 
 
 @dataclass(frozen=True)

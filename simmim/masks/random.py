@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks._ratio import check_ratio, hidden_cells
+from simmim.rng import KeyedGenerator
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks._ratio import check_ratio
 from simmim.masks._rectangles import rectangles
+from simmim.rng import KeyedGenerator
 
 
 @dataclass(frozen=True)

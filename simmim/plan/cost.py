@@ -17,18 +17,18 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.config import Sheets
+from simmim.config.first_stage import has_first_stage
+from simmim.config.sheets import Sheets
+from simmim.config.training import TrainSettings
 from simmim.evaluate.feature_rows import CHUNK
 from simmim.evaluate.feature_sets import FROZEN
 from simmim.evaluate.knn import QUERIES
-from simmim.first_stage import has_first_stage
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER, Job
 from simmim.plan.network import Network, key_of
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
-from simmim.train.settings import TrainSettings
 
 _WEIGHT_BYTES, _BFLOAT16_BYTES = 4, 2
 _TRAINED_BYTES = 4 * _WEIGHT_BYTES + _BFLOAT16_BYTES  # weight, gradient, two moments; autocast's copy of the weight

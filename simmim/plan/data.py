@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmim import paths
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
+from simmim.storage import paths
 
 # Mean size of an ImageNet image re-encoded as JPEG of quality 95, and the short side it was measured with.
 _JPEG_BYTES, _JPEG_SHORT_SIDE_PX = 33_400, 256

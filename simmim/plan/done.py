@@ -9,11 +9,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from simmim import paths, records
-from simmim.config import Sheets
+from simmim.config.resolve import Config
+from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
 from simmim.report.names import Need
-from simmim.resolve import Config
+from simmim.storage import paths, records
 
 _LOG, _ENCODER, _HEAD, _PICTURES = "train.parquet", "encoder.safetensors", "head.safetensors", "reconstruction.parquet"
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.config import Sheets
+from simmim.config.first_stage import has_first_stage
+from simmim.config.resolve import Config
+from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
-from simmim.first_stage import has_first_stage
 from simmim.plan.done import Done
 from simmim.report.names import Need
-from simmim.resolve import Config
 
 TOKENIZER, FIRST_STAGE, PRETRAIN, FEATURES, EVALUATE = "tokenizer", "first_stage", "pretrain", "features", "evaluate"
 

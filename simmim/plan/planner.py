@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.cost import Costs
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import jobs_of

@@ -23,8 +23,8 @@ from simmim.plan.network import (
     key_of,
     meta_image,
 )
-from simmim.pretrain import build_task, side_pair
-from simmim.tokenizer import build_tokenizer
+from simmim.pretrain.run import build_task, side_pair
+from simmim.pretrain.tokenizer import build_tokenizer
 
 _RGB = 3
 

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simmim.files import whole_file
 from simmim.plan.cost import Costs
 from simmim.plan.jobs import EVALUATE, PRETRAIN, Job
 from simmim.plugin import NotInstalled
+from simmim.storage.files import whole_file
 
 DATA = "data"
 TO_DO, DONE, CANNOT_BE = "to do", "done", "cannot be"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from simmim.config import Sheets
+from simmim.config.resolve import Config, DoesNotFit
+from simmim.config.sheets import Sheets
 from simmim.plan.data import published_classes
-from simmim.records import config_hash
-from simmim.resolve import Config, DoesNotFit
+from simmim.storage.records import config_hash
 
 
 def size_config(sheets: Sheets, scale: str, run: str) -> Config:

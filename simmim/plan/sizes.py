@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simmim import records
+from simmim.config.resolve import Config
 from simmim.plan.pretraining_network import pretraining_network
 from simmim.plan.transfer_network import transfer_network
-from simmim.resolve import Config
+from simmim.storage import records
 
 
 def write_sizes(config: Config, out: Path) -> None:

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from simmim.config import Sheets
+from simmim.config.resolve import DoesNotFit
+from simmim.config.sheets import Sheets
 from simmim.plugin import check_choice
 from simmim.report import names
 from simmim.report.names import Need
-from simmim.resolve import DoesNotFit
 
 EVERYTHING = "everything"
 # Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simmim.config.start import encoder_section
 from simmim.evaluate.attentive import AttentiveClassifier, tokens_of
 from simmim.evaluate.classifier import Classifier
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
@@ -28,7 +29,6 @@ from simmim.plan.network import (
     meta_image,
     parameters_of,
 )
-from simmim.start import encoder_section
 
 # torchvision draws at most this share of a detector's regions from those that hold an object; only they get a mask.
 _REGIONS_WITH_OBJECT = 0.25

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from simmim.swin_blocks import shift_mask
+from simmim.layers.swin_blocks import shift_mask
 
 _STORED = "relative_position_index", "relative_coords_table"
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from simmim import plugin
-from simmim.files import sha256_file, whole_file
-from simmim.model import load_encoder, save_encoder
+from simmim.config.sections import IMAGENET_MEAN, IMAGENET_STD
 from simmim.released import names
 from simmim.released.architecture import Architecture, recognise
 from simmim.released.checkpoint import Checkpoint, is_encoder_file, read_checkpoint
 from simmim.released.fit import load_released, released_state
 from simmim.released.reference import TOLERANCE, disagreement, released_features, trial_images
-from simmim.sections import IMAGENET_MEAN, IMAGENET_STD
+from simmim.storage.encoder_file import load_encoder, save_encoder
+from simmim.storage.files import sha256_file, whole_file
 
 _OURS, _RELEASED = ".safetensors", ".pth"
 

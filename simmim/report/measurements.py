@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from simmim import records
+from simmim.storage import records
 
 # With fewer seeds no mean and no spread is claimed: every value is listed instead.
 SEEDS_FOR_A_MEAN = 3

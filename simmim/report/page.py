@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from simmim.files import write_text
 from simmim.report.document import document, provenance_section, table_section
 from simmim.report.names import shown_run
 from simmim.report.own_tables import labels_words
 from simmim.report.style import caption_of, width_px
 from simmim.report.table import NOT_RUN, NOTHING, Table, read_parquet, scale_words
+from simmim.storage.files import write_text
 
 # Heading -> figures and tables under it; the paper's own tables, whose names are not listed here, come in second place.
 _SECTIONS = (

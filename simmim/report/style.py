@@ -16,8 +16,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simmim.files import whole_file
 from simmim.report.names import REFERENCE_RUN
+from simmim.storage.files import whole_file
 
 INK, MUTED, HAIRLINE = "#1d2430", "#687180", "#dfe3e8"
 SCRATCH = "#8b929c"

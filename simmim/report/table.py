@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simmim.files import whole_file
 from simmim.report.measurements import Measurement
+from simmim.storage.files import whole_file
 
 NOT_RUN = "not run"
 NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from simmim.files import write_text
 from simmim.report import own_tables, paper_tables
 from simmim.report.claims import claims
 from simmim.report.document import document, provenance_section, table_section
@@ -14,6 +13,7 @@ from simmim.report.measurements import read
 from simmim.report.names import Facts
 from simmim.report.paper_tables import Paper
 from simmim.report.table import Table, markdown, write_parquet
+from simmim.storage.files import write_text
 
 
 def write_table(name: str, inputs: list[Path], out: Path, scale: str, paper: Paper, facts: Facts) -> None:

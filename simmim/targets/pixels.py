@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets._resolution import averaged, enlarged
 
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from simmim.config.sections import ImagesSection
+from simmim.config.training import TrainSettings
 from simmim.data.pretraining import random_crops
 from simmim.data.shards import Shards
-from simmim.sections import ImagesSection
 from simmim.train.loop import fit
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from simmim.tokenizers.dvae import Dvae

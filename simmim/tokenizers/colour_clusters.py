@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
-from simmim.keyed import KeyedGenerator, epoch_order
+from simmim.rng import KeyedGenerator, epoch_order
 from simmim.train.processes import Processes
 
 

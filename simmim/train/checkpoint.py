@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from simmim.files import sha256_file, sync_folder, write_text
+from simmim.storage.files import sha256_file, sync_folder, write_text
 from simmim.train.sharding import placed_like, whole
 
 FORMAT = 1

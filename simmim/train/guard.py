@@ -10,8 +10,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from simmim.files import write_text
-from simmim.train.plan import Plan
+from simmim.storage.files import write_text
+from simmim.train.batch_sampler import Plan
 from simmim.train.processes import Processes
 
 

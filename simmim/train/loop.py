@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
+from simmim.config.differences import refuse_changed
+from simmim.config.training import TrainSettings
 from simmim.train import checkpoint
-from simmim.train.differences import refuse_changed
+from simmim.train.batch_sampler import Plan
 from simmim.train.guard import Guard
-from simmim.train.plan import Plan
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
-from simmim.train.settings import TrainSettings
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from simmim.keyed import seed_for
+from simmim.rng import seed_for
 
 
 @dataclass(frozen=True)

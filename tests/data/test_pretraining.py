@@ -8,15 +8,15 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from simmim.config.sections import ImagesSection
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.packing import pack
 from simmim.data.pretraining import PretrainingImages
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
-from simmim.keyed import KeyedGenerator
 from simmim.masks.random import Random
-from simmim.sections import ImagesSection
+from simmim.rng import KeyedGenerator
 
 
 class Noise:

@@ -19,7 +19,7 @@ from simmim import plugin
 from simmim.data import packing
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards, pack
-from simmim.files import sha256_bytes
+from simmim.storage.files import sha256_bytes
 
 SOURCES = plugin.names("data.sources")
 
@@ -335,6 +335,6 @@ def test_the_index_describes_the_set(tmp_path):
 
 
 def test_packing_and_reading_do_not_import_torch():
-    modules = "simmim.data.shards, simmim.data.demo, " + ", ".join(f"simmim.data.sources.{name}" for name in SOURCES)
+    modules = "simmim.data.shards, simmim.demo_data, " + ", ".join(f"simmim.data.sources.{name}" for name in SOURCES)
     command = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], timeout=120).returncode == 0

@@ -9,11 +9,11 @@ import torchvision.transforms.v2.functional as F
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
+from simmim.config.sections import ImagesSection
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.data.views import View, ViewImages, recoloured
-from simmim.sections import ImagesSection
 
 VIEWS = {
     "global": [View((32, 48), blur=1.0), View((32, 48), blur=0.1, solarise=0.2)],

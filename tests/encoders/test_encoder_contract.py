@@ -7,7 +7,7 @@ import torch
 from encoders.small import SMALL
 
 from simmim import plugin
-from simmim.model import build_simmim
+from simmim.methods.simmim import build_simmim
 
 ENCODERS = plugin.names("encoders")
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from simmim.encoders.swin_v2 import SwinV2
-from simmim.model import load_encoder, save_encoder, start_from
+from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
 
 SETTINGS = {"embed_dim": 12, "depths": [2, 2, 2, 2], "num_heads": [2, 2, 4, 4]}
 SECTION = {"name": "swin_v2", "window": 6} | SETTINGS

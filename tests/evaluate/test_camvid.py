@@ -12,8 +12,7 @@ import torch
 from drawn_sets import HEADER, png
 from PIL import Image
 
-from simmim import records
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.ade20k import Ade20k
@@ -21,7 +20,8 @@ from simmim.encoders.swin import Swin
 from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.driver import evaluate
-from simmim.pretrain import pretrain
+from simmim.pretrain.run import pretrain
+from simmim.storage import records
 from simmim.train.processes import Processes
 
 ROOT = Path(__file__).parents[2]

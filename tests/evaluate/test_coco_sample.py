@@ -11,7 +11,8 @@ from drawn_sets import HEADER
 from pycocotools.coco import COCO
 from test_coco_score import truth_as_detections
 
-from simmim import records
+from simmim.config.sections import Pretraining
+from simmim.config.training import TrainSettings
 from simmim.data import coco_objects
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
@@ -19,13 +20,12 @@ from simmim.data.sources.coco import Coco
 from simmim.evaluate import detect
 from simmim.evaluate.coco_score import average_precision, ground_truth
 from simmim.evaluate.dense_settings import DetectSettings
-from simmim.model import load_encoder
-from simmim.pretrain import pretrain
-from simmim.sections import Pretraining
+from simmim.pretrain.run import pretrain
+from simmim.storage import records
+from simmim.storage.encoder_file import load_encoder
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 
 DATA = Path(os.environ.get("SIMMIM_DEV_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SAMPLE = DATA / "coco_sample"

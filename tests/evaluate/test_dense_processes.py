@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from drawn_sets import CLASSES, HEADER, packed
 
+from simmim.config.training import TrainSettings
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
@@ -16,7 +17,6 @@ from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
 from simmim.train.loop import fit
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 
 SMALL = {
     "detect": DetectSettings(image_px=64, fpn_channels=16, box_width=16, mask_width=8, mask_layers=1),

@@ -5,12 +5,12 @@ import torch
 from drawn_sets import CLASSES, HEADER
 from test_detector import MICRO
 
+from simmim.config.training import TrainSettings
 from simmim.encoders.swin import Swin
 from simmim.evaluate import detect
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 
 
 def swin(**settings):

@@ -4,13 +4,13 @@ import pytest
 import torch
 from drawn_sets import HEADER, draw, packed, png
 
-from simmim import records
 from simmim.data.samples import RawSample
 from simmim.encoders.swin import Swin
 from simmim.evaluate.driver import evaluate
 from simmim.evaluate.feature_sets import feature_config
 from simmim.evaluate.features import write_features
-from simmim.model import save_encoder
+from simmim.storage import records
+from simmim.storage.encoder_file import save_encoder
 from simmim.train.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -6,7 +6,6 @@ import torch
 from drawn_sets import HEADER, draw, packed, png
 from safetensors.torch import load_file
 
-from simmim import records
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders._position_bias import resize_table
@@ -15,7 +14,8 @@ from simmim.evaluate import driver
 from simmim.evaluate.driver import Job, evaluate
 from simmim.evaluate.feature_sets import SPLITS, feature_config
 from simmim.evaluate.features import open_features, write_features
-from simmim.model import load_encoder, save_encoder
+from simmim.storage import records
+from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.train.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))

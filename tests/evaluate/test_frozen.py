@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from drawn_sets import CLASSES, HEADER, draw, packed, png
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.data.classification import scoring_images
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
@@ -19,8 +19,8 @@ from simmim.evaluate import attentive, feature_rows, knn, probe
 from simmim.evaluate.classify_settings import AttentiveSettings, FrozenSettings
 from simmim.evaluate.feature_sets import feature_config, name_of, names_by_split
 from simmim.evaluate.features import open_features, write_features
-from simmim.model import load_encoder, save_encoder
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
+from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.train.processes import Processes
 
 CPU = torch.device("cpu")

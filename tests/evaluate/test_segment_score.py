@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from simmim.data.samples import RawSample
 from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import SegmentSettings
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 
 CPU = torch.device("cpu")
 SIZES = [(48, 64), (48, 64), (64, 48), (48, 64), (48, 96)]

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from simmim.heads.inverse_swin_t import InverseSwinT
-from simmim.swin_blocks import PadFirstBlock
+from simmim.layers.swin_blocks import PadFirstBlock
 
 SETTINGS = {"embed_dim": 12, "depths": [1, 2, 3], "num_heads": [2, 3, 4], "window": 4}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from simmim.model import build_simmim
+from simmim.methods.simmim import build_simmim
 
 PUBLISHED = {"linear": 89.9e6, "mlp": 90.9e6, "inverse_swin_t": 115.2e6, "inverse_swin_b": 174.8e6}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks.block import Block, _completion
 from simmim.masks.random import Random
+from simmim.rng import KeyedGenerator
 
 
 def draw(mask, grid, n=300):

@@ -7,7 +7,7 @@ import pytest
 from masks.small import SMALL
 
 from simmim import plugin
-from simmim.keyed import KeyedGenerator
+from simmim.rng import KeyedGenerator
 
 MASKS = plugin.names("masks")
 GRID = 6, 8

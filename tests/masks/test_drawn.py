@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from simmim.keyed import KeyedGenerator
+from simmim.config.reading import parse_set
 from simmim.masks.drawn import Drawn
-from simmim.sheets import parse_set
+from simmim.rng import KeyedGenerator
 
 TRIANGLE = "polygon 0.5 0 1 1 0 1"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks.random import Random
+from simmim.rng import KeyedGenerator
 
 
 def draw(ratio, grid, n=64, epoch=0):

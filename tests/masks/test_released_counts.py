@@ -5,8 +5,8 @@ import pytest
 from official import case, tensors
 
 from simmim.geometry import Geometry
-from simmim.keyed import KeyedGenerator
 from simmim.masks.random import Random
+from simmim.rng import KeyedGenerator
 
 ROWS = case("masks_a")["rows"]
 

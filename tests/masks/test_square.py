@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simmim.keyed import KeyedGenerator
 from simmim.masks.square import Square
+from simmim.rng import KeyedGenerator
 
 
 def draw(ratio, grid, n=200):

@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from simmim import paths, records
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
+from simmim.storage import paths, records
 
 CONFIG = Path(__file__).parents[2] / "config"
 

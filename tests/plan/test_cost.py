@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sheets import CONFIG, copied
 
-from simmim import paths
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.cost import Costs
 from simmim.plan.data import data_size
 from simmim.plan.gpus import machine
 from simmim.plan.jobs import jobs_of
 from simmim.report.names import Need
+from simmim.storage import paths
 
 SHEETS = Sheets(CONFIG)
 A100 = machine("A100", 0.35, 8)

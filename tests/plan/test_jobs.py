@@ -2,7 +2,7 @@
 
 from sheets import CONFIG, copied, finish_evaluation, finish_features, finish_first_stage, finish_training
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.plan.target import needed
 from simmim.report.names import Need

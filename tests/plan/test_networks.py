@@ -8,7 +8,7 @@ from sheets import CONFIG, copied
 from torch import nn
 
 from simmim import plugin
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.network import Part, count, encoder_part, key_of
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network

@@ -7,7 +7,7 @@ import pytest
 from sheets import CONFIG, copied, finish_evaluation, finish_training
 
 from simmim.__main__ import main
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.gpus import machine
 from simmim.plan.planner import plan
 from simmim.plan.printed import WIDTH, text_of

@@ -2,7 +2,7 @@
 
 from sheets import CONFIG, finish_evaluation, finish_training, leave_encoders
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.report.names import Need
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sheets import CONFIG, copied
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.target import needed, scale_of
 from simmim.report import names
 from simmim.report.names import Need

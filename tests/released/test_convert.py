@@ -9,9 +9,9 @@ from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrai
 
 from simmim import plugin
 from simmim.evaluate.classifier import Classifier
-from simmim.files import sha256_file
-from simmim.model import load_encoder, save_encoder, start_from
 from simmim.released.convert import convert
+from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
+from simmim.storage.files import sha256_file
 
 TRANSFER = {
     "ft_swin_a": {"window": 8},

@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 
 from simmim import plugin
 from simmim.__main__ import main
-from simmim.model import load_encoder, save_encoder
 from simmim.released import convert as converting
 from simmim.released.convert import convert
+from simmim.storage.encoder_file import load_encoder, save_encoder
 
 
 def _changed(state):

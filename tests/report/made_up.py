@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from simmim.records import Origin, record, write
 from simmim.report.names import Facts
+from simmim.storage.records import Origin, record, write
 
 SCALE = "made-up"
 

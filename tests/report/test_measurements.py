@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from made_up import SCALE, origin, write_evaluation
 
-from simmim.records import record, write
 from simmim.report.measurements import (
     evaluation_label,
     measurement,
@@ -15,6 +14,7 @@ from simmim.report.measurements import (
     signed,
     spread_of_difference,
 )
+from simmim.storage.records import record, write
 
 
 def measured(tmp_path, values, run="default", metric="top1"):

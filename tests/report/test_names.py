@@ -10,10 +10,10 @@ from typing import ClassVar
 import pytest
 from made_up import FACTS, PAPER, PAPER_OF_MASKS
 
-from simmim.config import Sheets
+from simmim.config.resolve import DoesNotFit
+from simmim.config.sheets import Sheets
 from simmim.report import names
 from simmim.report.names import Need
-from simmim.resolve import DoesNotFit
 
 CONFIG = Path(__file__).parents[2] / "config"
 KINDS = "pretrain", "reconstruction", "evaluate", "size", "data_card", "avg_dist", "mask_samples"

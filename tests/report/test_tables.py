@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from made_up import FACTS, PAPER, SCALE, cell, write_evaluation
 
+from simmim.config.reading import read_sheet
 from simmim.report.claims import verdict
 from simmim.report.names import OWN_TABLES
 from simmim.report.table import markdown, read_parquet, write_parquet
 from simmim.report.tables import make_table, write_table
-from simmim.sheets import read_sheet
 
 REPOSITORY = Path(__file__).parents[2]
 

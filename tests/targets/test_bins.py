@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets.bins import Bins
 
 NORMALISER = ImageNormaliser([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

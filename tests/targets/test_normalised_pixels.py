@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets.normalised_pixels import NormalisedPixels
 
 GOLDEN = Path(__file__).parents[1] / "golden"

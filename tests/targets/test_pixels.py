@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets.pixels import Pixels
 
 NORMALISER = ImageNormaliser([0.5] * 3, [0.25] * 3)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from simmim import losses, plugin
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 
 NORMALISER = ImageNormaliser([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
 

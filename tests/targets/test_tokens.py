@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from simmim.normaliser import ImageNormaliser
+from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets.tokens import Tokens
 from simmim.tokenizers.colour_clusters import ColourClusters
 from simmim.tokenizers.dvae import Dvae

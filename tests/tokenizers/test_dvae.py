@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from simmim.config.sections import Tokenizer
 from simmim.data.pretraining import whole_images
-from simmim.sections import Tokenizer
 from simmim.tokenizers import _dvae_training
 from simmim.tokenizers.dvae import Dvae
 from simmim.train.processes import Processes, seed_libraries

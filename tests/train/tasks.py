@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from simmim.keyed import KeyedGenerator
+from simmim.rng import KeyedGenerator
 
 
 class Regression(nn.Module):

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from tasks import Numbers, make_task
 
+from simmim.config.training import TrainSettings
 from simmim.train import checkpoint
 from simmim.train.guard import NonFiniteLoss
 from simmim.train.loop import fit
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 
 HERE = Path(__file__).parent
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -151,7 +151,7 @@ def test_a_spoilt_sample_stops_before_the_update_and_is_named(tmp_path):
     settings = TrainSettings(**SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainSettings, "steps", lambda self, samples: 15)
-        patch.setattr("simmim.train.plan.Plan.micro_batches", _only_until(step))
+        patch.setattr("simmim.train.batch_sampler.Plan.micro_batches", _only_until(step))
         with pytest.raises(StopIteration):
             train(tmp_path / "until", before, clean)
     assert settings.steps(40) == 15
@@ -159,7 +159,7 @@ def test_a_spoilt_sample_stops_before_the_update_and_is_named(tmp_path):
 
 
 def _only_until(stop):
-    from simmim.train.plan import Plan
+    from simmim.train.batch_sampler import Plan
 
     original = Plan.micro_batches
 

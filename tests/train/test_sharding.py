@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import Dataset
 
-from simmim.keyed import KeyedGenerator
-from simmim.model import build_simmim
+from simmim.config.training import TrainSettings
+from simmim.methods.simmim import build_simmim
+from simmim.rng import KeyedGenerator
 from simmim.train.guard import NonFiniteLoss
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
-from simmim.train.settings import TrainSettings
 from simmim.train.sharding import clip_gradients
 
 HERE = Path(__file__).parent

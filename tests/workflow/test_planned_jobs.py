@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_workflow import copy_of_the_project, planned, snakemake
 
-from simmim.config import Sheets
+from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.plan.target import needed
 

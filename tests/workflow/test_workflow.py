@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simmim import records
-from simmim.config import Sheets
+from simmim.config.resolve import DoesNotFit
+from simmim.config.sheets import Sheets
 from simmim.report.names import OWN_TABLES
-from simmim.resolve import DoesNotFit
+from simmim.storage import records
 
 ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow", "environment.yml"

@@ -6,12 +6,13 @@ sys.path.insert(0, str(Path(workflow.basedir).parent))
 import pandas as pd
 from snakemake.utils import validate
 
-from simmim import NUMERICS, paths
-from simmim.config import Sheets
+from simmim import NUMERICS
+from simmim.storage import paths
+from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
-from simmim.first_stage import has_first_stage
+from simmim.config.first_stage import has_first_stage
 from simmim.plan.size_config import size_config
-from simmim.records import config_hash
+from simmim.storage.records import config_hash
 from simmim.report import names
 
 validate(config, "../schemas/config.schema.yaml")

@@ -1,0 +1,132 @@
+"""DINO (Caron et al., 2104.14294): a student predicts its slowly moving teacher across crops (Table 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simmim import plugin
+from simmim.data.views import View
+from simmim.layers.normaliser import ImageNormaliser
+from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
+from simmim.methods._lightly import DINOLoss, DINOProjectionHead
+
+
+class DINO(nn.Module):
+    """One step: the teacher sees two large crops, the student those and several small ones.
+
+    As published but for: the mean of the tokens in place of the class token; our ViT in place of theirs; a constant
+    weight decay in place of a rising one; a teacher temperature and a last layer that change by steps, not by epochs.
+    Schedules are shares of the whole training, so that they hold at any length.
+
+    Args:
+        encoder: config section of the encoder; its drop path acts on the student only.
+        image_px: height and width of the large crops; their scale is `images.crop_scale`.
+        mean, std: per channel, of images in [0, 1].
+        local_crops: number of small crops.
+        local_px: their side.
+        local_scale: their area as a share of the image.
+        outputs, hidden, bottleneck: sizes of the head.
+        momentum: of the teacher at the start; it rises to 1.
+        teacher_temperature: at the start and after `temperature_warmup` of the training, linear between.
+        student_temperature: constant.
+        last_layer_frozen: share of the training during which the head's last layer keeps its start values.
+    """
+
+    trained_encoder, kept_encoder, kept_head = "student.encoder", "teacher.encoder", "teacher.head"
+
+    def __init__(
+        self,
+        *,
+        encoder: Mapping[str, Any],
+        image_px: tuple[int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        local_crops: int = 10,
+        local_px: int = 96,
+        local_scale: tuple[float, float] = (0.05, 0.25),
+        outputs: int = 65_536,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        momentum: float = 0.996,
+        teacher_temperature: tuple[float, float] = (0.04, 0.07),
+        temperature_warmup: float = 50 / 400,
+        student_temperature: float = 0.1,
+        last_layer_frozen: float = 3 / 400,
+    ) -> None:
+        super().__init__()
+        self.views = {
+            "global": [View(image_px, blur=1.0), View(image_px, blur=0.1, solarise=0.2)],
+            "local": [View((local_px, local_px), blur=0.5, crop_scale=tuple(local_scale))] * local_crops,
+        }
+
+        def branch() -> Branch:
+            made = plugin.build("encoders", encoder, image_px=image_px, in_channels=len(mean))
+            return Branch(made, DINOProjectionHead(made.width, hidden, bottleneck, outputs))
+
+        self.normalise = ImageNormaliser(mean, std)
+        self.student, self.teacher = student_and_teacher(branch)
+        self.loss = _Loss(outputs, student_temp=student_temperature)
+        self.momentum, self.last_layer_frozen = momentum, last_layer_frozen
+        self.teacher_temperature, self.temperature_warmup = teacher_temperature, temperature_warmup
+        self._done = 0.0  # share of the training
+
+    def train(self, mode: bool = True) -> DINO:
+        """As any module, but the teacher never drops paths."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean cross-entropy of a batch of `global` and `local` views, uint8 [b, v, c, H, W]."""
+        large, small = (self.normalise(view_by_view(batch[name])) for name in self.views)
+        taught = self._by_view(self.teacher(large), "global")
+        guessed = self._by_view(self.student(large), "global") + self._by_view(self.student(small), "local")
+        with torch.autocast(large.device.type, enabled=False):
+            return self.loss(taught, guessed, teacher_temp=self.temperature)
+
+    @property
+    def temperature(self) -> float:
+        """The teacher's temperature at this point of the training."""
+        first, last = self.teacher_temperature
+        share = min(1.0, self._done / self.temperature_warmup) if self.temperature_warmup else 1.0
+        return first + (last - first) * share
+
+    def after_update(self, step: int, steps: int) -> None:
+        """Move teacher and centre; `step` updates of `steps` are done, the last one on the student."""
+        if step <= self.last_layer_frozen * steps:
+            restored = self.teacher.head.last_layer.weight_v  # has not moved either
+            self.student.head.last_layer.weight_v.data.copy_(restored)
+        follow(self.teacher, self.student, cosine_momentum(self.momentum, step - 1, steps))
+        self.loss.move_center()
+        self._done = step / steps
+
+    def get_extra_state(self) -> Tensor:
+        """The share of the training that is done, as a tensor: checkpoints hold nothing else."""
+        return torch.tensor(self._done, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on where a checkpoint stood."""
+        self._done = float(state)
+
+    def _by_view(self, vectors: Tensor, group: str) -> list[Tensor]:
+        return list(vectors.float().chunk(len(self.views[group])))  # each [b, outputs]
+
+
+class _Loss(DINOLoss):
+    """The loss with a centre that moves once per update, whatever number of micro-batches an update has."""
+
+    def __init__(self, outputs: int, student_temp: float) -> None:
+        super().__init__(outputs, student_temp=student_temp)
+        self._seen: list[Tensor] = []
+
+    def update_center(self, teacher_out: Tensor) -> None:
+        self._seen.append(teacher_out.detach().mean((0, 1), keepdim=True))  # [1, 1, outputs]
+
+    def move_center(self) -> None:
+        """Take the mean of the update's micro-batches, of all processes, into the centre."""
+        super().update_center(torch.cat(self._seen))
+        self._seen.clear()

@@ -1,0 +1,97 @@
+"""MoCo v3 (Chen et al., 2104.02057): tell an image's other view from all other images of the batch (Table 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simmim import plugin
+from simmim.data.views import View
+from simmim.layers.normaliser import ImageNormaliser
+from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
+from simmim.methods._lightly import MoCoProjectionHead, gather
+
+
+class MoCoV3(nn.Module):
+    """One step: each view's prediction is compared with what the slowly moving teacher makes of the other views.
+
+    As published but for: the mean of the tokens in place of the class token; our ViT (relative positions) in place of
+    theirs; scale and shift in the last batch normalisation of the heads, as lightly builds them. lightly's contrastive
+    loss adds negatives of the same view, which MoCo v3 does not have, so the contrast is written out here.
+
+    An image is contrasted with the images of its micro-batch on all processes. The published batch of 4096 needs as
+    many processes as hold it without accumulation; with accumulation there are fewer negatives.
+
+    Args:
+        encoder: config section of the encoder.
+        image_px: height and width of both views; their scale is `images.crop_scale`.
+        mean, std: per channel, of images in [0, 1].
+        outputs, hidden: sizes of the heads.
+        momentum: of the teacher at the start; it rises to 1.
+        temperature: of the contrast.
+        freeze_patch_embed: keep the random patch embedding (section 4 there: training it makes the loss unstable).
+    """
+
+    trained_encoder = kept_encoder = "student.encoder"
+    kept_head = "student.head"
+
+    def __init__(
+        self,
+        *,
+        encoder: Mapping[str, Any],
+        image_px: tuple[int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        outputs: int = 256,
+        hidden: int = 4096,
+        momentum: float = 0.99,
+        temperature: float = 0.2,
+        freeze_patch_embed: bool = True,
+    ) -> None:
+        super().__init__()
+        looks = {"interpolation": "bilinear"}
+        self.views = {"views": [View(image_px, blur=1.0, **looks), View(image_px, blur=0.1, solarise=0.2, **looks)]}
+
+        def branch() -> Branch:
+            made = plugin.build("encoders", encoder, image_px=image_px, in_channels=len(mean))
+            return Branch(made, MoCoProjectionHead(made.width, hidden, outputs, num_layers=3, batch_norm=True))
+
+        self.normalise = ImageNormaliser(mean, std)
+        self.student, self.teacher = student_and_teacher(branch)
+        self.predictor = MoCoProjectionHead(outputs, hidden, outputs, num_layers=2, batch_norm=True)
+        self.momentum, self.temperature = momentum, temperature
+        for name, parameter in self.student.encoder.named_parameters():
+            if freeze_patch_embed and name.startswith("patch_embed."):
+                parameter.requires_grad_(False)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Sum of both directions' contrast for a batch of `views`, uint8 [b, 2, c, H, W]."""
+        images = self.normalise(view_by_view(batch["views"]))
+        # Each view passes alone: batch normalisation must not mix them.
+        guesses = [self.predictor(self.student(view)) for view in images.chunk(2)]  # 2 of [b, outputs]
+        with torch.no_grad():
+            keys = [self.teacher(view) for view in images.chunk(2)]
+        with torch.autocast(images.device.type, enabled=False):
+            return sum(contrast(guess, key, self.temperature) for guess, key in zip(guesses, reversed(keys)))
+
+    def after_update(self, step: int, steps: int) -> None:
+        """Move the teacher; `step` updates of `steps` are done."""
+        follow(self.teacher, self.student, cosine_momentum(self.momentum, step - 1, steps))
+
+
+def contrast(guesses: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """2 T times the cross-entropy of finding one's own key among the keys of all processes (equation 1 there).
+
+    Args:
+        guesses, keys: [b, outputs]; row i of both belongs to the same image.
+    """
+    guesses, keys = F.normalize(guesses.float()), F.normalize(keys.float())
+    own = torch.arange(len(guesses), device=guesses.device)
+    if dist.is_initialized():
+        own, keys = own + len(guesses) * dist.get_rank(), torch.cat(gather(keys))  # [b * processes, outputs]
+    return 2 * temperature * F.cross_entropy(guesses @ keys.T / temperature, own)

@@ -1,0 +1,90 @@
+"""Makes the tokenizer of a row of config/tokenizers.tsv, and reads it back for pre-training (section 4.1.5)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from simmim import plugin
+from simmim.config.differences import refuse_changed
+from simmim.data.pretraining import whole_images
+from simmim.data.shards import Shards
+from simmim.storage import model_file, records
+from simmim.storage.files import sha256_file
+from simmim.train.processes import Processes, seed_libraries
+
+_MEASURED_IMAGES, _MEASURED_PX = 256, 96
+
+
+def make_tokenizer(config: Mapping[str, Any], source: Path, out: Path, processes: Processes) -> None:
+    """Learn a tokenizer, or take over published weights, and write it to `out`.
+
+    Args:
+        config: as `Sheets.tokenizer` completes it.
+        source: folder of the packed data set to learn from, or the published file.
+    """
+    seed_libraries(config["seed"], 0, 0)
+    tokenizer, header = build_tokenizer(config), {"tokenizer": config}
+    if config["kind"].get("file"):
+        tokenizer.load_published(source)
+        header["source_sha256"] = sha256_file(source)
+    else:
+        shards, state = Shards(source), out.with_name(f"{out.stem}_state")
+        tokenizer.fit(shards, config, state, processes)
+        header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards)}
+        print(f"{out}: {header['measured']}", flush=True)
+    if processes.leads:
+        model_file.write(out, tokenizer, header | {"code_version": records.code_version()})
+        shutil.rmtree(out.with_name(f"{out.stem}_state"), ignore_errors=True)
+
+
+def build_tokenizer(config: Mapping[str, Any]) -> nn.Module:
+    """A tokenizer as a completed config describes it, before it has learnt anything.
+
+    Raises:
+        ValueError: for an unknown setting, or when the settings of its training are missing.
+    """
+    tokenizer = plugin.build("tokenizers", config["kind"])
+    if tokenizer.is_trained and config["train"] is None:
+        raise ValueError(f"tokenizer '{config['name']}' is trained: give it train.epochs, train.batch, train.base_lr")
+    return tokenizer
+
+
+def load_tokenizer(path: Path, config: Mapping[str, Any]) -> nn.Module:
+    """The tokenizer in a file.
+
+    Raises:
+        ValueError: for a file that is damaged, no tokenizer, or made with another config.
+    """
+    header, state = model_file.read(path, "tokenizer")
+    refuse_changed(path, header["tokenizer"], config, remove=path)
+    tokenizer = build_tokenizer(config)
+    model_file.load(path, "tokenizer", tokenizer, state)
+    return tokenizer
+
+
+@torch.inference_mode()
+def measured(tokenizer: nn.Module, shards: Shards) -> dict[str, float]:
+    """How well images come back, and how many codes they use.
+
+    Returns:
+        `images`; `codes_used`; `perplexity` of the codes' frequencies; `l1`, the mean absolute error in [0, 1].
+    """
+    samples = np.arange(min(len(shards), _MEASURED_IMAGES))
+    device = next((tensor.device for tensor in tokenizer.state_dict().values()), torch.device("cpu"))
+    counts, error = torch.zeros(tokenizer.codes, dtype=torch.float64), 0.0
+    for part in np.array_split(samples, -(-len(samples) // 32)):
+        images = whole_images(shards, part, (_MEASURED_PX, _MEASURED_PX), 3).to(device).float() / 255
+        codes = tokenizer.encode(images)
+        counts += torch.bincount(codes.flatten(), minlength=tokenizer.codes).cpu()
+        error += (tokenizer.decode(codes) - images).abs().mean().item() * len(part)
+    shares = counts[counts > 0] / counts.sum()
+    perplexity = (-(shares * shares.log()).sum()).exp().item()
+    used = {"images": len(samples), "codes_used": len(shares), "perplexity": round(perplexity, 2)}
+    return used | {"l1": round(error / len(samples), 5)}

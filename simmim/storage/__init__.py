@@ -1,0 +1,1 @@
+"""What is on disk: whole files, encoder files, records and the paths of every result."""

@@ -1,0 +1,83 @@
+"""Encoder files: weights with all that is needed to rebuild the encoder, at its own or another size and window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from simmim import plugin
+from simmim.storage import model_file
+
+
+def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]) -> None:
+    """Write an encoder with all that is needed to rebuild it, whole or not at all.
+
+    Args:
+        header: JSON values; must hold `encoder` (its config section), `image_px` and `in_channels`, and should hold the
+            `mean` and `std` the images were normalised with. A digest of header and tensors is stored beside it.
+    """
+    missing = {"encoder", "image_px", "in_channels"} - header.keys()
+    assert not missing, f"header lacks {sorted(missing)}"
+    model_file.write(path, encoder, header)
+
+
+def load_encoder(
+    path: Path | str, image_px: tuple[int, int] | None = None, **transfer: Any
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Rebuild an encoder from its file alone, on the CPU, fitted to another input size or window if asked.
+
+    Args:
+        image_px: height and width; None = as saved.
+        transfer: settings that may differ from the saved ones (the encoder's `transfer_settings`).
+
+    Returns:
+        The encoder and its header: that of the file, with the size and settings that the encoder has now.
+
+    Raises:
+        ValueError: for a file that is not an encoder or was changed since it was written, for a setting that cannot
+            change, and for tensors that do not fit (loading is strict).
+    """
+    header, state = model_file.read(path, "encoder")
+    section = header["encoder"]
+    for setting in transfer:
+        allowed = plugin.component("encoders", section["name"]).transfer_settings
+        plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
+    saved_px = tuple(header["image_px"])
+    fitted = {"encoder": dict(section) | _kept_settings(header) | transfer, "image_px": list(image_px or saved_px)}
+    context = {"image_px": tuple(fitted["image_px"]), "in_channels": header["in_channels"]}
+    encoder = plugin.build("encoders", fitted["encoder"], **context)
+    model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
+    return encoder, header | fitted
+
+
+def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
+    """Put the weights of an encoder file into an encoder of the same architecture, fitted to its size and windows.
+
+    Returns:
+        The file's header.
+
+    Raises:
+        ValueError: as `load_encoder`.
+    """
+    header, state = model_file.read(path, "encoder")
+    model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
+    for setting, value in _kept_settings(header).items():
+        if value != encoder.kept_settings[setting]:
+            raise ValueError(
+                f"{path} was trained with {setting} {value}, the encoder it is to fill has "
+                f"{encoder.kept_settings[setting]}; set encoder.{setting}"
+            )
+    return header
+
+
+def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that the saved encoder took from its own size and window and that must outlive a change of these."""
+    with torch.device("meta"):
+        saved = plugin.build(
+            "encoders", header["encoder"], image_px=tuple(header["image_px"]), in_channels=header["in_channels"]
+        )
+    return getattr(saved, "kept_settings", {})

@@ -1,0 +1,227 @@
+"""What is wrong in a sheet is one line with file, row, value and the nearest valid choice, before any job starts."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from simmim.config.reading import parse_set, read_yaml
+from simmim.config.sheets import Sheets
+from simmim.plan.check import check_scale
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the project's sheets that a test may spoil."""
+    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path.name}"
+    path.write_text(text.replace(old, new))
+
+
+def append(path, *cells):
+    path.write_text(path.read_text() + "\t".join(cells) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("sheet", "cells", "message"),
+    [
+        ("pretrain", ("default", "swin_b_100ep"), r"pretrain.tsv, line \d+: a second row 'default'"),
+        ("evaluate", ("default", "knn", "probe"), r"evaluate.tsv, line \d+: a second row 'default knn'"),
+        ("datasets", ("coco", "val", "coco"), r"datasets.tsv, line \d+: a second row 'coco val'"),
+        ("paper", ("table4", "full image", "top-1 (%)"), r"paper.tsv, line \d+: a second row 'table4 full image"),
+        (
+            "evaluate",
+            ("defualt", "new", "knn"),
+            r"evaluate.tsv, row 'defualt new': unknown run 'defualt'; did you mean 'default'",
+        ),
+        (
+            "paper",
+            ("table1", "a", "b", "mask_r32_r04", "finetune", "top1", "1"),
+            r"paper.tsv, row 'table1 a b': unknown run 'mask_r32_r04'; did you mean 'mask_r32_r",
+        ),
+        (
+            "paper",
+            ("table1", "a", "b", "default", "finetun", "top1", "1"),
+            r"row 'table1 a b': unknown evaluation of run 'default' 'finetun'; did you mean 'finetune'\?",
+        ),
+        (
+            "paper",
+            ("table1", "a", "b", "default", "segment segment_lr3", "miou", "1"),
+            r"row 'table1 a b': unknown evaluation of run 'default' 'segment_lr3'; did you mean 'segment_lr3e4'",
+        ),
+        (
+            "paper",
+            ("table1", "a", "b", "default", "segment pretrain", "loss", "1"),
+            r"row 'table1 a b': 'segment pretrain': only a score can be the best of several evaluations",
+        ),
+        (
+            "paper",
+            ("table2", "a", "b", "default", "pretrain", "relative_cost", "1x", "", "defalt"),
+            r"row 'table2 a b': unknown run 'defalt'; did you mean 'default'",
+        ),
+        (
+            "claims",
+            ("One is better", "default", "los_full", "better", "finetune", "top1", "+1"),
+            r"claims.tsv, row 'One is better finetune': unknown run 'los_full'; did you mean 'loss_full'",
+        ),
+        (
+            "claims",
+            ("One is better", "default", "loss_l2", "better", "knn", "top1", "+1"),
+            r"claims.tsv, row 'One is better knn': unknown evaluation of run 'loss_l2' 'knn'",
+        ),
+    ],
+)
+def test_a_sheet_with_a_wrong_row_is_refused_as_it_is_read(folder, sheet, cells, message):
+    append(folder / f"{sheet}.tsv", *cells)
+    with pytest.raises(ValueError, match=message) as refused:
+        Sheets(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_scale_that_names_what_no_sheet_has_is_refused(folder):
+    append(folder / "scales" / "paper.yaml", "runs: [defualt]")
+    append(folder / "scales" / "smoke.yaml", "without: [segmnt]")
+    read_yaml.cache_clear()
+    with pytest.raises(
+        ValueError, match="unknown run among the runs of scale 'paper' 'defualt'; did you mean 'default'"
+    ):
+        Sheets(folder).runs("paper")
+    with pytest.raises(ValueError, match="evaluation that scale 'smoke' is without 'segmnt'; did you mean 'segment'"):
+        Sheets(folder).evaluations("smoke")
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("loss.area=full", "loss.area=ful", r"pretrain.tsv, row 'loss_full': loss.area = 'ful'"),
+        ("loss.area=full", "los.area=full", r"row 'loss_full': unknown section.*'los'; did you mean 'loss'"),
+        ("loss.area=full", "loss.aera=full", r"unknown setting 'loss.aera'; did you mean 'loss.area'"),
+        ("loss.area=full", "train.epoch=3", r"unknown setting 'train.epoch'; did you mean 'train.epochs'"),
+        ("loss.area=full", "loss.area", r"'loss.area' in column 'set' is not key=value"),
+        ("loss.area=full", "geometry=64", r"'geometry=64' in column 'set': give one of its settings"),
+        ("loss.area=full", "mask.ratio=[1,2]", r"only single values"),
+        ("loss_full\tswin_b_100ep", "loss_full\tswin_b_100epp", r"unknown recipe.*did you mean 'swin_b_100ep'"),
+        (
+            "loss.area=full",
+            "start.run=step_10ep",
+            r"row 'loss_full': unknown run 'step_10ep'; did you mean 'step_100ep'",
+        ),
+        ("loss.area=full", "loss.name=l3", r"loss.name = 'l3': Input should be 'l1', 'l2', 'smooth_l1'"),
+        ("loss_full\tswin_b_100ep", "loss_full\tknn", r"recipe 'knn' is for stage 'evaluate', not for 'pretrain'"),
+    ],
+)
+def test_a_wrong_row_is_named_with_the_nearest_valid_choice(folder, old, new, message):
+    replace(folder / "pretrain.tsv", old, new)
+    with pytest.raises(ValueError, match=message):
+        Sheets(folder).pretraining("smoke", "loss_full")
+
+
+def test_an_unknown_run_or_evaluation_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown run 'defualt'; did you mean 'default'"):
+        Sheets(CONFIG).pretraining("smoke", "defualt")
+    with pytest.raises(ValueError, match="unknown evaluation 'default/finetun'; did you mean 'default/finetune'"):
+        Sheets(CONFIG).evaluation("smoke", "default", "finetun")
+
+
+def test_settings_of_a_task_are_checked(folder):
+    replace(folder / "recipes" / "knn.yaml", "image_px: 192", "image_px: 192, neighbors: 3")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=r"row 'default knn': unknown setting 'neighbors'; did you mean 'neighbours'"):
+        Sheets(folder).evaluation("smoke", "default", "knn")
+    read_yaml.cache_clear()
+
+
+def test_duplicate_rows_keys_and_values_are_refused(folder, tmp_path):
+    sheet = folder / "pretrain.tsv"
+    sheet.write_text(sheet.read_text() + "default\tswin_b_100ep\t\n")
+    with pytest.raises(ValueError, match=r"pretrain.tsv, line \d+: a second row 'default'"):
+        Sheets(folder)
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("a: 1\nb: {c: 1, c: 2}\n")
+    with pytest.raises(ValueError, match=r"line 2: .*'c'.* given twice"):
+        read_yaml(twice)
+    with pytest.raises(ValueError, match="'a' is given twice"):
+        parse_set("a=1 a=2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("mask=randm", r"pretrain.tsv, row 'odd': unknown masks name 'randm'; did you mean 'random'"),
+        ("head=liner", r"row 'odd': unknown heads name 'liner'; did you mean 'linear'"),
+        ("mask.ratoi=0.5", r"row 'odd': unknown setting of masks=random 'ratoi'; did you mean 'ratio'"),
+        ("mask.ratio=1.2", r"row 'odd': mask.ratio 1.2 must lie inside \(0, 1\)"),
+        ("mask.ratio=0", r"row 'odd': mask.ratio 0 must lie inside \(0, 1\)"),
+        ("mask=square mask.ratio=0.95", r"row 'odd': mask.ratio 0.95 is a square of 6 x 6 .* nearest: 0.69 \(5 x 5\)"),
+        ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
+        ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
+        ("geometry.masked_patch_px=2", r"row 'odd': token of 4 px does not divide the masked patch of 2 px"),
+        ("target.resolution_px=50", r"row 'odd': target resolution of 50 px .* nearest that fit: 24 and 48"),
+        ("target.resolution_px=3", r"row 'odd': target resolution of 3 px .* nearest that fit: 6 and 12"),
+        ("target=bins target.bins=1 loss.name=cross_entropy", r"row 'odd': .*bins 1 "),
+        ("target=bins", r"row 'odd': unknown loss of target=bins 'l1' \(allowed: cross_entropy\)"),
+        ("target=normalised_pixels target.window_px=4", r"row 'odd': .*window_px 4 "),
+    ],
+)
+def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, settings, message):
+    append(folder / "pretrain.tsv", "odd", "swin_b_100ep", settings)
+    append(folder / "scales" / "paper.yaml", "runs: [odd]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=message) as refused:
+        check_scale(Sheets(folder), "paper")
+    assert "\n" not in str(refused.value)
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "message"),
+    [
+        ("default", "encoder.windw=7", r"'windw'; did you mean 'window'"),
+        ("vit_b_800ep", "settings.image_px=100", r"image_px \(100, 100\) must be a multiple of patch_px 16"),
+    ],
+)
+def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_starts(folder, run, settings, message):
+    append(folder / "evaluate.tsv", run, "odd", "probe", settings)
+    append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "message"),
+    [
+        ("vit_b_800ep", "", "segmentation is scored on whole images of any size, this ViT takes 224 x 224 px only"),
+        (
+            "default",
+            "encoder.window=7",
+            "this Swin takes 224 x 224 px only; use a Swin with encoder.clamp_window=false",
+        ),
+    ],
+)
+def test_an_encoder_that_cannot_be_segmented_with_is_refused_before_any_job_starts(folder, run, settings, message):
+    recipe = (folder / "recipes" / "probe.yaml").read_text()
+    for old, new in (("task: probe", "task: segment"), ("role: classify", "role: segment")):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    (folder / "recipes" / "segment_any.yaml").write_text(recipe)
+    append(folder / "evaluate.tsv", run, "odd", "segment_any", f"settings.image_px=224 {settings}".strip())
+    append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+def test_seeds_of_an_unknown_run_name_it(folder):
+    replace(folder / "scales" / "small.yaml", "loss_full: 3", "los_full: 3")
+    with pytest.raises(ValueError, match="run among the seeds of scale 'small' 'los_full'; did you mean 'loss_full'"):
+        Sheets(folder).runs("small")

@@ -1,0 +1,224 @@
+"""Rows, recipes and scales become completed configs, and what is wrong in them is named before any job starts."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from simmim.config.differences import differing_fields
+from simmim.config.first_stage import has_first_stage
+from simmim.config.reading import read_sheet, read_yaml
+from simmim.config.resolve import DoesNotFit, Unavailable
+from simmim.config.sheets import Sheets
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the project's sheets that a test may spoil."""
+    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path.name}"
+    path.write_text(text.replace(old, new))
+
+
+def every_row(sheets):
+    return [*sheets.pretrain, *sheets.evaluate]
+
+
+def resolved(sheets, scale, key):
+    """The config of a row, or why the scale cannot have it."""
+    try:
+        return sheets.pretraining(scale, *key) if len(key) == 1 else sheets.evaluation(scale, *key)
+    except DoesNotFit as misfit:
+        assert misfit.reason and "row '" in str(misfit)
+        return misfit
+
+
+@pytest.mark.parametrize("scale", Sheets(CONFIG).scales())
+def test_every_row_resolves_at_every_scale_or_says_why_not(scale):
+    sheets = Sheets(CONFIG)
+    rows = {key: resolved(sheets, scale, key) for key in every_row(sheets)}
+    hashes = [config["config_hash"] for config in rows.values() if not isinstance(config, DoesNotFit)]
+    assert len(set(hashes)) == len(hashes) > 100
+    run = [(run,) for run in sheets.runs(scale)] + sheets.evaluations(scale)
+    assert len(run) > 10
+    assert rows.keys() >= set(run)
+
+
+def test_at_smoke_scale_nine_rows_in_ten_run_and_at_paper_scale_all_whose_data_are_public():
+    sheets = Sheets(CONFIG)
+    misfits = {key: row for key in every_row(sheets) if isinstance(row := resolved(sheets, "smoke", key), DoesNotFit)}
+    assert len(misfits) < 0.1 * len(every_row(sheets)), misfits
+    unavailable = {
+        key: row for key in every_row(sheets) if isinstance(row := resolved(sheets, "paper", key), DoesNotFit)
+    }
+    assert all(isinstance(row, Unavailable) for row in unavailable.values())
+    assert {key: "videos" in str(row) for key, row in unavailable.items()} == {
+        ("swin_v2_g_22k_ext",): False,
+        ("swin_v2_g_22k_ext", "finetune_640"): False,
+        ("swin_v2_g_22k_ext", "kinetics"): True,
+    }
+    assert "never released" in str(unavailable["swin_v2_g_22k_ext",])
+
+
+# What a scale may change: its data, widths and sizes, lengths and batches; and, for few labels, how they are augmented.
+SCALE_CHANGES = (
+    r"scale|config_hash|pretraining|start\..*|seeds|data\..*|made_from\..*|encoder\..*|.*_px",
+    r"head\.(embed_dim|depths|num_heads|window)",
+    r"train\.(epochs|warmup_epochs|batch|micro_batch|base_lr|base_lr_batch|clip_norm)",
+    r"train\.(workers|log_every_steps|save_every_steps)|tokenizer\..*|method\..*",
+    r"settings\.(labels_per_class|auto_augment|erase|mixup|cutmix|crop_scale|score_crop|score_batch|neighbours)",
+    r"settings\.(scale_jitter|scale_range|.*_channels|.*_width|mask_layers|anchor_scale|anchors_per_image|proposals)",
+    r"settings\.(rois_per_image|distort_colours|score_scales|score_flip)",
+)
+
+
+@pytest.mark.parametrize("scale", sorted({*Sheets(CONFIG).scales()} - {"paper"}))
+def test_scales_differ_only_in_what_a_scale_is(scale):
+    sheets = Sheets(CONFIG)
+    for key in every_row(sheets):
+        pair = [resolved(sheets, name, key) for name in ("paper", scale)]
+        if not any(isinstance(row, DoesNotFit) for row in pair):
+            for line in differing_fields(*pair):
+                name = line.partition(": ")[0]
+                assert any(re.fullmatch(pattern, name) for pattern in SCALE_CHANGES), f"{' '.join(key)}: {line}"
+
+
+def test_a_scale_has_the_last_word_on_windows_also_where_a_row_sets_them():
+    sheets = Sheets(CONFIG)
+    windows = {scale: sheets.evaluation(scale, "swin_l_800ep", "finetune")["encoder"] for scale in ("paper", "smoke")}
+    assert windows == {"paper": {"window": 14, "drop_path": 0.1}, "smoke": {"window": 4, "drop_path": 0.1}}
+
+
+def test_an_encoder_that_a_scale_has_no_widths_for_does_not_fit_it():
+    with pytest.raises(DoesNotFit, match="encoder resnet has no counterpart at this scale"):
+        Sheets(CONFIG).pretraining("demo", "resnet50x4_300ep")
+
+
+def test_the_paper_s_default_run_has_the_paper_s_settings():
+    config = Sheets(CONFIG).pretraining("paper", "default")
+    assert config["geometry"] == {"image_px": 192, "masked_patch_px": 32}
+    assert (config["mask"]["ratio"], config["loss"]) == (0.6, {"name": "l1", "area": "masked"})
+    train = config["train"]
+    assert train["base_lr"] * train["batch"] / train["base_lr_batch"] == pytest.approx(8e-4)
+    assert (train["epochs"], train["warmup_epochs"], train["weight_decay"]) == (100, 10, 0.05)
+
+
+def test_a_scale_converts_the_paper_s_pixels_and_brings_its_own_widths():
+    sheets = Sheets(CONFIG)
+    smoke, paper = (sheets.pretraining(scale, "mask_r16_r60") for scale in ("smoke", "paper"))
+    assert (paper["geometry"]["masked_patch_px"], smoke["geometry"]["masked_patch_px"]) == (16, 8)
+    assert smoke["encoder"]["embed_dim"] < paper["encoder"]["embed_dim"]
+    assert smoke["mask"] == paper["mask"]
+
+
+def test_a_row_that_a_scale_cannot_have_does_not_fit(folder):
+    replace(folder / "pretrain.tsv", "geometry.masked_patch_px=16", "geometry.masked_patch_px=5")
+    with pytest.raises(DoesNotFit, match=r"row 'mask_r16_r60'.*masked_patch_px of 5 px"):
+        Sheets(folder).pretraining("smoke", "mask_r16_r60")
+
+
+def test_a_comment_changes_nothing_and_a_value_changes_its_run_and_what_stands_on_it(folder):
+    before = Sheets(folder)
+    rows = [(before.pretraining("demo", "default"), before.evaluation("demo", "default", "knn"))]
+    recipe = folder / "recipes" / "swin_b_100ep.yaml"
+    recipe.write_text("# a remark\n" + recipe.read_text())
+    read_yaml.cache_clear()
+    rows.append((Sheets(folder).pretraining("demo", "default"), Sheets(folder).evaluation("demo", "default", "knn")))
+    replace(recipe, "weight_decay: 0.05", "weight_decay: 0.06")
+    read_yaml.cache_clear()
+    rows.append((Sheets(folder).pretraining("demo", "default"), Sheets(folder).evaluation("demo", "default", "knn")))
+    read_yaml.cache_clear()
+    assert rows[0] == rows[1]
+    assert all(old["config_hash"] != new["config_hash"] for old, new in zip(rows[1], rows[2]))
+
+
+def test_rows_with_too_many_cells_are_refused_and_missing_ones_are_empty(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    sheet.write_text("# a remark\nrun\tset\none\ntwo\ta=1\n")
+    assert read_sheet(sheet, ("run",))[("one",)]["set"] == ""
+    sheet.write_text("run\tset\none\ta=1\textra\n")
+    with pytest.raises(ValueError, match="line 2: 3 cells under 2 columns"):
+        read_sheet(sheet, ("run",))
+
+
+def test_published_values_are_out_of_reach_of_training_and_evaluation():
+    package = CONFIG.parent / "simmim"
+    files = [path for room in ("evaluate", "train", "pretrain", "methods") for path in (package / room).rglob("*.py")]
+    assert len(files) > 15
+    for path in files:
+        for module in ("simmim.config.sheets", "simmim.config.reading", "simmim.report", "paper.tsv"):
+            assert module not in path.read_text(), f"{path} reads {module}"
+
+
+def with_rows(folder, *rows):
+    sheet = folder / "pretrain.tsv"
+    sheet.write_text(sheet.read_text() + "".join("\t".join(row) + "\n" for row in rows))
+    recipe = (folder / "recipes" / "swin_b_100ep.yaml").read_text()
+    steps = recipe.replace("schedule: cosine", "schedule: step\n  milestones: [0.9, 0.95]")
+    (folder / "recipes" / "steps.yaml").write_text(steps)
+    return Sheets(folder)
+
+
+def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
+    rows = ("short", "steps", ""), ("long", "steps", "train.epochs=300 start.run=short")
+    sheets = with_rows(folder, *rows)
+    assert sheets.pretraining("paper", "long")["start"]["run"] == "short"
+    assert has_first_stage(sheets.pretraining("paper", "short"))
+    assert not has_first_stage(sheets.pretraining("paper", "default"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("start.run=shrt", "unknown run 'shrt'; did you mean 'short'"),
+        ("start.run=short mask.ratio=0.5", "only runs that differ in length share a first stage; mask.ratio: 0.6"),
+        ("start.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
+        ("start.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
+        ("start.run=short seeds=2", "it has 1 seeds, this row 2"),
+        ("method=dino", "method dino has no mask, head, target, geometry.masked_patch_px"),
+        ("role=segmnt", "unknown data role 'segmnt'; did you mean 'segment'"),
+    ],
+)
+def test_an_impossible_start_is_named(folder, settings, message):
+    sheets = with_rows(folder, ("short", "steps", ""), ("odd", "steps", settings))
+    with pytest.raises(ValueError, match=rf"pretrain.tsv, row 'odd': .*{message}"):
+        sheets.pretraining("paper", "odd")
+
+
+def test_a_named_component_gets_the_widths_of_the_scale_but_for_what_the_row_says(folder):
+    sheets = with_rows(folder, ("head", "swin_b_100ep", "head=big head.depth=3"))
+    scale = folder / "scales" / "smoke.yaml"
+    replace(scale, "heads:\n", "heads:\n  big: {width: 5, depth: 2}\n")
+    assert sheets.pretraining("smoke", "head")["head"] == {"name": "big", "width": 5, "depth": 3}
+    assert sheets.pretraining("paper", "head")["head"] == {"name": "big", "depth": 3}
+
+
+def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
+    sheets = with_rows(folder, ("dense", "swin_b_100ep", "role=other"))
+    scale = folder / "scales" / "paper.yaml"
+    replace(scale, "  pretrain: imagenet\n", "  pretrain: imagenet\n  other: imagenet\n")
+    assert sheets.pretraining("paper", "dense")["data"]["train"]["dataset"] == "imagenet"
+    with pytest.raises(DoesNotFit, match="no data set has the role 'other' at this scale"):
+        sheets.pretraining("smoke", "dense")
+
+
+def test_a_scale_may_train_single_runs_more_often():
+    sheets = Sheets(CONFIG)
+    assert sheets.pretraining("small", "default")["seeds"] == 3
+    assert sheets.pretraining("small", "mask_r8_r60")["seeds"] == 1
+
+
+def test_a_further_set_is_scored_by_fine_tunings_of_its_role_alone():
+    def sets(evaluation, scale="paper"):
+        data = Sheets(CONFIG).evaluation(scale, "default", evaluation)["data"]
+        return {split: each["dataset"] for split, each in data.items()}
+
+    assert sets("finetune") == {"train": "imagenet", "val": "imagenet", "further": "imagenet_v2"}
+    assert "further" not in sets("probe") | sets("inat") | sets("finetune", "small")

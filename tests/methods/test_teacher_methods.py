@@ -1,0 +1,281 @@
+"""DINO and MoCo v3: they learn, resume to the same bits, and their teachers follow as published."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from simmim.config.sections import ImagesSection
+from simmim.config.sheets import Sheets
+from simmim.data.shards import Shards
+from simmim.data.views import ViewImages
+from simmim.plan.check import check_scale
+from simmim.pretrain.run import build_task, pretrain
+from simmim.storage import records
+from simmim.storage.encoder_file import load_encoder
+from simmim.train.parameter_groups import parameter_groups
+
+pytest.importorskip("lightly", reason="needs the extra `methods`: pip install 'simmim[methods]'")
+
+from tiny import ALONE, METHODS, config, packed
+
+from simmim.methods._branch import cosine_momentum, follow
+from simmim.methods.moco_v3 import contrast
+
+RIVAL = config("dino")
+HERE = Path(__file__).parent
+BOTH = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("stripes"))
+
+
+def built(method, **settings):
+    torch.manual_seed(0)
+    return build_task(config(method, **settings))
+
+
+def batch(task, images=4):
+    generator = torch.Generator().manual_seed(1)
+    return {
+        name: torch.randint(0, 256, (images, len(views), 3, *views[0].image_px), generator=generator).byte()
+        for name, views in task.views.items()
+    }
+
+
+def losses(out):
+    rows = records.read([out / "train.parquet"])
+    return rows[rows["metric"] == "loss"].sort_values("step")["value"].tolist()
+
+
+@BOTH
+def test_the_student_learns(data, method):
+    """Twenty updates towards a teacher that stands still, the same images each time."""
+    task = built(method)
+    views = ViewImages(Shards(data["train"]), task.views, ImagesSection(), 0, 3)
+    images = views.__getitems__([(0, sample) for sample in range(8)])
+    optimizer = torch.optim.AdamW([each for each in task.parameters() if each.requires_grad], lr=3e-3)
+    seen = []
+    for _ in range(20):
+        loss = task(images)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seen.append(loss.item())
+    assert seen[-1] < 0.6 * seen[0], seen
+
+
+@BOTH
+def test_a_run_leaves_the_files_of_any_run(tmp_path, data, method):
+    pretrain(config(method), 0, data, tmp_path, ALONE)
+    encoder, header = load_encoder(tmp_path / "encoder.safetensors")
+    assert encoder(torch.zeros(1, 3, 32, 48)).shape == (1, 16, 4, 6)
+    assert header["run"] == method
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "encoder.safetensors",
+        "head.safetensors",
+        "train.parquet",
+    ]
+    values = records.read([tmp_path / "train.parquet"]).groupby("metric")["value"].sum()
+    assert values["train_seconds"] == pytest.approx(values["process_seconds"])
+    assert values["images_per_second"] == pytest.approx(64 / values["train_seconds"])
+    assert "heldout_loss" not in values
+
+
+@BOTH
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, method, monkeypatch):
+    settings = {"encoder": {"drop_path": 0.2}}
+    pretrain(config(method, **settings), 0, data, tmp_path / "whole", ALONE)
+    with monkeypatch.context() as patch:
+        patch.setattr("simmim.pretrain.run._cost", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
+    assert [path.name for path in (tmp_path / "cut" / "state").glob("step-*")] == ["step-00000004"]
+    pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
+    whole, cut = (load_file(tmp_path / name / "encoder.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
+
+
+def _interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_a_checkpoint_holds_all_that_a_task_knows():
+    """One more step after loading must not differ from one without: centre, teacher and schedules included."""
+    task, other = built("dino"), built("dino")
+    for step in (1, 2):
+        task(batch(task)).backward()
+        task.after_update(step, 4)
+    other.load_state_dict(task.state_dict(), strict=True)
+    assert other.temperature == task.temperature == pytest.approx(0.04 + 0.03 * 0.5 / 0.8)
+    assert torch.equal(other(batch(task)), task(batch(task)))
+
+
+@BOTH
+def test_the_teacher_is_the_students_moving_average_and_gets_no_gradient(method):
+    task = built(method, settings={"last_layer_frozen": 0.0} if method == "dino" else {})
+    task(batch(task)).backward()
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in task.teacher.parameters())
+    groups = parameter_groups(task, "student.encoder.", 0.05, 1.0, set())
+    trained = {id(parameter) for group in groups for parameter in group["params"]}
+    assert not trained & {id(parameter) for parameter in task.teacher.parameters()}
+    assert trained == {id(p) for p in task.parameters() if p.grad is not None}  # nothing is left without a gradient
+    before = [parameter.clone() for parameter in task.teacher.parameters()]
+    for parameter in task.student.parameters():
+        parameter.data += torch.randn_like(parameter)
+    students = [parameter.clone() for parameter in task.student.parameters()]
+    task.after_update(3, 8)  # the third update, counted from 0 the second
+    momentum = 1 - (1 - 0.9) * (1 + math.cos(math.pi * 2 / 8)) / 2
+    for old, student, new in zip(before, students, task.teacher.parameters(), strict=True):
+        torch.testing.assert_close(new, momentum * old + (1 - momentum) * student, rtol=1e-5, atol=1e-6)
+
+
+def test_momentum_rises_from_its_start_to_one():
+    assert [cosine_momentum(0.9, step, 4) for step in (0, 2, 4)] == pytest.approx([0.9, 0.95, 1.0])
+
+
+def test_a_teacher_that_equals_its_student_stays_it_bit_by_bit():
+    student, teacher = torch.nn.Linear(50, 50), torch.nn.Linear(50, 50)
+    teacher.load_state_dict(student.state_dict())
+    follow(teacher, student, 0.996)
+    assert torch.equal(teacher.weight, student.weight)
+
+
+def test_paths_are_dropped_in_the_student_only():
+    task = built("dino", encoder={"drop_path": 0.5}).train()
+    images = torch.randn(4, 3, 32, 48)
+    assert torch.equal(task.teacher(images), task.teacher(images))
+    assert not torch.equal(task.student(images), task.student(images))
+
+
+def test_the_last_layer_keeps_its_start_values_for_a_while():
+    task = built("dino", settings={"last_layer_frozen": 0.5})
+    layer = task.student.head.last_layer.weight_v
+    start = layer.clone()
+    for step in range(1, 5):
+        layer.data += 0.1
+        task(batch(task))
+        task.after_update(step, 4)
+        assert torch.equal(layer, start) == (step <= 2)
+
+
+def test_the_centre_moves_once_per_update_to_the_mean_of_its_micro_batches():
+    task = built("dino")
+    whole = batch(task, 8)
+    seen = []
+    task.teacher.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    for part in (slice(0, 4), slice(4, 8)):
+        task({name: views[part] for name, views in whole.items()})
+        assert task.loss.center.eq(0).all()
+    task.after_update(1, 10)
+    torch.testing.assert_close(task.loss.center[0, 0], 0.1 * torch.cat(seen).mean(0), rtol=1e-5, atol=1e-6)
+
+
+def test_dino_predicts_the_teacher_from_every_other_view():
+    """The published loss written out: cross-entropy over all pairs of a teacher's and another view."""
+    task = built("dino").eval()
+    views = batch(task, 4)
+    large, small = (task.normalise(views[name].flatten(0, 1)) for name in ("global", "local"))
+    taught = (task.teacher(large) / 0.04).softmax(-1).unflatten(0, (4, 2))  # [b, views, outputs]
+    guessed = torch.cat([task.student(x).unflatten(0, (4, -1)) for x in (large, small)], dim=1)
+    guessed = (guessed / 0.1).log_softmax(-1)
+    pairs = [(t, s) for t in range(2) for s in range(4) if t != s]
+    expected = -torch.stack([(taught[:, t] * guessed[:, s]).sum(-1).mean() for t, s in pairs]).mean()
+    torch.testing.assert_close(task(views), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_contrast_is_the_published_loss():
+    guesses, keys = torch.randn(6, 5), torch.randn(6, 5)
+    likeness = F.cosine_similarity(guesses[:, None], keys[None], dim=-1) / 0.2
+    expected = -2 * 0.2 * likeness.log_softmax(1).diagonal().mean()
+    torch.testing.assert_close(contrast(guesses, keys, 0.2), expected)
+
+
+def test_moco_compares_each_view_with_the_keys_of_the_other_one():
+    task = built("moco_v3")
+    views = batch(task, 6)
+    first, second = (task.normalise(views["views"][:, place]) for place in (0, 1))
+    guesses = [task.predictor(task.student(view)) for view in (first, second)]
+    keys = [task.teacher(view) for view in (first, second)]
+    expected = contrast(guesses[0], keys[1], 0.2) + contrast(guesses[1], keys[0], 0.2)
+    torch.testing.assert_close(task(views), expected)
+
+
+def test_moco_keeps_the_random_patch_embedding_unless_told_otherwise():
+    for freeze in (True, False):
+        task = built("moco_v3", settings={"freeze_patch_embed": freeze})
+        assert all(p.requires_grad != freeze for p in task.student.encoder.patch_embed.parameters())
+
+
+def test_micro_batches_of_dino_equal_one_batch(tmp_path, data):
+    for micro_batch in (8, 2):
+        pretrain(config("dino", micro_batch=micro_batch), 0, data, tmp_path / str(micro_batch), ALONE)
+    whole, parts = (load_file(tmp_path / name / "encoder.safetensors") for name in "82")
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-5)
+    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "8"), rel=1e-5)
+
+
+def test_two_processes_equal_one(tmp_path, data):
+    """DINO whole; of MoCo v3 the contrast with its gradients: without GPUs each process normalises its own batch."""
+    pretrain(config("dino"), 0, data, tmp_path / "one", ALONE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, HERE / "two_processes.py", data["train"].parent, tmp_path], timeout=200, capture_output=True,
+        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    torch.manual_seed(0)
+    guesses, keys = torch.randn(8, 5, requires_grad=True), torch.randn(8, 5)
+    loss = contrast(guesses, keys, 0.2)
+    loss.backward()
+    shared = json.loads((tmp_path / "contrast.json").read_text())
+    assert shared["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    torch.testing.assert_close(torch.tensor(shared["gradient"]), guesses.grad, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def without_lightly(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("simmim.methods.", "lightly"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightly", None)
+
+
+@pytest.mark.usefixtures("without_lightly")
+def test_without_lightly_the_message_says_what_to_install():
+    with pytest.raises(ValueError, match=r"pip install 'simmim\[methods\]'"):
+        built("dino")
+
+
+@pytest.mark.usefixtures("without_lightly")
+def test_a_check_of_a_scale_says_what_is_not_installed_and_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr("simmim.plan.check.build_task", lambda config: build_task(RIVAL))
+    check_scale(Sheets(HERE.parents[1] / "config"), "smoke")
+    assert "default: cannot be trained here: DINO and MoCo v3 need the package lightly" in capsys.readouterr().out
+
+
+def test_an_unknown_method_is_refused_with_the_nearest_one():
+    wrong = config("dino")
+    wrong["method"]["name"] = "dyno"
+    with pytest.raises(ValueError, match=r"unknown method 'dyno'; did you mean 'dino'.*dino, moco_v3, simmim"):
+        build_task(wrong)
+
+
+@pytest.mark.parametrize("change", [{"start": {"run": "", "encoder": "a"}}, {"train": {"sharded": True}}])
+def test_what_a_teacher_has_no_part_in_is_refused(change):
+    with pytest.raises(ValueError, match="method=dino has a teacher"):
+        build_task(config("dino") | change)

@@ -1,0 +1,61 @@
+"""The plan: equal shares, no sample lost, and the same samples for any number of processes."""
+
+import itertools
+
+import pytest
+
+from simmim.train.batch_sampler import Plan
+
+PLAN = {"samples": 50, "batch": 12, "micro_batch": 12, "steps": 25, "seed": 3}
+
+
+def step_keys(step, **changes):
+    """All keys of a step over all ranks, in order."""
+    world = changes.pop("world", 1)
+    keys = []
+    for rank in range(world):
+        plan = Plan(**(PLAN | changes), world=world, rank=rank)
+        keys += itertools.chain(*itertools.islice(plan.micro_batches(step), plan.accumulation))
+    return keys
+
+
+def test_every_sample_comes_once_per_epoch_even_over_the_end_of_an_epoch():
+    keys = [key for step in range(25) for key in step_keys(step)]
+    assert len(keys) == 300
+    assert sorted(keys) == [(epoch, sample) for epoch in range(6) for sample in range(50)]
+
+
+@pytest.mark.parametrize("step", [0, 4, 24])
+@pytest.mark.parametrize(("world", "micro_batch"), [(1, 3), (2, 6), (3, 1), (4, 12)])
+def test_ranks_and_micro_batches_only_share_out_the_same_keys(step, world, micro_batch):
+    assert step_keys(step, world=world, micro_batch=micro_batch) == step_keys(step)
+
+
+def test_accumulation_is_the_fewest_even_micro_batches_that_fit():
+    assert Plan(**(PLAN | {"micro_batch": 5})).accumulation == 3
+    assert Plan(**(PLAN | {"micro_batch": 100})).accumulation == 1
+
+
+def test_a_batch_larger_than_the_data_set_takes_several_epochs():
+    plan = Plan(samples=5, batch=12, micro_batch=12, steps=1, seed=0)
+    assert [epoch for epoch, _ in plan.keys(0)] == [0] * 5 + [1] * 5 + [2] * 2
+
+
+def test_repeated_augmentation_shows_a_third_of_the_images_three_times_with_other_draws():
+    keys = [key for step in range(25) for key in step_keys(step, repeats=3)]
+    for epoch in range(6):
+        mine = keys[50 * epoch : 50 * (epoch + 1)]
+        images = [image for _, image in mine]
+        assert images[0:48:3] == images[1:48:3] == images[2:48:3]
+        assert len(set(images)) == 17  # 16 three times, one twice
+        assert [draw for draw, _ in mine[:6]] == [3 * epoch, 3 * epoch + 1, 3 * epoch + 2] * 2
+    assert len(set(keys)) == 300
+    assert len({image for _, image in keys}) > 40
+    assert step_keys(4, repeats=3, world=4, micro_batch=1) == step_keys(4, repeats=3)
+
+
+def test_impossible_shares_are_refused():
+    with pytest.raises(ValueError, match="batch 12 cannot be shared by 5 processes"):
+        Plan(**PLAN, world=5)
+    with pytest.raises(ValueError, match="no samples"):
+        Plan(**(PLAN | {"samples": 0}))
