@@ -5,3 +5,6 @@ __version__ = "0.1.0"
 # Raised by hand when a change of the code changes the numbers of a stage: Snakemake sees it as a parameter
 # and re-runs exactly that stage and what depends on it. The golden tests are its alarm.
 NUMERICS = {"data": 1, "tokenizer": 1, "pretrain": 1, "evaluate": 1, "report": 1}
+
+# Of the packed data sets; a higher one packs them again.
+PACKED_FORMAT = 2

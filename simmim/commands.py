@@ -124,8 +124,8 @@ def features(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
-    from simmim.evaluate.driver import evaluate as run_evaluation
     from simmim.evaluate.feature_sets import names_by_split
+    from simmim.evaluate.job import evaluate as run_evaluation
     from simmim.train.processes import joined_processes
 
     sheets, results = _sheets(options), str(_results(options))

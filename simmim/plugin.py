@@ -1,4 +1,8 @@
-"""A name in a sheet is a file in the package: finds the one component class of `simmim/<kind>/<name>.py`."""
+"""A name in a sheet is a file in the package: finds the one component class of `simmim/<kind>/<name>.py` (torch-free).
+
+What a component may be given from a sheet are the arguments of its constructor, but for those that its kind's package
+names in `CONTEXT`: these the code passes.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,57 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class NotInstalled(ValueError):
     """A component needs a package that is an optional extra."""
 
 
-def names(kind: str) -> list[str]:
-    """Names of every component of a kind, without importing any of them."""
+class Component(BaseModel):
+    """A section of a config that names a file of the package and holds that component's settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_lists(cls, values: Any) -> Any:
+        """Tuples for lists, so that equal sections are equal whether they come from YAML, JSON or code."""
+        return {key: _as_tuple(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+    def changed(self, **settings: Any) -> Component:
+        """The same component with some settings replaced or added."""
+        return Component(name=self.name, **self.settings | settings)
+
+    def __hash__(self) -> int:
+        return hash((self.name, *sorted(self.settings.items(), key=lambda item: item[0])))
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Names of every component of a kind, in alphabetical order, without importing any of them.
+
+    A component is a module; of "evaluate", whose tasks have several files each, it is a package.
+    """
     package = importlib.import_module(f"simmim.{kind}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    found = [module for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
+    packages = [module for module in found if module.ispkg]
+    return tuple(sorted(module.name for module in packages or found))
 
 
 def component(kind: str, name: str) -> type:
@@ -27,7 +70,21 @@ def component(kind: str, name: str) -> type:
         ValueError: for an unknown name, with the nearest valid one.
     """
     check_choice(f"{kind} name", name, names(kind))
-    module = importlib.import_module(f"simmim.{kind}.{name}")
+    return _public_class(f"simmim.{kind}.{name}")
+
+
+def task_settings(task: str) -> type[BaseModel]:
+    """The settings of an evaluation task, the public class of `simmim/evaluate/<task>/settings.py`.
+
+    Raises:
+        ValueError: for an unknown task, with the nearest one.
+    """
+    check_choice("task", task, names("evaluate"))
+    return _public_class(f"simmim.evaluate.{task}.settings")
+
+
+def _public_class(name: str) -> type:
+    module = importlib.import_module(name)
     classes = [
         member
         for key, member in vars(module).items()
@@ -37,8 +94,8 @@ def component(kind: str, name: str) -> type:
     return classes[0]
 
 
-def build(kind: str, section: Mapping[str, Any], **context: Any) -> Any:
-    """Make the component that a config section `{name: ..., setting: ...}` describes.
+def build(kind: str, section: Component, **context: Any) -> Any:
+    """Make the component that a section of a config describes.
 
     Args:
         context: what the code, not the user, passes to the constructor.
@@ -46,17 +103,11 @@ def build(kind: str, section: Mapping[str, Any], **context: Any) -> Any:
     Raises:
         ValueError: for an unknown name or setting, with the nearest valid one.
     """
-    settings = {key: value for key, value in section.items() if key != "name"}
-    made_from = component(kind, section["name"])
-    check_settings(kind, section, set(context))
-    return made_from(**settings, **context)
-
-
-def check_settings(kind: str, section: Mapping[str, Any], context: set[str] = frozenset()) -> None:
-    """Refuse settings that the component of this section does not have."""
-    allowed = set(inspect.signature(component(kind, section["name"])).parameters) - context
-    for key in section.keys() - {"name"}:
-        check_choice(f"setting of {kind}={section['name']}", key, allowed)
+    made_from = component(kind, section.name)
+    allowed = set(inspect.signature(made_from).parameters) - set(context)
+    for key in section.settings:
+        check_choice(f"setting of {kind}={section.name}", key, allowed)
+    return made_from(**section.settings, **context)
 
 
 def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:

@@ -1,14 +1,11 @@
-"""The fixed sections of a config; components bring their own settings, checked where they are built (torch-free)."""
+"""The fixed sections of a config; components bring their own settings (`component_settings`)."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from simmim.config.training import TrainSettings
-
-PRETRAINED = "pretrain"  # what `start` says where it is the pre-trained encoder
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -19,19 +16,39 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Component(BaseModel):
-    """A section that names a file of the package and holds that component's settings."""
+class TaskSettings(Section):
+    """Settings of an evaluation task, and what all of the project must know about it without importing torch.
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    Attributes:
+        label: as tables and figures name the task.
+        reads_features: whether it reads frozen features that jobs of their own extract.
+        leaves_encoders: whether it trains the encoder and leaves it for other evaluations.
+        scores_extra_set: whether it is scored on the extra validation set of its role, too.
+        is_dense: whether it needs feature maps of several strides.
+    """
 
-    name: str
+    label: ClassVar[str]
+    reads_features: ClassVar[bool] = False
+    leaves_encoders: ClassVar[bool] = False
+    scores_extra_set: ClassVar[bool] = False
+    is_dense: ClassVar[bool] = False
 
 
 class GeometrySection(Section):
-    """Sizes in pixels of the encoder's input; `image_px` is a side or [height, width]."""
+    """Sizes in pixels of the encoder's input.
 
-    image_px: int | tuple[int, int]
-    masked_patch_px: int | None = None
+    Args:
+        image_px: height and width; one number in a recipe or sheet is a square.
+        masked_patch_px: side of the square that is hidden as a whole.
+    """
+
+    image_px: tuple[int, int]
+    masked_patch_px: int | None = Field(default=None, ge=1)
+
+    @field_validator("image_px", mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value, value)
 
 
 class LossSection(Section):
@@ -41,12 +58,12 @@ class LossSection(Section):
     area: Literal["masked", "full"] = "masked"
 
 
-class StartSection(Section):
+class InitSection(Section):
     """What a run begins with instead of fresh weights.
 
     Args:
         run: a run with the same settings and fewer epochs, whose first stage of constant rate is this run's too
-            (step schedule, Table 9); its checkpoint at its first milestone is where this run begins.
+            (step schedule, Table 9); this run begins from its checkpoint at its first milestone.
         encoder: an encoder file, such as `simmim convert` makes; its architecture must be this run's. `$data` stands
             for the `data_root` of config.yaml.
     """
@@ -70,79 +87,54 @@ class ImagesSection(Section):
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 
-
-class Pretraining(Section):
-    """A pre-training run.
-
-    Args:
-        method: "simmim", which needs mask, head and target, or a rival (`simmim.methods`), which has none of them.
-        role: which of the scale's data sets it is trained on.
-        seeds: trainings, each with its own initial weights, masks, crops and order of samples.
-    """
-
-    method: Component = Component(name="simmim")
-    role: str = "pretrain"
-    start: StartSection = StartSection()
-    encoder: Component
-    geometry: GeometrySection
-    mask: Component | None = None
-    head: Component | None = None
-    target: Component | None = None
-    loss: LossSection = LossSection()
-    images: ImagesSection = ImagesSection()
-    train: TrainSettings
-    seeds: int = Field(default=1, ge=1)
-
     @model_validator(mode="after")
-    def _has_what_its_method_needs(self) -> Pretraining:
-        parts = {"mask": self.mask, "head": self.head, "target": self.target}
-        parts["geometry.masked_patch_px"] = self.geometry.masked_patch_px
-        masked = self.method.name == "simmim"
-        wrong = [name for name, part in parts.items() if (part is None) == masked]
-        if wrong:
-            raise ValueError(f"method {self.method.name} {'needs' if masked else 'has no'} {', '.join(wrong)}")
+    def _statistics_of_every_channel(self) -> ImagesSection:
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ValueError(
+                f"images.mean has {len(self.mean)} and images.std {len(self.std)} values; give 3 of each, or 1 for grey"
+            )
         return self
 
 
-class Tokenizer(Section):
-    """What makes the codes that a target of tokens predicts.
+class PackSection(Section):
+    """How a data set is packed.
 
     Args:
-        kind: a file of `simmim.tokenizers` and its settings.
-        train: for a kind that is trained.
-        seed: of everything that is drawn.
+        codec: "original" keeps sound files byte for byte, "jpeg" re-encodes at quality 95, "png" without loss.
+        short_side_px: reduce the shorter side of larger images to this; None leaves the pixels alone.
+        shard_samples: samples per shard.
+        max_quarantined_share: more broken images than this share of all is an error.
     """
 
-    kind: Component
-    images: ImagesSection = ImagesSection()
-    train: TrainSettings | None = None
-    seed: int = Field(default=0, ge=0)
+    codec: Literal["original", "jpeg", "png"] = "original"
+    short_side_px: int | None = Field(default=None, ge=1)
+    shard_samples: int = Field(default=10_000, ge=1)
+    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _resizing_re_encodes(self) -> PackSection:
+        if self.short_side_px is not None and self.codec == "original":
+            raise ValueError(
+                f"pack.short_side_px={self.short_side_px} needs pack.codec=jpeg or png: 'original' keeps the bytes"
+            )
+        return self
 
 
-class Evaluation(Section):
-    """A transfer of a pre-trained encoder.
+class DemoDataSection(Section):
+    """The demo's data sets (`simmim.demo_data`).
 
     Args:
-        task: what is done with it; `settings` are that task's (`simmim.evaluate.settings`).
-        role: which of the scale's data sets it uses.
-        encoder: what a transfer may change about the encoder (window, drop path), nothing else.
-        seeds: trainings, each with its own subset of labels, initial head and order of samples.
-        start: "pretrain" for the pre-trained encoder, or the run's fine-tuning whose encoders it begins with.
+        tile_px: side of the tiles for pre-training and classification.
+        dense_tile_px: side of the tiles for COCO and ADE20K, and width of the gaps between the splits.
+        pretrain_tiles: at most so many tiles by split, None for all.
+        class_tiles: the same per class.
+        rare_class_tiles: the same per class of the set in iNaturalist's format, which keeps rare classes.
+        dense_tiles: the same for each of the two dense sets.
     """
 
-    task: Literal["finetune", "attentive", "probe", "knn", "detect", "segment"]
-    role: Literal["classify", "classify_inat", "classify_kinetics", "detect", "segment"]
-    encoder: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    train: TrainSettings | None = None
-    seeds: int = Field(default=1, ge=1)
-    start: str = PRETRAINED
-
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "geometry": GeometrySection,
-    "loss": LossSection,
-    "start": StartSection,
-    "images": ImagesSection,
-    "train": TrainSettings,
-}
+    tile_px: int = Field(default=64, ge=8)
+    dense_tile_px: int = Field(default=128, ge=8)
+    pretrain_tiles: dict[Literal["train", "val"], int | None] | None = None
+    class_tiles: dict[Literal["train", "val"], int | None] | None = None
+    rare_class_tiles: dict[Literal["train", "val"], int | None] | None = None
+    dense_tiles: dict[Literal["train", "val"], int | None] | None = None

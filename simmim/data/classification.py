@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.shards import Shards
-from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.rng import KeyedGenerator, epoch_order, seed_for
 
 

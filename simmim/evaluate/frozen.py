@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simmim.data.shards import Shards
-from simmim.evaluate import knn, probe
 from simmim.evaluate.feature_rows import Features, split_held_out
 from simmim.evaluate.feature_sets import feature_config
 from simmim.evaluate.features import open_features
+from simmim.evaluate.knn import task as knn
+from simmim.evaluate.linear_probe import task as probe
 
 if TYPE_CHECKING:
-    from simmim.evaluate.driver import Job, Row
+    from simmim.evaluate.job import Job, Row
 
 
 def probe_rows(job: Job) -> tuple[list[dict[str, float]], list[Row]]:

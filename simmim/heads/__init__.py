@@ -1,1 +1,3 @@
 """Heads of the method: one file is one name in a sheet."""
+
+CONTEXT = ("width", "stride", "channels")  # arguments of the constructor that the code passes, not a sheet

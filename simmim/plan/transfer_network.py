@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from simmim.config.start import encoder_section
-from simmim.evaluate.attentive import AttentiveClassifier, tokens_of
-from simmim.evaluate.classifier import Classifier
-from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
-from simmim.evaluate.detector import Detector
-from simmim.evaluate.segmenter import Segmenter
+from simmim.evaluate.attentive.task import AttentiveClassifier, tokens_of
+from simmim.evaluate.detect.detector import Detector
+from simmim.evaluate.detect.settings import DetectSettings
+from simmim.evaluate.finetune.classifier import Classifier
+from simmim.evaluate.segment.segmenter import Segmenter
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.plan.network import (
     NO_PART,
     Network,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,17 +18,20 @@ SCHEMA = pa.schema(
     [
         ("scale", pa.string()),
         ("run", pa.string()),
-        ("task", pa.string()),
+        ("evaluation", pa.string()),
+        ("dataset", pa.string()),
+        ("part", pa.string()),
         ("seed", pa.int64()),
         ("step", pa.int64()),
         ("metric", pa.string()),
-        ("detail", pa.string()),
         ("value", pa.float64()),
         ("config_hash", pa.string()),
         ("data_digest", pa.string()),
+        ("encoder_digest", pa.string()),
         ("code_version", pa.string()),
     ]
 )
+_FIRST_COLUMNS = {"task", "detail"}  # of version 0.1
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,27 @@ class Origin:
     """Where a number comes from.
 
     Args:
-        task: "pretrain" or the name of an evaluation.
-        config_hash: `config_hash` of the completed config.
-        data_digest: digest of the packed data set the number was measured with.
+        evaluation: a row of evaluate.tsv, or "pretrain" or "size".
+        dataset: the data set that it was measured on, "" where there is none.
+        config_hash: of the config of its job.
+        data_digest: of the packed data set that it was measured on.
+        encoder_digest: of the encoder file that the evaluation started from, "" where there is none.
     """
 
     scale: str
     run: str
-    task: str
+    evaluation: str
     seed: int
     config_hash: str
-    data_digest: str
     code_version: str
+    dataset: str = ""
+    data_digest: str = ""
+    encoder_digest: str = ""
 
 
-def record(origin: Origin, step: int, metric: str, value: float, detail: str = "") -> dict[str, Any]:
-    """One row of the schema. `detail` tells apart values of one metric: a block, a class, a split."""
-    return asdict(origin) | {"step": step, "metric": metric, "value": float(value), "detail": detail}
+def record(origin: Origin, step: int, metric: str, value: float, part: str = "") -> dict[str, Any]:
+    """One row of the schema. `part` tells apart values of one metric: a block, a class, a kind of element."""
+    return asdict(origin) | {"step": step, "metric": metric, "value": float(value), "part": part}
 
 
 def write(path: Path | str, rows: Iterable[Mapping[str, Any]], **metadata: Any) -> None:
@@ -67,7 +71,11 @@ def write(path: Path | str, rows: Iterable[Mapping[str, Any]], **metadata: Any) 
 
 
 def read(paths: Iterable[Path | str]) -> pd.DataFrame:
-    """Rows of several files in one frame, with the file each row came from in `source`; checksums are verified."""
+    """Rows of several files in one frame, with the file each row came from in `source`; checksums are verified.
+
+    Raises:
+        ValueError: for a file of other columns, saying how to go on.
+    """
     frames = [pa.Table.to_pandas(_read_table(path)).assign(source=str(path)) for path in paths]
     empty = SCHEMA.empty_table().to_pandas().assign(source="")
     return pd.concat(frames, ignore_index=True) if frames else empty
@@ -81,27 +89,8 @@ def metadata(path: Path | str) -> dict[str, Any]:
 
 def _read_table(path: Path | str) -> pa.Table:
     table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-    if table.schema.names != SCHEMA.names:
-        raise ValueError(f"{path} is not a file of records: its columns are {table.schema.names}")
-    return table
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Twelve hex digits that change with any value of a config."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@functools.cache
-def code_version() -> str:
-    """Commit of the working copy (where there is one) and digest of the package's source files."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    command = ["git", "-C", str(package), "rev-parse", "--short=10", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        commit = answer.stdout.strip() if answer.returncode == 0 else "no-git"
-    except (OSError, subprocess.TimeoutExpired):
-        commit = "no-git"
-    return f"{commit}+{digest.hexdigest()[:10]}"
+    if table.schema.names == SCHEMA.names:
+        return table
+    if {*table.schema.names} >= _FIRST_COLUMNS:
+        raise ValueError(f"{path} was written by version 0.1; bring its scale up to date with `simmim migrate`")
+    raise ValueError(f"{path} is not a file of records: its columns are {table.schema.names}")

@@ -13,3 +13,5 @@ A target is a value that sees images and nothing else. Its class has
                     a picture of a prediction [b, channels, h, w]: normalised [b, c, H, W], or None where there is
                     none to be had
 """
+
+CONTEXT = ("normaliser",)  # arguments of the constructor that the code passes, not a sheet

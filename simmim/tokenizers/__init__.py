@@ -11,3 +11,5 @@ A tokenizer is a module whose constructor arguments are its settings. Its class 
     encode(images)   RGB in [0, 1], [b, 3, H, W] -> codes, int64 [b, H / factor, W / factor]
     decode(codes)    the way back, None where there is none
 """
+
+CONTEXT = ()  # arguments of the constructor that the code passes, not a sheet

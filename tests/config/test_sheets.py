@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from simmim.config.resolve import DoesNotFit, Unavailable
 
 from simmim.config.differences import differing_fields
 from simmim.config.first_stage import has_first_stage
 from simmim.config.reading import read_sheet, read_yaml
-from simmim.config.resolve import DoesNotFit, Unavailable
 from simmim.config.sheets import Sheets
 
 CONFIG = Path(__file__).parents[2] / "config"

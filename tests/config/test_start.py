@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from simmim.config.resolve import DoesNotFit
 
 from simmim.config.reading import read_yaml
-from simmim.config.resolve import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.evaluate.feature_sets import names_by_split
 from simmim.storage import paths

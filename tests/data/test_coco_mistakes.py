@@ -14,7 +14,7 @@ from simmim.data.dense import DetectionSet
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.coco import Coco
-from simmim.evaluate.coco_score import average_precision, ground_truth
+from simmim.evaluate.detect.coco_score import average_precision, ground_truth
 
 SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
 IMAGE_PX = 24, 32

@@ -17,9 +17,9 @@ from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.ade20k import Ade20k
 from simmim.encoders.swin import Swin
-from simmim.evaluate import segment
-from simmim.evaluate.dense_settings import SegmentSettings
-from simmim.evaluate.driver import evaluate
+from simmim.evaluate.job import evaluate
+from simmim.evaluate.segment import task as segment
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.pretrain.run import pretrain
 from simmim.storage import records
 from simmim.train.processes import Processes

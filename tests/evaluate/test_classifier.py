@@ -6,7 +6,7 @@ from official import case, encoder_section, our_name, our_state, tensors
 from torch.nn.functional import cross_entropy
 
 from simmim import plugin
-from simmim.evaluate.classifier import Classifier
+from simmim.evaluate.finetune.classifier import Classifier
 
 CASES = "ft_swin_a", "ft_swinv2_a", "ft_vit_a"
 

@@ -17,9 +17,9 @@ from simmim.data import coco_objects
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.coco import Coco
-from simmim.evaluate import detect
-from simmim.evaluate.coco_score import average_precision, ground_truth
-from simmim.evaluate.dense_settings import DetectSettings
+from simmim.evaluate.detect import task as detect
+from simmim.evaluate.detect.coco_score import average_precision, ground_truth
+from simmim.evaluate.detect.settings import DetectSettings
 from simmim.pretrain.run import pretrain
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder

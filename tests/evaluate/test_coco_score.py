@@ -11,8 +11,8 @@ from pycocotools.cocoeval import COCOeval
 
 from simmim.data import coco_objects
 from simmim.data.samples import RawSample
-from simmim.evaluate import coco_score
-from simmim.evaluate.coco_score import STATISTICS, average_precision, detections, ground_truth
+from simmim.evaluate.detect import coco_score
+from simmim.evaluate.detect.coco_score import STATISTICS, average_precision, detections, ground_truth
 
 
 def as_prediction(entries, image_px, score=1.0):

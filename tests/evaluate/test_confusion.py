@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from simmim.evaluate.confusion import class_iou, confusion_matrix, mean_class_accuracy, mean_iou, pixel_accuracy
+from simmim.evaluate.segment.confusion import class_iou, confusion_matrix, mean_class_accuracy, mean_iou, pixel_accuracy
 
 
 def test_equals_torchmetrics_over_several_batches():

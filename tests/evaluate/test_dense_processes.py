@@ -13,8 +13,9 @@ from simmim.config.training import TrainSettings
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
-from simmim.evaluate import segment
-from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
+from simmim.evaluate.detect.settings import DetectSettings
+from simmim.evaluate.segment import task as segment
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.train.loop import fit
 from simmim.train.processes import Processes
 

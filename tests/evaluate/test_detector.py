@@ -7,8 +7,8 @@ from drawn_sets import CLASSES, HEADER
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-from simmim.evaluate import detect
-from simmim.evaluate.dense_settings import DetectSettings
+from simmim.evaluate.detect import task as detect
+from simmim.evaluate.detect.settings import DetectSettings
 
 MICRO = DetectSettings(
     image_px=64, scale_jitter=(1, 1), flip=0, fpn_channels=24, anchor_scale=4, anchors_per_image=64, proposals=50,

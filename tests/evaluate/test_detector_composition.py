@@ -7,7 +7,7 @@ from test_detector import MICRO
 
 from simmim.config.training import TrainSettings
 from simmim.encoders.swin import Swin
-from simmim.evaluate import detect
+from simmim.evaluate.detect import task as detect
 from simmim.train.loop import fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes

@@ -6,9 +6,9 @@ from drawn_sets import HEADER, draw, packed, png
 
 from simmim.data.samples import RawSample
 from simmim.encoders.swin import Swin
-from simmim.evaluate.driver import evaluate
 from simmim.evaluate.feature_sets import feature_config
 from simmim.evaluate.features import write_features
+from simmim.evaluate.job import evaluate
 from simmim.storage import records
 from simmim.storage.encoder_file import save_encoder
 from simmim.train.processes import Processes

@@ -10,10 +10,10 @@ from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders._position_bias import resize_table
 from simmim.encoders.swin import Swin
-from simmim.evaluate import driver
-from simmim.evaluate.driver import Job, evaluate
+from simmim.evaluate import job as driver
 from simmim.evaluate.feature_sets import SPLITS, feature_config
 from simmim.evaluate.features import open_features, write_features
+from simmim.evaluate.job import Job, evaluate
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.train.processes import Processes

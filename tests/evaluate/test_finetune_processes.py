@@ -10,8 +10,8 @@ from drawn_sets import CLASSES, HEADER, draw, packed, png
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders.resnet import ResNet
-from simmim.evaluate import finetune
-from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.evaluate.finetune import task as finetune
+from simmim.evaluate.finetune.settings import FinetuneSettings
 
 SETTINGS = FinetuneSettings(image_px=64, score_batch=3)
 

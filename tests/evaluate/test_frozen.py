@@ -15,10 +15,14 @@ from simmim.data.classification import scoring_images
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
-from simmim.evaluate import attentive, feature_rows, knn, probe
-from simmim.evaluate.classify_settings import AttentiveSettings, FrozenSettings
+from simmim.evaluate import feature_rows
+from simmim.evaluate.attentive import task as attentive
+from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.feature_sets import feature_config, name_of, names_by_split
 from simmim.evaluate.features import open_features, write_features
+from simmim.evaluate.frozen_settings import FrozenSettings
+from simmim.evaluate.knn import task as knn
+from simmim.evaluate.linear_probe import task as probe
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.train.processes import Processes

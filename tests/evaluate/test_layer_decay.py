@@ -6,10 +6,11 @@ from drawn_sets import HEADER
 from encoders.small import SMALL
 
 from simmim import plugin
-from simmim.evaluate.classifier import Classifier
-from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
-from simmim.evaluate.detector import Detector
-from simmim.evaluate.segmenter import Segmenter
+from simmim.evaluate.detect.detector import Detector
+from simmim.evaluate.detect.settings import DetectSettings
+from simmim.evaluate.finetune.classifier import Classifier
+from simmim.evaluate.segment.segmenter import Segmenter
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.train.parameter_groups import parameter_groups
 
 TASKS = {

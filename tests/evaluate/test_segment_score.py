@@ -9,8 +9,8 @@ from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from simmim.data.samples import RawSample
-from simmim.evaluate import segment
-from simmim.evaluate.dense_settings import SegmentSettings
+from simmim.evaluate.segment import task as segment
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
 
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from drawn_sets import CLASSES, HEADER
 
 from simmim import plugin
-from simmim.evaluate import segment
-from simmim.evaluate.dense_settings import SegmentSettings
-from simmim.evaluate.segmenter import pixel_loss
+from simmim.evaluate.segment import task as segment
+from simmim.evaluate.segment.segmenter import pixel_loss
+from simmim.evaluate.segment.settings import SegmentSettings
 
 MICRO = SegmentSettings(
     image_px=64, scale_range=(1, 1), flip=0, max_class_share=1, distort_colours=False, decoder_channels=24,

@@ -6,8 +6,8 @@ from drawn_sets import CLASSES, HEADER
 from torch import nn
 
 from simmim.encoders.swin import Swin
-from simmim.evaluate import segment
-from simmim.evaluate.dense_settings import SegmentSettings
+from simmim.evaluate.segment import task as segment
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.train.parameter_groups import parameter_groups
 
 SMALL = SegmentSettings(

@@ -2,9 +2,9 @@
 
 import pytest
 from sheets import CONFIG
+from simmim.config.resolve import Unavailable
 
 from simmim.__main__ import main
-from simmim.config.resolve import Unavailable
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.plan.size_config import size_config

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simmim import plugin
-from simmim.evaluate.classifier import Classifier
+from simmim.evaluate.finetune.classifier import Classifier
 from simmim.plan.network import count, meta_image
 
 SWIN_B = {"name": "swin"}

@@ -8,7 +8,7 @@ from official import case, tensors
 from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrained
 
 from simmim import plugin
-from simmim.evaluate.classifier import Classifier
+from simmim.evaluate.finetune.classifier import Classifier
 from simmim.released.convert import convert
 from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
 from simmim.storage.files import sha256_file

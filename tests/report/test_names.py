@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 from made_up import FACTS, PAPER, PAPER_OF_MASKS
-
 from simmim.config.resolve import DoesNotFit
+
 from simmim.config.sheets import Sheets
 from simmim.report import names
 from simmim.report.names import Need

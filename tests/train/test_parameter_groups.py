@@ -4,7 +4,7 @@ from official import GOLDEN, case, encoder_section, our_name, simmim_model
 from torch import nn
 
 from simmim import plugin
-from simmim.evaluate.classifier import Classifier
+from simmim.evaluate.finetune.classifier import Classifier
 from simmim.train.parameter_groups import parameter_groups
 
 PRETRAINED = [path.stem for path in GOLDEN.glob("groups_pretrain__*.json")]

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from simmim.config.resolve import DoesNotFit
+
 from simmim.config.sheets import Sheets
 from simmim.report.names import OWN_TABLES
 from simmim.storage import records

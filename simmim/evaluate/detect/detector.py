@@ -25,7 +25,7 @@ from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
-from simmim.evaluate.dense_settings import DetectSettings
+from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
 from simmim.evaluate.pyramid import Pyramid, check_dense, freeze_unused
 from simmim.layers.normaliser import ImageNormaliser

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
-from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.precision import autocast
 from simmim.evaluate.pyramid import LevelNorms, check_dense, freeze_unused
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
 
 IGNORED = 255

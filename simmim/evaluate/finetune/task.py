@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.shards import Shards
-from simmim.evaluate.classifier import Classifier
-from simmim.evaluate.classify_settings import FinetuneSettings
+from simmim.evaluate.finetune.classifier import Classifier
+from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.processes import my_share, sum_over_processes

@@ -11,9 +11,9 @@ from torch import nn
 
 from simmim.data.dense import DetectionSet
 from simmim.data.shards import Shards
-from simmim.evaluate import coco_score
-from simmim.evaluate.dense_settings import DetectSettings
-from simmim.evaluate.detector import Detector
+from simmim.evaluate.detect import coco_score
+from simmim.evaluate.detect.detector import Detector
+from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.train.processes import my_share
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim.evaluate.classify_settings import FrozenSettings
 from simmim.evaluate.feature_rows import Features, rows_of_blocks, split_held_out
+from simmim.evaluate.frozen_settings import FrozenSettings
 from simmim.train.processes import my_share, sum_over_processes
 
 QUERIES = 1024  # at a time

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.init import trunc_normal_
 
-from simmim.evaluate.classify_settings import AttentiveSettings
-from simmim.evaluate.finetune import FineTuning, dataset, score
+from simmim.evaluate.attentive.settings import AttentiveSettings
+from simmim.evaluate.finetune.task import FineTuning, dataset, score
 
 __all__ = ["AttentiveClassifier", "build_task", "dataset", "score"]
 

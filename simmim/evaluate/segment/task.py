@@ -11,10 +11,10 @@ from torch import nn
 
 from simmim.data.dense import Key, SegmentationSet
 from simmim.data.shards import Shards
-from simmim.evaluate import confusion
-from simmim.evaluate.dense_settings import SegmentSettings
 from simmim.evaluate.gather import copy_buffers_from_first
-from simmim.evaluate.segmenter import Segmenter
+from simmim.evaluate.segment import confusion
+from simmim.evaluate.segment.segmenter import Segmenter
+from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.train.processes import my_share, sum_over_processes
 
 Row = tuple[str, str, float]

@@ -1,0 +1,77 @@
+"""From rows of datasets.tsv to the configs of packed data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simmim import NUMERICS
+from simmim.config.component_settings import checked
+from simmim.config.errors import DoesNotFit, Unavailable, located_at, validated
+from simmim.config.folder import ConfigFolder
+from simmim.config.models import DataConfig
+from simmim.config.reading import parse_set
+from simmim.config.sections import PackSection, Section
+from simmim.config.values import typed
+from simmim.plugin import check_choice
+
+UNAVAILABLE = "unavailable"  # the source of a data set that is not public
+
+
+class _Packing(Section):
+    """What a row says about packing, as `pack.setting`."""
+
+    pack: PackSection
+
+
+def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, needs_data: bool = True) -> DataConfig:
+    """How a data set is read and packed at a scale.
+
+    Args:
+        needs_data: whether data that are not public are refused; networks can be counted without them.
+
+    Raises:
+        ValueError: for an unknown data set, split, source or setting, with the nearest one.
+        Unavailable: for data that are not public.
+    """
+    check_choice("dataset", dataset, {name for name, _ in sheets.datasets})
+    if (dataset, split) not in sheets.datasets:
+        raise ValueError(f"{sheets.folder}/datasets.tsv has no split '{split}' of '{dataset}'")
+    row = sheets.datasets[dataset, split]
+    with located_at(sheets.place("datasets", dataset, split)):
+        values = parse_set(row.set.replace("$scale", scale))
+        if row.source == UNAVAILABLE:
+            if needs_data:
+                raise Unavailable(f"{dataset}: {values.get('reason', 'not public')}")
+            return _config(sheets, scale, dataset, split, {"name": UNAVAILABLE}, {})
+        pack = {key: text for key, text in values.items() if key.startswith("pack.")}
+        source = checked("data.sources", {"name": row.source} | {k: v for k, v in values.items() if k not in pack})
+        packing = {key.removeprefix("pack."): value for key, value in typed(pack, {}, _Packing, {}).items()}
+        return _config(sheets, scale, dataset, split, source, packing)
+
+
+def role_data(sheets: ConfigFolder, scale: str, role: str, split: str, needs_data: bool = True) -> DataConfig:
+    """The data set that plays a role ('pretrain', 'classify', ...) at a scale.
+
+    Raises:
+        DoesNotFit: where the scale gives no data set that role.
+    """
+    check_choice("data role", role, {role for name in sheets.scales() for role in sheets.scale(name).datasets})
+    roles = sheets.scale(scale).datasets
+    if role not in roles:
+        raise DoesNotFit(f"no data set has the role '{role}' at this scale")
+    return data_config(sheets, scale, roles[role], split, needs_data)
+
+
+def _config(
+    sheets: ConfigFolder, scale: str, dataset: str, split: str, source: dict[str, Any], packing: dict[str, Any]
+) -> DataConfig:
+    made_by = sheets.datasets[dataset, split].made_by
+    return DataConfig(
+        dataset=dataset,
+        split=split,
+        made_by=made_by,
+        made_from=sheets.scale(scale).demo_data if made_by else None,
+        source=source,
+        pack=validated(PackSection, packing),
+        numerics=NUMERICS["data"],
+    )

@@ -1,0 +1,131 @@
+"""From a row of evaluate.tsv to the config of an evaluation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import create_model
+
+from simmim import NUMERICS, plugin
+from simmim.config.component_settings import checked
+from simmim.config.datasets import role_data
+from simmim.config.errors import DoesNotFit, validated
+from simmim.config.folder import ConfigFolder
+from simmim.config.models import (
+    PRETRAINED,
+    EvaluateConfig,
+    EvaluateSettings,
+    FeaturesConfig,
+    FineTunedInit,
+    PretrainConfig,
+)
+from simmim.config.pretraining import defaults
+from simmim.config.reading import parse_set
+from simmim.config.rows import EvaluateRow
+from simmim.config.scale import EXTRA, ScaleConfig
+from simmim.config.values import apply, merged, to_scale, typed
+from simmim.plugin import Component, check_choice
+
+FEATURE_SPLITS = ("train", "val")
+
+
+def evaluation_settings(sheets: ConfigFolder, scale: str, row: EvaluateRow, encoder: Component) -> EvaluateSettings:
+    """What recipe, row and scale say about an evaluation of a run with this encoder.
+
+    Raises:
+        ValueError: for anything unknown or impossible in the row, naming value and nearest choice.
+        DoesNotFit: when the row cannot exist at this scale.
+    """
+    recipe, here = sheets.recipe(row.recipe, "evaluate"), sheets.scale(scale)
+    draft = merged(defaults(EvaluateSettings) | {"settings": {}}, recipe)
+    check_choice("task", draft["task"], plugin.names("evaluate"))
+    values = _typed(parse_set(row.set), draft, encoder)
+    check_encoder(apply(draft, values, {})["encoder"], encoder)
+    validated(EvaluateSettings, apply(draft, values, {}))  # spelling first, then whether it fits
+    own = merged(here.evaluate.get(draft["task"], {}), here.evaluate.get(row.recipe, {}))
+    base = merged(defaults(EvaluateSettings) | {"settings": {}}, merged(to_scale(recipe, here), own))
+    base = apply(base, to_scale(values, here), {})
+    base["encoder"] = _encoder_at_scale(base["encoder"], own.get("encoder", {}), here, encoder.name)
+    check_encoder(base["encoder"], encoder)
+    return validated(EvaluateSettings, base)
+
+
+def _typed(values: dict[str, str], draft: dict[str, Any], encoder: Component) -> dict[str, Any]:
+    """As `values.typed`; settings are those of the task, the encoder's those of the run's encoder."""
+    return typed(values, {"encoder": {"name": encoder.name}}, settings_of_task(draft["task"]), {"encoder": "encoders"})
+
+
+@functools.cache
+def settings_of_task(task: str) -> type[EvaluateSettings]:
+    """`EvaluateSettings` whose section `settings` is that of a task."""
+    return create_model("EvaluateSettingsOfTask", __base__=EvaluateSettings, settings=(plugin.task_settings(task), ...))
+
+
+def check_encoder(changes: dict[str, Any], encoder: Component) -> None:
+    """Refuse settings that an encoder does not have, or a transfer must not change."""
+    checked("encoders", {"name": encoder.name} | changes)
+
+
+def _encoder_at_scale(changes: dict[str, Any], own: dict[str, Any], scale: ScaleConfig, encoder: str) -> dict[str, Any]:
+    """A scale has the last word on what belongs to the encoder, its windows foremost."""
+    widths = scale.encoders.get(encoder, {})
+    return changes | {key: value for key, value in widths.items() if key in changes} | own
+
+
+def evaluation_data(sheets: ConfigFolder, scale: str, settings: EvaluateSettings, needs_data: bool) -> dict[str, Any]:
+    """Train and validation set, and of a fine-tuning the extra validation set that its scale may have."""
+    data = {split: role_data(sheets, scale, settings.role, split, needs_data) for split in ("train", "val")}
+    extra = settings.role + EXTRA
+    if settings.settings.scores_extra_set and extra in sheets.scale(scale).datasets:
+        data["extra"] = role_data(sheets, scale, extra, "val", needs_data)
+    return data
+
+
+def evaluation_config(
+    settings: EvaluateSettings, evaluation: str, run: PretrainConfig, data: dict[str, Any], init: FineTunedInit | None
+) -> EvaluateConfig:
+    """The complete config of an evaluation."""
+    numerics = {stage: NUMERICS[stage] for stage in ("data", "evaluate")}
+    where = {"scale": run.scale, "run": run.run, "evaluation": evaluation, "pretraining": run.hash}
+    return EvaluateConfig(**dict(settings) | where | {"numerics": numerics, "data": data, "init": init})
+
+
+def check_init(init: str, run: str, candidates: Collection[str], followers: tuple[str, ...]) -> None:
+    """Refuse a start that leaves no encoder, or that starts from what is to start from it.
+
+    Args:
+        candidates: the run's fine-tunings.
+        followers: the evaluation that is to start there, the one that starts from that, and so on.
+
+    Raises:
+        ValueError: naming the nearest fine-tuning, or the circle.
+    """
+    check_choice(f"fine-tuning of run '{run}' to start from", init, candidates)
+    if init in followers:
+        circle = " <- ".join([init, *followers[: followers.index(init) + 1]])
+        raise ValueError(f"init={init}: a circle, {circle}; start one of them from '{PRETRAINED}'")
+
+
+def check_is_run(init: str, unwanted: Collection[str]) -> None:
+    """Refuse to start from what the scale is without.
+
+    Raises:
+        DoesNotFit: if it is.
+    """
+    if init in unwanted:
+        raise DoesNotFit(f"it starts from '{init}', which this scale is without")
+
+
+def fine_tuned_init(before: EvaluateConfig) -> FineTunedInit:
+    """What a config keeps of the fine-tuning it starts from."""
+    encoder = (before.init.encoder if before.init else {}) | before.encoder
+    return FineTunedInit(evaluation=before.evaluation, config_hash=before.hash, seeds=before.seeds, encoder=encoder)
+
+
+def features_config(evaluation: EvaluateConfig, split: str) -> FeaturesConfig:
+    """What determines the frozen features that an evaluation reads of a split."""
+    settings = {name: getattr(evaluation.settings, name) for name in ("image_px", "score_crop", "score_batch")}
+    kept = {name: getattr(evaluation, name) for name in ("evaluation", "pretraining", "encoder", "init", "numerics")}
+    return FeaturesConfig(data=evaluation.data[split], precision=evaluation.precision, **settings, **kept)

@@ -1,0 +1,96 @@
+"""The `config/` folder as it is written: its sheets, recipes and scales, each checked when it is read."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from simmim.config.errors import located_at, validated
+from simmim.config.reading import read_sheet, read_yaml
+from simmim.config.rows import (
+    ClaimRow,
+    ConfigFile,
+    DatasetRow,
+    DrawnMaskRow,
+    EvaluateRow,
+    PaperRow,
+    PretrainRow,
+    TokenizerRow,
+)
+from simmim.config.scale import ScaleConfig
+from simmim.plugin import check_choice
+
+
+class ConfigFolder:
+    """Rows, recipes and scales.
+
+    Args:
+        folder: holds `pretrain.tsv`, `recipes/`, `scales/` and so on.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"there is no folder {self.folder}: run this where config/ lies, or name it by --config")
+        self.pretrain = read_sheet(self.folder / "pretrain.tsv", ("run",), PretrainRow)
+        self.evaluate = read_sheet(self.folder / "evaluate.tsv", ("run", "evaluation"), EvaluateRow)
+        self.datasets = read_sheet(self.folder / "datasets.tsv", ("dataset", "split"), DatasetRow)
+        self.tokenizers = read_sheet(self.folder / "tokenizers.tsv", ("tokenizer",), TokenizerRow)
+        self.paper = read_sheet(self.folder / "paper.tsv", ("table", "row", "column"), PaperRow)
+        self.claims = read_sheet(self.folder / "claims.tsv", ("claim", "evaluation"), ClaimRow)
+        self.drawn_masks = read_sheet(self.folder / "drawn_masks.tsv", ("dataset", "sample_id"), DrawnMaskRow)
+
+    @property
+    def all_runs(self) -> list[str]:
+        """Every row of pretrain.tsv."""
+        return [run for (run,) in self.pretrain]
+
+    @functools.cached_property
+    def config_file(self) -> ConfigFile:
+        """config.yaml."""
+        path = self.folder / "config.yaml"
+        with located_at(str(path)):
+            return validated(ConfigFile, read_yaml(path))
+
+    def scales(self) -> list[str]:
+        """Names of every scale."""
+        return sorted(path.stem for path in (self.folder / "scales").glob("*.yaml"))
+
+    @functools.cache  # noqa: B019 - lives as long as its process
+    def scale(self, name: str) -> ScaleConfig:
+        """A scale; what it says about rows is checked by `Sheets.scale`."""
+        check_choice("scale", name, self.scales())
+        path = self.folder / "scales" / f"{name}.yaml"
+        with located_at(str(path)):
+            return validated(ScaleConfig, read_yaml(path))
+
+    def recipes(self, stage: str) -> list[str]:
+        """Names of the recipes for 'pretrain' or 'evaluate'."""
+        files = sorted((self.folder / "recipes").glob("*.yaml"))
+        return [path.stem for path in files if read_yaml(path).get("stage") == stage]
+
+    def recipe(self, name: str, stage: str) -> dict[str, Any]:
+        """The values of a recipe.
+
+        Raises:
+            ValueError: for an unknown recipe, or one for another stage.
+        """
+        check_choice("recipe", name, [path.stem for path in (self.folder / "recipes").glob("*.yaml")])
+        values = dict(read_yaml(self.folder / "recipes" / f"{name}.yaml"))
+        if (found := values.pop("stage", None)) != stage:
+            raise ValueError(f"recipe '{name}' is for stage '{found}', not for '{stage}'")
+        return values
+
+    def located(self, path: str) -> str:
+        """A path with `$data` replaced by the `data_root` of config.yaml."""
+        return path.replace("$data", self.config_file.data_root)
+
+    def place(self, sheet: str, *key: str) -> str:
+        """How messages name a row."""
+        return f"{self.folder}/{sheet}.tsv, row '{' '.join(key)}'"
+
+    def drawn(self, dataset: str) -> dict[str, str]:
+        """Outlines of objects in the images of a data set, by sample id; "*" stands for all others."""
+        own = {sample: row.shape for (name, sample), row in self.drawn_masks.items() if name == dataset}
+        return {"*": self.drawn_masks["*", "*"].shape} | own

@@ -1,0 +1,98 @@
+"""One row of every sheet of `config/`, as it is written: text in cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simmim.config.sections import Section
+
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9_]+$")]
+NameOrNone = Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class PretrainRow(Section):
+    """A row of pretrain.tsv: a pre-training run."""
+
+    run: Name
+    recipe: Name
+    set: str = ""
+
+
+class EvaluateRow(Section):
+    """A row of evaluate.tsv: an evaluation of a run."""
+
+    run: Name
+    evaluation: Name
+    recipe: Name
+    set: str = ""
+
+
+class DatasetRow(Section):
+    """A row of datasets.tsv: one split of a data set; samples, classes and 1e9 bytes as published."""
+
+    dataset: Name
+    split: Name
+    source: Name
+    made_by: Literal["", "demo"] = ""
+    set: str = ""
+    samples: Annotated[str, Field(pattern="^[0-9]*$")] = ""
+    classes: Annotated[str, Field(pattern="^[0-9]*$")] = ""
+    gigabytes: Annotated[str, Field(pattern="^[0-9.]*$")] = ""
+
+
+class TokenizerRow(Section):
+    """A row of tokenizers.tsv."""
+
+    tokenizer: Name
+    kind: Name
+    set: str = ""
+
+
+class PaperRow(Section):
+    """A row of paper.tsv: a published cell and which of our results stands beside it.
+
+    Args:
+        run: empty where the paper prints no number.
+        evaluation: one or several, of which the best counts.
+        against: run whose training time a relative cost is divided by.
+    """
+
+    table: Name
+    row: Text
+    column: Text
+    run: NameOrNone = ""
+    evaluation: Annotated[str, Field(pattern="^([A-Za-z0-9_]+( [A-Za-z0-9_]+)*)?$")] = ""
+    metric: str = ""
+    value: Text
+    note: str = ""
+    against: NameOrNone = ""
+
+
+class ClaimRow(Section):
+    """A row of claims.tsv: what the paper claims by comparing two runs; `relation` is what `run` must be to `other`."""
+
+    claim: Text
+    run: Name
+    other: Name
+    relation: Literal["better", "not worse", "close"]
+    evaluation: Name
+    metric: Text
+    paper: Text
+
+
+class DrawnMaskRow(Section):
+    """A row of drawn_masks.tsv: an outline of an object in shares of an image's width and height."""
+
+    dataset: Text
+    sample_id: Text
+    shape: Annotated[str, Field(pattern="^(box|polygon) ")]
+
+
+class ConfigFile(Section):
+    """config/config.yaml: what `snakemake` makes without a target, and where data lie."""
+
+    scale: str = Field(description="scale that snakemake makes without a target")
+    data_root: str = Field(default="data", description="folder that stands for $data in the sheets")

@@ -1,0 +1,48 @@
+"""Scales (`config/scales/`): what becomes of the paper's data, pixels, epochs, batches and widths."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from simmim.config.sections import DemoDataSection, Section
+
+EXTRA = "_extra"  # of a role: the extra validation set beside the set of that role
+
+
+class ScaleConfig(Section):
+    """One file of `config/scales/`.
+
+    Args:
+        datasets: role to a data set of datasets.tsv.
+        demo_data: how the demo's data are made, for a scale that uses them.
+        pixels: pixels of the paper to pixels here, for every setting that ends in `_px`; None keeps them.
+        pretrain_epochs: factor of all lengths of pre-training.
+        encoders, heads, methods: by component, the settings that it has here.
+        pretrain: what replaces values of a recipe for pre-training.
+        tokenizers: the same by row of tokenizers.tsv.
+        evaluate: the same for evaluations, by task or by recipe.
+        seeds: run to its number of pre-trainings.
+        runs: rows of pretrain.tsv that the scale runs.
+        without: evaluations that it leaves out.
+    """
+
+    datasets: dict[str, str]
+    demo_data: DemoDataSection | None = None
+    pixels: dict[int, int] | None = None
+    pretrain_epochs: float = Field(default=1.0, gt=0)
+    encoders: dict[str, dict[str, Any]] = {}
+    heads: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, Any]] = {}
+    pretrain: dict[str, Any] = {}
+    tokenizers: dict[str, dict[str, Any]] = {}
+    evaluate: dict[str, dict[str, Any]] = {}
+    seeds: dict[str, int] = {}
+    runs: Literal["all"] | list[str] = "all"
+    without: list[str] = []
+
+    @property
+    def widths(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By section of a pre-training and component, its settings at this scale."""
+        return {"encoder": self.encoders, "head": self.heads, "method": self.methods}

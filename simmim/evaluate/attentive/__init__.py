@@ -1,0 +1,1 @@
+"""Attentive probe: a learnt query on the tokens of a frozen encoder."""

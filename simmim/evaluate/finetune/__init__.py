@@ -1,0 +1,1 @@
+"""End-to-end fine-tuning (section 4.1)."""

@@ -1,0 +1,1 @@
+"""Weighted nearest-neighbour vote on frozen features."""

@@ -1,0 +1,1 @@
+"""Linear probe of every block (section 4.2)."""

@@ -1,0 +1,1 @@
+"""UPerNet on ADE20K (appendix B)."""
