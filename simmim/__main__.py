@@ -1,23 +1,35 @@
-"""The command line: `python -m simmim <verb>`, one verb per rule of the workflow."""
+"""The command line: `simmim VERB`, or `python -m simmim VERB`."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
-from simmim import commands
-from simmim.plan.gpus import GPUS
+from simmim.cli import report, tools, training
+from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
+VERBS = (
+    *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
+    *(training.reconstruct, training.features, training.evaluate),
+    *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
+    *(tools.check, tools.plan, tools.convert),
+)
+_NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; a user's mistake is one line on stderr and exit code 2, a non-finite loss exit code 4."""
-    options = _parser().parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
+    verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
     try:
-        options.verb(options)
+        verb(*([Jobs(Sheets(config), str(results))] if config else []), **options)
     except (ValueError, FileNotFoundError) as error:
         print(f"simmim: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -30,60 +42,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-
-    def plain_verb(function: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-        name = function.__name__.replace("_", "-")
-        lines = (function.__doc__ or "").splitlines()
-        added = verbs.add_parser(name, help=lines[0], description=lines[0])
-        added.set_defaults(verb=function)
-        return added
-
-    def verb(
-        function: Callable[[argparse.Namespace], None], *names: str, needs_scale: bool = True
-    ) -> argparse.ArgumentParser:
-        added = plain_verb(function)
-        for option in ("scale", *names):
-            added.add_argument(f"--{option.replace('_', '-')}", required=needs_scale or option != "scale")
-        added.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
-        added.add_argument("--results", type=Path, default=Path("results"))
-        added.add_argument("--expect", default="", help="refuse if the config does not have this hash")
-        return added
-
-    verb(commands.check).add_argument("--runs", nargs="*", default=[], help="only these rows of pretrain.tsv")
-    verb(commands.demo_data)
-    verb(commands.pack, "dataset", "split")
-    verb(commands.tokenizer, "tokenizer")
-    verb(commands.pretrain, "run").add_argument("--seed", type=int, required=True)
-    verb(commands.first_stage, "run").add_argument("--seed", type=int, required=True)
-    verb(commands.recover, "run").add_argument("--seed", type=int, required=True)
-    verb(commands.features, "run", "name").add_argument("--seed", type=int, required=True)
-    verb(commands.evaluate, "run", "evaluation")
-    verb(commands.size, "run")
-    verb(commands.avg_dist)
-    verb(commands.mask_samples)
-    verb(commands.table, "name")
-    verb(commands.figure, "name")
-    verb(commands.page)
-    _add_plan_options(verb(commands.plan, needs_scale=False))
-    _add_convert_options(plain_verb(commands.convert))
+    for verb in VERBS:
+        _add_verb(verbs, verb)
     return parser
 
 
-def _add_convert_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="source", type=Path, required=True, help="a .pth or .safetensors")
-    parser.add_argument("--to", dest="target", type=Path, required=True, help=".safetensors of ours, or released .pth")
-    parser.add_argument("--image-px", type=int, help="side of the input it is written for (default: as in --from)")
-    parser.add_argument("--window", type=int, help="attention window it is written for (default: as in --from)")
-    parser.add_argument("--overwrite", action="store_true", help="replace --to if it exists")
+def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
+    """A verb whose options are its arguments, with their types and what its docstring says about them."""
+    text = inspect.getdoc(verb) or ""
+    first = text.splitlines()[0]
+    about = dict(re.findall(r"^    (\w+): (.+)$", text, re.MULTILINE))
+    parser = verbs.add_parser(verb.__name__.replace("_", "-"), help=first, description=first)
+    parser.set_defaults(verb=verb)
+    types = get_type_hints(verb)
+    for name, argument in inspect.signature(verb).parameters.items():
+        if name == "jobs":
+            parser.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
+            parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all scales")
+        else:
+            _add_option(parser, verb.__name__, argument, types[name], about.get(name))
 
 
-def _add_plan_options(plan: argparse.ArgumentParser) -> None:
-    target = "a table, a figure, a file below results/ or 'everything' (default)"
-    plan.add_argument("target", nargs="?", default="everything", help=target)
-    plan.add_argument("--gpu", default="A100", help=f"one of {', '.join(GPUS)} (A100)")
-    plan.add_argument("--gpus", type=int, default=8, help="GPUs of a job (8)")
-    plan.add_argument("--utilisation", type=float, default=0.35, help="share of its peak rate that is used (0.35)")
-    plan.add_argument("--out", type=Path, help="Parquet file (results/{scale}/plan.parquet)")
+def _add_option(
+    parser: argparse.ArgumentParser, verb: str, argument: inspect.Parameter, kind: Any, about: str | None
+) -> None:
+    required = argument.default is argument.empty
+    rest: dict[str, Any] = {"help": about} if required else {"help": about, "default": argument.default}
+    if argument.kind is argument.POSITIONAL_OR_KEYWORD:
+        parser.add_argument(argument.name, nargs="?", **rest)
+        return
+    flag = _NAMES.get((verb, argument.name), f"--{argument.name.replace('_', '-')}")
+    if kind is bool:
+        parser.add_argument(flag, dest=argument.name, action="store_true", help=about)
+        return
+    if get_origin(kind) is not None:
+        kind, several = get_args(kind)[0], "Sequence" in str(kind)
+        rest |= {"nargs": "*"} if several else {}
+    parser.add_argument(flag, dest=argument.name, type=kind, required=required, **rest)
 
 
 if __name__ == "__main__":

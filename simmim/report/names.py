@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from simmim.config.resolve import Config, DoesNotFit, Unavailable
+from simmim.config.errors import DoesNotFit, Unavailable
+from simmim.config.models import JobConfig, PretrainConfig
+from simmim.config.rows import ClaimRow, PaperRow
+from simmim.config.scale import EXTRA
 from simmim.config.sheets import Sheets
 from simmim.plugin import check_choice
 from simmim.report.measurements import HEADLINE_METRICS
@@ -57,15 +60,15 @@ class Facts:
     baselines: dict[str, str]
     loss_areas: dict[str, str]
     losses: dict[str, str] = field(default_factory=dict)
-    claims: tuple[dict[str, str], ...] = ()
+    claims: tuple[ClaimRow, ...] = ()
     masks: dict[str, str] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
     trained_once: tuple[str, ...] = ()
 
 
-def is_setting(cell: Mapping[str, str]) -> bool:
+def is_setting(cell: PaperRow) -> bool:
     """Whether a published cell is a setting of a config, not a measured number: its metric has a dot."""
-    return "." in cell["metric"]
+    return "." in cell.metric
 
 
 @functools.cache
@@ -76,26 +79,26 @@ def facts(sheets: Sheets, scale: str) -> Facts:
         try:
             configs[run] = sheets.pretraining(scale, run)
         except DoesNotFit as misfit:
-            misfits[run] = f"{misfit.words}: {misfit.reason}"
+            misfits[run] = f"{misfit.message}: {misfit.reason}"
     for run, evaluation in sheets.evaluations(scale):
         try:
             evaluated[run, evaluation] = sheets.evaluation(scale, run, evaluation)
         except DoesNotFit as misfit:
-            misfits[f"{run}/{evaluation}"] = f"{misfit.words}: {misfit.reason}"
-    trained = {run: c for run, c in configs.items() if c["train"]["epochs"] > 0 or c["start"]["encoder"]}
+            misfits[f"{run}/{evaluation}"] = f"{misfit.message}: {misfit.reason}"
+    trained = {run: c for run, c in configs.items() if c.is_trained}
     untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
     baselines = {run: untrained[_encoder(c)] for run, c in trained.items() if _encoder(c) in untrained}
-    areas = {run: config["loss"]["area"] for run, config in trained.items()}
+    areas = {run: config.loss.area for run, config in trained.items()}
     everything = {(run, "pretrain"): config for run, config in configs.items()} | evaluated
-    wanted = [(cell["run"], cell["evaluation"], cell["metric"]) for cell in sheets.paper.values() if is_setting(cell)]
+    wanted = [(cell.run, cell.evaluation, cell.metric) for cell in sheets.paper.values() if is_setting(cell)]
     settings = {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
     masks = {run: _mask_words(sheets.pretraining("paper", run)) for run in but_for_the_mask(trained)}
     losses = {run: _loss_words(config) for run, config in trained.items()}
-    once = tuple(run for run, config in trained.items() if config["seeds"] == 1)
+    once = tuple(run for run, config in trained.items() if config.seeds == 1)
     return Facts(misfits, baselines, areas, losses, tuple(sheets.claims.values()), masks, settings, once)
 
 
-def but_for_the_mask(configs: Mapping[str, Config]) -> list[str]:
+def but_for_the_mask(configs: Mapping[str, PretrainConfig]) -> list[str]:
     """The runs that have everything but their mask in common with the reference run, and it."""
     wanted = [_but_mask(config) for run, config in configs.items() if run == REFERENCE_RUN]
     return [run for run, config in configs.items() if _but_mask(config) in wanted]
@@ -120,13 +123,13 @@ def figures(sheets: Sheets, scale: str) -> list[str]:
 
 def has_data_card(sheets: Sheets, scale: str) -> bool:
     """Whether the data of this scale are made by the package itself, which then writes a data card."""
-    made = {dataset for (dataset, _), row in sheets.datasets.items() if row["made_by"] == "demo"}
-    return not made.isdisjoint(sheets.scale(scale)["datasets"].values())
+    made = {dataset for (dataset, _), row in sheets.datasets.items() if row.made_by == "demo"}
+    return not made.isdisjoint(sheets.scale(scale).datasets.values())
 
 
 def has_further_set(sheets: Sheets, scale: str) -> bool:
     """Whether fine-tunings of this scale are scored on another set, too."""
-    return any(role.endswith("_further") for role in sheets.scale(scale)["datasets"])
+    return any(role.endswith(EXTRA) for role in sheets.scale(scale).datasets)
 
 
 def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
@@ -141,24 +144,24 @@ def table_needs(table: str, sheets: Sheets, scale: str) -> list[Need]:
     if table == "scratch":
         return evaluations
     if table == "claims":
-        pairs = [(row[which], row["evaluation"]) for row in sheets.claims.values() for which in ("run", "other")]
+        pairs = [(getattr(row, which), row.evaluation) for row in sheets.claims.values() for which in ("run", "other")]
         return [need for need in dict.fromkeys(Need("evaluate", *pair) for pair in pairs) if need in evaluations]
     if table == "pretraining":
         return [Need("pretrain", run) for run in known.loss_areas]
     if table == "probe":
-        return [n for n in evaluations if sheets.evaluation(scale, n.run, n.evaluation)["task"] == "probe"]
+        return [n for n in evaluations if sheets.evaluation(scale, n.run, n.evaluation).task == "linear_probe"]
     if table == "further":
-        return [n for n in evaluations if "further" in sheets.evaluation(scale, n.run, n.evaluation)["data"]]
+        return [n for n in evaluations if "extra" in sheets.evaluation(scale, n.run, n.evaluation).data]
     if table == "data":
         run = shown_run(known.loss_areas)
         runs = (run, known.baselines.get(run))
         ours = [n for n in evaluations if n.run in runs]
         return [Need("data_card")] + [
-            n for n in ours if sheets.evaluation(scale, n.run, n.evaluation)["role"] == "classify"
+            n for n in ours if sheets.evaluation(scale, n.run, n.evaluation).role == "classify"
         ]
     cells = [cell for (name, _, _), cell in sheets.paper.items() if table in (name, "directions")]
     if table == "directions":
-        cells = [cell for cell in cells if cell["metric"] in HEADLINE_METRICS]
+        cells = [cell for cell in cells if cell.metric in HEADLINE_METRICS]
     possible = {Need("pretrain", run) for run in known.loss_areas} | set(evaluations)
     possible |= {Need("size", run) for run in sheets.runs(scale) if _is_counted(run, known)}
     possible |= {Need("avg_dist")} if known.masks else set()
@@ -190,27 +193,29 @@ def shown_run(runs: Iterable[str]) -> str | None:
     return REFERENCE_RUN if REFERENCE_RUN in runs else next(iter(runs), None)
 
 
-def _cell_needs(cell: Mapping[str, str]) -> list[Need]:
+def _cell_needs(cell: PaperRow) -> list[Need]:
     """What a published cell needs: nothing, its evaluations, or the files of its run and of the one it is against."""
-    run, evaluation = cell["run"], cell["evaluation"]
+    run, evaluation = cell.run, cell.evaluation
     if not run or is_setting(cell):
         return []
-    if cell["metric"] == "avg_dist":
+    if cell.metric == "avg_dist":
         return [Need("avg_dist")]
     if evaluation in ("pretrain", "size"):
-        return [Need(evaluation, each) for each in (run, cell.get("against", "")) if each]
+        return [Need(evaluation, each) for each in (run, cell.against) if each]
     return [Need("evaluate", run, name) for name in evaluation.split()]
 
 
 def _is_counted(run: str, known: Facts) -> bool:
     """Whether a run's networks can be built: it fits the scale, but for data that nobody can get."""
-    return run not in known.misfits or known.misfits[run].startswith(Unavailable.words)
+    return run not in known.misfits or known.misfits[run].startswith(Unavailable.message)
 
 
-def _setting(config: Mapping[str, Any], key: str) -> str:
+def _setting(config: JobConfig, key: str) -> str:
     """The value at a dotted key of a config as tables print it; '–' where the section has no such setting."""
     section, _, name = key.partition(".")
-    value = config[section].get(name, "–")
+    value = config.as_json()[section].get(name, "–")
+    if isinstance(value, list) and len({*value}) == 1 and name == "image_px":
+        value = value[0]
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -218,31 +223,30 @@ def _avg_dist_needs(figure: str, sheets: Sheets, scale: str, known: Facts) -> li
     """AvgDist of every run, and the evaluations that the figure sets against it, of runs that differ in their mask."""
     shown = {"figure3": "table1", "figure7": "figure7"}[figure]
     cells = [cell for (table, _, _), cell in sheets.paper.items() if table == shown]
-    evaluations = {name for cell in cells for name in cell["evaluation"].split()}
+    evaluations = {name for cell in cells for name in cell.evaluation.split()}
     found = _evaluations(sheets, scale, known)
     found = [need for need in found if need.run in known.masks and need.evaluation in evaluations]
     return [Need("avg_dist"), *found] if known.masks and evaluations else []
 
 
-def _but_mask(config: Config) -> str:
-    geometry = {key: value for key, value in config["geometry"].items() if key != "masked_patch_px"}
-    unwanted = ("run", "seeds", "config_hash", "mask", "geometry")
-    return repr(({key: value for key, value in config.items() if key not in unwanted}, geometry))
+def _but_mask(config: PretrainConfig) -> str:
+    """Everything but what tells runs of different masks apart, as text."""
+    return config.model_dump_json(exclude={"run": True, "seeds": True, "mask": True, "geometry": {"masked_patch_px"}})
 
 
-def _loss_words(config: Config) -> str:
+def _loss_words(config: PretrainConfig) -> str:
     """What the loss of a run is, in words."""
-    if config["target"] is None:
-        return config["method"]["name"].replace("_", " ")
-    area = {"masked": "masked area", "full": "full image"}[config["loss"]["area"]]
+    if config.target is None:
+        return config.method.name.replace("_", " ")
+    area = {"masked": "masked area", "full": "full image"}[config.loss.area]
     return f"{config['loss']['name']} on {config['target']['name']}, {area}".replace("_", "-")
 
 
-def _mask_words(config: Config) -> str:
+def _mask_words(config: PretrainConfig) -> str:
     """What masks a run, in the pixels of its config."""
-    mask = config["mask"]
-    words = [{"block": "block-wise"}.get(mask["name"], mask["name"]), f"{config['geometry']['masked_patch_px']} px"]
-    return ", ".join(words + [f"{key} {value}" for key, value in mask.items() if key not in ("name", "ratio")])
+    mask = config.mask
+    words = [{"block": "block-wise"}.get(mask.name, mask.name), f"{config.geometry.masked_patch_px} px"]
+    return ", ".join(words + [f"{key} {value}" for key, value in mask.settings.items() if key != "ratio"])
 
 
 def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:
@@ -254,5 +258,5 @@ def _evaluations(sheets: Sheets, scale: str, known: Facts) -> list[Need]:
     ]
 
 
-def _encoder(config: dict) -> str:
-    return repr((config["encoder"], config["geometry"]["image_px"]))
+def _encoder(config: PretrainConfig) -> tuple:
+    return config.encoder, config.geometry.image_px

@@ -1,93 +1,65 @@
-"""Where every file of a scale lies, under `results/{scale}`; `{}` parts may be Snakemake wildcards."""
+"""Where every file of a scale lies: no path is spelt anywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import functools
+import re
 
-if TYPE_CHECKING:
-    from simmim.config.sheets import Sheets
-    from simmim.report.names import Need
-
-_PRETRAINED = {"pretrain": "train.parquet", "reconstruction": "reconstruction.parquet"}
-
-
-def packed(results: str, dataset: str, split: str) -> str:
-    """Index of a packed data set; the shards lie beside it."""
-    return f"{results}/data/{dataset}/{split}/index.json"
-
-
-def pretrained(results: str, run: str, seed: int | str, file: str) -> str:
-    """`encoder.safetensors`, `head.safetensors`, `train.parquet` or `reconstruction.parquet` of a pre-training run."""
-    return f"{results}/pretrain/{run}/seed{seed}/{file}"
-
-
-def first_stage(results: str, run: str, seed: int | str, file: str = "manifest.json") -> str:
-    """A file of the checkpoint at a run's first milestone, where it and longer runs go on from."""
-    return f"{results}/pretrain/{run}/seed{seed}/first_stage/{file}"
-
-
-def tokenizer(results: str, name: str) -> str:
-    """A tokenizer of config/tokenizers.tsv."""
-    return f"{results}/tokenizers/{name}.safetensors"
-
-
-def features(results: str, run: str, seed: int | str, name: str) -> str:
-    """Folder of frozen features of a run; `name` is that of `evaluate.feature_sets`."""
-    return f"{results}/features/{run}/seed{seed}/{name}"
+_SEED = "pretrain/{run}/seed{seed}"
+# By kind of job, what it makes, below the folder of its scale.
+OUTPUTS: dict[str, dict[str, str]] = {
+    "demo_data": {"card": "source/data_card.json"},
+    "pack": {"index": "data/{dataset}/{split}/index.json"},
+    "tokenizer": {"tokenizer": "tokenizers/{tokenizer}.safetensors"},
+    "first_stage": {
+        "model": f"{_SEED}/first_stage/model.safetensors",
+        "optimizer": f"{_SEED}/first_stage/optimizer.safetensors",
+        "manifest": f"{_SEED}/first_stage/manifest.json",
+    },
+    "pretrain": {
+        "encoder": f"{_SEED}/encoder.safetensors",
+        "head": f"{_SEED}/head.safetensors",
+        "records": f"{_SEED}/train.parquet",
+    },
+    "reconstruct": {"pictures": f"{_SEED}/reconstruction.parquet"},
+    "features": {"folder": "features/{run}/seed{seed}/{features}"},
+    "finetune": {"records": "evaluate/{run}/{evaluation}.parquet", "encoders": "evaluate/{run}/{evaluation}.encoders"},
+    "evaluate": {"records": "evaluate/{run}/{evaluation}.parquet"},
+    "size": {"records": "size/{run}.parquet"},
+    "avg_dist": {"records": "avg_dist.parquet"},
+    "mask_samples": {"pictures": "mask_samples.parquet"},
+    "table": {ending: f"tables/{{name}}.{ending}" for ending in ("parquet", "md", "html")},
+    "figure": {"png": "figures/{name}.png"},
+    "page": {"html": "report.html"},
+}
 
 
-def evaluated(results: str, run: str, evaluation: str) -> str:
-    """Records of an evaluation, all seeds."""
-    return f"{results}/evaluate/{run}/{evaluation}.parquet"
+def pattern(results: str, kind: str, role: str) -> str:
+    """Where a kind of job puts an output, with the wildcards of Snakemake in it.
+
+    Args:
+        results: folder of all scales.
+    """
+    return f"{results}/{{scale}}/{OUTPUTS[kind][role]}"
 
 
-def fine_tuned(results: str, run: str, evaluation: str) -> str:
-    """Folder of the encoders that a fine-tuning has trained, `seed0.safetensors` and so on."""
-    return f"{results}/evaluate/{run}/{evaluation}.encoders"
+def match(results: str, file: str) -> tuple[str, dict[str, str]] | None:
+    """The kind of job that makes a file, and its wildcards; None for a file that no job makes."""
+    for kind, roles in OUTPUTS.items():
+        for role in roles:
+            if found := re.fullmatch(_as_regex(pattern(results, kind, role)), file):
+                return kind, found.groupdict()
+    return None
 
 
-def size(results: str, run: str) -> str:
-    """Parameters and multiply-adds of a run, counted from the code."""
-    return f"{results}/size/{run}.parquet"
-
-
-def data_card(results: str) -> str:
-    """What the demo's data are, measured and counted."""
-    return f"{results}/source/data_card.json"
-
-
-def masking(results: str, kind: str) -> str:
-    """'avg_dist' or 'mask_samples' of the scale's masks, which need no training."""
-    return f"{results}/{kind}.parquet"
-
-
-def pretrained_files(results: str, sheets: Sheets, scale: str, run: str, file: str) -> list[str]:
-    """One file of a run for each of its pre-training seeds."""
-    return [pretrained(results, run, seed, file) for seed in range(sheets.pretraining(scale, run)["seeds"])]
-
-
-def start_files(results: str, sheets: Sheets, scale: str, run: str, evaluation: str) -> list[str]:
-    """The encoders that an evaluation starts from, pre-trained or fine-tuned, by the seed they were trained with."""
-    start = sheets.evaluation(scale, run, evaluation).get("start")
-    if not start:
-        return pretrained_files(results, sheets, scale, run, "encoder.safetensors")
-    folder = fine_tuned(results, run, start["evaluation"])
-    return [f"{folder}/seed{seed}.safetensors" for seed in range(start["seeds"])]
-
-
-def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> list[str]:
-    """The result files that a table or figure asks for."""
-    found: list[str] = []
-    for kind, run, evaluation in needs:
-        if kind == "data_card":
-            found.append(data_card(results))
-        elif kind == "evaluate":
-            found.append(evaluated(results, run, evaluation))
-        elif kind == "size":
-            found.append(size(results, run))
-        elif kind in ("avg_dist", "mask_samples"):
-            found.append(masking(results, kind))
-        else:
-            found += pretrained_files(results, sheets, scale, run, _PRETRAINED[kind])
-    return found
+@functools.cache
+def _as_regex(pattern: str) -> str:
+    """A pattern with wildcards as a regular expression; one that comes twice must be the same."""
+    seen: set[str] = set()
+    parts = []
+    for text, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", pattern):
+        parts.append(re.escape(text))
+        if name:
+            parts.append(f"(?P={name})" if name in seen else rf"(?P<{name}>\w+)")
+            seen.add(name)
+    return "".join(parts)

@@ -3,11 +3,11 @@
 import pytest
 from sheets import CONFIG
 from simmim.config.resolve import Unavailable
+from simmim.plan.size_config import size_config
 
 from simmim.__main__ import main
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
-from simmim.plan.size_config import size_config
 from simmim.report import names
 from simmim.report.measurements import measurement
 from simmim.report.names import Need

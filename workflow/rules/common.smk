@@ -3,186 +3,31 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
-import pandas as pd
-from snakemake.utils import validate
-
-from simmim import NUMERICS
-from simmim.storage import paths
+from simmim.config.errors import validated
+from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
-from simmim.evaluate import feature_sets
-from simmim.config.first_stage import has_first_stage
-from simmim.plan.size_config import size_config
-from simmim.storage.records import config_hash
-from simmim.report import names
+from simmim.jobs import TRAINING, Jobs
+from simmim.storage.paths import pattern
 
-validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper", "claims", "drawn_masks"):
-    rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
-    validate(rows, f"../schemas/{sheet}.schema.yaml")
-
-SHEETS = Sheets("config")
-RESULTS = "results/{scale}"
+validated(ConfigFile, config)
+JOBS = Jobs(Sheets("config"))
+FINE_TUNINGS = JOBS.sheets.fine_tunings()
+OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
 
 
-def source_of(wildcards):
-    """The demo's data are made by a rule; everybody else's lie where datasets.tsv says."""
-    packed = SHEETS.packed(wildcards.scale, wildcards.dataset, wildcards.split)
-    return paths.data_card(RESULTS) if packed["made_by"] == "demo" else []
+def inputs(kind):
+    """An input function: the files that a job of this kind reads, by role."""
+    return lambda wildcards: JOBS.job(kind, **dict(wildcards.items())).inputs
 
 
-def pack_hash(wildcards):
-    return config_hash(SHEETS.packed(wildcards.scale, wildcards.dataset, wildcards.split))
+def hash_of(kind):
+    """A params function: changes with whatever determines what a job of this kind makes."""
+    return lambda wildcards: JOBS.job(kind, **dict(wildcards.items())).hash
 
 
-def demo_hash(wildcards):
-    return config_hash(SHEETS.scale(wildcards.scale)["demo_data"])
-
-
-def pretraining_hash(wildcards):
-    return SHEETS.pretraining(wildcards.scale, wildcards.run)["config_hash"]
-
-
-def evaluation_hash(wildcards):
-    return SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)["config_hash"]
-
-
-def size_hash(wildcards):
-    return size_config(SHEETS, wildcards.scale, wildcards.run)["config_hash"]
-
-
-def packed_of(job_config):
-    """The indices of the packed data sets that a job reads."""
-    return [paths.packed(RESULTS, each["dataset"], each["split"]) for each in job_config["data"].values()]
-
-
-def pretraining_data(wildcards):
-    return packed_of(SHEETS.pretraining(wildcards.scale, wildcards.run))
-
-
-def drawn_hash(wildcards):
-    """Changes with the outlines that Figure 4 hides, and with how pictures are made."""
-    dataset = SHEETS.pretraining(wildcards.scale, wildcards.run)["data"]["val"]["dataset"]
-    return config_hash({"drawn": SHEETS.drawn(dataset), "numerics": NUMERICS["report"]})
-
-
-def start_encoder(start):
-    """The encoder file that a pre-training begins with, if its row names one."""
-    file = SHEETS.located(start)["encoder"]
-    return [file] if file else []
-
-
-def own_first_stage(wildcards):
-    """What a pre-training goes on from: with the step schedule, its own first stage."""
-    job_config = SHEETS.pretraining(wildcards.scale, wildcards.run)
-    if has_first_stage(job_config):
-        return [paths.first_stage(RESULTS, wildcards.run, wildcards.seed)]
-    return start_encoder(job_config["start"])
-
-
-def shorter_first_stage(wildcards):
-    """What a first stage goes on from: that of a shorter run, where the row names one."""
-    start = SHEETS.pretraining(wildcards.scale, wildcards.run)["start"]
-    if start["run"]:
-        return [paths.first_stage(RESULTS, start["run"], wildcards.seed)]
-    return start_encoder(start)
-
-
-def target_tokenizer(wildcards):
-    """The tokenizer whose codes a pre-training predicts, if it predicts any."""
-    job_config = SHEETS.pretraining(wildcards.scale, wildcards.run)
-    return [paths.tokenizer(RESULTS, job_config["tokenizer"]["name"])] if "tokenizer" in job_config else []
-
-
-def tokenizer_hash(wildcards):
-    return SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)["config_hash"]
-
-
-def tokenizer_source(wildcards):
-    """What a tokenizer is made of: a published file, or the scale's images for pre-training."""
-    job_config = SHEETS.tokenizer(wildcards.scale, wildcards.tokenizer)
-    return SHEETS.located(job_config["kind"]).get("file") or packed_of(job_config)
-
-
-def evaluation_data(wildcards):
-    return packed_of(SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation))
-
-
-def evaluation_features(wildcards):
-    """The frozen features that an evaluation reads, if it reads any."""
-    job_config = SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation)
-    seeds = feature_sets.seeds_of(job_config, SHEETS.pretraining(wildcards.scale, wildcards.run))
-    names = feature_sets.names_by_split(job_config).values()
-    return [paths.features(RESULTS, wildcards.run, seed, name) for seed in seeds for name in names]
-
-
-def feature_data(wildcards):
-    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
-    return packed_of({"data": {"of": config["data"]}})
-
-
-def feature_encoder(wildcards):
-    """The encoder that features are extracted with, or the folder of those that a fine-tuning has left."""
-    config = SHEETS.features(wildcards.scale, wildcards.run, wildcards.features)
-    if "start" in config:
-        return paths.fine_tuned(RESULTS, wildcards.run, config["start"]["evaluation"])
-    return paths.pretrained(RESULTS, wildcards.run, wildcards.seed, "encoder.safetensors")
-
-
-def encoders(wildcards):
-    """What an evaluation starts from: the run's encoders, or the folder of those that a fine-tuning has left."""
-    start = SHEETS.evaluation(wildcards.scale, wildcards.run, wildcards.evaluation).get("start")
-    if start:
-        return [paths.fine_tuned(RESULTS, wildcards.run, start["evaluation"])]
-    return paths.pretrained_files(RESULTS, SHEETS, wildcards.scale, wildcards.run, "encoder.safetensors")
-
-
-FINE_TUNINGS = SHEETS.fine_tunings()
-OTHER_EVALUATIONS = {evaluation for _, evaluation in SHEETS.evaluate} - {*FINE_TUNINGS}
-
-
-def masks_hash(wildcards):
-    """Changes with every run of a scale."""
-    runs = names.facts(SHEETS, wildcards.scale).loss_areas
-    return config_hash({run: SHEETS.pretraining(wildcards.scale, run)["config_hash"] for run in runs})
-
-
-def reference_hash(wildcards):
-    return SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["config_hash"]
-
-
-def reference_images(wildcards):
-    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["data"]["val"]}})
-
-
-def table_inputs(wildcards):
-    return paths.files(RESULTS, SHEETS, wildcards.scale, names.table_needs(wildcards.name, SHEETS, wildcards.scale))
-
-
-def figure_inputs(wildcards):
-    return paths.files(RESULTS, SHEETS, wildcards.scale, names.figure_needs(wildcards.name, SHEETS, wildcards.scale))
-
-
-def report_hash(wildcards):
-    """Changes with published numbers, with rows that do not fit, and with the report's own code."""
-    return config_hash(
-        {
-            "paper": [*map(str, SHEETS.paper.items())],
-            "facts": str(names.facts(SHEETS, wildcards.scale)),
-            "numerics": NUMERICS["report"],
-        }
-    )
-
-
-def page_tables(wildcards):
-    return [f"{RESULTS}/tables/{name}.parquet" for name in names.shown_tables(SHEETS, wildcards.scale)]
-
-
-def page_figures(wildcards):
-    return [f"{RESULTS}/figures/{name}.png" for name in names.figures(SHEETS, wildcards.scale)]
-
-
-def page_card(wildcards):
-    return paths.data_card(RESULTS) if names.has_data_card(SHEETS, wildcards.scale) else []
+def made(kind, role):
+    """Where a kind of job puts an output."""
+    return pattern(JOBS.results, kind, role)
 
 
 # Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.
@@ -200,8 +45,7 @@ def launcher(wildcards, resources):
 
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    trainings = "tokenizer", "first_stage", "pretrain", "features", "finetune", "evaluate"
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in trainings]
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINING]
     runs = {job.wildcards.scale: set() for job in jobs}
     for job in jobs:
         runs[job.wildcards.scale].add(job.wildcards.get("run", ""))

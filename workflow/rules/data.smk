@@ -1,31 +1,27 @@
 rule demo_data:
     output:
-        "results/{scale}/source/data_card.json",
+        made("demo_data", "card"),
     log:
         "logs/{scale}/demo_data.log",
     benchmark:
         "logs/{scale}/benchmarks/demo_data.tsv"
-    conda:
-        "../../environment.yml"
     params:
-        settings=demo_hash,
+        hash=hash_of("demo_data"),
     shell:
-        "python -m simmim demo-data --scale {wildcards.scale} > {log} 2>&1"
+        "python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash} > {log} 2>&1"
 
 
 rule pack:
     input:
-        source_of,
+        unpack(inputs("pack")),
     output:
-        "results/{scale}/data/{dataset}/{split}/index.json",
+        made("pack", "index"),
     log:
         "logs/{scale}/pack/{dataset}_{split}.log",
     benchmark:
         "logs/{scale}/benchmarks/pack_{dataset}_{split}.tsv"
-    conda:
-        "../../environment.yml"
     params:
-        hash=pack_hash,
+        hash=hash_of("pack"),
     shell:
         "python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
         "--expect {params.hash} > {log} 2>&1"

@@ -1,10 +1,8 @@
 rule evaluate:
     input:
-        encoders=encoders,
-        data=evaluation_data,
-        features=evaluation_features,
+        unpack(inputs("evaluate")),
     output:
-        "results/{scale}/evaluate/{run}/{evaluation}.parquet",
+        made("evaluate", "records"),
     log:
         "logs/{scale}/evaluate/{run}_{evaluation}.log",
     benchmark:
@@ -12,11 +10,9 @@ rule evaluate:
     wildcard_constraints:
         evaluation="|".join(sorted(OTHER_EVALUATIONS)),
     priority: 50
-    conda:
-        "../../environment.yml"
     threads: 1
     params:
-        hash=evaluation_hash,
+        hash=hash_of("evaluate"),
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
@@ -27,7 +23,7 @@ rule evaluate:
 # its records are asked for, lost encoders are not made again.
 use rule evaluate as finetune with:
     output:
-        "results/{scale}/evaluate/{run}/{evaluation}.parquet",
-        directory("results/{scale}/evaluate/{run}/{evaluation}.encoders"),
+        made("finetune", "records"),
+        directory(made("finetune", "encoders")),
     wildcard_constraints:
         evaluation="|".join(sorted(FINE_TUNINGS)),

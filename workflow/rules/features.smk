@@ -2,17 +2,14 @@
 # it), and it is planned only where that is to run.
 rule features:
     input:
-        data=feature_data,
-        encoder=feature_encoder,
+        unpack(inputs("features")),
     output:
-        temp(directory("results/{scale}/features/{run}/seed{seed}/{features}")),
+        temp(directory(made("features", "folder"))),
     log:
         "logs/{scale}/features/{run}_seed{seed}_{features}.log",
     benchmark:
         "logs/{scale}/benchmarks/features_{run}_seed{seed}_{features}.tsv"
     priority: 50
-    conda:
-        "../../environment.yml"
     threads: 1
     params:
         launch=launcher,

@@ -1,13 +1,11 @@
 # Parameters and multiply-adds of a run's networks, counted from the code without data or GPU (Tables 2, 7 and 8).
 rule size:
     output:
-        "results/{scale}/size/{run}.parquet",
+        made("size", "records"),
     log:
         "logs/{scale}/size/{run}.log",
-    conda:
-        "../../environment.yml"
     params:
-        hash=size_hash,
+        hash=hash_of("size"),
     shell:
         "python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash} > {log} 2>&1"
 
@@ -15,91 +13,79 @@ rule size:
 # What masks are like needs no training: AvgDist of every run, and images under each kind of mask.
 rule avg_dist:
     output:
-        "results/{scale}/avg_dist.parquet",
+        made("avg_dist", "records"),
     log:
         "logs/{scale}/avg_dist.log",
-    conda:
-        "../../environment.yml"
     params:
-        hash=masks_hash,
+        hash=hash_of("avg_dist"),
     shell:
         "python -m simmim avg-dist --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule mask_samples:
     input:
-        reference_images,
+        unpack(inputs("mask_samples")),
     output:
-        "results/{scale}/mask_samples.parquet",
+        made("mask_samples", "pictures"),
     log:
         "logs/{scale}/mask_samples.log",
-    conda:
-        "../../environment.yml"
     params:
-        hash=reference_hash,
+        hash=hash_of("mask_samples"),
     shell:
         "python -m simmim mask-samples --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule table:
     input:
-        table_inputs,
+        unpack(inputs("table")),
     output:
-        parquet="results/{scale}/tables/{name}.parquet",
-        markdown="results/{scale}/tables/{name}.md",
+        parquet=made("table", "parquet"),
+        markdown=made("table", "md"),
         html=report(
-            "results/{scale}/tables/{name}.html",
+            made("table", "html"),
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{name}", "scale": "{scale}"},
         ),
     log:
         "logs/{scale}/tables/{name}.log",
-    conda:
-        "../../environment.yml"
     params:
-        facts=report_hash,
+        hash=hash_of("table"),
     shell:
         "python -m simmim table --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 
 
 rule figure:
     input:
-        figure_inputs,
+        unpack(inputs("figure")),
     output:
         report(
-            "results/{scale}/figures/{name}.png",
+            made("figure", "png"),
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{name}", "scale": "{scale}"},
         ),
     log:
         "logs/{scale}/figures/{name}.log",
-    conda:
-        "../../environment.yml"
     params:
-        facts=report_hash,
+        hash=hash_of("figure"),
     shell:
         "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 
 
 rule page:
     input:
-        tables=page_tables,
-        figures=page_figures,
-        card=page_card,
+        unpack(inputs("page")),
     output:
         report(
-            "results/{scale}/report.html",
+            made("page", "html"),
             caption="../report/page.rst",
             category="Report page",
             labels={"page": "report", "scale": "{scale}"},
         ),
     log:
         "logs/{scale}/page.log",
-    conda:
-        "../../environment.yml"
     params:
-        facts=report_hash,
+        hash=hash_of("page"),
     shell:
         "python -m simmim page --scale {wildcards.scale} > {log} 2>&1"

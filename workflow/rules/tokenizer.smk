@@ -1,19 +1,17 @@
 # Codes for the targets that are classes of a tokenizer (section 4.1.5); made once per scale, from its pre-training images.
 rule tokenizer:
     input:
-        tokenizer_source,
+        unpack(inputs("tokenizer")),
     output:
-        "results/{scale}/tokenizers/{tokenizer}.safetensors",
+        made("tokenizer", "tokenizer"),
     log:
         "logs/{scale}/tokenizers/{tokenizer}.log",
     benchmark:
         "logs/{scale}/benchmarks/tokenizer_{tokenizer}.tsv"
     priority: 110
-    conda:
-        "../../environment.yml"
     threads: 1
     params:
-        hash=tokenizer_hash,
+        hash=hash_of("tokenizer"),
         launch=launcher,
     shell:
         "OMP_NUM_THREADS={threads} {params.launch} tokenizer --scale {wildcards.scale} "

@@ -1,0 +1,62 @@
+"""Verbs of the jobs that train nothing: sizes of networks, statistics of masks, tables, figures, the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simmim.jobs import Jobs
+from simmim.report import names as report
+
+
+def size(jobs: Jobs, *, scale: str, run: str, expect: str = "") -> None:
+    """Count parameters and multiply-adds of one run's networks."""
+    from simmim.plan.sizes import write_sizes
+
+    job = jobs.job("size", scale=scale, run=run).planned_with(expect)
+    write_sizes(job.config, job.output("records"))
+
+
+def avg_dist(jobs: Jobs, *, scale: str) -> None:
+    """Measure how far each run's masks put hidden content from visible content."""
+    from simmim.pretrain.masking import write_avg_dist
+
+    runs = report.facts(jobs.sheets, scale).loss_areas
+    configs = [jobs.sheets.pretraining(scale, run) for run in runs]
+    write_avg_dist(jobs.job("avg_dist", scale=scale).output("records"), configs)
+
+
+def mask_samples(jobs: Jobs, *, scale: str) -> None:
+    """Put some validation images under each kind of mask, for a figure."""
+    from simmim.data.shards import Shards
+    from simmim.pretrain.masking import write_mask_samples
+
+    job = jobs.job("mask_samples", scale=scale)
+    images = Shards(jobs.data_folders(job.config)["val"])
+    write_mask_samples(job.output("pictures"), job.config, jobs.sheets.scale(scale).pixels, images)
+
+
+def table(jobs: Jobs, *, scale: str, name: str) -> None:
+    """Write one table as Parquet, Markdown and HTML."""
+    from simmim.report.tables import write_table
+
+    job = jobs.job("table", scale=scale, name=name)
+    inputs, out = [Path(file) for file in job.inputs["results"]], job.output("md").with_suffix("")
+    write_table(name, inputs, out, scale, jobs.sheets.paper, report.facts(jobs.sheets, scale))
+
+
+def figure(jobs: Jobs, *, scale: str, name: str) -> None:
+    """Draw one figure from cached Parquet."""
+    from simmim.report.figures import write_figure
+
+    job = jobs.job("figure", scale=scale, name=name)
+    inputs, out = [Path(file) for file in job.inputs["results"]], job.output("png").with_suffix("")
+    write_figure(name, inputs, out, scale, report.facts(jobs.sheets, scale), jobs.sheets.paper)
+
+
+def page(jobs: Jobs, *, scale: str) -> None:
+    """Write the report page, one file that opens offline."""
+    from simmim.report.page import write_page
+
+    job = jobs.job("page", scale=scale)
+    tables, figures, card = ([Path(file) for file in job.inputs[role]] for role in ("tables", "figures", "card"))
+    write_page(job.output("html"), scale, tables, figures, next(iter(card), None))

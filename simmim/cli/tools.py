@@ -1,0 +1,65 @@
+"""Verbs for people, which no rule of the workflow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simmim.jobs import Jobs
+
+
+def check(jobs: Jobs, *, scale: str, runs: Sequence[str] = ()) -> None:
+    """Build the networks of a scale's rows without weights or data, and print what does not fit."""
+    from simmim.plan.check import check_scale
+
+    check_scale(jobs.sheets, scale, runs)
+
+
+def plan(
+    jobs: Jobs,
+    target: str = "everything",
+    *,
+    scale: str = "",
+    gpu: str = "A100",
+    gpus: int = 8,
+    utilisation: float = 0.35,
+    out: Path | None = None,
+) -> None:
+    """Print what a target would cost, before anything is spent, and write it as Parquet.
+
+    Args:
+        target: a table, a figure, a file below results/ or 'everything'.
+        gpu: name of a GPU (simmim/plan/gpus.py).
+        gpus: GPUs of a job.
+        utilisation: share of its peak rate that is used.
+        out: Parquet file (results/{scale}/plan.parquet).
+    """
+    from simmim.plan.gpus import machine
+    from simmim.plan.planner import plan as write_plan
+    from simmim.plan.target import scale_of
+
+    scale = scale or scale_of(target, jobs) or jobs.sheets.config_file.scale
+    out = out or Path(jobs.results) / scale / "plan.parquet"
+    print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out))
+
+
+def convert(
+    *,
+    source: Path,
+    target: Path,
+    image_px: int | None = None,
+    window: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Convert the authors' published weights into an encoder file, or an encoder file into their layout.
+
+    Args:
+        source: a .pth or .safetensors.
+        target: .safetensors of ours, or released .pth.
+        image_px: side of the input it is written for (default: as in --from).
+        window: attention window it is written for (default: as in --from).
+        overwrite: replace --to if it exists.
+    """
+    from simmim.released.convert import convert as convert_file
+
+    print(*convert_file(source, target, image_px=image_px, window=window, overwrite=overwrite), sep="\n")
