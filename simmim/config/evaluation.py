@@ -43,13 +43,14 @@ def evaluation_settings(sheets: ConfigFolder, scale: str, row: EvaluateRow, enco
     check_choice("task", draft["task"], plugin.names("evaluate"))
     values = _typed(parse_set(row.set), draft, encoder)
     check_encoder(apply(draft, values, {})["encoder"], encoder)
-    validated(EvaluateSettings, apply(draft, values, {}))  # spelling first, then whether it fits
+    model = settings_of_task(draft["task"])
+    validated(model, apply(draft, values, {}))  # spelling first, then whether it fits
     own = merged(here.evaluate.get(draft["task"], {}), here.evaluate.get(row.recipe, {}))
     base = merged(defaults(EvaluateSettings) | {"settings": {}}, merged(to_scale(recipe, here), own))
     base = apply(base, to_scale(values, here), {})
     base["encoder"] = _encoder_at_scale(base["encoder"], own.get("encoder", {}), here, encoder.name)
     check_encoder(base["encoder"], encoder)
-    return validated(EvaluateSettings, base)
+    return validated(model, base)
 
 
 def _typed(values: dict[str, str], draft: dict[str, Any], encoder: Component) -> dict[str, Any]:

@@ -40,11 +40,10 @@ def read_sheet(path: Path, key: Key, model: type[Row]) -> dict[Key, Row]:
             raise ValueError(f"{path}, line {number}: {len(cells)} cells under {len(header)} columns")
         values = dict(zip(header, cells + [""] * (len(header) - len(cells))))
         name = tuple(values[column] for column in key)
-        with located_at(f"{path}, row '{' '.join(name)}'"):
-            row = validated(model, values)
         if name in sheet:
             raise ValueError(f"{path}, line {number}: a second row '{' '.join(name)}'")
-        sheet[name] = row
+        with located_at(f"{path}, row '{' '.join(name)}'"):
+            sheet[name] = validated(model, values)
     return sheet
 
 

@@ -104,10 +104,10 @@ class Sheets(ConfigFolder):
         """Args as `evaluation`; `followers` start from it, the nearest first."""
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
-        here, place = self.checked_scale(scale), self.place("evaluate", run, evaluation)
-        pretraining = self.pretraining(scale, run)
-        with located_at(place):
-            settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], pretraining.encoder)
+        here = self.checked_scale(scale)
+        encoder = self.without_data.pretraining(scale, run).encoder
+        with located_at(self.place("evaluate", run, evaluation)):
+            settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], encoder)
             data = evaluation_data(self, scale, settings, self._needs_data)
             followers = (evaluation, *followers)
             if settings.init != PRETRAINED:
@@ -116,7 +116,7 @@ class Sheets(ConfigFolder):
                 check_is_run(settings.init, here.without)
         is_pretrained = settings.init == PRETRAINED
         before = None if is_pretrained else fine_tuned_init(self._evaluation(scale, run, settings.init, followers))
-        return evaluation_config(settings, evaluation, pretraining, data, before)
+        return evaluation_config(settings, evaluation, self.pretraining(scale, run), data, before)
 
     @functools.cache  # noqa: B019
     def fine_tunings(self) -> list[str]:

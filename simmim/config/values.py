@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, get_origin
 
@@ -64,7 +64,8 @@ def _of_component(key: str, text: str, kind: str, name: str) -> Any:
 def _single(key: str, text: str, annotation: Any) -> Any:
     """One number, word or truth value."""
     origin = get_origin(annotation) or annotation
-    if (isinstance(origin, type) and issubclass(origin, list | tuple)) or getattr(origin, "__name__", "") == "Sequence":
+    is_list = origin is Sequence or (isinstance(origin, type) and issubclass(origin, list | tuple | dict))
+    if is_list or text[:1] in ("[", "{"):
         raise ValueError(f"'{key}={text}' in column 'set': only single values, write another recipe for lists")
     return converted(key, text, annotation)
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from simmim.config.resolve import DoesNotFit, Unavailable
 
 from simmim.config.differences import differing_fields
-from simmim.config.first_stage import has_first_stage
+from simmim.config.errors import DoesNotFit, Unavailable
 from simmim.config.reading import read_sheet, read_yaml
+from simmim.config.rows import PretrainRow
 from simmim.config.sheets import Sheets
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -44,7 +44,7 @@ def resolved(sheets, scale, key):
 def test_every_row_resolves_at_every_scale_or_says_why_not(scale):
     sheets = Sheets(CONFIG)
     rows = {key: resolved(sheets, scale, key) for key in every_row(sheets)}
-    hashes = [config["config_hash"] for config in rows.values() if not isinstance(config, DoesNotFit)]
+    hashes = [config.hash for config in rows.values() if not isinstance(config, DoesNotFit)]
     assert len(set(hashes)) == len(hashes) > 100
     run = [(run,) for run in sheets.runs(scale)] + sheets.evaluations(scale)
     assert len(run) > 10
@@ -69,7 +69,7 @@ def test_at_smoke_scale_nine_rows_in_ten_run_and_at_paper_scale_all_whose_data_a
 
 # What a scale may change: its data, widths and sizes, lengths and batches; and, for few labels, how they are augmented.
 SCALE_CHANGES = (
-    r"scale|config_hash|pretraining|start\..*|seeds|data\..*|made_from\..*|encoder\..*|.*_px",
+    r"scale|pretraining|init\..*|seeds|data\..*|made_from\..*|encoder\..*|.*_px",
     r"head\.(embed_dim|depths|num_heads|window)",
     r"train\.(epochs|warmup_epochs|batch|micro_batch|base_lr|base_lr_batch|clip_norm)",
     r"train\.(workers|log_every_steps|save_every_steps)|tokenizer\..*|method\..*",
@@ -85,14 +85,14 @@ def test_scales_differ_only_in_what_a_scale_is(scale):
     for key in every_row(sheets):
         pair = [resolved(sheets, name, key) for name in ("paper", scale)]
         if not any(isinstance(row, DoesNotFit) for row in pair):
-            for line in differing_fields(*pair):
+            for line in differing_fields(*(each.as_json() for each in pair)):
                 name = line.partition(": ")[0]
                 assert any(re.fullmatch(pattern, name) for pattern in SCALE_CHANGES), f"{' '.join(key)}: {line}"
 
 
 def test_a_scale_has_the_last_word_on_windows_also_where_a_row_sets_them():
     sheets = Sheets(CONFIG)
-    windows = {scale: sheets.evaluation(scale, "swin_l_800ep", "finetune")["encoder"] for scale in ("paper", "smoke")}
+    windows = {scale: sheets.evaluation(scale, "swin_l_800ep", "finetune").encoder for scale in ("paper", "smoke")}
     assert windows == {"paper": {"window": 14, "drop_path": 0.1}, "smoke": {"window": 4, "drop_path": 0.1}}
 
 
@@ -103,19 +103,19 @@ def test_an_encoder_that_a_scale_has_no_widths_for_does_not_fit_it():
 
 def test_the_paper_s_default_run_has_the_paper_s_settings():
     config = Sheets(CONFIG).pretraining("paper", "default")
-    assert config["geometry"] == {"image_px": 192, "masked_patch_px": 32}
-    assert (config["mask"]["ratio"], config["loss"]) == (0.6, {"name": "l1", "area": "masked"})
-    train = config["train"]
-    assert train["base_lr"] * train["batch"] / train["base_lr_batch"] == pytest.approx(8e-4)
-    assert (train["epochs"], train["warmup_epochs"], train["weight_decay"]) == (100, 10, 0.05)
+    assert (config.geometry.image_px, config.geometry.masked_patch_px) == ((192, 192), 32)
+    assert (config.mask.ratio, config.loss.name, config.loss.area) == (0.6, "l1", "masked")
+    train = config.train
+    assert train.base_lr * train.batch / train.base_lr_batch == pytest.approx(8e-4)
+    assert (train.epochs, train.warmup_epochs, train.weight_decay) == (100, 10, 0.05)
 
 
 def test_a_scale_converts_the_paper_s_pixels_and_brings_its_own_widths():
     sheets = Sheets(CONFIG)
     smoke, paper = (sheets.pretraining(scale, "mask_r16_r60") for scale in ("smoke", "paper"))
-    assert (paper["geometry"]["masked_patch_px"], smoke["geometry"]["masked_patch_px"]) == (16, 8)
-    assert smoke["encoder"]["embed_dim"] < paper["encoder"]["embed_dim"]
-    assert smoke["mask"] == paper["mask"]
+    assert (paper.geometry.masked_patch_px, smoke.geometry.masked_patch_px) == (16, 8)
+    assert smoke.encoder.embed_dim < paper.encoder.embed_dim
+    assert smoke.mask == paper.mask
 
 
 def test_a_row_that_a_scale_cannot_have_does_not_fit(folder):
@@ -136,16 +136,16 @@ def test_a_comment_changes_nothing_and_a_value_changes_its_run_and_what_stands_o
     rows.append((Sheets(folder).pretraining("demo", "default"), Sheets(folder).evaluation("demo", "default", "knn")))
     read_yaml.cache_clear()
     assert rows[0] == rows[1]
-    assert all(old["config_hash"] != new["config_hash"] for old, new in zip(rows[1], rows[2]))
+    assert all(old.hash != new.hash for old, new in zip(rows[1], rows[2]))
 
 
 def test_rows_with_too_many_cells_are_refused_and_missing_ones_are_empty(tmp_path):
     sheet = tmp_path / "sheet.tsv"
-    sheet.write_text("# a remark\nrun\tset\none\ntwo\ta=1\n")
-    assert read_sheet(sheet, ("run",))[("one",)]["set"] == ""
-    sheet.write_text("run\tset\none\ta=1\textra\n")
-    with pytest.raises(ValueError, match="line 2: 3 cells under 2 columns"):
-        read_sheet(sheet, ("run",))
+    sheet.write_text("# a remark\nrun\trecipe\tset\none\tbase\ntwo\tbase\ta=1\n")
+    assert read_sheet(sheet, ("run",), PretrainRow)[("one",)].set == ""
+    sheet.write_text("run\trecipe\tset\none\tbase\ta=1\textra\n")
+    with pytest.raises(ValueError, match="line 2: 4 cells under 3 columns"):
+        read_sheet(sheet, ("run",), PretrainRow)
 
 
 def test_published_values_are_out_of_reach_of_training_and_evaluation():
@@ -167,21 +167,21 @@ def with_rows(folder, *rows):
 
 
 def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
-    rows = ("short", "steps", ""), ("long", "steps", "train.epochs=300 start.run=short")
+    rows = ("short", "steps", ""), ("long", "steps", "train.epochs=300 init.run=short")
     sheets = with_rows(folder, *rows)
-    assert sheets.pretraining("paper", "long")["start"]["run"] == "short"
-    assert has_first_stage(sheets.pretraining("paper", "short"))
-    assert not has_first_stage(sheets.pretraining("paper", "default"))
+    assert sheets.pretraining("paper", "long").init.run == "short"
+    assert sheets.pretraining("paper", "short").has_first_stage
+    assert not sheets.pretraining("paper", "default").has_first_stage
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("start.run=shrt", "unknown run 'shrt'; did you mean 'short'"),
-        ("start.run=short mask.ratio=0.5", "only runs that differ in length share a first stage; mask.ratio: 0.6"),
-        ("start.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
-        ("start.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
-        ("start.run=short seeds=2", "it has 1 seeds, this row 2"),
+        ("init.run=shrt", "unknown run 'shrt'; did you mean 'short'"),
+        ("init.run=short mask.ratio=0.5", "only runs that differ in length share a first stage; mask.ratio: 0.6"),
+        ("init.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
+        ("init.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
+        ("init.run=short seeds=2", "it has 1 seeds, this row 2"),
         ("method=dino", "method dino has no mask, head, target, geometry.masked_patch_px"),
         ("role=segmnt", "unknown data role 'segmnt'; did you mean 'segment'"),
     ],
@@ -193,32 +193,32 @@ def test_an_impossible_start_is_named(folder, settings, message):
 
 
 def test_a_named_component_gets_the_widths_of_the_scale_but_for_what_the_row_says(folder):
-    sheets = with_rows(folder, ("head", "swin_b_100ep", "head=big head.depth=3"))
-    scale = folder / "scales" / "smoke.yaml"
-    replace(scale, "heads:\n", "heads:\n  big: {width: 5, depth: 2}\n")
-    assert sheets.pretraining("smoke", "head")["head"] == {"name": "big", "width": 5, "depth": 3}
-    assert sheets.pretraining("paper", "head")["head"] == {"name": "big", "depth": 3}
+    sheets = with_rows(folder, ("head", "swin_b_100ep", "head=inverse_swin_t head.window=2"))
+    widths = sheets.scale("smoke").heads["inverse_swin_t"]
+    smoke, paper = (sheets.pretraining(scale, "head").head.settings for scale in ("smoke", "paper"))
+    assert smoke["window"] == 2 != widths["window"] and smoke["embed_dim"] == widths["embed_dim"]
+    assert paper == {"window": 2}
 
 
 def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
     sheets = with_rows(folder, ("dense", "swin_b_100ep", "role=other"))
     scale = folder / "scales" / "paper.yaml"
     replace(scale, "  pretrain: imagenet\n", "  pretrain: imagenet\n  other: imagenet\n")
-    assert sheets.pretraining("paper", "dense")["data"]["train"]["dataset"] == "imagenet"
+    assert sheets.pretraining("paper", "dense").data["train"].dataset == "imagenet"
     with pytest.raises(DoesNotFit, match="no data set has the role 'other' at this scale"):
         sheets.pretraining("smoke", "dense")
 
 
 def test_a_scale_may_train_single_runs_more_often():
     sheets = Sheets(CONFIG)
-    assert sheets.pretraining("small", "default")["seeds"] == 3
-    assert sheets.pretraining("small", "mask_r8_r60")["seeds"] == 1
+    assert sheets.pretraining("small", "default").seeds == 3
+    assert sheets.pretraining("small", "mask_r8_r60").seeds == 1
 
 
-def test_a_further_set_is_scored_by_fine_tunings_of_its_role_alone():
+def test_an_extra_validation_set_is_scored_by_fine_tunings_of_its_role_alone():
     def sets(evaluation, scale="paper"):
-        data = Sheets(CONFIG).evaluation(scale, "default", evaluation)["data"]
-        return {split: each["dataset"] for split, each in data.items()}
+        data = Sheets(CONFIG).evaluation(scale, "default", evaluation).data
+        return {split: each.dataset for split, each in data.items()}
 
-    assert sets("finetune") == {"train": "imagenet", "val": "imagenet", "further": "imagenet_v2"}
-    assert "further" not in sets("probe") | sets("inat") | sets("finetune", "small")
+    assert sets("finetune") == {"train": "imagenet", "val": "imagenet", "extra": "imagenet_v2"}
+    assert "extra" not in sets("probe") | sets("inat") | sets("finetune", "small")

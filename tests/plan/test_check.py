@@ -1,0 +1,98 @@
+"""What only a component knows is refused before any job starts, with file, row, value and the nearest valid choice."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from simmim.config.reading import read_yaml
+from simmim.config.sheets import Sheets
+from simmim.plan.check import check_scale
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the project's sheets that a test may spoil."""
+    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path.name}"
+    path.write_text(text.replace(old, new))
+
+
+def append(path, *cells):
+    path.write_text(path.read_text() + "\t".join(cells) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("mask=randm", r"pretrain.tsv, row 'odd': unknown masks name 'randm'; did you mean 'random'"),
+        ("head=liner", r"row 'odd': unknown heads name 'liner'; did you mean 'linear'"),
+        ("mask.ratoi=0.5", r"row 'odd': unknown setting of masks=random 'ratoi'; did you mean 'ratio'"),
+        ("mask.ratio=1.2", r"row 'odd': mask.ratio 1.2 must lie inside \(0, 1\)"),
+        ("mask.ratio=0", r"row 'odd': mask.ratio 0 must lie inside \(0, 1\)"),
+        ("mask=square mask.ratio=0.95", r"row 'odd': mask.ratio 0.95 is a square of 6 x 6 .* nearest: 0.69 \(5 x 5\)"),
+        ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
+        ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
+        ("geometry.masked_patch_px=2", r"row 'odd': token of 4 px does not divide the masked patch of 2 px"),
+        ("target.resolution_px=50", r"row 'odd': target resolution of 50 px .* nearest that fit: 24 and 48"),
+        ("target.resolution_px=3", r"row 'odd': target resolution of 3 px .* nearest that fit: 6 and 12"),
+        ("target=bins target.bins=1 loss.name=cross_entropy", r"row 'odd': .*bins 1 "),
+        ("target=bins", r"row 'odd': unknown loss of target=bins 'l1' \(allowed: cross_entropy\)"),
+        ("target=normalised_pixels target.window_px=4", r"row 'odd': .*window_px 4 "),
+    ],
+)
+def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, settings, message):
+    append(folder / "pretrain.tsv", "odd", "swin_b_100ep", settings)
+    append(folder / "scales" / "paper.yaml", "runs: [odd]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=message) as refused:
+        check_scale(Sheets(folder), "paper")
+    assert "\n" not in str(refused.value)
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "message"),
+    [
+        ("default", "encoder.windw=7", r"'windw'; did you mean 'window'"),
+        ("vit_b_800ep", "settings.image_px=100", r"image_px \(100, 100\) must be a multiple of patch_px 16"),
+    ],
+)
+def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_starts(folder, run, settings, message):
+    append(folder / "evaluate.tsv", run, "odd", "probe", settings)
+    append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "message"),
+    [
+        ("vit_b_800ep", "", "segmentation is scored on whole images of any size, this ViT takes 224 x 224 px only"),
+        (
+            "default",
+            "encoder.window=7",
+            "this Swin takes 224 x 224 px only; use a Swin with encoder.clamp_window=false",
+        ),
+    ],
+)
+def test_an_encoder_that_cannot_be_segmented_with_is_refused_before_any_job_starts(folder, run, settings, message):
+    recipe = (folder / "recipes" / "probe.yaml").read_text()
+    for old, new in (("task: probe", "task: segment"), ("role: classify", "role: segment")):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    (folder / "recipes" / "segment_any.yaml").write_text(recipe)
+    append(folder / "evaluate.tsv", run, "odd", "segment_any", f"settings.image_px=224 {settings}".strip())
+    append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
