@@ -54,7 +54,9 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(
+            error.errors(), key=lambda each: each["type"] != "extra_forbidden"
+        )  # a misspelt setting is missing too
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             check_choice("setting", place, _neighbours(model, first["loc"]))

@@ -94,5 +94,5 @@ class DrawnMaskRow(Section):
 class ConfigFile(Section):
     """config/config.yaml: what `snakemake` makes without a target, and where data lie."""
 
-    scale: str = Field(description="scale that snakemake makes without a target")
+    scale: str = Field(default="paper", description="scale that snakemake makes without a target")
     data_root: str = Field(default="data", description="folder that stands for $data in the sheets")

@@ -25,8 +25,9 @@ def check_scale_file(sheets: ConfigFolder, name: str) -> None:
         ValueError: with the file, the value and the nearest valid choice.
     """
     scale = sheets.scale(name)
+    roles = _roles(sheets)
     with located_at(f"{sheets.folder}/scales/{name}.yaml"):
-        _check_rows(sheets, scale)
+        _check_rows(sheets, scale, roles)
         for section in ("encoder", "head", "method"):
             kind = PRETRAIN_KINDS[section]
             for component, settings in scale.widths[section].items():
@@ -48,8 +49,8 @@ def check_scale_file(sheets: ConfigFolder, name: str) -> None:
             )
 
 
-def _check_rows(sheets: ConfigFolder, scale: ScaleConfig) -> None:
-    datasets, roles = {name for name, _ in sheets.datasets}, _roles(sheets)
+def _check_rows(sheets: ConfigFolder, scale: ScaleConfig, roles: Collection[str]) -> None:
+    datasets = {name for name, _ in sheets.datasets}
     for role, dataset in scale.datasets.items():
         check_choice("data role", role, roles | {each + EXTRA for each in roles})
         check_choice(f"data set of role '{role}'", dataset, datasets)
@@ -67,7 +68,10 @@ def _roles(sheets: ConfigFolder) -> set[str]:
     found |= {
         sheets.recipe(name, stage).get("role") for stage in ("pretrain", "evaluate") for name in sheets.recipes(stage)
     }
-    found |= {parse_set(row.set).get("role") for row in (*sheets.pretrain.values(), *sheets.evaluate.values())}
+    for sheet, rows in (("pretrain", sheets.pretrain), ("evaluate", sheets.evaluate)):
+        for key, row in rows.items():
+            with located_at(sheets.place(sheet, *key)):
+                found.add(parse_set(row.set).get("role"))
     return {role for role in found if role}
 
 

@@ -87,9 +87,7 @@ def test_a_scale_that_names_what_no_sheet_has_is_refused(folder):
     append(folder / "scales" / "paper.yaml", "runs: [defualt]")
     append(folder / "scales" / "smoke.yaml", "without: [segmnt]")
     read_yaml.cache_clear()
-    with pytest.raises(
-        ValueError, match="unknown run among 'runs' 'defualt'; did you mean 'default'"
-    ):
+    with pytest.raises(ValueError, match="unknown run among 'runs' 'defualt'; did you mean 'default'"):
         Sheets(folder).runs("paper")
     with pytest.raises(ValueError, match="unknown evaluation among 'without' 'segmnt'; did you mean 'segment'"):
         Sheets(folder).evaluations("smoke")
@@ -132,7 +130,9 @@ def test_an_unknown_run_or_evaluation_is_named_with_the_nearest():
 def test_settings_of_a_task_are_checked(folder):
     replace(folder / "recipes" / "knn.yaml", "image_px: 192", "image_px: 192, neighbors: 3")
     read_yaml.cache_clear()
-    with pytest.raises(ValueError, match=r"row 'default knn': unknown setting 'settings.neighbors'; did you mean 'settings.neighbours'"):
+    with pytest.raises(
+        ValueError, match=r"row 'default knn': unknown setting 'settings.neighbors'; did you mean 'settings.neighbours'"
+    ):
         Sheets(folder).evaluation("smoke", "default", "knn")
     read_yaml.cache_clear()
 
