@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1
 SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
 
-.PHONY: help setup demo test test-all lint format
+.PHONY: help setup demo test test-all mutants lint format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,10 +37,14 @@ test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph am
 test-all: $(BIN)/.ready ## Run every test, the slow ones too: the whole paper at smoke scale among them
 	@$(RUN) $(TIME_LIMIT) 7200 pytest
 
-lint: $(BIN)/.ready ## Check style: ruff, snakefmt, snakemake --lint
+mutants: $(BIN)/.ready ## Change one line at a time and see that a test notices
+	@$(RUN) $(TIME_LIMIT) 7200 python tests/mutants/run.py
+
+lint: $(BIN)/.ready ## Check style and structure: ruff, snakefmt, imports, snakemake --lint
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) snakefmt --check workflow
+	@$(RUN) lint-imports --no-cache
 	@$(RUN) snakemake --lint
 
 format: $(BIN)/.ready ## Bring the code into shape
