@@ -8,6 +8,7 @@ from collections.abc import Iterable
 PREFIX = "encoder."
 # What the released models hold beside the encoder: the pixel head, and the norm and classifier of fine-tuned ones.
 _DECODER, _HEADS = "decoder.", ("head.", "fc_norm.")
+_IN_EVERY_ENCODER = "patch_embed.proj.weight"
 _BUFFERS = "relative_position_index", "relative_coords_table", "attn_mask"
 
 
@@ -32,13 +33,36 @@ def is_buffer(name: str) -> bool:
 
 
 def prefix_of(names: Iterable[str]) -> str:
-    """What encoder names begin with: "encoder." in a pre-training checkpoint, nothing in a fine-tuned one."""
+    """What encoder names begin with: "encoder." in a pre-training checkpoint, nothing in a fine-tuned one.
+
+    Wrappers put their own before it ("module.encoder.") or in its place ("backbone.").
+
+    Raises:
+        ValueError: for the names of several encoders.
+    """
+    names = list(names)
+    heads = (name.removesuffix(_IN_EVERY_ENCODER) for name in names if name.endswith(_IN_EVERY_ENCODER))
+    found = sorted({head for head in heads if not head or head.endswith(".")})
+    if len(found) > 1:
+        listed = ", ".join(f"'{prefix}'" for prefix in found)
+        raise ValueError(f"it holds {len(found)} encoders, whose names begin with {listed}; keep the entries of one")
+    if found:
+        return found[0]
     return PREFIX if any(name.startswith(PREFIX) for name in names) else ""
 
 
+def wrapper_of(prefix: str) -> str:
+    """The part of an encoder prefix that the released code would not have."""
+    return prefix.removesuffix(PREFIX)
+
+
 def is_left_aside(name: str, prefix: str) -> bool:
-    """Whether this entry belongs to a head, which an encoder file does not hold."""
-    return bool(prefix and name.startswith(_DECODER)) or name.removeprefix(prefix).startswith(_HEADS)
+    """Whether this entry belongs to a part of the model that an encoder file does not hold, such as its head."""
+    if name.removeprefix(prefix).startswith(_HEADS):
+        return True
+    if prefix.endswith(PREFIX):
+        return name.startswith(wrapper_of(prefix) + _DECODER)
+    return not name.startswith(prefix)
 
 
 def _moved(name: str, stages: int) -> str:
