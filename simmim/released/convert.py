@@ -29,14 +29,14 @@ _OURS, _RELEASED = ".safetensors", ".pth"
 
 @dataclass(frozen=True)
 class Loaded:
-    """An encoder with the header of its file, and what there is to say about it."""
+    """An encoder with the header of its file, and notes for the user."""
 
     encoder: nn.Module
     header: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
     def with_note(self, note: str) -> Loaded:
-        """The same with one more note."""
+        """A copy with one more note."""
         return replace(self, notes=(*self.notes, note))
 
 
@@ -49,7 +49,7 @@ def convert(
     Args:
         source: a released `.pth`, its state as `.safetensors`, or an encoder file of ours.
         image_px, window: what the written encoder is for; None = as in the source. Position tables are resized as the
-            released code does. Where the source does not tell its own, these are taken to be it.
+            released code does. They also complete a source that does not determine its own.
         sha256: the published digest of the source in hex, where one is known.
 
     Returns:
@@ -121,7 +121,7 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
 
 
 def _bare(name: str, prefix: str) -> str:
-    """An encoder's name without prefix, as the released code has it today; any other name is marked as such."""
+    """The current released name of an encoder entry, without prefix; any other name is marked as such."""
     return names.current_name(name.removeprefix(prefix)) if name.startswith(prefix) else f"{name} (without '{prefix}')"
 
 
@@ -144,7 +144,7 @@ def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
 
 
 def _write_released(target: Path, loaded: Loaded) -> Loaded:
-    """Write {"model": state} with the names of the released pre-training model, all but its decoder."""
+    """Write {"model": state} with the names of the released pre-training model, without its decoder."""
     architecture = Architecture.of(loaded.header)
     architecture.check(loaded.encoder)
     state = released_state(loaded.encoder)
@@ -156,7 +156,7 @@ def _write_released(target: Path, loaded: Loaded) -> Loaded:
 
 
 def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Architecture) -> str:
-    """Compare the features of our encoder with those of its released state; refuse where they differ."""
+    """Compare the features of our encoder with those of its released state; raise a ValueError where they differ."""
     images = trial_images(architecture)
     with torch.inference_mode():
         difference = disagreement(encoder(images), released_features(state, architecture, images))
@@ -166,7 +166,7 @@ def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Ar
 
 
 def _header(source: Path, architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the encoder file says about itself: how to rebuild it and feed it, and where it comes from."""
+    """Header of the encoder file: what is needed to rebuild and feed the encoder, and its origin."""
     if architecture.in_channels != len(IMAGENET_MEAN):
         raise ValueError(f"it takes {architecture.in_channels} channels; released weights take RGB in ImageNet's units")
     origin = {"file": source.name, "sha256": sha256_file(source), "released_as": config.get("TAG") or source.stem}

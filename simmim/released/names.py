@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 
 PREFIX = "encoder."
-# What the released models hold beside the encoder: the pixel head, and the norm and classifier of fine-tuned ones.
+# Parts of the released models other than the encoder: the pixel head; norm and classifier of fine-tuned ones.
 _DECODER, _HEADS = "decoder.", ("head.", "fc_norm.")
 _IN_EVERY_ENCODER = "patch_embed.proj.weight"
 _BUFFERS = "relative_position_index", "relative_coords_table", "attn_mask"
 
 
 def our_name(name: str) -> str:
-    """A released name -> ours: timm counts a merge to the stage after it, and SwinV2's bias MLP was renamed."""
+    """A released name -> ours: timm puts a patch merging into the stage after it, and SwinV2's bias MLP was renamed."""
     return _moved(name, 1).replace(".rpe_mlp.", ".cpb_mlp.")
 
 
@@ -28,7 +28,7 @@ def current_name(name: str) -> str:
 
 
 def is_buffer(name: str) -> bool:
-    """Whether this entry follows from window and input size and is nothing learnt."""
+    """Whether this entry is a table computed from window and input size, not a weight."""
     return name.endswith(_BUFFERS)
 
 
