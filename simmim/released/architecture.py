@@ -1,4 +1,4 @@
-"""Recognises what a released state belongs to: from its tensors, held against the config the file carries, if any."""
+"""Recognises the architecture of a released state from its tensors and checks it against the config in the file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Architecture:
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Architecture:
-        """That of an encoder file's header, which the released code must be able to have."""
+        """The architecture in an encoder file's header; raises a ValueError if the released code has none such."""
         plugin.check_choice("encoder of the released code", header["encoder"]["name"], _READERS)
         height, width = header["image_px"]
         if height != width:
@@ -66,7 +66,7 @@ class Architecture:
         return encoder
 
     def check(self, encoder: nn.Module) -> None:
-        """Raise a ValueError if the released code cannot have this encoder: it clamps windows and never pads."""
+        """Raise a ValueError for an encoder that the released code cannot build: it clamps windows and never pads."""
         if self.encoder.get("clamp_window", True) is not True:
             raise ValueError("the released code clamps its windows, this encoder has clamp_window=False")
         if self.encoder.get("main_norm_every"):
@@ -88,12 +88,11 @@ def recognise(
     """The architecture of an encoder state by released names, without prefix.
 
     Args:
-        config: what the file says about itself, {} if nothing.
-        image_px, window: what the user says; taken only where neither the tensors nor the config tell.
+        config: the config in the file, {} without one.
+        image_px, window: the user's values, used only where neither the tensors nor the config determine them.
 
     Raises:
-        ValueError: for a state that is none of the released kinds, one that contradicts its config, and one that does
-            not tell its size.
+        ValueError: for an unknown architecture, a config that contradicts the tensors, or an undetermined size.
     """
     claims = _claims(config)
     found = _READERS[_kind(state)](state)
@@ -123,7 +122,7 @@ def _kind(state: Mapping[str, Tensor]) -> str:
 
 
 def _claims(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the config node says in our terms; silent where it is no config of the released code."""
+    """The settings of the config under our names; empty for a config that is not of the released code."""
     model = _part(config, "MODEL")
     kind = str(model.get("TYPE"))
     if kind not in _CONFIG:
@@ -152,7 +151,7 @@ def _differs(found: Mapping[str, Any], claims: Mapping[str, Any], key: str) -> b
 
 
 def _windowed(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What Swin and SwinV2 share; `window` and `num_heads` are read from what differs."""
+    """What Swin and SwinV2 have in common; their readers add `window` and `num_heads`."""
     embedding = _shape(state, "patch_embed.proj.weight", 4)
     depths = [_count(state, rf"layers\.{stage}\.blocks\.(\d+)\.") for stage in range(_count(state, r"layers\.(\d+)\."))]
     return {
@@ -189,7 +188,7 @@ def _swin_v2(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _measured_by(coordinates: Tensor) -> int:
-    """Window whose reach has distance 1 in a table of log-spaced coordinates sign(8 x) log2(|8 x| + 1) / log2(8)."""
+    """The window whose largest offset has distance 1 in a table of coordinates sign(8 x) log2(|8 x| + 1) / log2(8)."""
     reach, largest = coordinates.shape[1] // 2, min(coordinates[0, -1, -1, 0].item(), 10.0)
     return 1 + round(reach / ((2 ** (3 * largest) - 1) / 8)) if largest > 0 else reach + 1
 
@@ -219,7 +218,7 @@ def _side(state: Mapping[str, Tensor], window: int, patch_px: int) -> int | None
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """One more than the largest index at this place, so that a hole shows up as missing names."""
+    """One more than the largest index at this place, so that a gap shows up as missing names."""
     found = (re.match(pattern, name) for name in state)
     count = 1 + max((int(match[1]) for match in found if match), default=-1)
     if count > len(state):

@@ -1,4 +1,4 @@
-"""The tables that released models store beside their weights; they follow from window and input size.
+"""The tables that released models store beside their weights, computed from window and input size.
 
 Shapes: n tokens of a window (for the ViT of the grid, plus the class token).
 """
@@ -14,7 +14,7 @@ _STORED = "relative_position_index", "relative_coords_table"
 
 
 def released_buffers(encoder: nn.Module) -> dict[str, Tensor]:
-    """Every table that the released code stores for this encoder, by our name; those the encoder computes with.
+    """Every table that the released code stores for this encoder, under our names and with the encoder's values.
 
     `relative_position_index` int64 [n, n], SwinV2's `relative_coords_table` [1, 2 w - 1, 2 w - 1, 2], and the
     `attn_mask` [windows, n, n] of shifted blocks for the encoder's `image_px`.

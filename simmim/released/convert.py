@@ -5,6 +5,7 @@ Published files and what they hold: docs/released_weights.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from simmim.config.sections import IMAGENET_MEAN, IMAGENET_STD
 from simmim.released import names
 from simmim.released.architecture import Architecture, recognise
 from simmim.released.checkpoint import Checkpoint, is_encoder_file, read_checkpoint
-from simmim.released.fit import load_released, released_state
+from simmim.released.fit import half_format, load_released, released_state
 from simmim.released.reference import TOLERANCE, disagreement, released_features, trial_images
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sha256_file, whole_file
@@ -28,33 +29,35 @@ _OURS, _RELEASED = ".safetensors", ".pth"
 
 @dataclass(frozen=True)
 class Loaded:
-    """An encoder with the header of its file, and what there is to say about it."""
+    """An encoder with the header of its file, and notes for the user."""
 
     encoder: nn.Module
     header: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
     def with_note(self, note: str) -> Loaded:
-        """The same with one more note."""
+        """A copy with one more note."""
         return replace(self, notes=(*self.notes, note))
 
 
 def convert(
-    source: Path, target: Path, *, image_px: int | None = None, window: int | None = None, overwrite: bool = False
-) -> tuple[str, ...]:
+    source: Path, target: Path, *, image_px: int | None = None, window: int | None = None, overwrite: bool = False,
+    sha256: str | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """Write the encoder of one file to another: `.safetensors` is an encoder file of ours, `.pth` the released layout.
 
     Args:
         source: a released `.pth`, its state as `.safetensors`, or an encoder file of ours.
         image_px, window: what the written encoder is for; None = as in the source. Position tables are resized as the
-            released code does. Where the source does not tell its own, these are taken to be it.
+            released code does. They also complete a source that does not determine its own.
+        sha256: the published digest of the source in hex, where one is known.
 
     Returns:
         Lines that say what was recognised, left aside and checked.
 
     Raises:
-        ValueError: for a target that exists, a source that is refused, does not fit or gives other features than timm's
-            reading of the released layout, or a size that the target cannot have. Nothing is written then.
+        ValueError: for a target that exists, a source that is damaged, refused, does not fit or gives other features
+            than timm's reading of the released layout, or a size that the target cannot have. Nothing is written then.
     """
     for path in (source, target):
         plugin.check_choice(f"file ending of {path}", path.suffix, (_OURS, _RELEASED))
@@ -63,6 +66,8 @@ def convert(
             raise ValueError(f"{name} {value} must be at least 1")
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists; --overwrite replaces it")
+    if sha256 is not None:
+        _check_sha256(source, sha256)
     loaded = _load(source, image_px, window)
     loaded = _fitted(loaded, image_px, window)
     if target.suffix == _OURS:
@@ -70,6 +75,14 @@ def convert(
     else:
         loaded = _write_released(target, loaded)
     return loaded.with_note(f"wrote {target}").notes
+
+
+def _check_sha256(source: Path, stated: str) -> None:
+    if not re.fullmatch("[0-9a-fA-F]{64}", stated):
+        raise ValueError(f"SHA-256 '{stated}' must be 64 hex digits")
+    found = sha256_file(source)
+    if found != stated.lower():
+        raise ValueError(f"{source} has the SHA-256 {found}, not the stated {stated.lower()}; fetch it again")
 
 
 def _load(source: Path, image_px: int | None, window: int | None) -> Loaded:
@@ -92,9 +105,13 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
         raise ValueError("it holds the same entry under its old and under its new name")
     architecture = recognise(state, checkpoint.config, image_px, window)
     header = _header(source, architecture, checkpoint.config)
-    notes = [f"recognised {_described(header)}"]
-    if not prefix and "mask_token" not in state:
-        state["mask_token"] = torch.zeros(1, 1, architecture.encoder["embed_dim"])
+    notes = [f"recognised {_described(header)}", *checkpoint.notes]
+    if wrapper := names.wrapper_of(prefix):
+        notes.append(f"taken off the encoder's names: {wrapper}")
+    if half := half_format(state):
+        notes.append(f"stored in half precision, values kept in float32: {str(half).removeprefix('torch.')}")
+    if not prefix.endswith(names.PREFIX) and "mask_token" not in state:
+        state["mask_token"] = torch.zeros(1, 1, architecture.encoder["embed_dim"], dtype=half)
         notes.append("not in a fine-tuned file, set to zero: mask_token")
     encoder = architecture.build()
     load_released(encoder, state)
@@ -104,7 +121,7 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
 
 
 def _bare(name: str, prefix: str) -> str:
-    """An encoder's name without prefix, as the released code has it today; any other name is marked as such."""
+    """The current released name of an encoder entry, without prefix; any other name is marked as such."""
     return names.current_name(name.removeprefix(prefix)) if name.startswith(prefix) else f"{name} (without '{prefix}')"
 
 
@@ -127,7 +144,7 @@ def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
 
 
 def _write_released(target: Path, loaded: Loaded) -> Loaded:
-    """Write {"model": state} with the names of the released pre-training model, all but its decoder."""
+    """Write {"model": state} with the names of the released pre-training model, without its decoder."""
     architecture = Architecture.of(loaded.header)
     architecture.check(loaded.encoder)
     state = released_state(loaded.encoder)
@@ -139,7 +156,7 @@ def _write_released(target: Path, loaded: Loaded) -> Loaded:
 
 
 def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Architecture) -> str:
-    """Compare the features of our encoder with those of its released state; refuse where they differ."""
+    """Compare the features of our encoder with those of its released state; raise a ValueError where they differ."""
     images = trial_images(architecture)
     with torch.inference_mode():
         difference = disagreement(encoder(images), released_features(state, architecture, images))
@@ -149,7 +166,7 @@ def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Ar
 
 
 def _header(source: Path, architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the encoder file says about itself: how to rebuild it and feed it, and where it comes from."""
+    """Header of the encoder file: what is needed to rebuild and feed the encoder, and its origin."""
     if architecture.in_channels != len(IMAGENET_MEAN):
         raise ValueError(f"it takes {architecture.in_channels} channels; released weights take RGB in ImageNet's units")
     origin = {"file": source.name, "sha256": sha256_file(source), "released_as": config.get("TAG") or source.stem}

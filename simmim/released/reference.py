@@ -1,7 +1,7 @@
-"""Features of a released state through timm's own classes, to hold a conversion against.
+"""Features of a released state through timm's own classes, to check a conversion against.
 
-Attention and MLP are timm's on both sides; names, merges, windows, shifts and norms are timm's reading of the released
-layout here and ours there.
+Attention and MLP are timm's in both; names, merges, windows, shifts and norms are interpreted by timm here and by our
+code in the converted encoder.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def released_features(state: Mapping[str, Tensor], architecture: Architecture, i
 
 
 def disagreement(features: Tensor, reference: Tensor) -> float:
-    """Largest difference, as a share of the largest reference value where that exceeds 1; NaN stays NaN."""
+    """Largest difference, relative to the largest reference value if that exceeds 1; NaN propagates."""
     return ((features - reference).abs().max() / reference.abs().max().clamp(min=1)).item()
 
 
 def trial_images(architecture: Architecture) -> Tensor:
-    """A fixed batch of one pseudo-image [1, c, H, W], of normalised images' spread."""
+    """A fixed batch of one image of standard normal noise, [1, c, H, W]."""
     generator = torch.Generator().manual_seed(0)
     side = architecture.image_px
     return torch.randn(1, architecture.in_channels, side, side, generator=generator)

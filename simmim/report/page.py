@@ -172,7 +172,7 @@ def _bullets(items: Iterable[str]) -> str:
 
 def _commands(scale: str, out: Path) -> str:
     command = "snakemake --profile workflow/profiles/local"
-    lines = f"{command} {out}\n{command} --forcerun FILE {out}   # measure one file of the list above again"
+    lines = f"{command} {out}\n{command} --forcerun FILE -- {out}   # measure one file of the list above again"
     return (
         f"<h3>Make it again</h3><pre>{html.escape(lines)}</pre>"
         f"<footer>Made from the cached results of scale '{html.escape(scale)}'.</footer>"

@@ -1,4 +1,4 @@
-"""Encoder files: weights with all that is needed to rebuild the encoder, at its own or another size and window."""
+"""Encoder files: an encoder's weights and what is needed to rebuild it, at its own or another size and window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simmim.storage import model_file
 
 
 def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]) -> None:
-    """Write an encoder with all that is needed to rebuild it, whole or not at all.
+    """Write an encoder and what is needed to rebuild it, whole or not at all.
 
     Args:
         header: JSON values; must hold `encoder` (its config section), `image_px` and `in_channels`, and should hold the
@@ -32,7 +32,7 @@ def load_encoder(
 
     Args:
         image_px: height and width; None = as saved.
-        transfer: settings that may differ from the saved ones (the encoder's `transfer_settings`).
+        transfer: changed settings, among the encoder's `transfer_settings`.
 
     Returns:
         The encoder and its header: that of the file, with the size and settings that the encoder has now.
@@ -55,7 +55,7 @@ def load_encoder(
 
 
 def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
-    """Put the weights of an encoder file into an encoder of the same architecture, fitted to its size and windows.
+    """Load the weights of an encoder file into an encoder of the same architecture, fitted to its size and window.
 
     Returns:
         The file's header.
@@ -75,7 +75,7 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
 
 
 def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that the saved encoder took from its own size and window and that must outlive a change of these."""
+    """Settings that the saved encoder derived from its size and window and that stay when these change."""
     with torch.device("meta"):
         saved = plugin.build(
             "encoders", header["encoder"], image_px=tuple(header["image_px"]), in_channels=header["in_channels"]

@@ -1,4 +1,4 @@
-"""Weights in one safetensors file with all that is needed to rebuild the model they belong to, and a digest of both."""
+"""Model files: weights and the header that rebuilds their model in one safetensors file, under a digest of both."""
 
 from __future__ import annotations
 
@@ -15,52 +15,64 @@ from torch import Tensor, nn
 
 from simmim.storage.files import whole_file
 
+_ENTRY = "simmim"  # one metadata entry: safetensors writes several in random order
+
 
 def write(path: Path | str, model: nn.Module, header: Mapping[str, Any]) -> None:
-    """Write a model's state, whole or not at all.
+    """Write a model's state and header; equal models and headers give equal bytes.
 
     Args:
-        header: JSON values that rebuild the model. A digest of header and tensors is stored beside it.
+        header: JSON values that rebuild the model.
     """
-    text = json.dumps(dict(header), sort_keys=True)
+    header = json.loads(json.dumps(dict(header)))  # as it will be read
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    stated = {"header": header, "sha256": _digest(header, state)}
+    write_tensors(path, state, {_ENTRY: json.dumps(stated, sort_keys=True)})
+
+
+def write_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous CPU tensors as a safetensors file: whole or not at all, with the mode that the umask gives."""
     with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={"simmim": text, "sha256": _digest(text, state)})
+        save_file(tensors, temporary, metadata)
 
 
 def read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors, on the CPU.
+    """Read header and tensors, the latter on the CPU.
 
     Args:
-        kind: what the file is expected to be ("encoder", "tokenizer"): a key of its header.
+        kind: what the file should hold ("encoder", "tokenizer"): a key of its header.
 
     Raises:
-        ValueError: for a file of another kind, or one that was cut short or changed since it was written.
+        ValueError: for a file of another kind, or one that was truncated or changed after it was written.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            header, sha256 = _stated(path, file.metadata(), kind)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
-    if "simmim" not in metadata:
-        raise ValueError(f"{path} is no {kind} written by simmim: its header has no 'simmim' entry")
-    if metadata.get("sha256") != _digest(metadata["simmim"], state):
+    if sha256 != _digest(header, state):
         raise ValueError(f"{path} is damaged: its content does not match the SHA-256 in its header")
-    header = json.loads(metadata["simmim"])
     if kind not in header:
         raise ValueError(f"{path} is no {kind}: its header has only {', '.join(sorted(header))}")
     return header, state
 
 
 def digest(path: Path | str) -> str:
-    """The SHA-256 of header and tensors as the file states it; `read` verifies it."""
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("sha256", "")
+    """The SHA-256 of header and tensors that the file states; `read` verifies it.
+
+    Raises:
+        ValueError: for a file that `write` did not write, or one that was changed so that it states none.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _stated(path, file.metadata(), "model")[1]
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
 
 
 def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give a model a state that was read from a file; names and shapes must match exactly.
+    """Load a state that was read from `path` into a model; names and shapes must match exactly.
 
     Raises:
         ValueError: naming the tensors that do not fit.
@@ -71,9 +83,20 @@ def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tens
         raise ValueError(f"{path} does not fit the {kind} it is to fill: {error}") from error
 
 
-def _digest(header: str, state: Mapping[str, Tensor]) -> str:
-    """Hex SHA-256 over the header's text and every tensor's name, type, shape and bytes."""
-    result = hashlib.sha256(header.encode())
+def _stated(path: Path | str, metadata: Mapping[str, str] | None, kind: str) -> tuple[dict[str, Any], str]:
+    """Header and digest. Older files have an entry for each, new ones one for both."""
+    if _ENTRY not in (metadata or {}):
+        raise ValueError(f"{path} is no {kind} written by simmim: its header has no '{_ENTRY}' entry")
+    try:
+        stated = json.loads(metadata[_ENTRY])
+        return (stated, metadata["sha256"]) if "sha256" in metadata else (stated["header"], stated["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged: its '{_ENTRY}' entry cannot be read") from None
+
+
+def _digest(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 over the header as JSON and every tensor's name, type, shape and bytes."""
+    result = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, value in sorted(state.items()):
         result.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         result.update(value.reshape(-1).view(torch.uint8).numpy())

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from simmim.storage.files import sha256_file, sync_folder, write_text
+from simmim.storage.model_file import write_tensors
 from simmim.train.sharding import placed_like, whole
 
 FORMAT = 1
@@ -46,7 +46,7 @@ def write(
     for name, tensors in zip(_FILES, (model.state_dict(), _optimizer_tensors(model, optimizer))):
         gathered = _whole_tensors(tensors, leads)
         if leads:
-            save_file(gathered, draft / name)
+            write_tensors(draft / name, gathered)
     if leads:
         digests = {name: sha256_file(draft / name) for name in _FILES}
         manifest |= {"format": FORMAT, "step": step, "sha256": digests}

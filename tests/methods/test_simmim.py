@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -160,7 +158,7 @@ def test_a_changed_file_is_refused(tmp_path):
         state["norm.weight"][3] += 1e-6
 
     def other_mean(state, metadata):
-        metadata["simmim"] = json.dumps(header | {"mean": [0.4] * 3}, sort_keys=True)
+        metadata["simmim"] = metadata["simmim"].replace('"mean": [0.5', '"mean": [0.4')
 
     def renamed(state, metadata):
         state["norm.gamma"] = state.pop("norm.weight")

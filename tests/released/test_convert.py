@@ -138,6 +138,11 @@ def test_the_header_tells_where_it_comes_from(tmp_path):
     assert header["mean"] == [0.485, 0.456, 0.406]
 
 
+def test_without_a_published_tag_the_file_s_name_says_what_it_is(tmp_path):
+    convert(pretrained(tmp_path / "a.pth", "mim_vit_a_norm", config=False), tmp_path / "encoder.safetensors")
+    assert load_encoder(tmp_path / "encoder.safetensors")[1]["origin"]["released_as"] == "a"
+
+
 @pytest.mark.parametrize("name", FINETUNED)
 def test_a_run_can_start_from_it(tmp_path, name):
     convert(pretrained(tmp_path / "a.pth", case(name)["source_case"]), tmp_path / "encoder.safetensors")

@@ -123,6 +123,7 @@ def test_a_cut_file_is_one_line(tmp_path, capsys, share, ending):
         ({"model": {"norm.weight": [1.0]}}, "entry 'norm.weight' of the state is a list, not a tensor"),
         ({"model": {3: torch.zeros(1)}}, "entry 3 of the state"),
         ({"model": {"x": torch.zeros(2, 2).to_sparse()}}, "entry 'x' of the state is not a plain dense tensor"),
+        ({"model": {"x": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)}}, "'x' of the state is not a"),
         ({"model": {"x": torch.zeros(2, device="meta")}}, "entry 'x' of the state is not a plain dense tensor"),
     ],
 )

@@ -199,10 +199,24 @@ def test_a_new_row_plans_itself_alone(finished):
     assert not {"evaluate", "pack", "demo_data", "tokenizer", "first_stage"} & plan.keys()
 
 
+def one_row_commands() -> list[list[str]]:
+    """Arguments of the README's commands for one ablation row: what it lacks, its evaluation again, all of it again."""
+    readme = (ROOT / "README.md").read_text()
+    row = re.search(r"^ +ROW=(\S+)", readme, re.MULTILINE)[1]
+    lines = re.findall(r"^ +snakemake --profile slurm (.*\$ROW)", readme, re.MULTILINE)
+    return [line.replace("$ROW", row).split() for line in lines]
+
+
+def test_the_commands_for_one_ablation_row_plan_that_row_alone(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    plans = [planned(snakemake(folder, "-n", *command)) for command in one_row_commands()]
+    assert plans == [{"pack": 3, "pretrain": 1, "finetune": 1}] * 3
+
+
 def test_one_ablation_row_can_be_forced_alone(finished):
-    target = "results/smoke/evaluate/loss_full/finetune.parquet"
-    plan = planned(snakemake(finished, "-n", "--forcerun", target, "--", target))
-    assert plan == {"finetune": 1}
+    commands = [[part.replace("/paper/", "/smoke/") for part in command] for command in one_row_commands()]
+    plans = [planned(snakemake(finished, "-n", *command)) for command in commands]
+    assert plans == [{}, {"finetune": 1}, {"pretrain": 1, "finetune": 1}]
 
 
 def test_a_job_with_two_gpus_starts_two_processes(finished):
