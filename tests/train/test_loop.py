@@ -204,14 +204,7 @@ def test_zero_epochs_leave_the_network_alone(tmp_path):
     assert_equal(state, make_task().state_dict())
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"save_every_steps": 3}, "must be a multiple of log_every_steps"),
-        ({"warmup_epochs": 9}, "warmup_epochs 9.0 must not exceed epochs 3.0"),
-        ({"epochs": -1}, "greater than or equal to 0"),
-    ],
-)
-def test_impossible_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        TrainSettings(**(SETTINGS | changes))
+def test_a_training_that_would_make_no_update_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="0.4 updates: 40 images x 3 epochs / batch 300 round to none"):
+        train(tmp_path / "state", batch=300)
+    assert not (tmp_path / "state").exists()
