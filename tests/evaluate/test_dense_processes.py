@@ -15,7 +15,7 @@ from simmim.data.shards import Shards
 from simmim.encoders.swin import Swin
 from simmim.evaluate import segment
 from simmim.evaluate.dense_settings import DetectSettings, SegmentSettings
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 
 SMALL = {
@@ -104,7 +104,7 @@ def train_and_score(rank, folder, out):
         )
         fit(
             task, segment.dataset(shards, settings, 0, HEADER), [{"params": list(task.parameters())}], training,
-            seed=0, state=out / str(sharded), config={}, processes=processes, label="segment",
+            Run(0, out / str(sharded), {}, "segment"), processes,
         )  # fmt: skip
         rows.append(segment.score(task, shards, settings, torch.device("cpu")))
     dist.destroy_process_group()

@@ -176,7 +176,7 @@ def test_pictures_of_another_config_or_a_damaged_head_are_refused(tmp_path, data
 def test_a_run_that_would_make_no_update_is_refused_and_leaves_no_encoder(tmp_path, data, schedule):
     few = config(batch=2048, schedule=schedule)
     for train in (pretrain, pretrain_first_stage):
-        with pytest.raises(ValueError, match="0.031 updates: 16 images x 4 epochs / batch 2048"):
+        with pytest.raises(ValueError, match=r"0\.031 updates: 16 images x 4 epochs / batch 2048"):
             train(few, 0, data, tmp_path / "out", ALONE)
     assert not list(tmp_path.rglob("*.safetensors"))
 

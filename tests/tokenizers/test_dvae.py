@@ -112,7 +112,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(shards, tmp_path, monke
 
 
 def test_a_training_that_would_make_no_update_is_refused(shards, tmp_path):
-    with pytest.raises(ValueError, match="updates: .* images x 2 epochs / batch 1000 round to none"):
+    with pytest.raises(ValueError, match=r"updates: \d+ images x 2 epochs / batch 1000 round to none"):
         _trained(shards, tmp_path, _config(batch=1000))
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from agreement import FEW_STEPS, assert_two_steps_agree
 from safetensors.torch import load_file
 from tasks import Numbers, make_task
 
 from simmim.config.training import TrainSettings
 from simmim.train import checkpoint
+from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import NonFiniteLoss
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 
 HERE = Path(__file__).parent
@@ -30,18 +32,19 @@ SETTINGS = {
 def train(state, *arguments, **changes):
     """Trained weights and the log without its times."""
     task, history = timed(state, *arguments, **changes)
-    return task.state_dict(), [{key: row[key] for key in row.keys() - {"process_seconds"}} for row in history]
+    return task.state_dict(), without_times(history)
 
 
-def timed(state, task=None, dataset=None, config=None, **changes):
+def without_times(history):
+    return [{key: row[key] for key in row.keys() - {"device_seconds"}} for row in history]
+
+
+def timed(state, task=None, dataset=None, config=None, processes=ALONE, **changes):
     task, dataset = task or make_task(dropout=0.3), dataset or Numbers()
     settings = TrainSettings(**(SETTINGS | changes))
     groups = [{"params": list(task.parameters()), "weight_decay": 0.05}]
-    history = fit(
-        task, dataset, groups, settings, seed=0, state=state, config=config or {"a": {"b": 1}}, processes=ALONE,
-        label="test",
-    )  # fmt: skip
-    return task, history
+    run = Run(0, state, config or {"a": {"b": 1}}, "test")
+    return task, fit(task, dataset, groups, settings, run, processes)
 
 
 def assert_equal(one, other):
@@ -89,42 +92,28 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
     assert json.loads((out / "history.json").read_text()) == history
 
 
-@pytest.mark.parametrize("clip_norm", [0, 0.5])
-def test_micro_batches_equal_one_batch(tmp_path, clip_norm):
-    """AdamW does not see a wrong scale of the gradient, so weights alone show nothing; the logged norm does."""
-    whole, expected = train(tmp_path / "1", make_task(), clip_norm=clip_norm)
-    parts, history = train(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2)
-    for name in whole:
-        torch.testing.assert_close(parts[name], whole[name], rtol=1e-5, atol=1e-6)
-    for row, other in zip(expected, history, strict=True):
-        assert other == pytest.approx(row, rel=1e-5)
-
-
-def test_two_processes_equal_one(tmp_path):
-    """Gradients, clipping, order of samples and learning rates are those of one process, over gloo."""
-    whole, history = train(tmp_path / "1", make_task())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, HERE / "two_processes.py", tmp_path], timeout=120, capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    together = load_file(tmp_path / "final.safetensors")
-    for name in whole:
-        torch.testing.assert_close(together[name], whole[name], rtol=1e-5, atol=1e-6)
-    logged = json.loads((tmp_path / "history.json").read_text())
-    assert [row["loss"] for row in logged] == pytest.approx([row["loss"] for row in history], rel=1e-5)
+@pytest.mark.parametrize(("name", "clip_norm"), [("clipped", 0.5), ("free", 0)])
+def test_micro_batches_and_processes_only_share_out_one_batch(tmp_path, together, name, clip_norm):
+    """Weights, moments and the logged loss and norm; AdamW alone would not see a wrong scale of the gradient."""
+    task, expected = timed(tmp_path / "1", make_task(), clip_norm=clip_norm, **FEW_STEPS)
+    assert not torch.equal(task.net[0].weight, make_task().net[0].weight)
+    _, in_parts = timed(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2, **FEW_STEPS)
+    in_two = json.loads((together / f"{name}.json").read_text())
+    for folder, history in ((tmp_path / "2", in_parts), (together / name, in_two)):
+        assert_two_steps_agree(tmp_path / "1", folder)
+        for row, other in zip(without_times(expected)[:2], without_times(history)[:2], strict=True):
+            assert other == pytest.approx(row, rel=1e-5)
 
 
 def test_a_resumed_run_counts_the_time_of_its_own_steps(tmp_path):
     """What was lost with the crash is not part of the result, so it is no cost of it; what was kept is counted once."""
     began = time.monotonic()
     _, first = timed(tmp_path, make_task())  # its newest checkpoint is that of step 12
-    whole = sum(row["process_seconds"] for row in first)
+    whole = sum(row["device_seconds"] for row in first)
     assert 0 < whole < time.monotonic() - began
     _, resumed = timed(tmp_path, make_task())
     assert resumed[:6] == first[:6] and [row["step"] for row in resumed] == [row["step"] for row in first]
-    assert all(again["process_seconds"] != row["process_seconds"] for again, row in zip(resumed[6:], first[6:]))
+    assert all(again["device_seconds"] != row["device_seconds"] for again, row in zip(resumed[6:], first[6:]))
 
 
 def test_the_task_hears_of_every_update(tmp_path):
@@ -148,23 +137,18 @@ def test_a_spoilt_sample_stops_before_the_update_and_is_named(tmp_path):
     listed = json.loads((tmp_path / "spoilt" / "nonfinite.json").read_text())
     assert listed["step"] == step and "sample-17" in listed["samples"] and len(listed["samples"]) == 8
     before = make_task()
-    settings = TrainSettings(**SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainSettings, "steps", lambda self, samples: 15)
-        patch.setattr("simmim.train.batch_sampler.Plan.micro_batches", _only_until(step))
+        patch.setattr(BatchSampler, "__iter__", _only_until(step))
         with pytest.raises(StopIteration):
             train(tmp_path / "until", before, clean)
-    assert settings.steps(40) == 15
     assert_equal(task.state_dict(), before.state_dict())
 
 
 def _only_until(stop):
-    from simmim.train.batch_sampler import Plan
+    original = BatchSampler.__iter__
 
-    original = Plan.micro_batches
-
-    def cut_short(self, start):
-        for count, keys in enumerate(original(self, start)):
+    def cut_short(self):
+        for count, keys in enumerate(original(self)):
             if count == stop:
                 return
             yield keys
@@ -205,6 +189,6 @@ def test_zero_epochs_leave_the_network_alone(tmp_path):
 
 
 def test_a_training_that_would_make_no_update_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="0.4 updates: 40 images x 3 epochs / batch 300 round to none"):
+    with pytest.raises(ValueError, match=r"0\.4 updates: 40 images x 3 epochs / batch 300 round to none"):
         train(tmp_path / "state", batch=300)
     assert not (tmp_path / "state").exists()
