@@ -59,3 +59,17 @@ def test_impossible_shares_are_refused():
         BatchSampler(**SAMPLER, world=5)
     with pytest.raises(ValueError, match="no samples"):
         BatchSampler(**(SAMPLER | {"samples": 0}))
+
+
+def test_another_seed_is_another_order_of_the_same_samples():
+    (first,), (second,) = ([step_keys(0, batch=50, micro_batch=50, seed=seed)] for seed in (3, 4))
+    assert first != second and sorted(first) == sorted(second)
+
+
+def test_sampling_begins_at_the_step_where_a_run_goes_on():
+    whole, rest = ([*BatchSampler(**SAMPLER, start_step=start)] for start in (0, 20))
+    assert rest == whole[20:] and len(whole) == 25
+
+
+def test_passes_over_the_data():
+    assert BatchSampler(**SAMPLER).epoch(25) == 6

@@ -1,9 +1,9 @@
 """The loop: exact resume after a kill, accumulation, processes, refusals, and a stop before a spoilt update."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,12 +21,18 @@ from simmim.train.guard import NonFiniteLoss
 from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 
-HERE = Path(__file__).parent
 ALONE = Processes(0, 1, torch.device("cpu"))
 SETTINGS = {
-    "epochs": 3, "warmup_epochs": 1, "batch": 8, "base_lr": 0.01, "base_lr_batch": 8, "clip_norm": 0.5,
-    "precision": "fp32", "log_every_steps": 2, "save_every_steps": 4,
-}  # fmt: skip
+    "epochs": 3,
+    "warmup_epochs": 1,
+    "batch": 8,
+    "base_lr": 0.01,
+    "base_lr_batch": 8,
+    "clip_norm": 0.5,
+    "precision": "fp32",
+    "log_every_steps": 2,
+    "save_every_steps": 4,
+}
 
 
 def train(state, *arguments, **changes):
@@ -39,11 +45,11 @@ def without_times(history):
     return [{key: row[key] for key in row.keys() - {"device_seconds"}} for row in history]
 
 
-def timed(state, task=None, dataset=None, config=None, processes=ALONE, **changes):
+def timed(state, task=None, dataset=None, config=None, processes=ALONE, seed=0, **changes):
     task, dataset = task or make_task(dropout=0.3), dataset or Numbers()
     settings = TrainSettings(**(SETTINGS | changes))
     groups = [{"params": list(task.parameters()), "weight_decay": 0.05}]
-    run = Run(0, state, config or {"a": {"b": 1}}, "test")
+    run = Run(seed, state, config or {"a": {"b": 1}}, "test")
     return task, fit(task, dataset, groups, settings, run, processes)
 
 
@@ -69,27 +75,41 @@ def test_repeated_images_reach_the_task_with_draws_of_their_own(tmp_path):
     assert {draw for draw, _ in numbers.seen} == {0, 1}
 
 
-def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
+@pytest.fixture
+def start(monkeypatch):
+    """Starts `killed_run.run` in a process that is forked from one which has imported everything."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    import killed_run  # which imports this module
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killed_run"])
+
+    def process(out, pause):
+        started = context.Event()
+        made = context.Process(target=killed_run.run, args=(out, started, pause))
+        made.start()
+        assert started.wait(60)
+        return made
+
+    return process
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path, start):
     """kill -9 again and again, wherever it hits, a save included; the end must be that of an uninterrupted run."""
     expected, history = train(tmp_path / "whole", epochs=8)
-    script, out = HERE / "killed_run.py", tmp_path / "killed"
     kills = 0
-    for pause in (0.05, 0.15, 0.3, 0.5):
-        process = subprocess.Popen(
-            [sys.executable, script, out], stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        process.stdout.readline()  # the first step is done
-        time.sleep(pause)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait(30)
+    for seconds in (0.05, 0.15, 0.3, 0.5):
+        process = start(tmp_path / "killed", pause=0.02)
+        time.sleep(seconds)
+        process.kill()
+        process.join(30)
+        kills += process.exitcode == -signal.SIGKILL
     assert kills >= 2
-    subprocess.run(
-        [sys.executable, script, out], check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1", "FAST": "1"}
-    )
-    assert_equal(load_file(out / "final.safetensors"), expected)
-    assert json.loads((out / "history.json").read_text()) == history
+    process = start(tmp_path / "killed", pause=0)
+    process.join(120)
+    assert process.exitcode == 0
+    assert_equal(load_file(tmp_path / "killed" / "final.safetensors"), expected)
+    assert json.loads((tmp_path / "killed" / "history.json").read_text()) == history
 
 
 @pytest.mark.parametrize(("name", "clip_norm"), [("clipped", 0.5), ("free", 0)])
@@ -121,6 +141,13 @@ def test_the_task_hears_of_every_update(tmp_path):
     task.after_update = lambda step, steps: heard.append((step, steps))
     timed(tmp_path, task)
     assert heard == [(step, 15) for step in range(1, 16)]
+
+
+def test_the_log_ends_with_the_last_step_and_no_checkpoint_is_written_there(tmp_path):
+    _, history = train(tmp_path / "15")
+    assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12, 14, 15]
+    train(tmp_path / "16", epochs=3.2)
+    assert [path.name for path in sorted((tmp_path / "16").iterdir())] == ["step-00000008", "step-00000012"]
 
 
 def test_the_order_of_samples_does_not_depend_on_workers(tmp_path):

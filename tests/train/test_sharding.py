@@ -23,15 +23,21 @@ from simmim.train.task import TrainTask
 ALONE = Processes(0, 1, torch.device("cpu"))
 SECTIONS = {
     "encoder": {
-        "name": "swin_v2", "embed_dim": 12, "depths": [1, 2], "num_heads": [1, 3], "window": 4, "main_norm_every": 2,
+        "name": "swin_v2",
+        "embed_dim": 12,
+        "depths": [1, 2],
+        "num_heads": [1, 3],
+        "window": 4,
+        "main_norm_every": 2,
         "checkpoint_activations": True,
     },
-    "head": {"name": "linear"}, "target": {"name": "pixels"}, "loss": {"name": "l1"},
-}  # fmt: skip
+    "head": {"name": "linear"},
+    "target": {"name": "pixels"},
+    "loss": {"name": "l1"},
+}
 SETTINGS = FEW_STEPS | {
     "batch": 8,
     "micro_batch": 2,
-    "base_lr": 1e-3,
     "base_lr_batch": 8,
     "clip_norm": 0.5,
     "precision": "fp32",
@@ -98,7 +104,7 @@ def one(tmp_path_factory):
 def test_two_processes_equal_one(together, one):
     folder, end, history = one
     start = Task().state_dict()
-    assert sum((start[name] - end[name]).abs().max() > 1e-3 for name in start) > 30  # they did train
+    assert sum((start[name] - end[name]).abs().max() > 5e-4 for name in start) > 30  # they did train
     assert_two_steps_agree(folder, together / "sharded")
     for row, other in zip(history[:2], logged(together / "sharded.json")):
         assert other == pytest.approx({key: row[key] for key in other}, rel=1e-5)
