@@ -82,13 +82,13 @@ def fit(
             done = step + 1
             trained.after_update(done, steps)
             log.add(loss, norm)
-            logs, saves = done % settings.log_every_steps == 0, done % settings.save_every_steps == 0
-            if logs or done == last or guard.is_free:  # saves come at log rows only
+            logs = done % settings.log_every_steps == 0 or done == last
+            if logs or guard.is_free:  # what is saved has been checked: saves come at log rows only
                 guard.check(sampler, data, run.state)
-            if logs or done == last:
+            if logs:
                 log.write_row(done, lr)
             log.show(done, lr)
-            if saves and done < last:
+            if done % settings.save_every_steps == 0 and done < last:
                 checkpoint.save(run.state, done, trained, optimizer, processes.is_main_process, **manifest)
     if run.first_stage:
         checkpoint.write(run.first_stage, last, trained, optimizer, processes.is_main_process, **manifest)
