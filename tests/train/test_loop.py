@@ -112,17 +112,27 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path, start):
     assert json.loads((tmp_path / "killed" / "history.json").read_text()) == history
 
 
-@pytest.mark.parametrize(("name", "clip_norm"), [("clipped", 0.5), ("free", 0)])
-def test_micro_batches_and_processes_only_share_out_one_batch(tmp_path, together, name, clip_norm):
+def assert_agrees(folder, history, whole, expected):
     """Weights, moments and the logged loss and norm; AdamW alone would not see a wrong scale of the gradient."""
+    assert_two_steps_agree(whole, folder)
+    for row, other in zip(without_times(expected)[:2], without_times(history)[:2], strict=True):
+        assert other == pytest.approx(row, rel=1e-5)
+
+
+@pytest.mark.parametrize("clip_norm", [0, 0.5])
+def test_micro_batches_equal_one_batch(tmp_path, clip_norm):
     task, expected = timed(tmp_path / "1", make_task(), clip_norm=clip_norm, **FEW_STEPS)
     assert not torch.equal(task.net[0].weight, make_task().net[0].weight)
-    _, in_parts = timed(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2, **FEW_STEPS)
-    in_two = json.loads((together / f"{name}.json").read_text())
-    for folder, history in ((tmp_path / "2", in_parts), (together / name, in_two)):
-        assert_two_steps_agree(tmp_path / "1", folder)
-        for row, other in zip(without_times(expected)[:2], without_times(history)[:2], strict=True):
-            assert other == pytest.approx(row, rel=1e-5)
+    _, history = timed(tmp_path / "2", make_task(), clip_norm=clip_norm, micro_batch=2, **FEW_STEPS)
+    assert_agrees(tmp_path / "2", history, tmp_path / "1", expected)
+
+
+@pytest.mark.parametrize(("name", "clip_norm"), [("clipped", 0.5), ("free", 0)])
+def test_two_processes_equal_one(tmp_path, together, name, clip_norm):
+    """Gradients, clipping, order of samples and learning rates are those of one process, over gloo."""
+    _, expected = timed(tmp_path, make_task(), clip_norm=clip_norm, **FEW_STEPS)
+    history = json.loads((together / f"{name}.json").read_text())
+    assert_agrees(together / name, history, tmp_path, expected)
 
 
 def test_a_resumed_run_counts_the_time_of_its_own_steps(tmp_path):
