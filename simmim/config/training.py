@@ -72,11 +72,24 @@ class TrainSettings(BaseModel):
         return self.batch / self.base_lr_batch
 
     def steps(self, samples: int) -> int:
-        """Updates in all for a data set of this size."""
-        return round(self.epochs * samples / self.batch)
+        """Updates in all for a data set of this size.
+
+        Raises:
+            ValueError: where a training of more than 0 epochs would make no update at all.
+        """
+        updates = self.epochs * samples / self.batch
+        if samples and self.epochs and not round(updates):
+            raise ValueError(
+                f"{updates:.2g} updates: {samples} images x {self.epochs:g} epochs / batch {self.batch} round to none; "
+                "lower train.batch or raise train.epochs"
+            )
+        return round(updates)
 
     def first_stage_steps(self, samples: int) -> int:
-        """Updates before the first milestone, to a whole number of log rows: there longer runs may take over."""
+        """Updates before the first milestone, rounded down to whole log rows; longer runs may go on from there.
+
+        0 is allowed: the run goes on from the initial weights and makes all its updates.
+        """
         steps = self.steps(samples)
         stage = round(min(self.milestones, default=1.0) * steps)
         return stage - stage % self.log_every_steps if stage < steps else stage

@@ -47,7 +47,7 @@ def write_features(config: Mapping[str, Any], encoder_file: Path, data: Path, ou
     files = _files(encoder, normalise, len(shards), config, out, processes)
     _extract(encoder, normalise, shards, config, files, processes.device)
     wait_for_all()
-    if processes.leads:
+    if processes.is_main_process:
         manifest = {"config": config, "encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
         manifest |= {"code_version": records.code_version(), "processes": processes.world}
         shapes = [list(np.load(file, mmap_mode="r").shape) for file in files]
@@ -62,7 +62,7 @@ def _files(encoder, normalise, samples: int, config, out: Path, processes: Proce
     image = torch.zeros(1, normalise.channels, side, side, dtype=torch.uint8, device=processes.device)
     widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
     files = [out / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
-    if processes.leads:
+    if processes.is_main_process:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         for file, width in zip(files, widths):

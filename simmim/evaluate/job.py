@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from simmim.config.differences import refuse_changed
 from simmim.config.training import TrainSettings
@@ -22,9 +21,10 @@ from simmim.evaluate.settings import SETTINGS
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sync_folder
-from simmim.train.loop import fit
+from simmim.train.loop import History, Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.task import TrainData, TrainTask
 
 Row = tuple[str, str, float]
 
@@ -85,12 +85,10 @@ class Job:
         side = self.settings.image_px
         return load_encoder(self.encoder_file, (side, side), **self.config["encoder"])
 
-    def fit(self, task: torch.nn.Module, dataset: Dataset, groups: list[dict[str, Any]]) -> list[dict[str, float]]:
+    def fit(self, task: TrainTask, dataset: TrainData, groups: list[dict[str, Any]]) -> History:
         """Train a task; returns the log of `train.loop.fit`."""
-        return fit(
-            task, dataset, groups, self.training, seed=self.seed, state=self.state, config=dict(self.config),
-            processes=self.processes, label=self.label,
-        )  # fmt: skip
+        run = Run(self.seed, self.state, dict(self.config), self.label)
+        return fit(task, dataset, groups, self.training, run, self.processes)
 
 
 def evaluate(
@@ -128,7 +126,7 @@ def evaluate(
         read = features[start] if features else {}
         jobs.append(Job(config, encoders[start], train, val, seed, state / f"seed{seed}", processes, read, further))
     rows = [row for job in jobs for row in _records_of(job)]
-    if processes.leads:
+    if processes.is_main_process:
         if config["task"] == "finetune":
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
         machine = environment(processes, autocast_dtype(precision_of(config), processes.device))
@@ -162,7 +160,7 @@ def _records_of(job: Job) -> list[dict[str, Any]]:
     steps = history[-1]["step"] if history else 0
     rows = [records.record(origin, entry["step"], "train_loss", entry["loss"]) for entry in history]
     rows += [records.record(origin, steps, metric, value, detail) for metric, detail, value in scores]
-    if job.processes.leads:
+    if job.processes.is_main_process:
         records.write(done, rows, config=config)
         shutil.rmtree(job.state, ignore_errors=True)
     return rows
@@ -179,7 +177,7 @@ def _transfer(job: Job) -> tuple[list[dict[str, float]], list[Row]]:
     groups = parameter_groups(task, prefix, job.training.weight_decay, job.training.layer_decay, skip)
     history = job.fit(task, data, groups)
     scores = _scores(job, module, task)
-    if job.config["task"] == "finetune" and job.processes.leads:
+    if job.config["task"] == "finetune" and job.processes.is_main_process:
         made_by = asdict(replace(job.origin, data_digest=job.train.digest))
         save_encoder(job.kept[-1], encoder, header | made_by | {"step": history[-1]["step"] if history else 0})
     return history, scores

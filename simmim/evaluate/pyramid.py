@@ -32,7 +32,7 @@ def check_dense(encoder: nn.Module, task: str) -> None:
 def freeze_unused(encoder: nn.Module) -> None:
     """Freeze what no feature map depends on: nothing is hidden, and the levels are normalised by themselves.
 
-    Distributed training waits in vain for gradients that never come, and weight decay would shrink these for nothing.
+    DistributedDataParallel hangs on parameters without gradients, and weight decay would shrink them for nothing.
     """
     for name, parameter in encoder.named_parameters():
         if name.startswith(("mask_token", "norm.")):

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from simmim import plugin
 from simmim.data.views import View
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
 from simmim.methods._lightly import DINOLoss, DINOProjectionHead
+from simmim.train.task import TrainTask
 
 
-class DINO(nn.Module):
+class DINO(TrainTask):
     """One step: the teacher sees two large crops, the student those and several small ones.
 
     As published but for: the mean of the tokens in place of the class token; our ViT in place of theirs; a constant

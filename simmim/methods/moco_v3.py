@@ -8,16 +8,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from simmim import plugin
 from simmim.data.views import View
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
 from simmim.methods._lightly import MoCoProjectionHead, gather
+from simmim.train.task import TrainTask
 
 
-class MoCoV3(nn.Module):
+class MoCoV3(TrainTask):
     """One step: each view's prediction is compared with what the slowly moving teacher makes of the other views.
 
     As published but for: the mean of the tokens in place of the class token; our ViT (relative positions) in place of

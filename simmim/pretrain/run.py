@@ -23,16 +23,17 @@ from simmim.pretrain.tokenizer import build_tokenizer, load_tokenizer
 from simmim.pretrain.validation import held_out_losses
 from simmim.storage import model_file, records
 from simmim.storage.encoder_file import save_encoder, start_from
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.task import TrainTask
 
 
-class Pretraining(nn.Module):
+class Pretraining(TrainTask):
     """What one step of pre-training does: normalise, hide, predict, compare.
 
     A rival (`simmim.methods`) stands in its place with `forward`, `normalise` and the two names below, and says with
-    `views` what it wants to see; `after_update`, where it has one, is called by the loop.
+    `views` what it wants to see.
 
     Args:
         normalise: the normaliser that the model's target knows too.
@@ -88,7 +89,7 @@ def pretrain(
     """
     settings, train_set = TrainSettings(**config["train"]), Shards(data["train"])
     task, history = _fit(config, seed, train_set, out / "state", processes, start)
-    if not processes.leads:
+    if not processes.is_main_process:
         return
     names = {key: config[key] for key in ("scale", "run", "config_hash")}
     origin = records.Origin(
@@ -121,7 +122,7 @@ def pretrain_first_stage(
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
     state = out.with_name(f"{out.name}_state")
     _fit(config, seed, Shards(data["train"]), state, processes, start, stop=out)
-    if processes.leads:
+    if processes.is_main_process:
         shutil.rmtree(state, ignore_errors=True)
 
 
@@ -139,11 +140,9 @@ def _fit(
     skip = task.get_submodule(task.trained_encoder).no_weight_decay(pretraining=True)
     groups = parameter_groups(task, f"{task.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     dataset = _dataset(config, train_set, task, seed)
-    history = fit(
-        task, dataset, groups, settings, seed=seed, state=state, config=config | made_with, processes=processes,
-        label=f"{config['scale']}/{config['run']} seed {seed}", start=start.first_stage, stop=stop,
-    )  # fmt: skip
-    return task, history
+    label = f"{config['scale']}/{config['run']} seed {seed}"
+    run = Run(seed, state, config | made_with, label, initial_checkpoint=start.first_stage, first_stage=stop)
+    return task, fit(task, dataset, groups, settings, run, processes)
 
 
 def _dataset(config: Mapping[str, Any], train_set: Shards, task: nn.Module, seed: int) -> Dataset:
@@ -156,8 +155,8 @@ def _dataset(config: Mapping[str, Any], train_set: Shards, task: nn.Module, seed
 
 
 def _cost(history: list[dict[str, float]], images: int, processes: Processes) -> dict[str, float]:
-    """Process-seconds of the steps that the run is made of (Table 6 compares them), and images per second of them."""
-    seconds = sum(row["process_seconds"] for row in history)
+    """Device-seconds of the steps that the run is made of (Table 6 compares them), and images per second of them."""
+    seconds = sum(row["device_seconds"] for row in history)
     return {"train_seconds": seconds, "images_per_second": images * processes.world / seconds if seconds else 0.0}
 
 

@@ -39,7 +39,7 @@ def make_tokenizer(config: Mapping[str, Any], source: Path, out: Path, processes
         tokenizer.fit(shards, config, state, processes)
         header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards)}
         print(f"{out}: {header['measured']}", flush=True)
-    if processes.leads:
+    if processes.is_main_process:
         model_file.write(out, tokenizer, header | {"code_version": records.code_version()})
         shutil.rmtree(out.with_name(f"{out.stem}_state"), ignore_errors=True)
 

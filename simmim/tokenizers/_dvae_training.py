@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
@@ -17,8 +17,9 @@ from simmim.config.sections import ImagesSection
 from simmim.config.training import TrainSettings
 from simmim.data.pretraining import random_crops
 from simmim.data.shards import Shards
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
+from simmim.train.task import TrainTask
 
 if TYPE_CHECKING:
     from simmim.tokenizers.dvae import Dvae
@@ -42,11 +43,11 @@ def train(
     images = loop.steps(len(crops)) * loop.batch
     task = _Reconstruction(model, settings, images, processes.world)
     groups = [{"params": list(model.parameters()), "weight_decay": loop.weight_decay}]
-    label = f"{config['scale']}/{config['name']}"
-    fit(task, crops, groups, loop, seed=config["seed"], state=state, config=config, processes=processes, label=label)
+    run = Run(config["seed"], state, config, label=f"{config['scale']}/{config['name']}")
+    fit(task, crops, groups, loop, run, processes)
 
 
-class _Reconstruction(nn.Module):
+class _Reconstruction(TrainTask):
     """Mean squared error of the image that comes back, and the codes' divergence from being used alike.
 
     Args:

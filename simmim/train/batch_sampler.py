@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from simmim.rng import epoch_order
-
-Key = tuple[int, int]  # (epoch, sample index)
+from simmim.train.task import Key
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The samples as one endless stream, epoch after epoch in a new order, cut into global batches.
+class BatchSampler:
+    """This process's micro-batches, from a step on; a batch sampler for `torch.utils.data.DataLoader`.
 
-    A batch may reach over the end of an epoch: every sample is seen equally often and a data set may be smaller
-    than a batch. (The released code drops the tail of an epoch instead: 625 steps rather than 625.6 on ImageNet-1K.)
+    The samples are one endless stream, epoch after epoch in a new order, cut into global batches. A batch may reach
+    over the end of an epoch: every sample is seen equally often and a data set may be smaller than a batch. (The
+    released code drops the tail of an epoch instead: 625 steps rather than 625.6 on ImageNet-1K.)
 
     Args:
         samples: size of the data set.
         batch: samples of one update, over all processes.
         micro_batch: the most samples one process takes through the network at once.
         steps: updates in all.
+        start_step: the first one to sample; a resumed run reads nothing twice.
         repeats: how often an image follows itself, each time with other draws; an epoch keeps its length and shows
             one image in `repeats`, others in the next (repeated augmentation, arXiv 1901.09335 and 2012.12877).
         world: number of processes.
         rank: which of them this is.
 
     Raises:
-        ValueError: where the batch cannot be shared out evenly.
+        ValueError: without samples, or where the batch cannot be divided evenly.
     """
 
     samples: int
@@ -38,9 +40,10 @@ class Plan:
     micro_batch: int
     steps: int
     seed: int
+    start_step: int = 0
+    repeats: int = 1
     world: int = 1
     rank: int = 0
-    repeats: int = 1
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -50,36 +53,34 @@ class Plan:
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches of one update: the fewest that fit `micro_batch` and share the batch out evenly."""
-        mine = self.batch // self.world
-        return next(k for k in range(1, mine + 1) if mine % k == 0 and mine // k <= self.micro_batch)
+        """Micro-batches of one update: the fewest of equal size that fit `micro_batch`."""
+        share = self.batch // self.world
+        return next(k for k in range(1, share + 1) if share % k == 0 and share // k <= self.micro_batch)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        """Micro-batches of this rank, `accumulation` of them a step."""
+        share = self.batch // self.world
+        size = share // self.accumulation
+        for step in range(self.start_step, self.steps):
+            mine = self.keys(step)[self.rank * share : (self.rank + 1) * share]
+            yield from (mine[at : at + size] for at in range(0, share, size))
 
     def keys(self, step: int) -> list[Key]:
         """(epoch, sample) of a step's whole batch, the same on every rank; repeats count as epochs of their own."""
         positions = np.arange(step * self.batch, (step + 1) * self.batch)
         epochs, places = np.divmod(positions, self.samples)
-        orders = {epoch: self._order(epoch) for epoch in np.unique(epochs)}
+        orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
         again = places % self.repeats
         return [
             (int(epoch * self.repeats + turn), int(orders[epoch][place // self.repeats]))
             for epoch, place, turn in zip(epochs, places, again)
         ]
 
-    def micro_batches(self, start_step: int) -> Iterator[list[Key]]:
-        """This rank's micro-batches from a step on, `accumulation` of them a step."""
-        share = self.batch // self.world
-        size = share // self.accumulation
-        for step in range(start_step, self.steps):
-            mine = self.keys(step)[self.rank * share : (self.rank + 1) * share]
-            yield from (mine[at : at + size] for at in range(0, share, size))
-
     def epoch(self, step: int) -> float:
         """Passes over the data before a step."""
         return step * self.batch / self.samples
 
-    def _order(self, epoch: int) -> np.ndarray:
-        cached = self.__dict__.setdefault("_orders", {})
-        if epoch not in cached:
-            cached.clear() if len(cached) > 2 else None
-            cached[epoch] = epoch_order(self.seed, int(epoch), self.samples)
-        return cached[epoch]
+    @cached_property
+    def _order(self) -> Callable[[int], np.ndarray]:
+        """Order of the samples in an epoch; the two last used are kept, for a batch may reach from one to the next."""
+        return lru_cache(maxsize=2)(lambda epoch: epoch_order(self.seed, epoch, self.samples))

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from simmim.storage.files import sha256_file, sync_folder, write_text
 from simmim.storage.model_file import write_tensors
-from simmim.train.sharding import placed_like, whole
+from simmim.train.sharding import placed_like
 
 FORMAT = 1
 _FILES = "model.safetensors", "optimizer.safetensors"
 
 
 def save(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, leads: bool = True, **manifest: Any
+    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, is_main_process: bool = True, **manifest: Any
 ) -> None:
     """Write `folder/step-########`, then remove all but the two newest; arguments as `write`."""
-    write(folder / f"step-{step:08d}", step, model, optimizer, leads, **manifest)
-    for old in _steps(folder)[:-2] if leads else []:
+    write(folder / f"step-{step:08d}", step, model, optimizer, is_main_process, **manifest)
+    for old in _steps(folder)[:-2] if is_main_process else []:
         shutil.rmtree(old)
 
 
 def write(
-    target: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, leads: bool = True, **manifest: Any
+    target: Path, step: int, model: nn.Module, optimizer: Optimizer, is_main_process: bool = True, **manifest: Any
 ) -> None:
     """Write one checkpoint as the folder `target`.
 
@@ -37,17 +38,16 @@ def write(
     hold whole tensors, however many processes they are split over.
 
     Args:
-        leads: whether this process writes; the others call too, since their parts of split tensors are needed.
+        is_main_process: whether this process writes; the others call too, for their parts of split tensors are needed.
     """
     draft = target.with_name(f".{target.name}.part")
-    if leads:
+    if is_main_process:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-    for name, tensors in zip(_FILES, (model.state_dict(), _optimizer_tensors(model, optimizer))):
-        gathered = _whole_tensors(tensors, leads)
-        if leads:
-            write_tensors(draft / name, gathered)
-    if leads:
+    for name, tensors in zip(_FILES, _whole_tensors(model, optimizer)):
+        if is_main_process:
+            write_tensors(draft / name, {key: value.contiguous() for key, value in tensors.items()})
+    if is_main_process:
         digests = {name: sha256_file(draft / name) for name in _FILES}
         manifest |= {"format": FORMAT, "step": step, "sha256": digests}
         write_text(draft / "manifest.json", json.dumps(manifest, indent=1))
@@ -57,14 +57,19 @@ def write(
         sync_folder(target.parent)
 
 
-def _whole_tensors(tensors: dict[str, Tensor], leads: bool) -> dict[str, Tensor]:
-    """Gathered one at a time; what does not lead keeps none."""
-    kept = {}
-    for name, value in tensors.items():
-        full = whole(value)
-        if leads:
-            kept[name] = full.cpu().contiguous()
-    return kept
+def _whole_tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
+    """What the two files hold, one after the other; the first process gets it, in host memory, the others nothing.
+
+    AdamW's moments go by parameter name, so they do not depend on the order of groups. There are none before the first
+    update, where `get_optimizer_state_dict` would make some with a step already counted.
+    """
+    from torch.distributed.checkpoint import state_dict as gathered  # here, for it takes a second
+
+    options = gathered.StateDictOptions(full_state_dict=True, cpu_offload=True)
+    yield gathered.get_model_state_dict(model, options=options)
+    state = gathered.get_optimizer_state_dict(model, optimizer, options=options) if optimizer.state else {}
+    moments = state.get("state", {})
+    yield {f"{name}/{key}": value for name, each in moments.items() for key, value in each.items()}
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -87,10 +92,12 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly.
 
-    Tensor by tensor, so that a process which trains a part of the model never holds all of it.
+    Tensor by tensor, so that a process which trains a part of the model never holds all of it. The setters of
+    `torch.distributed.checkpoint.state_dict` need more: one process that holds the whole state, or, where each brings
+    its part, moments and gradients of zeros beside the moments that are loaded.
     """
     _restore_model(path / _FILES[0], model)
     names = {parameter: name for name, parameter in model.named_parameters()}
@@ -135,13 +142,3 @@ def verified_manifest(path: Path) -> dict[str, Any]:
         if sha256_file(path / name) != digest:
             raise ValueError(f"{name} does not have the digest it was written with")
     return manifest
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments by parameter name, so that they do not depend on the order of groups."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[parameter]}/{key}": value
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }

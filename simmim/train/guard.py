@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from simmim.storage.files import write_text
-from simmim.train.batch_sampler import Plan
+from simmim.train.batch_sampler import BatchSampler
 from simmim.train.processes import Processes
+from simmim.train.task import TrainData
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -39,7 +39,7 @@ class Guard:
         self._first_step.copy_(torch.where((bad > 0) & (self._first_step < 0), step, self._first_step))
         self._found.copy_(torch.maximum(self._found, bad))
 
-    def check(self, plan: Plan, dataset: Dataset, state: Path) -> None:
+    def check(self, sampler: BatchSampler, data: TrainData, state: Path) -> None:
         """Look, which waits for the device.
 
         Raises:
@@ -48,13 +48,12 @@ class Guard:
         step = int(self._first_step)
         if step < 0:
             return
-        keys = plan.keys(step)
-        names = getattr(dataset, "sample_ids", None)
-        samples = [names[index] if names else index for _, index in keys]
+        names = data.sample_ids
+        samples = [names[index] for _, index in sampler.keys(step)]
         report = state / "nonfinite.json"
         write_text(report, json.dumps({"step": step, "samples": samples}))
         raise NonFiniteLoss(
             f"the loss or gradient of step {step} is not finite; no update was made. Its {len(samples)} samples, "
-            f"listed in {report}, begin with {', '.join(map(str, samples[:4]))}. Lower train.base_lr or clip_norm, "
+            f"listed in {report}, begin with {', '.join(samples[:4])}. Lower train.base_lr or clip_norm, "
             "or look at these images."
         )

@@ -3,86 +3,95 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from simmim.config.differences import refuse_changed
 from simmim.config.training import TrainSettings
 from simmim.train import checkpoint
-from simmim.train.batch_sampler import Plan
+from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
+from simmim.train.log import TrainLog, history_of
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
-from simmim.train.progress import Progress
 from simmim.train.schedule import learning_rate
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
+from simmim.train.task import TrainData, TrainTask
+
+Groups = list[dict[str, Any]]
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What tells one training from another: its seed, its files, its name.
+
+    Args:
+        state: folder of its checkpoints; it goes on from the newest.
+        config: completed config; a checkpoint made with another one is refused.
+        label: name on the status line.
+        initial_checkpoint: what a first stage wrote, to begin with where `state` holds no checkpoint.
+        first_stage: train up to the first milestone only, and write the checkpoint there as this folder.
+    """
+
+    seed: int
+    state: Path
+    config: Mapping[str, Any]
+    label: str
+    initial_checkpoint: Path | None = None
+    first_stage: Path | None = None
 
 
 def fit(
-    task: nn.Module, dataset: Dataset, groups: list[dict[str, Any]], settings: TrainSettings, *, seed: int, state: Path,
-    config: Mapping[str, Any], processes: Processes, label: str, start: Path | None = None, stop: Path | None = None,
-) -> list[dict[str, float]]:  # fmt: skip
-    """Train `task` in place, going on from the newest checkpoint in `state`.
-
-    Args:
-        task: `task(batch)` is the mean loss of a batch. One that sets `own_autocast` is given the number format
-            as `autocast_dtype` instead of being wrapped; `after_update(step, steps)` of one that has it is called when
-            `step` updates are done.
-        dataset: `dataset.__getitems__([(epoch, sample), ...])` is a whole batch: a dict of tensors and lists.
-        groups: parameter groups; each may carry `lr_scale`.
-        config: completed config; a checkpoint made with another one is refused.
-        label: name of the run on the status line.
-        start: a checkpoint that `stop` wrote, to begin with where `state` holds none.
-        stop: train up to the first milestone only and write the checkpoint there, as this folder.
+    task: TrainTask, data: TrainData, groups: Groups, settings: TrainSettings, run: Run, processes: Processes
+) -> History:
+    """Train `task` in place; `groups` of its parameters may each carry an `lr_scale`.
 
     Returns:
-        One dict (step, loss, lr, grad_norm, process_seconds) every `log_every_steps` steps, from the run's very start.
+        One row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from the run's very start.
+
+    Raises:
+        ValueError: for settings that make no update, and for checkpoints of another config.
+        NonFiniteLoss: before an update by numbers that are not finite.
     """
-    steps = settings.steps(len(dataset))
-    last = settings.first_stage_steps(len(dataset)) if stop else steps
-    plan = Plan(
-        len(dataset), settings.batch, settings.micro_batch, last, seed,
-        processes.world, processes.rank, settings.repeats,
-    )  # fmt: skip
-    dtype, outer_dtype = _precision(task, settings, processes)
+    steps = settings.steps(len(data))
+    last = settings.first_stage_steps(len(data)) if run.first_stage else steps
+    dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-    history, first = _resume(state, trained, optimizer, config, label, start)
-    manifest = {"config": config, "environment": environment(processes, dtype)}
-    guard, window, progress = Guard(optimizer, processes), _Window(processes), Progress(label, first, plan.steps)
-    after_update = getattr(trained, "after_update", None)
-    batches = iter(_loader(dataset, plan, first, settings.workers, processes))
-    for step in range(first, plan.steps):
-        lr = set_learning_rates(optimizer, settings, step, steps, len(dataset))
-        seed_libraries(seed, step, processes.rank)
-        loss = _accumulate_gradients(module, batches, plan.accumulation, outer_dtype, processes.device)
-        norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
-        guard.watch(step, loss, norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        window.add(loss, norm)
-        done = step + 1
-        if after_update:
-            after_update(done, steps)
-        logging = done % settings.log_every_steps == 0 or done == plan.steps
-        saving = done % settings.save_every_steps == 0 and done < plan.steps
-        if logging or saving or guard.is_free:
-            guard.check(plan, dataset, state)
-        if logging:
-            history.append({"step": done, "lr": lr, **window.means()})
-        if processes.leads and history and progress.due(done):
-            progress.show(done, plan.epoch(done), history[-1]["loss"], lr, plan.batch)
-        if saving:
-            checkpoint.save(state, done, trained, optimizer, processes.leads, history=history, **manifest)
-    if stop:
-        checkpoint.write(stop, plan.steps, trained, optimizer, processes.leads, history=history, **manifest)
+    history, first = _resume(run, trained, optimizer)
+    manifest = {"config": run.config, "environment": environment(processes, dtype), "history": history}
+    sampler = _sampler(len(data), settings, run.seed, range(first, last), processes)
+    guard = Guard(optimizer, processes)
+    with TrainLog(run.label, history, sampler, processes) as log:
+        batches = iter(_loader(data, sampler, settings.workers, processes.device))
+        for step in range(first, last):
+            lr = set_learning_rates(optimizer, settings, step, steps, len(data))
+            seed_libraries(run.seed, step, processes.rank)
+            loss = _accumulate_gradients(trained, module, batches, sampler.accumulation, processes.device)
+            norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
+            guard.watch(step, loss, norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            done = step + 1
+            trained.after_update(done, steps)
+            log.add(loss, norm)
+            logs = done % settings.log_every_steps == 0 or done == last
+            if logs or guard.is_free:  # what is saved has been checked: saves come at log rows only
+                guard.check(sampler, data, run.state)
+            if logs:
+                log.write_row(done, lr)
+            log.show(done, lr)
+            if done % settings.save_every_steps == 0 and done < last:
+                checkpoint.save(run.state, done, trained, optimizer, processes.is_main_process, **manifest)
+    if run.first_stage:
+        checkpoint.write(run.first_stage, last, trained, optimizer, processes.is_main_process, **manifest)
     if trained is not task:
         gather(trained, task, processes.device)
     return history
@@ -112,17 +121,10 @@ def set_learning_rates(
     return rate(1.0)
 
 
-def _precision(task, settings, processes) -> tuple[torch.dtype | None, torch.dtype | None]:
-    """The number format of the training, and what the whole task is wrapped in: None where it has been handed that."""
-    dtype = autocast_dtype(settings.precision, processes.device)
-    if not getattr(task, "own_autocast", False):
-        return dtype, dtype
-    task.autocast_dtype = dtype
-    return dtype, None
-
-
-def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, list[dict[str, Any]]]:
-    """What has the weights (`task`, or the parts of a sharded copy), what is to be called, and the groups."""
+def _spread(
+    task: TrainTask, groups: Groups, settings: TrainSettings, processes: Processes
+) -> tuple[TrainTask, nn.Module, Groups]:
+    """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the groups."""
     share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
         sharded, groups = shard(task, groups, processes)
@@ -131,10 +133,13 @@ def _spread(task, groups, settings, processes) -> tuple[nn.Module, nn.Module, li
     return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
 
 
-def _accumulate_gradients(module, batches, accumulation, dtype, device) -> Tensor:
+def _accumulate_gradients(
+    task: TrainTask, module: nn.Module, batches: Iterator[dict], accumulation: int, device: torch.device
+) -> Tensor:
     """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
     replicated = isinstance(module, DistributedDataParallel)  # sharded gradients are never kept whole between them
     keep_casts = not is_sharded(module)  # casts that are kept would add up to the whole model
+    dtype = None if task.own_autocast else task.autocast_dtype
     total = torch.zeros((), device=device)
     for turn in range(accumulation):
         batch = to_device(next(batches), device)
@@ -157,65 +162,45 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch
 
 
-def _loader(dataset: Dataset, plan: Plan, start: int, workers: int, processes: Processes) -> Iterator[dict]:
-    return DataLoader(
-        dataset,
-        batch_sampler=_MicroBatches(plan, start),
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        pin_memory=processes.device.type == "cuda",
+def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, processes: Processes) -> BatchSampler:
+    """Micro-batches of these steps."""
+    return BatchSampler(
+        samples=samples,
+        batch=settings.batch,
+        micro_batch=settings.micro_batch,
+        steps=steps.stop,
+        seed=seed,
+        start_step=steps.start,
+        repeats=settings.repeats,
+        world=processes.world,
+        rank=processes.rank,
     )
 
 
-class _MicroBatches:
-    """The plan's micro-batches as a batch sampler, so that a resumed run reads nothing twice."""
-
-    def __init__(self, plan: Plan, start: int) -> None:
-        self._plan, self._start = plan, start
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return self._plan.micro_batches(self._start)
+def _loader(data: TrainData, sampler: BatchSampler, workers: int, device: torch.device) -> DataLoader:
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
 
 
 def _as_it_is(batch: dict) -> dict:
     return batch
 
 
-def _resume(state, task, optimizer, config, label, start) -> tuple[list[dict[str, float]], int]:
-    found = checkpoint.newest(state)
-    if found is None and start is None:
-        return [], 0
-    path, manifest = found or (start, checkpoint.verified_manifest(start))
+def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> tuple[History, int]:
+    """History and number of updates of the checkpoint to go on from, which is loaded if there is one."""
+    found = checkpoint.newest(run.state)
     if found:
-        refuse_changed(path, manifest["config"], config, remove=state)
+        refuse_changed(found[0], found[1]["config"], run.config, remove=run.state)
+    elif run.initial_checkpoint:
+        found = run.initial_checkpoint, checkpoint.verified_manifest(run.initial_checkpoint)
+    else:
+        return [], 0
+    path, manifest = found
     checkpoint.restore(path, task, optimizer)
-    print(f"{label}: going on from step {manifest['step']}", flush=True)
-    return manifest["history"], manifest["step"]
-
-
-class _Window:
-    """Mean loss and gradient norm since the last log row, kept on the device, and what that window took.
-
-    The time is summed over processes. It is kept in the log, so a resumed run adds up the steps it is made of and not
-    those that were lost.
-    """
-
-    def __init__(self, processes: Processes) -> None:
-        self._sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
-        self._count = 0
-        self._world = processes.world
-        self._began = time.monotonic()
-
-    def add(self, loss: Tensor, norm: Tensor) -> None:
-        self._sums += torch.stack((loss, norm))
-        self._count += 1
-
-    def means(self) -> dict[str, float]:
-        if self._world > 1:
-            dist.all_reduce(self._sums)
-        loss, norm = (self._sums / (self._count * self._world)).tolist()
-        self._sums.zero_()
-        self._count = 0
-        now = time.monotonic()  # the numbers above have waited for the device
-        began, self._began = self._began, now
-        return {"loss": loss, "grad_norm": norm, "process_seconds": (now - began) * self._world}
+    print(f"{run.label}: going on from step {manifest['step']}", flush=True)
+    return history_of(manifest), manifest["step"]

@@ -25,8 +25,8 @@ class Processes:
     device: torch.device
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
 

@@ -23,7 +23,7 @@ from simmim.evaluate.detect.settings import DetectSettings
 from simmim.pretrain.run import pretrain
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
 
@@ -82,7 +82,7 @@ def trained(encoder, shards, state, settings=MICRO, **changes):
     } | changes
     history = fit(
         task, detect.dataset(shards, settings, 0, HEADER), groups, TrainSettings(**training),
-        seed=0, state=state, config={}, processes=ALONE, label="detect",
+        Run(0, state, {}, "detect"), ALONE,
     )  # fmt: skip
     return task, [entry["loss"] for entry in history]
 

@@ -17,7 +17,7 @@ from simmim.encoders.swin import Swin
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.segment import task as segment
 from simmim.evaluate.segment.settings import SegmentSettings
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 
 SMALL = {
@@ -106,7 +106,7 @@ def train_two_steps(rank, folder, out):
         )
         history = fit(
             task, segment.dataset(shards, settings, 0, HEADER), [{"params": list(task.parameters())}], training,
-            seed=0, state=out / str(sharded), config={}, processes=processes, label="segment",
+            Run(0, out / str(sharded), {}, "segment"), processes,
         )  # fmt: skip
         values = {name: [row[name] for row in history] for name in ("loss", "grad_norm")}
         values |= {row[:2]: row[2] for row in segment.score(task, shards, settings, torch.device("cpu"))}

@@ -8,7 +8,7 @@ from test_detector import MICRO
 from simmim.config.training import TrainSettings
 from simmim.encoders.swin import Swin
 from simmim.evaluate.detect import task as detect
-from simmim.train.loop import fit
+from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
 
@@ -113,8 +113,7 @@ def test_micro_batches_add_up_to_the_batch(detection_shards, tmp_path):
         )  # fmt: skip
         history = fit(
             task, detect.dataset(detection_shards, MICRO, 0, HEADER), [{"params": list(task.parameters())}], training,
-            seed=0, state=tmp_path / str(micro_batch), config={}, processes=Processes(0, 1, torch.device("cpu")),
-            label="detect",
+            Run(0, tmp_path / str(micro_batch), {}, "detect"), Processes(0, 1, torch.device("cpu")),
         )  # fmt: skip
         losses.append([entry["loss"] for entry in history])
     assert losses[0][1] < 0.9 * losses[0][0]

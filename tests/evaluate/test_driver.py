@@ -37,7 +37,7 @@ def run(folder, out, task, settings, train, splits):
     config |= {"settings": settings, "train": train, "seeds": 3, "numerics": {}, "config_hash": "0"}
     config["data"] = {split: {"dataset": f"{split}_set", "split": split} for split in splits}
     encoders, features = [folder / f"encoder{seed}.safetensors" for seed in range(2)], []
-    for seed, file in enumerate(encoders if task == "knn" else ()):
+    for seed, file in enumerate(encoders if task in ("knn", "probe") else ()):
         folders = {split: out.parent / f"features{seed}" / split for split in ("train", "val")}
         for split, where in folders.items():
             write_features(feature_config(config, split), file, folder / split, where, ALONE)
@@ -70,3 +70,18 @@ def test_a_further_set_with_other_classes_is_refused(folder, tmp_path, monkeypat
         (tmp_path / f"encoder{seed}.safetensors").symlink_to(folder / f"encoder{seed}.safetensors")
     with pytest.raises(ValueError, match="further have different classes: their order"):
         run(tmp_path, tmp_path / "a.parquet", "finetune", FINETUNE, TRAIN, ("train", "val", "further"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "images"), [({}, 8), ({"labels_per_class": 1}, 2)], ids=["all labels", "one label a class"]
+)
+def test_a_fine_tuning_that_would_make_no_update_is_refused(folder, tmp_path, changes, images):
+    with pytest.raises(ValueError, match=f"updates: {images} images x 1 epochs / batch 64 round to none"):
+        run(folder, tmp_path / "a.parquet", "finetune", FINETUNE | changes, TRAIN | {"batch": 64}, ("train", "val"))
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_probe_that_would_make_no_update_is_refused(folder, tmp_path):
+    settings = {"image_px": 64, "score_crop": 1.0, "score_batch": 4, "held_out": 0.25, "neighbours": 3}
+    with pytest.raises(ValueError, match="updates: 6 images x 1 epochs / batch 64 round to none"):
+        run(folder, tmp_path / "a.parquet", "probe", settings, TRAIN | {"batch": 64}, ("train", "val"))

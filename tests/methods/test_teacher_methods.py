@@ -86,7 +86,7 @@ def test_a_run_leaves_the_files_of_any_run(tmp_path, data, method):
         "train.parquet",
     ]
     values = records.read([tmp_path / "train.parquet"]).groupby("metric")["value"].sum()
-    assert values["train_seconds"] == pytest.approx(values["process_seconds"])
+    assert values["train_seconds"] == pytest.approx(values["device_seconds"])
     assert values["images_per_second"] == pytest.approx(64 / values["train_seconds"])
     assert "heldout_loss" not in values
 

@@ -20,5 +20,5 @@ with joined_processes() as processes:
     loss = contrast(guesses[mine], keys[mine], 0.2)
     loss.backward()
     means = [sum_over_processes(value) / 2 for value in (loss.detach(), guesses.grad)]
-    if processes.leads:
+    if processes.is_main_process:
         (out / "contrast.json").write_text(json.dumps({"loss": means[0].item(), "gradient": means[1].tolist()}))

@@ -170,3 +170,21 @@ def test_pictures_of_another_config_or_a_damaged_head_are_refused(tmp_path, data
     (tmp_path / "head.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"head.safetensors is damaged"):
         recover(config(epochs=1), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_a_run_that_would_make_no_update_is_refused_and_leaves_no_encoder(tmp_path, data, schedule):
+    few = config(batch=2048, schedule=schedule)
+    for train in (pretrain, pretrain_first_stage):
+        with pytest.raises(ValueError, match=r"0\.031 updates: 16 images x 4 epochs / batch 2048"):
+            train(few, 0, data, tmp_path / "out", ALONE)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_first_stage_without_updates_leaves_all_of_them_to_the_run(tmp_path, data):
+    early = config(schedule="step", milestones=[0.2])  # 1.6 of 8 updates, less than one log row
+    pretrain_first_stage(early, 0, data, tmp_path / "first_stage", ALONE)
+    pretrain(early, 0, data, tmp_path / "two", ALONE, Start(first_stage=tmp_path / "first_stage"))
+    pretrain(early, 0, data, tmp_path / "one", ALONE)
+    one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -111,6 +111,11 @@ def test_an_interrupted_training_ends_with_the_same_bits(shards, tmp_path, monke
     assert all(torch.equal(value, cut.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
+def test_a_training_that_would_make_no_update_is_refused(shards, tmp_path):
+    with pytest.raises(ValueError, match=r"updates: \d+ images x 2 epochs / batch 1000 round to none"):
+        _trained(shards, tmp_path, _config(batch=1000))
+
+
 def test_the_temperature_falls_from_first_to_last_whatever_the_micro_batch():
     settings = _dvae_training.Settings(32, 1.0, 0.0625, 0.0)
     task = _dvae_training._Reconstruction(Dvae(**SMALL), settings, images=64, world=2)

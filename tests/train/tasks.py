@@ -8,9 +8,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from simmim.rng import KeyedGenerator
+from simmim.train.task import TrainTask
 
 
-class Regression(nn.Module):
+class Regression(TrainTask):
     """A two-layer network that fits the sum of its inputs; `dropout` draws from torch's generator."""
 
     def __init__(self, dropout: float = 0.0) -> None:

@@ -8,9 +8,10 @@ from torch import nn
 
 from simmim.encoders.resnet import ResNet
 from simmim.train.processes import Processes, share_batch_statistics
+from simmim.train.task import TrainTask
 
 
-class Stripes(nn.Module):
+class Stripes(TrainTask):
     """A small ResNet that fits the sum of eight numbers, seen as rows of an image under a mask."""
 
     def __init__(self, checkpoint_activations: bool = False) -> None:

@@ -1,12 +1,12 @@
-"""The plan: equal shares, no sample lost, and the same samples for any number of processes."""
+"""The batch sampler: equal shares, no sample lost, and the same samples for any number of processes."""
 
 import itertools
 
 import pytest
 
-from simmim.train.batch_sampler import Plan
+from simmim.train.batch_sampler import BatchSampler
 
-PLAN = {"samples": 50, "batch": 12, "micro_batch": 12, "steps": 25, "seed": 3}
+SAMPLER = {"samples": 50, "batch": 12, "micro_batch": 12, "steps": 25, "seed": 3}
 
 
 def step_keys(step, **changes):
@@ -14,8 +14,8 @@ def step_keys(step, **changes):
     world = changes.pop("world", 1)
     keys = []
     for rank in range(world):
-        plan = Plan(**(PLAN | changes), world=world, rank=rank)
-        keys += itertools.chain(*itertools.islice(plan.micro_batches(step), plan.accumulation))
+        sampler = BatchSampler(**(SAMPLER | changes), world=world, rank=rank, start_step=step)
+        keys += itertools.chain(*itertools.islice(sampler, sampler.accumulation))
     return keys
 
 
@@ -32,13 +32,13 @@ def test_ranks_and_micro_batches_only_share_out_the_same_keys(step, world, micro
 
 
 def test_accumulation_is_the_fewest_even_micro_batches_that_fit():
-    assert Plan(**(PLAN | {"micro_batch": 5})).accumulation == 3
-    assert Plan(**(PLAN | {"micro_batch": 100})).accumulation == 1
+    assert BatchSampler(**(SAMPLER | {"micro_batch": 5})).accumulation == 3
+    assert BatchSampler(**(SAMPLER | {"micro_batch": 100})).accumulation == 1
 
 
 def test_a_batch_larger_than_the_data_set_takes_several_epochs():
-    plan = Plan(samples=5, batch=12, micro_batch=12, steps=1, seed=0)
-    assert [epoch for epoch, _ in plan.keys(0)] == [0] * 5 + [1] * 5 + [2] * 2
+    sampler = BatchSampler(samples=5, batch=12, micro_batch=12, steps=1, seed=0)
+    assert [epoch for epoch, _ in sampler.keys(0)] == [0] * 5 + [1] * 5 + [2] * 2
 
 
 def test_repeated_augmentation_shows_a_third_of_the_images_three_times_with_other_draws():
@@ -56,6 +56,20 @@ def test_repeated_augmentation_shows_a_third_of_the_images_three_times_with_othe
 
 def test_impossible_shares_are_refused():
     with pytest.raises(ValueError, match="batch 12 cannot be shared by 5 processes"):
-        Plan(**PLAN, world=5)
+        BatchSampler(**SAMPLER, world=5)
     with pytest.raises(ValueError, match="no samples"):
-        Plan(**(PLAN | {"samples": 0}))
+        BatchSampler(**(SAMPLER | {"samples": 0}))
+
+
+def test_another_seed_is_another_order_of_the_same_samples():
+    (first,), (second,) = ([step_keys(0, batch=50, micro_batch=50, seed=seed)] for seed in (3, 4))
+    assert first != second and sorted(first) == sorted(second)
+
+
+def test_sampling_begins_at_the_step_where_a_run_goes_on():
+    whole, rest = ([*BatchSampler(**SAMPLER, start_step=start)] for start in (0, 20))
+    assert rest == whole[20:] and len(whole) == 25
+
+
+def test_passes_over_the_data():
+    assert BatchSampler(**SAMPLER).epoch(25) == 6

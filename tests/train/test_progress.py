@@ -3,7 +3,11 @@
 import io
 import re
 
-from simmim.train.progress import Progress
+import pytest
+
+from simmim.train.progress import Progress, _duration
+
+STATE = r"\d+/10 epoch 0\.4 loss 0\.5123 lr 1\.3e-04 \d+ img/s ETA \d+:\d\d"
 
 
 class Terminal(io.StringIO):
@@ -11,30 +15,67 @@ class Terminal(io.StringIO):
         return True
 
 
-def show(stream, steps=(1, 2, 10)):
-    progress = Progress("demo/mask_r16_r60 seed 0", 0, 10, stream, every_seconds=0)
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """Every look at the clock is a second later."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr("simmim.train.progress.time.monotonic", lambda: next(seconds))
+
+
+def show(stream, label="demo/mask_r16_r60 seed 0", steps=(1, 2, 10)):
+    progress = Progress(label, 0, 10, stream, every_seconds=0)
     for step in steps:
         assert progress.due(10)
-        progress.show(step, step / 5, 0.51234, 1.25e-4, 128)
+        progress.show(step, 0.4, 0.51234, 1.25e-4, 128)
+    progress.close()
     return stream.getvalue()
 
 
-def test_a_log_gets_one_plain_line_each_time():
+def lines_of(shown):
+    """What a terminal was given between its control sequences."""
+    return [part for part in re.split(r"\x1b\[\?25[lh]|\r\x1b\[2K|\n", shown) if part.strip()]
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_log_gets_one_plain_line_each_time(monkeypatch, forced):
+    if forced:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # as some schedulers set for log files
     lines = show(io.StringIO()).splitlines()
-    assert len(lines) == 3 and "\r" not in "".join(lines)
-    pattern = r"demo/mask_r16_r60 seed 0 2/10 epoch 0\.4 loss 0\.5123 lr 1\.3e-04 \d+ img/s ETA \d+:\d\d"
-    assert re.fullmatch(pattern, lines[1])
+    assert len(lines) == 3
+    for line, step in zip(lines, (1, 2, 10)):
+        assert re.fullmatch(f"demo/mask_r16_r60 seed 0 {STATE}", line) and f" {step}/10 " in line
 
 
-def test_a_terminal_s_line_is_renewed_and_never_wraps(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "60")
-    shown = show(Terminal())
-    assert shown.count("\n") == 1 and shown.endswith("\n")
-    for line in shown.strip().split("\r\033[K")[1:]:
-        assert len(line) <= 60 and "ETA" in line
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("label", ["demo/default seed 0", "small/a_run_with_a_name_that_is_much_too_long seed 2"])
+def test_a_terminal_s_line_is_renewed_and_fits(monkeypatch, columns, label):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = show(Terminal(), label)
+    assert shown.count("\n") == 1  # the last state stays
+    for line in lines_of(shown):
+        assert len(line) <= columns and re.search(STATE, line) and line.startswith(label[:10])
+    assert any(label in line for line in lines_of(shown)) == (columns == 120 or len(label) < 20)
+
+
+def test_the_cursor_comes_back_where_a_training_fails():
+    stream = Terminal()
+    show(stream, steps=(1,))
+    assert stream.getvalue().endswith("\x1b[?25h")
+
+
+def test_speed_and_remaining_time_count_from_where_the_run_went_on():
+    stream = io.StringIO()
+    progress = Progress("run", 4, 10, stream, every_seconds=0)  # second 0
+    progress.show(6, 1.0, 0.5, 0.1, 32)  # second 1: 2 steps, 4 are left
+    assert stream.getvalue() == "run 6/10 epoch 1.0 loss 0.5000 lr 1.0e-01 64 img/s ETA 0:02\n"
 
 
 def test_nothing_is_fetched_for_a_line_that_is_not_due():
-    progress = Progress("run", 0, 100, io.StringIO(), every_seconds=60)
-    assert not progress.due(5)
+    progress = Progress("run", 0, 100, io.StringIO(), every_seconds=3)  # second 0
+    assert [progress.due(5) for _ in range(3)] == [False, False, True]
     assert progress.due(100)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])
+def test_durations(seconds, shown):
+    assert _duration(seconds) == shown

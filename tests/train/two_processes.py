@@ -1,19 +1,82 @@
-"""Trains as test_loop's `train` does, in the processes that torchrun started; the first one writes the end result."""
+"""All that this folder's tests look at, done by the processes that torchrun started; the first one writes it down."""
 
+import contextlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import test_loop
+import test_sharding
+import torch
+import torch.distributed as dist
+from agreement import FEW_STEPS
 from safetensors.torch import save_file
 from tasks import make_task
+from torch.distributed.fsdp import FSDPModule
 
-from simmim.train.processes import joined_processes
+from simmim.train.guard import NonFiniteLoss
+from simmim.train.parameter_groups import parameter_groups
+from simmim.train.processes import Processes, joined_processes
+from simmim.train.sharding import clip_gradients, shard
 
-out = Path(sys.argv[1])
-with joined_processes() as processes:
-    test_loop.ALONE = processes
-    state, history = test_loop.train(out / "state", make_task())
-    if processes.leads:
-        save_file(state, out / "final.safetensors")
-        (out / "history.json").write_text(json.dumps(history))
+
+def replicated(out: Path, processes: Processes) -> None:
+    """The loop's own task, a copy of the weights on each process."""
+    for name, clip_norm in (("clipped", 0.5), ("free", 0)):
+        _, history = test_loop.timed(out / name, make_task(), processes=processes, clip_norm=clip_norm, **FEW_STEPS)
+        if processes.is_main_process:
+            (out / f"{name}.json").write_text(json.dumps(history))
+
+
+def sharded(out: Path, processes: Processes) -> None:
+    """SimMIM, its weights split over both processes."""
+
+    def run(name: str, begin_with: Path | None = None, **changes) -> None:
+        if processes.is_main_process and begin_with:
+            shutil.copytree(begin_with, out / name / begin_with.name)
+        dist.barrier()
+        state, history = test_sharding.train(out / name, processes, sharded=True, **changes)
+        if processes.is_main_process:
+            save_file(state, out / f"{name}.safetensors")
+            (out / f"{name}.json").write_text(json.dumps(history))
+
+    run("sharded")
+    run("resumed", out / "sharded" / "step-00000001")
+    if processes.is_main_process:
+        test_sharding.train(out / "one")
+    dist.barrier()
+    run("from_one", out / "one" / "step-00000001")
+    run("bf16", precision="bf16")
+    with contextlib.suppress(NonFiniteLoss):
+        run("spoilt", dataset=test_sharding.Noise(spoilt=17), epochs=1)
+
+
+def held_after_one_step(processes: Processes) -> dict:
+    """How much of model and moments this process holds, and what clipping and a spoilt step do to its part."""
+    task = test_sharding.Task()
+    every = sum(parameter.numel() for parameter in task.parameters())
+    parts, groups = shard(task, parameter_groups(task, "model.encoder.", 0.05, 1.0, set()), processes)
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    parts(test_sharding.Noise().__getitems__([(0, 1), (0, 2)])).backward()
+    norms = [clip_gradients(parts.parameters(), 1e-3).item() for _ in range(2)]
+    optimizer.step()
+    mine = sum(parameter.to_local().numel() for parameter in parts.parameters())
+    moments = [state[key].to_local().numel() for state in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
+    before = [parameter.to_local().clone() for parameter in parts.parameters()]
+    optimizer.found_inf = torch.ones(())  # how the loop keeps a spoilt step from the weights
+    optimizer.step()
+    skipped = all(torch.equal(*pair) for pair in zip(before, (each.to_local() for each in parts.parameters())))
+    blocks = sum(isinstance(module, FSDPModule) for module in parts.modules()) - 1
+    held = {"all": every, "parameters": mine, "moments": sum(moments), "blocks": blocks}
+    return held | {"skipped": skipped, "norms": norms}
+
+
+if __name__ == "__main__":
+    with joined_processes() as both:
+        folder = Path(sys.argv[1])
+        replicated(folder, both)
+        sharded(folder, both)
+        held = held_after_one_step(both)
+        if both.is_main_process:
+            (folder / "held.json").write_text(json.dumps(held))

@@ -29,9 +29,10 @@ from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
 from simmim.evaluate.pyramid import Pyramid, check_dense, freeze_unused
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.train.task import TrainTask
 
 
-class Detector(nn.Module):
+class Detector(TrainTask):
     """Encoder, feature pyramid, region proposal network, box head and mask head.
 
     Args:

@@ -17,11 +17,12 @@ from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.processes import my_share, sum_over_processes
+from simmim.train.task import TrainTask
 
 Row = tuple[str, str, float]
 
 
-class FineTuning(nn.Module):
+class FineTuning(TrainTask):
     """What one step of fine-tuning does: normalise, erase, mix, classify.
 
     Args:

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 
 from simmim.evaluate.feature_rows import CHUNK, Features, rows_of_blocks
 from simmim.train.processes import my_share, sum_over_processes
+from simmim.train.task import TrainTask
 
 
-class Probe(nn.Module):
+class Probe(TrainTask):
     """One linear classifier per block, trained side by side: their losses are summed and share no parameter."""
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
@@ -51,6 +52,11 @@ class FeatureSet(Dataset):
 
     def __len__(self) -> int:
         return len(self._features)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Rows among the kept training images."""
+        return [f"row {row}" for row in range(len(self))]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
         chosen = torch.tensor([sample for _, sample in keys])

@@ -17,11 +17,12 @@ from simmim.evaluate.precision import autocast
 from simmim.evaluate.pyramid import LevelNorms, check_dense, freeze_unused
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.train.task import TrainTask
 
 IGNORED = 255
 
 
-class Segmenter(nn.Module):
+class Segmenter(TrainTask):
     """Encoder, UPerNet decoder (Xiao et al., 2018) and an auxiliary head on the second coarsest level.
 
     Args:

@@ -1,0 +1,72 @@
+"""The log of a training: a row every few steps, kept with the checkpoints, and the status line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from simmim.train.batch_sampler import BatchSampler
+from simmim.train.processes import Processes
+from simmim.train.progress import Progress
+
+_OLD_NAMES = {"process_seconds": "device_seconds"}
+
+
+def history_of(manifest: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Rows of a checkpoint's log, under the names of today."""
+    return [{_OLD_NAMES.get(name, name): value for name, value in row.items()} for row in manifest["history"]]
+
+
+class TrainLog:
+    """Means since the last row, kept on the device, and how long the steps of that row took.
+
+    `device_seconds` are summed over processes. They are part of the log, so a resumed run adds up the steps it is made
+    of and not those that were lost.
+
+    Args:
+        history: rows so far (step, lr, loss, grad_norm, device_seconds); new ones are appended to it.
+    """
+
+    def __init__(
+        self, label: str, history: list[dict[str, float]], sampler: BatchSampler, processes: Processes
+    ) -> None:
+        self._history, self._sampler, self._processes = history, sampler, processes
+        self._progress = Progress(label, sampler.start_step, sampler.steps)
+        self._sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
+        self._count = 0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> TrainLog:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.close()
+
+    def add(self, loss: Tensor, norm: Tensor) -> None:
+        """Take in one step."""
+        self._sums += torch.stack((loss, norm))
+        self._count += 1
+
+    def write_row(self, step: int, learning_rate: float) -> None:
+        """Append the means over the steps since the last row; every process must call it."""
+        world = self._processes.world
+        if world > 1:
+            dist.all_reduce(self._sums)
+        loss, norm = (self._sums / (self._count * world)).tolist()
+        self._sums.zero_()
+        self._count = 0
+        now = time.monotonic()  # the numbers above have waited for the device
+        seconds, self._began = (now - self._began) * world, now
+        row = {"step": step, "lr": learning_rate, "loss": loss, "grad_norm": norm, "device_seconds": seconds}
+        self._history.append(row)
+
+    def show(self, step: int, learning_rate: float) -> None:
+        """Renew the status line, on the main process, if that is due."""
+        if self._processes.is_main_process and self._history and self._progress.due(step):
+            loss, epoch = self._history[-1]["loss"], self._sampler.epoch(step)
+            self._progress.show(step, epoch, loss, learning_rate, self._sampler.batch)

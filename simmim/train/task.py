@@ -1,0 +1,44 @@
+"""What the loop asks of a task and of its data: every task inherits from `TrainTask`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Key = tuple[int, int]  # (epoch, sample index)
+
+
+class TrainTask(nn.Module):
+    """A module whose `forward(batch)` is the mean loss of a batch.
+
+    Attributes:
+        own_autocast: whether the task applies `autocast_dtype` itself, to some of its parts; otherwise the loop runs
+            all of `forward` under autocast.
+        autocast_dtype: number format of the training, set by the loop; None is float32.
+    """
+
+    own_autocast: ClassVar[bool] = False
+    autocast_dtype: torch.dtype | None = None
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+        raise NotImplementedError
+
+    def after_update(self, step: int, steps: int) -> None:
+        """Called when `step` of `steps` updates are done; does nothing by default."""
+
+
+class TrainData(Protocol):
+    """Samples that are read a batch at a time."""
+
+    @property
+    def sample_ids(self) -> Sequence[str]:
+        """Name of every sample, for messages."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """A whole batch, a dict of tensors and lists; an (epoch, sample) always gives the same."""

@@ -1,0 +1,81 @@
+"""Checkpoints by themselves: what is refused, and what older ones hold."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tasks import make_task
+
+from simmim.train import checkpoint
+
+
+def stepped(task):
+    """AdamW after one update."""
+    optimizer = torch.optim.AdamW([each for each in task.parameters() if each.requires_grad], lr=0.1, fused=True)
+    task({"x": torch.ones(2, 8)}).backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_the_optimiser_s_state_goes_by_parameter_name(tmp_path):
+    """So it does in checkpoints of earlier versions, which are read as well."""
+    task = make_task()
+    optimizer = stepped(task)
+    checkpoint.save(tmp_path, 1, task, optimizer, history=[])
+    held = load_file(tmp_path / "step-00000001" / "optimizer.safetensors")
+    names = [name for name, _ in task.named_parameters()]
+    assert sorted(held) == sorted(f"{name}/{key}" for name in names for key in ("step", "exp_avg", "exp_avg_sq"))
+    for name, parameter in task.named_parameters():
+        assert all(torch.equal(held[f"{name}/{key}"], value) for key, value in optimizer.state[parameter].items())
+
+
+def test_saving_before_the_first_update_counts_none(tmp_path):
+    task = make_task()
+    optimizer = torch.optim.AdamW(task.parameters(), fused=True)
+    checkpoint.save(tmp_path, 0, task, optimizer, history=[])
+    assert not optimizer.state and not load_file(tmp_path / "step-00000000" / "optimizer.safetensors")
+    checkpoint.restore(tmp_path / "step-00000000", task, optimizer)
+    assert not optimizer.state
+
+
+def test_state_of_a_parameter_that_is_trained_no_more_is_refused(tmp_path):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    task.net[0].weight.requires_grad_(False)
+    optimizer = torch.optim.AdamW([each for each in task.parameters() if each.requires_grad])
+    with pytest.raises(ValueError, match=r"optimiser state of unknown parameters: \['net\.0\.weight/exp_avg'"):
+        checkpoint.restore(tmp_path / "step-00000001", task, optimizer)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    other = make_task()
+    other.net = other.net[:1]
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\) in state_dict: \"net\.3"):
+        checkpoint.restore(tmp_path / "step-00000001", other, torch.optim.AdamW(other.parameters()))
+
+
+def test_another_format_is_refused_in_a_sentence(tmp_path):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    path = tmp_path / "step-00000001" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99, this version reads format 1"):
+        checkpoint.newest(tmp_path)
+
+
+def test_processes_that_do_not_write_leave_the_files_to_the_main_one(tmp_path):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), is_main_process=False, history=[])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_two_newest_are_kept(tmp_path):
+    task = make_task()
+    optimizer = stepped(task)
+    for step in (9, 10, 100):
+        checkpoint.save(tmp_path, step, task, optimizer, history=[])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000100"]
+    assert checkpoint.newest(tmp_path)[1]["step"] == 100

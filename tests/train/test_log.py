@@ -1,0 +1,63 @@
+"""The log: means of its own steps over all processes, and the time of all of them."""
+
+import pytest
+import torch
+
+from simmim.train.batch_sampler import BatchSampler
+from simmim.train.log import TrainLog, history_of
+from simmim.train.processes import Processes
+
+SAMPLER = BatchSampler(samples=40, batch=4, micro_batch=4, steps=10, seed=0, world=2)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What the clock shows next."""
+    now = [100.0]
+    monkeypatch.setattr("simmim.train.log.time.monotonic", lambda: now[0])
+    return now
+
+
+def log(history, rank=0, world=1):
+    return TrainLog("test", history, SAMPLER, Processes(rank, world, torch.device("cpu")))
+
+
+def test_a_row_is_the_mean_since_the_last_one(clock):
+    history = [{"step": 1, "loss": 9.0}]
+    rows = log(history)
+    for loss, norm in ((1.0, 10.0), (2.0, 20.0)):
+        rows.add(torch.tensor(loss), torch.tensor(norm))
+    clock[0] = 103.0
+    rows.write_row(3, 0.1)
+    rows.add(torch.tensor(5.0), torch.tensor(7.0))
+    clock[0] = 104.0
+    rows.write_row(4, 0.2)
+    assert history == [
+        {"step": 1, "loss": 9.0},
+        {"step": 3, "lr": 0.1, "loss": 1.5, "grad_norm": 15.0, "device_seconds": 3.0},
+        {"step": 4, "lr": 0.2, "loss": 5.0, "grad_norm": 7.0, "device_seconds": 1.0},
+    ]
+
+
+def test_two_processes_give_one_mean_and_twice_the_time(clock, monkeypatch):
+    monkeypatch.setattr("simmim.train.log.dist.all_reduce", lambda sums: sums.add_(torch.tensor([6.0, 0.0])))
+    history = []
+    rows = log(history, world=2)
+    for _ in range(2):
+        rows.add(torch.tensor(1.0), torch.tensor(2.0))
+    clock[0] = 103.0
+    rows.write_row(2, 0.1)
+    assert history == [{"step": 2, "lr": 0.1, "loss": 2.0, "grad_norm": 1.0, "device_seconds": 6.0}]
+
+
+@pytest.mark.parametrize(("rank", "rows", "shown"), [(0, 1, True), (0, 0, False), (1, 1, False)])
+def test_the_main_process_shows_the_last_row(rank, rows, shown, capsys):
+    history = [{"step": 5, "loss": 0.25}] * rows
+    log(history, rank, world=2).show(10, 0.5)
+    lines = capsys.readouterr().err
+    assert ("test 10/10 epoch 1.0 loss 0.2500 lr 5.0e-01" in lines) == bool(lines) == shown
+
+
+def test_the_log_of_an_older_checkpoint_is_read_under_the_names_of_today():
+    old = {"history": [{"step": 2, "loss": 0.5, "process_seconds": 3.0}]}
+    assert history_of(old) == [{"step": 2, "loss": 0.5, "device_seconds": 3.0}]
