@@ -28,6 +28,7 @@ class Memory:
     def __init__(self, samples):
         self._samples = samples
         self.ids = [str(index) for index in range(len(samples))]
+        self.sizes = np.array([[48, 64]] * len(samples))
 
     def __len__(self):
         return len(self._samples)
