@@ -13,16 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.data.decode import CODECS, BadImage, Stored, normalise
+from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.layout import (
-    FORMAT,
-    INDEX,
     QUARANTINE,
     QUARANTINE_SCHEMA,
     SAMPLES,
     SAMPLES_SCHEMA,
     SHARD_SCHEMA,
     content_sha256,
-    index_sha256,
     set_digest,
 )
 from simmim.data.samples import RawSample, Source
@@ -30,6 +28,7 @@ from simmim.plugin import check_choice
 from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
 
 _ROW_GROUP = 64
+_SHOWN = 8  # classes without images that are named
 _CONTENT = "image", "annotation"
 
 
@@ -51,12 +50,15 @@ def pack(
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
 
+    Classes without images and images without labels are printed.
+
     Raises:
         ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized,
             no usable sample at all, or too many broken ones (their table is written nevertheless).
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
     index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
+    index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
     out = Path(out)
     _clear(out)
     incidents: list[dict[str, str]] = []
@@ -72,6 +74,7 @@ def pack(
     index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
     index["index_sha256"] = index_sha256(index)
     write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+    _say_unlabelled(out, index["classes"], samples)
 
 
 def _check_settings(codec: str, shard_samples: int, short_side_px: int | None, max_quarantined_share: float) -> None:
@@ -155,6 +158,20 @@ def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[st
         "quarantined": actions.count("quarantined"),
         "converted": actions.count("converted"),
     }
+
+
+def _say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
+    """Print the classes that no image has, and the number of images without a class."""
+    if not classes or samples["annotation_sha256"].null_count < len(samples):
+        return  # no classes, or those of objects and pixels
+    labels = samples["label"].fill_null(-1).to_pylist()
+    found = set(labels)
+    empty = [name for label, name in enumerate(classes) if label not in found]
+    if empty:
+        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {', '.join(empty[:_SHOWN])}{more}")
+    if labels.count(-1):
+        print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
 
 
 def _check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:

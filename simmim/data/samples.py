@@ -43,6 +43,9 @@ class Source(Protocol):
     def classes(self) -> list[str]:
         """Class names by label index; [] when there are no labels."""
 
+    def fingerprint(self) -> str:
+        """Hex digest that changes when a file is added, removed or edited; cheap, so no image is read."""
+
 
 def printable(name: str | os.PathLike) -> str:
     """A file name as valid UTF-8: bytes that are not become backslash escapes."""

@@ -25,6 +25,9 @@ class Noise:
     def classes(self):
         return []
 
+    def fingerprint(self):
+        return ""
+
     def samples(self):
         random = np.random.default_rng(0)
         for i in range(12):
