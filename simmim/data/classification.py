@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,12 +18,31 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
-from simmim.evaluate.classify_settings import FinetuneSettings
 from simmim.rng import KeyedGenerator, epoch_order, seed_for
 
 
+class LabelledSettings(Protocol):
+    """What `LabelledImages` reads of a task's settings.
+
+    Args:
+        image_px: side of the square crops.
+        labels_per_class: labelled images used of every class; None uses all.
+        crop_scale: area of a crop as a share of the image's.
+        crop_ratio: its width over its height.
+        flip: probability of mirroring.
+        auto_augment: timm's name of a RandAugment policy, "" for none.
+    """
+
+    image_px: int
+    labels_per_class: int | None
+    crop_scale: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    flip: float
+    auto_augment: str
+
+
 class LabelledImages(Dataset):
-    """Augmented crops with their class, by (epoch, position) keys; everything drawn per (seed, epoch, sample).
+    """Augmented crops with their class, by (epoch, position) keys; random numbers are keyed by (seed, epoch, sample).
 
     Args:
         mean: per channel in [0, 1]; RandAugment fills with it where it moves the picture away.
@@ -31,7 +51,7 @@ class LabelledImages(Dataset):
         ValueError: when images have no label, or a class has fewer than `labels_per_class`.
     """
 
-    def __init__(self, shards: Shards, settings: FinetuneSettings, seed: int, mean: Sequence[float]) -> None:
+    def __init__(self, shards: Shards, settings: LabelledSettings, seed: int, mean: Sequence[float]) -> None:
         self._shards, self._settings, self._seed, self._channels = shards, settings, seed, len(mean)
         self._samples = few_labels(shards, settings.labels_per_class, seed)
         fill = {"img_mean": tuple(round(255 * value) for value in mean)}
