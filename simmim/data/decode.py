@@ -1,4 +1,4 @@
-"""One image's bytes to bytes that every decoder reads alike: 8-bit RGB or grey, upright, whole; or the reason why not.
+"""Converts an image's bytes to what every decoder reads alike (8-bit RGB or grey, upright, whole), or says why not.
 
 Everything is decoded completely once. Pillow's LOAD_TRUNCATED_IMAGES stays off: with it half an image passes silently.
 """
@@ -18,7 +18,7 @@ JPEG_QUALITY = 95
 MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checked before anything is decoded
 _FORMATS = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},  # JPEGs one after the other, as cameras of most phones write
+    "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},  # several JPEGs in one file, as many phones write photos
     "PNG": {".png"},
     "WEBP": {".webp"},
     "BMP": {".bmp"},
@@ -41,7 +41,7 @@ class Stored:
     Args:
         content: encoded bytes.
         image_px: height and width.
-        changes: what had to be put right about the image, "" for a sound one.
+        changes: what was corrected, "" for a sound image.
     """
 
     content: bytes
@@ -50,7 +50,7 @@ class Stored:
 
 
 def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | None, annotated: bool) -> Stored:
-    """Decode an image fully, put right what can be, and encode it for storage.
+    """Decode an image fully, correct what can be corrected, and encode it for storage.
 
     Args:
         name: file name; one whose suffix contradicts the content is reported.

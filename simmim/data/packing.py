@@ -1,4 +1,4 @@
-"""Source to packed data set: decode everything once, quarantine what is broken, write shards, then the index."""
+"""Packs a source: decodes every image once, quarantines broken ones, writes the shards and last the index."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pack(
     short_side_px: int | None,
     max_quarantined_share: float = 0.05,
 ) -> None:
-    """Write a source as a packed data set into the folder `out`; an earlier one there is replaced.
+    """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
     Args:
         codec: "original" keeps sound RGB and grey JPEGs and PNGs byte for byte, "jpeg" re-encodes at quality 95,
@@ -105,7 +105,7 @@ def _clear(out: Path) -> None:
 
 
 def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None) -> Iterator[dict]:
-    """Rows of `SHARD_SCHEMA` for every usable sample; the others, and what was put right, go to `incidents`."""
+    """Rows of `SHARD_SCHEMA` for every usable sample; unusable and corrected ones are added to `incidents`."""
     seen: set[str] = set()
     for sample in source.samples():
         if sample.id in seen:
@@ -220,7 +220,7 @@ def _write_shard(group: list[dict], rows: Iterator[dict], path: Path, shard_samp
 
 
 def _locate(samples: list[dict], path: Path) -> None:
-    """Add to every sample where the shard holds its bytes; reads the shard back and checks it on the way."""
+    """Add to every sample the place of its bytes in the shard, which is read back and checked."""
     shard = pq.ParquetFile(path, page_checksum_verification=True)
     remaining = iter(samples)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written:

@@ -35,7 +35,7 @@ class RawSample:
 
 
 class Source(Protocol):
-    """What a class of simmim/data/sources must have."""
+    """The contract of a class in simmim/data/sources; its settings are its dataclass fields."""
 
     def samples(self) -> Iterator[RawSample]:
         """Every sample, in an order that depends on the data alone."""

@@ -2,7 +2,7 @@
 
     shard-00000.parquet ...   sample_id, image, sha256, label, height, width, annotation
     samples.parquet           the same without the bytes, and where in which shard they lie
-    quarantine.parquet        what was left out or put right, and why
+    quarantine.parquet        what was left out or corrected, and why
     index.json                digests of all of these and of the source's files, classes, counts, digest of the set
 
 Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is

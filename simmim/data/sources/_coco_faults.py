@@ -1,4 +1,4 @@
-"""What can be wrong with the objects of one image in COCO JSON: refused with its image, or kept and reported."""
+"""Faults of the objects of one image in COCO JSON: its image is refused, or the object is kept and reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from faster_coco_eval.core import mask as coco_mask
 from simmim.data import coco_objects
 
 _EDGE_PX = 1.0  # annotators' boxes end a little outside the image
-_FAR = 100  # sides of the image; the outline is drawn point by point, also where nobody sees it
+_FAR = 100  # sides of the image; outlines are drawn point by point, also outside the image
 _SMALL = "with a polygon of fewer than three points, which is left out"
 _OUTSIDE = "reaching outside the image, cut at its edge"
 _FLAT = "with an empty box, not trained on"

@@ -1,4 +1,4 @@
-"""Finding and reading the files of a source without ever failing on a single bad one."""
+"""Finds and reads the files of a source; a single unreadable file never ends a pack."""
 
 from __future__ import annotations
 
