@@ -76,7 +76,7 @@ def segmentation(samples, training=True, **changes):
         "image_px": 48, "scale_range": (0.5, 2.0), "long_side_limit": 4, "flip": 0.5, "max_class_share": 1,
         "distort_colours": False, "padding": GREY,
     }  # fmt: skip
-    return SegmentationSet(Memory(samples), **settings | changes, seed=3, training=training)
+    return SegmentationSet(Memory(samples), **{"seed": 3} | settings | changes, training=training)
 
 
 def is_red(images):
@@ -126,6 +126,53 @@ def test_a_view_depends_on_epoch_and_sample_only(make):
     assert torch.equal(alone, among[1])
     assert not torch.equal(among[1], among[2])
     assert not torch.equal(alone, images.__getitems__([(6, 2)])["images"][0])
+
+
+@pytest.mark.parametrize("make", [detection, segmentation])
+def test_seeds_give_other_views(make):
+    samples = [(picture(), objects(entry()) if make is detection else labels())] * 4
+    keys = [(0, index) for index in range(4)]
+    views = [make(samples, seed=seed).__getitems__(keys)["images"] for seed in (3, 4)]
+    assert not any(torch.equal(one, other) for one, other in zip(*views))
+
+
+def test_colours_are_drawn_anew_for_every_seed_epoch_and_sample():
+    """With the window fixed, whatever differs is the colour; three images of four are changed in two or more ways."""
+    fixed = {"scale_range": (1, 1), "flip": 0.0, "distort_colours": True}
+    square = png(np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8))
+    samples = [(square, png(np.ones((48, 48), dtype=np.uint8)))] * 8
+    keys = [(0, index) for index in range(8)]
+    first = segmentation(samples, **fixed).__getitems__(keys)["images"]
+    later = segmentation(samples, **fixed).__getitems__([(1, index) for index in range(8)])["images"]
+    seeded = segmentation(samples, **fixed, seed=4).__getitems__(keys)["images"]
+    assert len({image.numpy().tobytes() for image in torch.cat([first, later, seeded])}) > 18
+
+
+def test_the_long_side_limit_reaches_the_view():
+    wide = [(png(np.zeros((10, 100, 3), dtype=np.uint8)), png(np.ones((10, 100), dtype=np.uint8)))]
+    images = segmentation(wide, training=False, image_px=20, long_side_limit=4)
+    assert images.__getitems__([(0, 0)])["images"].shape == (1, 3, 8, 80)
+
+
+def test_labels_stay_with_their_boxes_when_objects_leave_the_view():
+    """Two objects side by side in a wide image: a window shows one, the other, both or none of them."""
+    image = np.full((40, 160, 3), 20, dtype=np.uint8)
+    left, right = (slice(10, 30), slice(10, 30)), (slice(10, 30), slice(120, 150))
+    image[left], image[right] = (250, 0, 0), (0, 250, 0)
+    entries = [
+        entry(1, segmentation=[[10, 10, 30, 10, 30, 30, 10, 30]], box=(10, 10, 20, 20)),
+        entry(2, segmentation=[[120, 10, 150, 10, 150, 30, 120, 30]], box=(120, 10, 30, 20)),
+    ]
+    memory = Memory([(png(image), objects(*entries))])
+    memory.sizes = np.array([[40, 160]])
+    settings = {"image_px": 80, "scale_jitter": (2.0, 2.0), "flip": 0.5, "padding": GREY}
+    batch = DetectionSet(memory, **settings, seed=3, training=True).__getitems__([(epoch, 0) for epoch in range(60)])
+    seen = set()
+    for shown, target in zip(batch["images"], batch["targets"]):
+        seen.add(tuple(target["labels"].tolist()))
+        for label, mask in zip(target["labels"].tolist(), target["masks"].bool()):
+            assert (shown[label - 1][mask].float().mean() > 125) and (shown[2 - label][mask].float().mean() < 60)
+    assert {(1,), (2,)} <= seen
 
 
 def test_training_drops_crowds_and_images_without_objects_scoring_keeps_all():
