@@ -23,12 +23,11 @@ from simmim.data.layout import (
     content_sha256,
     set_digest,
 )
-from simmim.data.samples import RawSample, Source
+from simmim.data.samples import RawSample, Source, some_of
 from simmim.plugin import check_choice
 from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
 
 _ROW_GROUP = 64
-_SHOWN = 8  # classes without images that are named
 _CONTENT = "image", "annotation"
 
 
@@ -168,8 +167,7 @@ def _say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
     found = set(labels)
     empty = [name for label, name in enumerate(classes) if label not in found]
     if empty:
-        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {', '.join(empty[:_SHOWN])}{more}")
+        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
     if labels.count(-1):
         print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from simmim.data import coco_objects
+from simmim.data.samples import some_of
 from simmim.data.shards import Shards
-
-_SHOWN = 8
 
 
 def require_labels(shards: Shards) -> None:
@@ -58,7 +57,7 @@ def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:
         if train.classes == other.classes:
             continue
         pairs = ((train, other), (other, train))
-        lacking = [f"{a.folder} lacks {_names(missing)}" for a, b in pairs if (missing := _missing(a, b))]
+        lacking = [f"{a.folder} lacks {some_of(missing)}" for a, b in pairs if (missing := _missing(a, b))]
         difference = " and ".join(lacking) or "their order differs"
         raise ValueError(
             f"{train.folder} and {other.folder} have different classes: {difference}; "
@@ -68,8 +67,3 @@ def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:
 
 def _missing(shards: Shards, of: Shards) -> list[str]:
     return sorted(set(of.classes) - set(shards.classes))
-
-
-def _names(classes: list[str]) -> str:
-    more = len(classes) - _SHOWN
-    return ", ".join(classes[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -50,3 +50,9 @@ class Source(Protocol):
 def printable(name: str | os.PathLike) -> str:
     """A file name as valid UTF-8: bytes that are not become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def some_of(names: list[str], at_most: int = 8) -> str:
+    """The first of some names, and how many more there are, for messages."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")

@@ -107,6 +107,18 @@ def test_both_sides_are_shown_under_mirroring():
     assert boxes == {(40, 10, 52, 30), (12, 10, 24, 30)}
 
 
+def test_flip_is_the_probability_of_mirroring():
+    fixed = {"scale_range": (1, 1), "long_side_limit": 1.0}
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    square = [(png(pixels), png(np.eye(48, dtype=np.uint8)))]
+    keys = [(epoch, 0) for epoch in range(200)]
+    plain, always = (segmentation(square, flip=flip, **fixed).__getitems__(keys) for flip in (0.0, 1.0))
+    assert len(plain["images"].unique(dim=0)) == 1 and torch.equal(plain["images"].flip(3), always["images"])
+    assert torch.equal(plain["labels"].flip(2), always["labels"])
+    some = segmentation(square, flip=0.2, **fixed).__getitems__(keys)["images"]
+    assert 15 <= (some != plain["images"]).flatten(1).any(1).sum() <= 70  # 40 on average, deviation below 6
+
+
 def test_label_maps_follow_the_pixels():
     images = segmentation([(picture(), labels())])
     batch = images.__getitems__([(epoch, 0) for epoch in range(40)])
