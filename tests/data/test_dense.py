@@ -11,7 +11,7 @@ from PIL import Image
 
 from simmim.data import coco_objects
 from simmim.data.dense import DetectionSet, SegmentationSet, largest_share
-from simmim.data.placement import Placement, fit_long_side, fit_short_side
+from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
 
 GREY = (0.5, 0.5, 0.5)
 RED, GROUND = (250, 0, 0), (0, 0, 90)
@@ -257,6 +257,19 @@ def test_colours_are_distorted_but_neither_padding_nor_labels():
     assert torch.equal(one["images"][padding], other["images"][padding])
     changed = (one["images"] != other["images"]).flatten(1).any(1)
     assert 30 < changed.sum() < 40  # each of four changes happens to half of the images
+
+
+def test_ignored_pixels_are_no_class():
+    assert largest_share(np.array([[255, 255, 255, 0, 1]], dtype=np.uint8)) == 0.5
+    assert largest_share(np.array([[255, 3, 3, 3, 1]], dtype=np.uint8)) == 0.75
+    assert largest_share(np.array([[255]], dtype=np.uint8)) == 1.0
+
+
+@pytest.mark.parametrize(("draw", "corner"), [(0.0, 0), (0.19, 0), (0.21, 1), (0.79, 3), (0.81, 4), (0.999, 4)])
+def test_windows_reach_both_edges(draw, corner):
+    placement = random_placement((10, 10), (14, 24), 10, (draw, 0.5), mirrored=False)
+    assert placement.corner == (corner, 7) and placement.canvas == (10, 10)
+    assert random_placement((10, 10), (8, 9), 10, (draw, draw), mirrored=False).corner == (0, 0)
 
 
 def test_sizes_keep_the_proportions():
