@@ -9,9 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simmim.data import coco_objects
 from simmim.data.dense import DetectionSet, SegmentationSet, largest_share
-from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
 
 GREY = (0.5, 0.5, 0.5)
 RED, GROUND = (250, 0, 0), (0, 0, 90)
@@ -179,9 +177,8 @@ def test_labels_stay_with_their_boxes_when_objects_leave_the_view():
     memory.sizes = np.array([[40, 160]])
     settings = {"image_px": 80, "scale_jitter": (2.0, 2.0), "flip": 0.5, "padding": GREY}
     batch = DetectionSet(memory, **settings, seed=3, training=True).__getitems__([(epoch, 0) for epoch in range(60)])
-    seen = set()
+    seen = {tuple(target["labels"].tolist()) for target in batch["targets"]}
     for shown, target in zip(batch["images"], batch["targets"]):
-        seen.add(tuple(target["labels"].tolist()))
         for label, mask in zip(target["labels"].tolist(), target["masks"].bool()):
             assert (shown[label - 1][mask].float().mean() > 125) and (shown[2 - label][mask].float().mean() < 60)
     assert {(1,), (2,)} <= seen
@@ -200,11 +197,6 @@ def test_training_drops_crowds_and_images_without_objects_scoring_keeps_all():
     assert batch["samples"] == [2] and batch["targets"][0]["labels"].tolist() in ([2], [])
     targets = scoring.__getitems__([(0, index) for index in range(4)])["targets"]
     assert [len(target["boxes"]) for target in targets] == [0, 0, 1, 0]
-
-
-def test_nothing_to_train_on_is_refused():
-    with pytest.raises(ValueError, match="none of the 1 images in made-up"):
-        detection([(picture(), objects())])
 
 
 def test_scoring_shows_whole_images():
@@ -254,58 +246,6 @@ def test_colours_are_distorted_but_neither_padding_nor_labels():
     one, other = plain.__getitems__(keys), distorted.__getitems__(keys)
     assert torch.equal(one["labels"], other["labels"])
     padding = (one["labels"] == 255)[:, None].expand_as(one["images"])
-    assert torch.equal(one["images"][padding], other["images"][padding])
+    assert padding.any() and torch.equal(one["images"][padding], other["images"][padding])
     changed = (one["images"] != other["images"]).flatten(1).any(1)
     assert 30 < changed.sum() < 40  # each of four changes happens to half of the images
-
-
-def test_ignored_pixels_are_no_class():
-    assert largest_share(np.array([[255, 255, 255, 0, 1]], dtype=np.uint8)) == 0.5
-    assert largest_share(np.array([[255, 3, 3, 3, 1]], dtype=np.uint8)) == 0.75
-    assert largest_share(np.array([[255]], dtype=np.uint8)) == 1.0
-
-
-@pytest.mark.parametrize(("draw", "corner"), [(0.0, 0), (0.19, 0), (0.21, 1), (0.79, 3), (0.81, 4), (0.999, 4)])
-def test_windows_reach_both_edges(draw, corner):
-    placement = random_placement((10, 10), (14, 24), 10, (draw, 0.5), mirrored=False)
-    assert placement.corner == (corner, 7) and placement.canvas == (10, 10)
-    assert random_placement((10, 10), (8, 9), 10, (draw, draw), mirrored=False).corner == (0, 0)
-
-
-def test_sizes_keep_the_proportions():
-    assert fit_long_side((48, 64), 128) == (96, 128)
-    assert fit_short_side((48, 64), 96, 4) == (96, 128)
-    assert fit_short_side((10, 100), 20, 4) == (8, 80)  # the long side is what limits
-
-
-def test_a_crop_shows_the_right_part():
-    rows = np.repeat(np.arange(60, dtype=np.uint8)[:, None], 60, axis=1)
-    image = Image.fromarray(np.stack([rows, rows.T, rows], axis=2))
-    placement = Placement((60, 60), (60, 60), (20, 20), corner=(7, 30), mirrored=True)
-    shown = placement.image(image, (9, 9, 9))
-    assert shown[0, :, 0].tolist() == list(range(7, 27))
-    assert shown[1, 0].tolist() == list(range(49, 29, -1))
-    assert (placement.labels(rows, 255) == shown[0]).all() and (placement.labels(rows.T, 255) == shown[1]).all()
-
-
-def test_every_form_of_mask_is_the_same_mask():
-    wanted = np.zeros((48, 64), dtype=np.uint8)
-    wanted[BLOB] = 1
-    flat = [40 * 48 + 10] + [20, 28] * 11 + [20, 18 + 12 * 48]
-    plain = {"size": [48, 64], "counts": flat}
-    assert sum(flat) == 48 * 64
-    packed = coco_objects.run_lengths(plain, (48, 64)) | {}
-    compressed = packed | {"counts": packed["counts"].decode()}  # as JSON holds it
-    halves = [[40, 10, 46, 10, 46, 30, 40, 30], [46, 10, 52, 10, 52, 30, 46, 30]]
-    for form in ([POLYGON], plain, compressed, halves):
-        assert (coco_objects.masks([{"segmentation": form}], (48, 64))[0] == wanted).all()
-
-
-def test_a_degenerate_polygon_is_nothing_not_a_box():
-    """pycocotools reads a list of four numbers as x, y, width, height."""
-    assert coco_objects.masks([{"segmentation": [[1, 1, 20, 20]]}], (48, 64)).sum() == 0
-
-
-def test_an_annotation_partly_outside_is_cut_at_the_edge():
-    outside = [[-20, -5, 10, -5, 10, 12, -20, 12]]
-    assert coco_objects.masks([{"segmentation": outside}], (48, 64))[0].sum() == 120
