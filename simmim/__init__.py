@@ -6,5 +6,5 @@ __version__ = "0.1.0"
 # and re-runs exactly that stage and what depends on it. The golden tests are its alarm.
 NUMERICS = {"data": 1, "tokenizer": 1, "pretrain": 1, "evaluate": 1, "report": 1}
 
-# Of the packed data sets; a higher one packs them again.
-PACKED_FORMAT = 2
+# Of the index and shards of packed data; it belongs to the hash of packing, so that a higher one packs anew.
+PACKED_FORMAT = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,26 +16,45 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from simmim.data.crops import cut, draw_crops, open_image
+from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
-from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.rng import KeyedGenerator, epoch_order, seed_for
 
 
-class LabelledImages(Dataset):
-    """Augmented crops with their class, by (epoch, position) keys; everything drawn per (seed, epoch, sample).
+class LabelledSettings(Protocol):
+    """What `LabelledImages` reads of a task's settings.
 
     Args:
-        mean: per channel in [0, 1]; RandAugment fills with it what it moves into the picture.
+        image_px: side of the square crops.
+        labels_per_class: labelled images used of every class; None uses all.
+        crop_scale: area of a crop as a share of the image's.
+        crop_ratio: its width over its height.
+        flip: probability of mirroring.
+        auto_augment: timm's name of a RandAugment policy, "" for none.
+    """
+
+    image_px: int
+    labels_per_class: int | None
+    crop_scale: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    flip: float
+    auto_augment: str
+
+
+class LabelledImages(Dataset):
+    """Augmented crops with their class, by (epoch, position) keys; random numbers are keyed by (seed, epoch, sample).
+
+    Args:
+        mean: per channel in [0, 1]; RandAugment fills with it where it moves the picture away.
 
     Raises:
         ValueError: when images have no label, or a class has fewer than `labels_per_class`.
     """
 
-    def __init__(self, shards: Shards, settings: FinetuneSettings, seed: int, mean: Sequence[float]) -> None:
+    def __init__(self, shards: Shards, settings: LabelledSettings, seed: int, mean: Sequence[float]) -> None:
         self._shards, self._settings, self._seed, self._channels = shards, settings, seed, len(mean)
         self._samples = few_labels(shards, settings.labels_per_class, seed)
         fill = {"img_mean": tuple(round(255 * value) for value in mean)}
-        fill["translate_const"] = int(settings.image_px * 0.45)
         fill["magnitude_max"] = 9.99  # at 10 timm asks for a posterisation to 0 bits, which Pillow refuses
         policy = settings.auto_augment
         self._augment = rand_augment_transform(policy, fill) if policy else None
@@ -72,10 +92,13 @@ class LabelledImages(Dataset):
 
 
 def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
-    """Indices of `per_class` images of every class (None: of all labelled images), drawn by the seed, in order."""
+    """Indices of `per_class` images of every class (None: all images), drawn by the seed, in ascending order.
+
+    Raises:
+        ValueError: when images have no label, or a class has fewer than `per_class`.
+    """
+    require_labels(shards)
     labels = shards.labels
-    if (labels < 0).any():
-        raise ValueError(f"{shards.folder}: {int((labels < 0).sum())} images have no label; this task needs them")
     if per_class is None:
         return np.arange(len(labels))
     order = epoch_order(seed, 0, len(labels))

@@ -19,6 +19,17 @@ def is_trainable(entry: dict[str, Any]) -> bool:
     return not entry.get("iscrowd", 0) and entry["bbox"][2] > 0 and entry["bbox"][3] > 0
 
 
+def has_mask(entry: dict[str, Any]) -> bool:
+    """Whether an object comes with an outline or run lengths; one outside the image has a mask without a pixel."""
+    shape = entry.get("segmentation")
+    return any(len(polygon) >= 6 for polygon in shape) if isinstance(shape, list) else bool(shape)
+
+
+def has_pixel(entry: dict[str, Any], image_px: tuple[int, int]) -> bool:
+    """Whether an object's mask shows in its image of height and width `image_px`."""
+    return bool(coco_mask.area(run_lengths(entry["segmentation"], image_px)))
+
+
 def run_lengths(segmentation: list | dict, image_px: tuple[int, int]) -> dict[str, Any]:
     """Any segmentation as compressed run lengths of one mask of height and width `image_px`.
 

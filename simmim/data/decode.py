@@ -1,4 +1,4 @@
-"""One image's bytes to bytes that every decoder reads alike: 8-bit RGB or grey, upright, whole; or the reason why not.
+"""Converts an image's bytes to what every decoder reads alike (8-bit RGB or grey, upright, whole), or says why not.
 
 Everything is decoded completely once. Pillow's LOAD_TRUNCATED_IMAGES stays off: with it half an image passes silently.
 """
@@ -18,12 +18,14 @@ JPEG_QUALITY = 95
 MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checked before anything is decoded
 _FORMATS = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},  # several JPEGs in one file, as many phones write photos
     "PNG": {".png"},
     "WEBP": {".webp"},
     "BMP": {".bmp"},
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
 }
+_READERS = tuple(name for name in _FORMATS if name != "MPO")  # Pillow finds these with its JPEG reader
 _SUFFIXES = set().union(*_FORMATS.values())
 _ORIENTATION = 0x0112  # EXIF tag
 
@@ -39,7 +41,7 @@ class Stored:
     Args:
         content: encoded bytes.
         image_px: height and width.
-        changes: what had to be put right about the image, "" for a sound one.
+        changes: what was corrected, "" for a sound image.
     """
 
     content: bytes
@@ -48,7 +50,7 @@ class Stored:
 
 
 def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | None, annotated: bool) -> Stored:
-    """Decode an image fully, put right what can be, and encode it for storage.
+    """Decode an image fully, correct what can be corrected, and encode it for storage.
 
     Args:
         name: file name; one whose suffix contradicts the content is reported.
@@ -61,10 +63,7 @@ def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | Non
     """
     if not content:
         raise BadImage("zero bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; bombs are refused by `_check_header`
-        image, file_format = _decode(content)
-    upright, changes = _to_8_bit(image, content, file_format, annotated)
+    upright, file_format, changes = _decode(content, annotated)
     if (wanted := _misnamed(name, file_format)) is not None:
         changes.insert(0, f"{file_format} named {wanted}")
     upright = _reduce(upright, short_side_px)
@@ -73,24 +72,38 @@ def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | Non
     return Stored(stored, (upright.height, upright.width), "; ".join(changes))
 
 
-def _decode(content: bytes) -> tuple[Image.Image, str]:
-    """A fully loaded image and its format."""
+def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str]]:
+    """A fully loaded image in mode RGB or L, its format, and what was changed on the way."""
     try:
-        image = Image.open(io.BytesIO(content), formats=tuple(_FORMATS))
-        _check_header(image)
-        if image.format == "PNG":
-            image.verify()  # the checksums of all chunks, which loading skips
-            image = Image.open(io.BytesIO(content), formats=("PNG",))
-        image.load()
-        return image, str(image.format)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; bombs are refused by `_check_header`
+            image = _loaded(content)
+            file_format = str(image.format)
+            upright, changes = _to_8_bit(image, content, file_format, annotated)
+        return upright, file_format, changes
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
         raise BadImage(f"too many pixels: {error}") from error
     except Image.UnidentifiedImageError as error:
-        raise BadImage(f"not an image in any of the formats {', '.join(_FORMATS)}") from error
+        raise BadImage(f"not an image in any of the formats {', '.join(_READERS)}") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BadImage(f"broken: {type(error).__name__}: {error}") from error
+
+
+def _loaded(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=_READERS)
+    _check_header(image)
+    if image.format == "PNG":
+        image.verify()  # the checksums of all chunks, which loading skips
+        image = Image.open(io.BytesIO(content), formats=("PNG",))
+    image.load()
+    return image
+
+
+def _frames(content: bytes) -> int:
+    """Number of frames; counted on an image of its own, since counting moves it to other frames."""
+    return getattr(Image.open(io.BytesIO(content), formats=_READERS), "n_frames", 1)
 
 
 def _check_header(image: Image.Image) -> None:
@@ -104,8 +117,8 @@ def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: b
     orientation = _orientation(image)
     if orientation != 1:
         changes.append(f"EXIF orientation {orientation} {'dropped: it has an annotation' if annotated else 'applied'}")
-    if getattr(image, "n_frames", 1) > 1:
-        changes.append(f"first of {image.n_frames} frames kept")
+    if (frames := _frames(content)) > 1:
+        changes.append(f"first of {frames} frames kept")
     if _is_16_bit(image, content, file_format):
         changes.append("16 bits per channel reduced to 8")
     elif image.mode not in ("RGB", "L"):

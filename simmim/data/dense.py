@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from simmim.data import coco_objects, photometric
 from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
+from simmim.data.requirements import require_masks
 from simmim.data.shards import Shards
 from simmim.rng import KeyedGenerator
 
@@ -29,7 +30,7 @@ _WINDOWS = 11  # tried at most, in mmsegmentation: a first one and ten better on
 
 
 class _DenseSet(Dataset):
-    """What detection and segmentation share: which samples there are and how one is placed on the canvas."""
+    """What detection and segmentation share: the choice of samples and how one is placed on the canvas."""
 
     def __init__(
         self, shards: Shards, image_px: int, scales: tuple[float, float], flip: float, padding: Colour, seed: int,
@@ -76,7 +77,7 @@ class _DenseSet(Dataset):
         return index, torch.from_numpy(placement.image(image, self._padding, recolour)), annotation, placement
 
     def _windows(self, stored: tuple[int, int], epoch: int, index: int) -> Iterator[Placement]:
-        """Endless square windows on an image at one random scale, in the order in which they are offered."""
+        """Endless square windows on an image at one random scale, in the order in which they are tried."""
         draws = KeyedGenerator(self._seed, epoch, np.array([index]), "dense view")
         scale, row, column, mirror = draws.uniform(4)[0]
         low, high = self._scales
@@ -97,6 +98,7 @@ class DetectionSet(_DenseSet):
 
     Training shows a square window on an image fitted into `image_px` times a random scale (large-scale jitter), and
     drops crowd regions and images without any other object. Scoring shows every image whole, fitted into `image_px`.
+    Both refuse a set with objects that have a box and no mask.
 
     Args:
         shards: with COCO objects as annotations.
@@ -109,6 +111,7 @@ class DetectionSet(_DenseSet):
         self, shards: Shards, *, image_px: int, scale_jitter: tuple[float, float], flip: float, padding: Colour,
         seed: int, training: bool,
     ) -> None:  # fmt: skip
+        require_masks(shards)
         super().__init__(shards, image_px, scale_jitter, flip, padding, seed, training)
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a packed data set lies on disk: names, columns and digests, shared by packing and reading."""
+"""Files, columns and digests of a packed data set, shared by packing and reading (the index: `simmim.data.index`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from simmim.storage.files import sha256_bytes
 
-FORMAT = 2
-INDEX, SAMPLES, QUARANTINE = "index.json", "samples.parquet", "quarantine.parquet"
+SAMPLES, QUARANTINE = "samples.parquet", "quarantine.parquet"
 SHARD_SCHEMA = pa.schema(
     [
         ("sample_id", pa.string()),
@@ -36,12 +35,6 @@ QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "ac
 def content_sha256(image: bytes, annotation: bytes | None) -> str:
     """Hex SHA-256 of the stored image bytes followed by the annotation bytes."""
     return sha256_bytes(image + (annotation or b""))
-
-
-def index_sha256(index: dict) -> str:
-    """Hex SHA-256 of everything else in an index."""
-    rest = {key: value for key, value in index.items() if key != "index_sha256"}
-    return sha256_bytes(json.dumps(rest, sort_keys=True).encode())
 
 
 def set_digest(classes: list[str], sha256s: Iterable[str], labels: Iterable[int]) -> str:

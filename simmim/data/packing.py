@@ -1,4 +1,4 @@
-"""Source to packed data set: decode everything once, quarantine what is broken, write shards, then the index."""
+"""Packs a source: decodes every image once, quarantines broken ones, writes the shards and last the index."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.data.decode import CODECS, BadImage, Stored, normalise
+from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.layout import (
-    FORMAT,
-    INDEX,
     QUARANTINE,
     QUARANTINE_SCHEMA,
     SAMPLES,
     SAMPLES_SCHEMA,
     SHARD_SCHEMA,
     content_sha256,
-    index_sha256,
     set_digest,
 )
-from simmim.data.samples import RawSample, Source
+from simmim.data.samples import RawSample, Source, some_of
 from simmim.plugin import check_choice
 from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
 
@@ -42,7 +40,7 @@ def pack(
     short_side_px: int | None,
     max_quarantined_share: float = 0.05,
 ) -> None:
-    """Write a source as a packed data set into the folder `out`; an earlier one there is replaced.
+    """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
     Args:
         codec: "original" keeps sound RGB and grey JPEGs and PNGs byte for byte, "jpeg" re-encodes at quality 95,
@@ -51,12 +49,15 @@ def pack(
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
 
+    Classes without images and images without labels are printed.
+
     Raises:
         ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized,
             no usable sample at all, or too many broken ones (their table is written nevertheless).
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
     index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
+    index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
     out = Path(out)
     _clear(out)
     incidents: list[dict[str, str]] = []
@@ -72,6 +73,7 @@ def pack(
     index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
     index["index_sha256"] = index_sha256(index)
     write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+    _say_unlabelled(out, index["classes"], samples)
 
 
 def _check_settings(codec: str, shard_samples: int, short_side_px: int | None, max_quarantined_share: float) -> None:
@@ -102,7 +104,7 @@ def _clear(out: Path) -> None:
 
 
 def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None) -> Iterator[dict]:
-    """Rows of `SHARD_SCHEMA` for every usable sample; the others, and what was put right, go to `incidents`."""
+    """Rows of `SHARD_SCHEMA` for every usable sample; unusable and corrected ones are added to `incidents`."""
     seen: set[str] = set()
     for sample in source.samples():
         if sample.id in seen:
@@ -157,6 +159,19 @@ def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[st
     }
 
 
+def _say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
+    """Print the classes that no image has, and the number of images without a class."""
+    if not classes or samples["annotation_sha256"].null_count < len(samples):
+        return  # no classes, or those of objects and pixels
+    labels = samples["label"].fill_null(-1).to_pylist()
+    found = set(labels)
+    empty = [name for label, name in enumerate(classes) if label not in found]
+    if empty:
+        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
+    if labels.count(-1):
+        print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
+
+
 def _check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:
     broken = [incident for incident in incidents if incident["action"] == "quarantined"]
     total = usable + len(broken)
@@ -203,7 +218,7 @@ def _write_shard(group: list[dict], rows: Iterator[dict], path: Path, shard_samp
 
 
 def _locate(samples: list[dict], path: Path) -> None:
-    """Add to every sample where the shard holds its bytes; reads the shard back and checks it on the way."""
+    """Add to every sample the place of its bytes in the shard, which is read back and checked."""
     shard = pq.ParquetFile(path, page_checksum_verification=True)
     remaining = iter(samples)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written:

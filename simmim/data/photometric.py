@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+# Not torchvision's functions: they have no additive brightness, blend contrast and saturation with grey, and truncate.
 PROBABILITY = 0.5
 BRIGHTNESS = 32  # of 255 levels, added or taken away
 CONTRAST = SATURATION = 0.5  # at most this much more or less than once the value

@@ -35,7 +35,7 @@ class RawSample:
 
 
 class Source(Protocol):
-    """What a class of simmim/data/sources must have."""
+    """The contract of a class in simmim/data/sources; its settings are its dataclass fields."""
 
     def samples(self) -> Iterator[RawSample]:
         """Every sample, in an order that depends on the data alone."""
@@ -43,7 +43,16 @@ class Source(Protocol):
     def classes(self) -> list[str]:
         """Class names by label index; [] when there are no labels."""
 
+    def fingerprint(self) -> str:
+        """Hex digest that changes when a file is added, removed or edited; cheap, so no image is read."""
+
 
 def printable(name: str | os.PathLike) -> str:
     """A file name as valid UTF-8: bytes that are not become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def some_of(names: list[str], at_most: int = 8) -> str:
+    """The first of some names, and how many more there are, for messages."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")

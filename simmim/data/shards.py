@@ -2,8 +2,8 @@
 
     shard-00000.parquet ...   sample_id, image, sha256, label, height, width, annotation
     samples.parquet           the same without the bytes, and where in which shard they lie
-    quarantine.parquet        what was left out or put right, and why
-    index.json                digests of all of these, classes, counts, the digest of the whole set
+    quarantine.parquet        what was left out or corrected, and why
+    index.json                digests of all of these and of the source's files, classes, counts, digest of the set
 
 Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is
 verified at every read: neither Parquet's defaults nor JPEG notice a flipped bit.
@@ -12,7 +12,6 @@ verified at every read: neither Parquet's defaults nor JPEG notice a flipped bit
 from __future__ import annotations
 
 import functools
-import json
 import os
 from pathlib import Path
 
@@ -20,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simmim.data.layout import FORMAT, INDEX, PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256, index_sha256
+from simmim.data.index import INDEX, read_index
+from simmim.data.layout import PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256
 from simmim.data.packing import pack
 from simmim.storage.files import sha256_bytes, sha256_file
 
@@ -40,7 +40,7 @@ class Shards:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._index = _read_index(self.folder)
+        self._index = read_index(self.folder)
         self._names = [shard["file"] for shard in self._index["shards"]]
         self._descriptors: dict[int, int] = {}
         self._check_files()
@@ -170,21 +170,3 @@ class Shards:
         if shard not in self._descriptors:
             self._descriptors[shard] = os.open(self.folder / self._names[shard], os.O_RDONLY | os.O_CLOEXEC)
         return os.pread(self._descriptors[shard], length, offset)
-
-
-def _read_index(folder: Path) -> dict:
-    path = folder / INDEX
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a packed data set: it has no {INDEX} (packing may have been interrupted)")
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        version = index["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); pack again") from error
-    if version != FORMAT:
-        raise ValueError(
-            f"{path} has format {version}, this version reads format {FORMAT}; delete {folder} and pack again"
-        )
-    if index.get("index_sha256") != index_sha256(index):
-        raise ValueError(f"{path} was altered after packing; pack again")
-    return index

@@ -1,4 +1,4 @@
-"""The demo's data, cut from rasters that pip installs: tiles for all tasks, in the real formats."""
+"""The demo's data, cut from rasters that pip installs: tiles for all tasks, in the original formats."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def build(
     between = zone_corners(earth, bands.corners(VAL, tile_px, stride_px, stride_px // 2), tile_px)
     classes = class_corners(zones, class_tiles or {VAL: 100})
     rare = class_corners(zones, rare_class_tiles or {TRAIN: 50, VAL: 30}, rare=True)
-    further = {name: evenly(between[name], len(corners)) for name, corners in classes[VAL].items()}
-    counts["classify_v2"] = _classify_v2(earth, further, tile_px, out / "classify_v2")
+    extra = {name: evenly(between[name], len(corners)) for name, corners in classes[VAL].items()}
+    counts["classify_v2"] = _classify_v2(earth, extra, tile_px, out / "classify_v2")
     counts["inaturalist"] = inaturalist.write(earth, rare, tile_px, out / "inaturalist")
     counts["classify"] = _classify(earth, classes, tile_px, out / "classify")
     measured = _colour_baselines(earth, classes, tile_px)

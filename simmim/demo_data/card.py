@@ -32,8 +32,8 @@ _WEAKNESSES = [
     "not a benchmark.",
     "Tiles of one split overlap by up to three quarters, so the number of independent tiles is about a sixteenth "
     "of the count, and error bars over seeds do not contain the choice of tiles.",
-    "The second validation set (classify_v2) lies between the tiles of the first and overlaps them: it shows that "
-    "further sets work, not how well a classifier does on new data.",
+    "The extra validation set (classify_v2) lies between the tiles of the first and overlaps them: it shows that "
+    "extra validation sets work, not how well a classifier does on new data.",
     "One photograph of one planet in one season: the same mosaic, sensor and processing in both splits.",
     "Equirectangular projection: degrees of longitude shrink towards the poles, so shapes are stretched there.",
     "Climate zones come from weather stations, not from pixels: their borders are not always visible.",

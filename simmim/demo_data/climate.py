@@ -14,7 +14,7 @@ _ZONE_SHARE = 0.5  # of its land
 _COAST_SHARE = 0.1  # of a pre-training tile is not sea
 _FLAT = 4.0  # grey-level deviation below which a tile shows nothing but ice or fog
 _LEAST_TILES = {TRAIN: 100, VAL: 40}  # a zone with fewer is no class
-_LEAST_RARE_TILES = {TRAIN: 5, VAL: 5}  # the same where rare zones are wanted, too
+_LEAST_RARE_TILES = {TRAIN: 5, VAL: 5}  # the same where rare zones are kept
 
 
 def pretrain_corners(earth: Earth, bands: Bands, split: str, tile_px: int, stride_px: int) -> np.ndarray:
@@ -26,19 +26,19 @@ def pretrain_corners(earth: Earth, bands: Bands, split: str, tile_px: int, strid
 
 
 def zones_of(earth: Earth, corners: np.ndarray, tile_px: int) -> np.ndarray:
-    """The zone that rules each tile, int [n]: 1 to k, 0 where there is too little land or no zone has most of it."""
+    """The dominant zone of each tile, int [n]: 1 to k, 0 where there is too little land or no zone has most of it."""
     land = tile_counts(earth.surface == LAND, corners, tile_px)
     zone_on_land = np.where(earth.surface == LAND, earth.zone, 0)
-    ruling = np.zeros(len(corners), np.int64)
+    dominant = np.zeros(len(corners), np.int64)
     for n in np.flatnonzero(land >= _LAND_SHARE * tile_px**2):
         pixels = np.bincount(cut(zone_on_land, corners[n], tile_px).ravel(), minlength=2)
         first = 1 + pixels[1:].argmax()
-        ruling[n] = first if pixels[first] > _ZONE_SHARE * land[n] else 0
-    return ruling
+        dominant[n] = first if pixels[first] > _ZONE_SHARE * land[n] else 0
+    return dominant
 
 
 def zone_corners(earth: Earth, corners: np.ndarray, tile_px: int) -> dict[str, np.ndarray]:
-    """Those of the corners [n, 2] whose tiles a zone rules, by zone."""
+    """Those of the corners [n, 2] whose tiles have a dominant zone, by zone."""
     zones = zones_of(earth, corners, tile_px)
     return {name: corners[zones == number] for number, name in enumerate(earth.zone_names, start=1)}
 
@@ -50,7 +50,7 @@ def class_corners(
 
     Args:
         found: corners by split and zone.
-        rare: keep zones with a handful of tiles, too.
+        rare: keep zones with only a few tiles.
     """
     least = _LEAST_RARE_TILES if rare else _LEAST_TILES
     names = sorted(name for name in found[TRAIN] if all(len(found[split][name]) >= least[split] for split in found))

@@ -15,7 +15,7 @@ from simmim.storage.files import write_text
 
 CATEGORIES = {"island": LAND, "lake": LAKE}
 _LEAST_SIDE_SHARE = 1 / 16  # an object's area is at least that of a square with this share of the tile's side
-_LEAST_VISIBLE = 0.5  # of an object; what is cut off further is marked as a crowd: neither wanted nor wrong
+_LEAST_VISIBLE = 0.5  # of an object; one with less in the tile is marked as a crowd, which training and scoring ignore
 
 
 def write(earth: Earth, bands: Bands, tile_px: int, at_most: dict[str, int | None], out: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Demo tiles as genuine iNaturalist JSON: a long-tailed set of Köppen climate zones, the rare ones too."""
+"""Demo tiles as genuine iNaturalist JSON: a long-tailed set of Köppen climate zones, rare ones included."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the demo's tiles lie: longitude bands with gaps between training and validation, never random tiles.
+"""Splits the demo's tiles by longitude bands with gaps between training and validation, never at random.
 
-Neighbouring tiles look alike, so a random split would measure memory. The bands repeat every 72 degrees, so that both
+Neighbouring tiles look alike, so a random split would leak. The bands repeat every 72 degrees, so that both
 splits see several continents; where the first one starts was chosen by counting tiles per climate zone, before any
 training.
 """

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from simmim.config.differences import refuse_changed
-from simmim.data.classification import few_labels, scoring_images
+from simmim.data.classification import scoring_images
+from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
 from simmim.evaluate.feature_sets import MANIFEST
@@ -40,7 +41,7 @@ def write_features(config: Mapping[str, Any], encoder_file: Path, data: Path, ou
         ValueError: for images without a label, and for an encoder that does not fit.
     """
     shards = Shards(data)
-    few_labels(shards, None, 0)  # refuses unlabelled images
+    require_labels(shards)
     encoder, header = load_encoder(encoder_file, (config["settings"]["image_px"],) * 2, **config["encoder"])
     encoder = encoder.to(processes.device).eval()
     normalise = ImageNormaliser(header["mean"], header["std"]).to(processes.device)

@@ -14,6 +14,7 @@ import torch
 
 from simmim.config.differences import refuse_changed
 from simmim.config.training import TrainSettings
+from simmim.data.requirements import require_labels, require_masks, require_same_classes
 from simmim.data.shards import Shards
 from simmim.evaluate import frozen
 from simmim.evaluate.feature_sets import precision_of
@@ -115,10 +116,9 @@ def evaluate(
     """
     sets = {split: Shards(folder) for split, folder in data.items()}
     train, val, further = sets["train"], sets["val"], sets.get("further")
-    for other in (val, further) if further else (val,):
-        if train.classes != other.classes:
-            difference = sorted(set(train.classes) ^ set(other.classes))[:8] or "their order"
-            raise ValueError(f"{train.folder} and {other.folder} have different classes: {difference}")
+    require_same_classes(train, (val, further) if further else (val,))
+    for each in sets.values() if config["task"] in _NEEDS else ():
+        _NEEDS[config["task"]](each)
     state = out.parent / f"{out.stem}.state"
     jobs = []
     for seed in range(config["seeds"]):
@@ -193,4 +193,5 @@ def _scores(job: Job, module: ModuleType, task: torch.nn.Module) -> list[Row]:
     return rows
 
 
+_NEEDS = {"detect": require_masks} | dict.fromkeys(("finetune", "attentive", "probe", "knn"), require_labels)
 _TASKS = {"probe": frozen.probe_rows, "knn": frozen.knn_rows}

@@ -38,7 +38,7 @@ def listed(number):
 
 def written(folder, annotations, numbers=(1, 2), contents=None, **changes):
     """A COCO set of 24 x 32 images with these annotations and whatever else differs; its settings."""
-    (folder / "images").mkdir(exist_ok=True)
+    (folder / "images").mkdir(exist_ok=True, parents=True)
     for number in numbers:
         (folder / f"images/{number}.jpg").write_bytes((contents or {}).get(number, picture()))
     document = {
@@ -71,7 +71,6 @@ KEPT = {
         {"segmentation": [SQUARE, [1, 1, 9, 9]]},
         "1 object with a polygon of fewer than three points, which is left out",
     ),
-    "no polygon": ({"segmentation": []}, "1 object without a pixel in the image, not trained on"),
     "an empty box": ({"bbox": [4, 4, 0, 16]}, "1 object with an empty box, not trained on"),
 }
 
@@ -146,11 +145,56 @@ REFUSED = {
     r"the id 3 comes twice in annotations": {"annotations": [one(3), one(3, 2)]},
     r"the id 1 comes twice in images": {"images": [listed(1), listed(1)]},
     r"images\[1\] lacks height": {"images": [listed(1), {"id": 2, "file_name": "2.jpg", "width": 32}]},
-    r"annotations\[0\] lacks segmentation": {"annotations": [{k: v for k, v in one().items() if k != "segmentation"}]},
-    r"annotations\[0\] has the id '3', which is no whole number": {"annotations": [one("3")]},
+    r"annotations\[0\] lacks bbox": {"annotations": [{k: v for k, v in one().items() if k != "bbox"}]},
+    r"annotations\[0\] has the id '3', which is not a whole number": {"annotations": [one("3")]},
     r"lacks annotations": {"annotations": None},
     r"none of the 2 images .* has anything to train on": {"annotations": []},
 }
+
+
+FIELDS = {
+    "images": {
+        "height": [None, 0, -3, 24.5, "24", True, float("nan"), [24]],
+        "width": [None, "32", 0.0, float("inf")],
+        "file_name": [None, 7, "", ["1.jpg"], "a\0b.jpg"],
+        "id": [None, "1", 1.0, True],
+    },
+    "annotations": {"image_id": [None, "1", [1]], "category_id": [None, {}, 7.0]},
+    "categories": {"name": [None, 7, ""], "id": [None, [7]]},
+}
+WRONG_VALUES = [(kind, name, value) for kind, names in FIELDS.items() for name, values in names.items()
+                for value in values]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG_VALUES)
+def test_a_value_of_another_kind_is_refused_with_its_entry(kind, name, value, tmp_path):
+    sound = {"images": listed(2), "annotations": one(2, 2), "categories": {"id": 8, "name": "disc"}}[kind]
+    first = {"images": listed(1), "annotations": one(1, 1), "categories": {"id": 7, "name": "square"}}[kind]
+    with pytest.raises(ValueError, match=rf"instances.json: {kind}\[1\] has the {name} .*, which is not a ") as refusal:
+        packed(tmp_path, **{"annotations": [one()]} | {kind: [first, sound | {name: value}]})
+    assert "\n" not in str(refusal.value)
+
+
+def test_sides_written_with_a_decimal_point_are_whole_numbers(tmp_path):
+    images = [listed(n) | {"height": 24.0, "width": 32.0} for n in (1, 2)]
+    shards, incidents = packed(tmp_path, [one()], images=images)
+    assert len(shards) == 2 and incidents == []
+
+
+@pytest.mark.parametrize("change", [{"segmentation": []}, {"segmentation": None}, {"segmentation": [[]]}, None])
+def test_objects_without_a_mask_are_kept_and_counted_for_detection_to_refuse(change, tmp_path):
+    entry = {k: v for k, v in one().items() if k != "segmentation"} if change is None else one(**change)
+    shards, incidents = packed(tmp_path, [entry, one(2, 2), one(3, 2)])
+    assert len(shards) == 2 and "1 object with a box and no mask, which detection refuses" in incidents[0][2]
+    with pytest.raises(ValueError, match=r"1 of 3 objects in .* have a box and no mask"):
+        DetectionSet(shards, image_px=32, scale_jitter=(1, 1), flip=0, padding=(0, 0, 0), seed=0, training=True)
+
+
+def test_an_absent_crowd_mark_means_no_crowd(tmp_path):
+    for place, change in enumerate(({"iscrowd": None}, {})):
+        entry = {key: value for key, value in one().items() if key != "iscrowd"} | change
+        shards, _ = packed(tmp_path / str(place), [entry])
+        assert [kept["iscrowd"] for kept in coco_objects.objects(shards.annotation(0))] == [0]
 
 
 @pytest.mark.parametrize("message", REFUSED)

@@ -178,11 +178,64 @@ def test_the_short_side_is_reduced_never_enlarged(size, reduced):
     assert opened(stored).size == reduced and opened(stored).format == "JPEG"
 
 
-def test_random_damage_is_refused_or_decodes(monkeypatch):
+SECOND = Image.fromarray(pixels(seed=1))
+FRAMES = {
+    "GIF": encoded(RGB.convert("P"), "GIF", save_all=True, append_images=[SECOND.convert("P")]),
+    "TIFF": encoded(RGB, "TIFF", save_all=True, append_images=[SECOND]),
+    "packed TIFF": encoded(RGB, "TIFF", save_all=True, append_images=[SECOND], compression="tiff_deflate"),
+    "MPO": encoded(RGB, "MPO", save_all=True, append_images=[SECOND]),
+    "PNG": encoded(RGB, "PNG", save_all=True, append_images=[SECOND]),
+    "WEBP": encoded(RGB, "WEBP", save_all=True, append_images=[SECOND], lossless=True),
+}
+SUFFIX = {"packed TIFF": "tif", "MPO": "jpg"}
+
+
+@pytest.mark.parametrize("codec", ["original", "jpeg", "png"])
+@pytest.mark.parametrize("name", FRAMES)
+def test_of_several_frames_the_first_is_kept_and_it_is_said(name, codec):
+    stored = store(FRAMES[name], f"a.{SUFFIX.get(name, name.lower())}", codec)
+    assert "first of 2 frames kept" in stored.changes and "named" not in stored.changes
+    with Image.open(io.BytesIO(FRAMES[name])) as original:
+        first = np.asarray(original.convert("RGB"))
+    if codec != "jpeg":
+        np.testing.assert_array_equal(np.asarray(opened(stored)), first)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "mpo", "jpe"])
+def test_photos_of_phones_are_jpegs_by_name(suffix):
+    assert store(FRAMES["MPO"], f"IMG_0001.{suffix}").changes == "first of 2 frames kept"
+    assert store(FRAMES["MPO"], "a.png").changes == "MPO named .png; first of 2 frames kept"
+
+
+def test_a_photo_of_a_phone_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = store(encoded(RGB, "MPO", save_all=True, append_images=[SECOND], exif=exif), "a.jpg")
+    assert stored.changes == "EXIF orientation 6 applied; first of 2 frames kept" and opened(stored).size == (24, 32)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_files_cut_anywhere_are_refused_or_keep_their_first_frame(name):
+    """Also where the first frame is sound and only a later one is broken."""
+    content, kept = FRAMES[name], 0
+    whole = np.asarray(opened(store(content, "a")))
+    for end in range(1, len(content), max(1, len(content) // 400)):
+        try:
+            np.testing.assert_array_equal(np.asarray(opened(store(content[:end], "a"))), whole)
+            kept += 1
+        except BadImage as error:
+            assert str(error) and "\n" not in str(error)
+    assert kept < 400
+
+
+@pytest.mark.parametrize("name", [*FRAMES, "JPEG", "one GIF", "BMP"])
+def test_random_damage_is_refused_or_decodes(name):
     rng = np.random.default_rng(0)
-    for content in [JPEG, PNG] * 100:
+    others = {"JPEG": JPEG, "one GIF": encoded(RGB, "GIF"), "BMP": encoded(RGB, "BMP")}
+    content = (FRAMES | others)[name]
+    for damage in range(150):
         damaged = bytearray(content)
-        for position in rng.integers(0, len(damaged), 3):
+        for position in rng.integers(0, len(damaged) if damage % 2 else min(400, len(damaged)), 3):
             damaged[position] = rng.integers(256)
         try:
             opened(store(bytes(damaged)))

@@ -9,9 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simmim.data import coco_objects
 from simmim.data.dense import DetectionSet, SegmentationSet, largest_share
-from simmim.data.placement import Placement, fit_long_side, fit_short_side
 
 GREY = (0.5, 0.5, 0.5)
 RED, GROUND = (250, 0, 0), (0, 0, 90)
@@ -28,6 +26,7 @@ class Memory:
     def __init__(self, samples):
         self._samples = samples
         self.ids = [str(index) for index in range(len(samples))]
+        self.sizes = np.array([[48, 64]] * len(samples))
 
     def __len__(self):
         return len(self._samples)
@@ -75,7 +74,7 @@ def segmentation(samples, training=True, **changes):
         "image_px": 48, "scale_range": (0.5, 2.0), "long_side_limit": 4, "flip": 0.5, "max_class_share": 1,
         "distort_colours": False, "padding": GREY,
     }  # fmt: skip
-    return SegmentationSet(Memory(samples), **settings | changes, seed=3, training=training)
+    return SegmentationSet(Memory(samples), **{"seed": 3} | settings | changes, training=training)
 
 
 def is_red(images):
@@ -106,6 +105,19 @@ def test_both_sides_are_shown_under_mirroring():
     assert boxes == {(40, 10, 52, 30), (12, 10, 24, 30)}
 
 
+def test_flip_is_the_probability_of_mirroring():
+    fixed = {"scale_range": (1, 1), "long_side_limit": 1.0}
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    square = [(png(pixels), png(np.eye(48, dtype=np.uint8)))]
+    keys = [(epoch, 0) for epoch in range(200)]
+    plain, always = (segmentation(square, flip=flip, **fixed).__getitems__(keys) for flip in (0.0, 1.0))
+    assert (plain["images"].permute(0, 2, 3, 1).numpy() == pixels).all()
+    assert torch.equal(plain["images"].flip(3), always["images"])
+    assert torch.equal(plain["labels"].flip(2), always["labels"])
+    some = segmentation(square, flip=0.2, **fixed).__getitems__(keys)["images"]
+    assert 15 <= (some != plain["images"]).flatten(1).any(1).sum() <= 70  # 40 on average, deviation below 6
+
+
 def test_label_maps_follow_the_pixels():
     images = segmentation([(picture(), labels())])
     batch = images.__getitems__([(epoch, 0) for epoch in range(40)])
@@ -127,6 +139,52 @@ def test_a_view_depends_on_epoch_and_sample_only(make):
     assert not torch.equal(alone, images.__getitems__([(6, 2)])["images"][0])
 
 
+@pytest.mark.parametrize("make", [detection, segmentation])
+def test_seeds_give_other_views(make):
+    samples = [(picture(), objects(entry()) if make is detection else labels())] * 4
+    keys = [(0, index) for index in range(4)]
+    views = [make(samples, seed=seed).__getitems__(keys)["images"] for seed in (3, 4)]
+    assert not any(torch.equal(one, other) for one, other in zip(*views))
+
+
+def test_colours_are_drawn_anew_for_every_seed_epoch_and_sample():
+    """With the window fixed, whatever differs is the colour; three images of four are changed in two or more ways."""
+    fixed = {"scale_range": (1, 1), "flip": 0.0, "distort_colours": True}
+    square = png(np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8))
+    samples = [(square, png(np.ones((48, 48), dtype=np.uint8)))] * 8
+    keys = [(0, index) for index in range(8)]
+    first = segmentation(samples, **fixed).__getitems__(keys)["images"]
+    later = segmentation(samples, **fixed).__getitems__([(1, index) for index in range(8)])["images"]
+    seeded = segmentation(samples, **fixed, seed=4).__getitems__(keys)["images"]
+    assert len({image.numpy().tobytes() for image in torch.cat([first, later, seeded])}) > 18
+
+
+def test_the_long_side_limit_reaches_the_view():
+    wide = [(png(np.zeros((10, 100, 3), dtype=np.uint8)), png(np.ones((10, 100), dtype=np.uint8)))]
+    images = segmentation(wide, training=False, image_px=20, long_side_limit=4)
+    assert images.__getitems__([(0, 0)])["images"].shape == (1, 3, 8, 80)
+
+
+def test_labels_stay_with_their_boxes_when_objects_leave_the_view():
+    """Two objects side by side in a wide image: a window shows one, the other, both or none of them."""
+    image = np.full((40, 160, 3), 20, dtype=np.uint8)
+    left, right = (slice(10, 30), slice(10, 30)), (slice(10, 30), slice(120, 150))
+    image[left], image[right] = (250, 0, 0), (0, 250, 0)
+    entries = [
+        entry(1, segmentation=[[10, 10, 30, 10, 30, 30, 10, 30]], box=(10, 10, 20, 20)),
+        entry(2, segmentation=[[120, 10, 150, 10, 150, 30, 120, 30]], box=(120, 10, 30, 20)),
+    ]
+    memory = Memory([(png(image), objects(*entries))])
+    memory.sizes = np.array([[40, 160]])
+    settings = {"image_px": 80, "scale_jitter": (2.0, 2.0), "flip": 0.5, "padding": GREY}
+    batch = DetectionSet(memory, **settings, seed=3, training=True).__getitems__([(epoch, 0) for epoch in range(60)])
+    seen = {tuple(target["labels"].tolist()) for target in batch["targets"]}
+    for shown, target in zip(batch["images"], batch["targets"]):
+        for label, mask in zip(target["labels"].tolist(), target["masks"].bool()):
+            assert (shown[label - 1][mask].float().mean() > 125) and (shown[2 - label][mask].float().mean() < 60)
+    assert {(1,), (2,)} <= seen
+
+
 def test_training_drops_crowds_and_images_without_objects_scoring_keeps_all():
     samples = [
         (picture(), objects()),
@@ -140,11 +198,6 @@ def test_training_drops_crowds_and_images_without_objects_scoring_keeps_all():
     assert batch["samples"] == [2] and batch["targets"][0]["labels"].tolist() in ([2], [])
     targets = scoring.__getitems__([(0, index) for index in range(4)])["targets"]
     assert [len(target["boxes"]) for target in targets] == [0, 0, 1, 0]
-
-
-def test_nothing_to_train_on_is_refused():
-    with pytest.raises(ValueError, match="none of the 1 images in made-up"):
-        detection([(picture(), objects())])
 
 
 def test_scoring_shows_whole_images():
@@ -194,45 +247,6 @@ def test_colours_are_distorted_but_neither_padding_nor_labels():
     one, other = plain.__getitems__(keys), distorted.__getitems__(keys)
     assert torch.equal(one["labels"], other["labels"])
     padding = (one["labels"] == 255)[:, None].expand_as(one["images"])
-    assert torch.equal(one["images"][padding], other["images"][padding])
+    assert padding.any() and torch.equal(one["images"][padding], other["images"][padding])
     changed = (one["images"] != other["images"]).flatten(1).any(1)
     assert 30 < changed.sum() < 40  # each of four changes happens to half of the images
-
-
-def test_sizes_keep_the_proportions():
-    assert fit_long_side((48, 64), 128) == (96, 128)
-    assert fit_short_side((48, 64), 96, 4) == (96, 128)
-    assert fit_short_side((10, 100), 20, 4) == (8, 80)  # the long side is what limits
-
-
-def test_a_crop_shows_the_right_part():
-    rows = np.repeat(np.arange(60, dtype=np.uint8)[:, None], 60, axis=1)
-    image = Image.fromarray(np.stack([rows, rows.T, rows], axis=2))
-    placement = Placement((60, 60), (60, 60), (20, 20), corner=(7, 30), mirrored=True)
-    shown = placement.image(image, (9, 9, 9))
-    assert shown[0, :, 0].tolist() == list(range(7, 27))
-    assert shown[1, 0].tolist() == list(range(49, 29, -1))
-    assert (placement.labels(rows, 255) == shown[0]).all() and (placement.labels(rows.T, 255) == shown[1]).all()
-
-
-def test_every_form_of_mask_is_the_same_mask():
-    wanted = np.zeros((48, 64), dtype=np.uint8)
-    wanted[BLOB] = 1
-    flat = [40 * 48 + 10] + [20, 28] * 11 + [20, 18 + 12 * 48]
-    plain = {"size": [48, 64], "counts": flat}
-    assert sum(flat) == 48 * 64
-    packed = coco_objects.run_lengths(plain, (48, 64)) | {}
-    compressed = packed | {"counts": packed["counts"].decode()}  # as JSON holds it
-    halves = [[40, 10, 46, 10, 46, 30, 40, 30], [46, 10, 52, 10, 52, 30, 46, 30]]
-    for form in ([POLYGON], plain, compressed, halves):
-        assert (coco_objects.masks([{"segmentation": form}], (48, 64))[0] == wanted).all()
-
-
-def test_a_degenerate_polygon_is_nothing_not_a_box():
-    """pycocotools reads a list of four numbers as x, y, width, height."""
-    assert coco_objects.masks([{"segmentation": [[1, 1, 20, 20]]}], (48, 64)).sum() == 0
-
-
-def test_an_annotation_partly_outside_is_cut_at_the_edge():
-    outside = [[-20, -5, 10, -5, 10, 12, -20, 12]]
-    assert coco_objects.masks([{"segmentation": outside}], (48, 64))[0].sum() == 120

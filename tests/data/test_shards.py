@@ -41,6 +41,9 @@ class Made:
     def classes(self):
         return self.names
 
+    def fingerprint(self):
+        return ""
+
     def samples(self):
         for number, sample in enumerate(self.made):
             if number == self.stop_after:
@@ -117,9 +120,9 @@ def test_an_annotation_is_read_and_verified_without_its_image(tmp_path, monkeypa
 
 def test_a_set_of_an_earlier_format_says_what_to_do(tmp_path):
     index = packed(tmp_path, labelled()) / "index.json"
-    index.write_text(index.read_text().replace('"format": 2', '"format": 1'))
+    index.write_text(index.read_text().replace('"format": 3', '"format": 2'))
     with pytest.raises(
-        ValueError, match=f"index.json has format 1, this version reads format 2; delete {tmp_path} and pack"
+        ValueError, match=f"index.json has format 2, this version reads format 3; delete {tmp_path} and pack"
     ):
         Shards(tmp_path)
 

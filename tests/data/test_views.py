@@ -10,10 +10,13 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from simmim.config.sections import ImagesSection
+from simmim.data import views as views_module
+from simmim.data.crops import draw_crops
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.data.views import View, ViewImages, recoloured
+from simmim.rng import KeyedGenerator
 
 VIEWS = {
     "global": [View((32, 48), blur=1.0), View((32, 48), blur=0.1, solarise=0.2)],
@@ -28,6 +31,9 @@ JITTER, GREY, BLUR, SIGMA, SOLARISE, BRIGHTNESS, CONTRAST, SATURATION, HUE = 0, 
 class Noise:
     def classes(self):
         return []
+
+    def fingerprint(self):
+        return ""
 
     def samples(self):
         random = np.random.default_rng(0)
@@ -83,6 +89,33 @@ def test_a_view_without_a_scale_of_its_own_takes_the_images_scale(shards):
     whole, small = (dataset(shards, crop_scale=scale).__getitems__(KEYS) for scale in [(0.9, 1.0), (0.1, 0.2)])
     assert not torch.equal(whole["global"], small["global"])
     assert torch.equal(whole["local"], small["local"])
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("scale", [None, (0.05, 0.1)])
+def test_without_colour_changes_a_view_is_the_crop_that_its_settings_ask_for(shards, monkeypatch, scale, interpolation):
+    for name in ("JITTER_PROBABILITY", "GREY_PROBABILITY"):
+        monkeypatch.setattr(views_module, name, 0.0)
+    view = View((16, 24), blur=0.0, crop_scale=scale, interpolation=interpolation)
+    images = ImagesSection(crop_scale=(0.2, 0.3), crop_ratio=(0.5, 0.6), flip=1.0)
+    batch = ViewImages(shards, {"a": [view, view]}, images, 7, 3).__getitems__(KEYS)["a"]
+    epochs, samples = np.array(KEYS).T
+    for place in (0, 1):
+        draws = KeyedGenerator(7, epochs, samples, f"a view {place}")
+        crops = draw_crops(shards.sizes[samples], scale or (0.2, 0.3), (0.5, 0.6), 1.0, draws)
+        for found, sample, crop in zip(batch[:, place], samples, crops):
+            source = Image.open(io.BytesIO(shards.image_bytes(int(sample))))
+            box = crop.left, crop.top, crop.left + crop.width, crop.top + crop.height
+            expected = source.crop(box).resize((24, 16), Image.Resampling[interpolation.upper()])
+            np.testing.assert_array_equal(found.permute(1, 2, 0), np.asarray(expected)[:, ::-1])
+
+
+def test_hue_turns_by_a_fifth_of_the_circle_at_most():
+    red = np.full((4, 4, 3), (200, 0, 0), dtype=np.uint8)
+    for drawn, turn in ((0.0, -0.1), (0.5, 0.0), (0.75, 0.05)):
+        after, _ = look(pixels=red, jitter=0, hue=drawn)
+        expected = np.asarray(F.adjust_hue(Image.fromarray(red), turn))
+        assert np.abs(after.astype(int) - expected).max() <= 2
 
 
 def look(view=VIEWS["global"][1], pixels=None, **draws):

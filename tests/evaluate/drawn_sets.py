@@ -28,6 +28,9 @@ class Drawn:
     def classes(self) -> list[str]:
         return CLASSES
 
+    def fingerprint(self):
+        return ""
+
 
 def draw(seed: int, height: int = 64, width: int = 64) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     """A noisy image [h, w, 3] with one disc and one bar, and (class, mask [h, w]) of each."""

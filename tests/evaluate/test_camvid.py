@@ -42,6 +42,9 @@ class Scenes:
     def classes(self):
         return self._source.classes()
 
+    def fingerprint(self):
+        return ""
+
     def samples(self):
         chosen = itertools.islice(self._source.samples(), 0, None, self._every)
         return map(self._resized, chosen) if self._size else chosen

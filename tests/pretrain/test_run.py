@@ -28,6 +28,9 @@ class Stripes:
     def classes(self):
         return []
 
+    def fingerprint(self):
+        return ""
+
     def samples(self):
         for i in range(16):
             rows = np.sin(np.arange(32) / (2 + i))[:, None, None] * np.array([1.0, -1.0, 0.5])

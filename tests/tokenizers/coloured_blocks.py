@@ -18,6 +18,9 @@ class Blocks:
     def classes(self):
         return []
 
+    def fingerprint(self):
+        return ""
+
     def samples(self):
         for i in range(12):
             chosen = np.random.default_rng(i).integers(len(COLOURS), size=(4, 4))

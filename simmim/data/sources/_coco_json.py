@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
-from simmim.data.sources._files import existing_file, read_bytes
+from simmim.data.sources._files import files_digest, normal_form, read_bytes, read_text
 
 
 def read_annotations(path: str, what: str) -> dict[str, Any]:
@@ -16,9 +17,9 @@ def read_annotations(path: str, what: str) -> dict[str, Any]:
     Raises:
         ValueError: when it is missing, no JSON, or lacks images, annotations or categories.
     """
-    file = existing_file(path, f"{what} annotation file")
+    text = read_text(path, f"{what} annotation file")
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); fetch it again") from error
     listed = document if isinstance(document, dict) else {}
@@ -29,7 +30,7 @@ def read_annotations(path: str, what: str) -> dict[str, Any]:
 
 
 def check_fields(document: dict[str, Any], path: str, fields: Mapping[str, Sequence[str]]) -> None:
-    """Check that every entry has a whole number as id, an own one, and the named fields beside it.
+    """Check that every entry has a unique whole number as id, and the named fields with values of their kind.
 
     Raises:
         ValueError: naming the first entry that does not.
@@ -39,17 +40,39 @@ def check_fields(document: dict[str, Any], path: str, fields: Mapping[str, Seque
         for place, entry in enumerate(document[kind]):
             if missing := {"id", *names} - set(entry if isinstance(entry, dict) else ()):
                 raise ValueError(f"{path}: {kind}[{place}] lacks {', '.join(sorted(missing))}")
-            if not isinstance(entry["id"], int):
-                raise ValueError(f"{path}: {kind}[{place}] has the id {entry['id']!r}, which is no whole number")
+            for name in ("id", *names):
+                if name in _ALLOWED and not _ALLOWED[name][0](entry[name]):
+                    wanted = _ALLOWED[name][1]
+                    raise ValueError(f"{path}: {kind}[{place}] has the {name} {entry[name]!r}, which is not {wanted}")
             if entry["id"] in ids:
                 raise ValueError(f"{path}: the id {entry['id']} comes twice in {kind}")
             ids.add(entry["id"])
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 and value == value // 1
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("id", "image_id", "category_id"), (_is_whole, "a whole number")),
+    **dict.fromkeys(("height", "width"), (_is_side, "a number of pixels; give the size of the image file")),
+    **dict.fromkeys(("name", "file_name"), (_is_name, "a name")),
+}
+
+
 def categories(document: dict[str, Any], path: str) -> list[dict[str, Any]]:
-    """Categories in the order of their ids."""
+    """Categories in the order of their ids, their names in NFC."""
     check_fields(document, path, {"categories": ["name"]})
-    return sorted(document["categories"], key=lambda category: category["id"])
+    named = [category | {"name": normal_form(category["name"])} for category in document["categories"]]
+    return sorted(named, key=lambda category: category["id"])
 
 
 def annotations_by_image(document: dict[str, Any], path: str) -> dict[int, list[dict[str, Any]]]:
@@ -66,9 +89,42 @@ def annotations_by_image(document: dict[str, Any], path: str) -> dict[int, list[
     return {image: sorted(annotations, key=lambda one: one["id"]) for image, annotations in found.items()}
 
 
-def read_below(folder: Path, name: str) -> tuple[bytes, str]:
-    """Content of a file of the folder and "", or b"" and why not: its name leads out, or it cannot be read."""
-    path = folder / name
-    if not path.is_relative_to(folder) or ".." in path.relative_to(folder).parts:
-        return b"", "file name leads out of the image folder"
-    return read_bytes(path)
+class ListedFiles:
+    """The files below a folder that a JSON lists by name, also where disk and JSON differ in Unicode form.
+
+    Args:
+        folder: where the names start from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def path(self, name: str) -> Path:
+        """Where the file lies; the name as it is listed when there is no such file."""
+        path = self._folder / name
+        if name.isascii() or os.path.lexists(path):
+            return path
+        found = self._folder
+        for part in PurePath(name).parts:
+            found = found / self._on_disk(found).get(normal_form(part), part)
+        return found
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """Content and "", or b"" and why there is none: the name leads out of the folder, or it cannot be read."""
+        path = self._folder / name
+        if not path.is_relative_to(self._folder) or ".." in path.relative_to(self._folder).parts:
+            return b"", "file name leads out of the image folder"
+        return read_bytes(self.path(name))
+
+    def digest(self, document: dict[str, Any], annotations: str) -> str:
+        """Digest of the names, sizes and times of the annotation file and of the images that it lists."""
+        names = sorted(str(image.get("file_name")) for image in document["images"] if isinstance(image, dict))
+        return files_digest([("annotations", Path(annotations)), *((name, self.path(name)) for name in names)])
+
+    def _on_disk(self, folder: Path) -> dict[str, str]:
+        """Names in a folder by their normal form."""
+        if folder not in self._names:
+            names = os.listdir(folder) if folder.is_dir() else []
+            self._names[folder] = {normal_form(name): name for name in names}
+        return self._names[folder]

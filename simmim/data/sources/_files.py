@@ -1,10 +1,15 @@
-"""Finding and reading the files of a source without ever failing on a single bad one."""
+"""Finds and reads the files of a source; a single unreadable file never ends a pack."""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from simmim.data.samples import printable
 
 
 def existing_folder(path: str, what: str) -> Path:
@@ -34,19 +39,70 @@ def existing_file(path: str | Path, what: str) -> Path:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Everything below `folder` that is not a folder and not hidden, sorted by its path's bytes.
+    """Everything below `folder` that is neither a folder nor hidden, sorted by its path's bytes.
 
-    Links to files are followed, links to folders are not (they may lead round in circles): they are
-    returned like files, so that the reader reports them.
+    Links to files and to folders are followed, as torchvision and timm do.
+
+    Raises:
+        ValueError: for a folder that cannot be read, and for a link to a folder that contains it.
     """
-    entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+    return _walk(folder, frozenset())
+
+
+def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """`parents` are device and inode of the folders that are being walked."""
+    try:
+        state = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        raise ValueError(
+            f"folder {printable(folder)} cannot be read: {error.strerror}; check its permissions"
+        ) from None
+    own = state.st_dev, state.st_ino
+    if own in parents:
+        target = printable(os.path.realpath(folder))
+        raise ValueError(f"link {printable(folder)} leads back to {target}, a folder that contains it; remove the link")
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(Path(entry.path))
+        if is_folder(entry):
+            yield from _walk(Path(entry.path), parents | {own})
         else:
             yield Path(entry.path)
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads nowhere or to itself is not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def files_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """Hex SHA-256 over the names, sizes and modification times of files; contents are not read.
+
+    Args:
+        files: pairs of a name and the path it stands for; an absent file counts as such.
+    """
+    digest = hashlib.sha256()
+    for name, path in files:
+        try:
+            state = path.stat()
+            digest.update(f"{printable(name)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        except (OSError, ValueError):  # the latter for a name that no file can have
+            digest.update(f"{printable(name)}\0absent\n".encode())
+    return digest.hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder with its path below it, as `files_digest` takes them."""
+    return ((str(path.relative_to(folder)), path) for path in walk(folder))
+
+
+def lists_given(**paths: str) -> list[tuple[str, Path]]:
+    """Those settings that name a file, as `files_digest` takes them."""
+    return [(setting, Path(path)) for setting, path in paths.items() if path]
 
 
 def read_bytes(path: Path) -> tuple[bytes, str]:
@@ -59,13 +115,32 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
         return b"", f"cannot be read: {error.strerror or error}"
 
 
+def read_text(path: str | Path, what: str) -> str:
+    """Content of a text file in UTF-8, or in UTF-16 with a byte-order mark; without the mark.
+
+    Raises:
+        ValueError: when the file is missing or no such text.
+    """
+    content = existing_file(path, what).read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what} {path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+
+def normal_form(name: str) -> str:
+    """A name in Unicode's composed form (NFC): macOS stores accented names decomposed, other systems do not."""
+    return unicodedata.normalize("NFC", name)
+
+
 def read_class_list(path: str | Path) -> list[str]:
-    """Class names from a text file, one per line, or from ADE20K's objectInfo150.txt (its last column).
+    """Class names (NFC) from a text file, one per line, or from ADE20K's objectInfo150.txt (its last column).
 
     Raises:
         ValueError: when the file is missing, empty, or names a class twice.
     """
-    lines = existing_file(path, "class list").read_text(encoding="utf-8").splitlines()
+    lines = normal_form(read_text(path, "class list")).splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     if lines and "\t" in lines[0] and lines[0].split("\t")[-1].strip() == "Name":
         lines = [line.split("\t")[-1].strip() for line in lines[1:]]

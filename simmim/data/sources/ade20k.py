@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,19 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from simmim.data.samples import RawSample, printable
-from simmim.data.sources._files import existing_folder, read_bytes, read_class_list, walk
+from simmim.data.sources._files import (
+    existing_folder,
+    files_below,
+    files_digest,
+    lists_given,
+    normal_form,
+    read_bytes,
+    read_class_list,
+    walk,
+)
 
 _BIT_DEPTH = 24  # byte of a PNG
+_KINDS = "images", "annotations"
 _CLASS_LISTS = "classes.txt", "objectInfo150.txt"
 
 
@@ -51,19 +62,32 @@ class Ade20k:
         images = existing_folder(str(root / "images" / self.split), "ADE20K image folder")
         maps = existing_folder(str(root / "annotations" / self.split), "ADE20K annotation folder")
         classes = len(self.classes())
-        unused: dict[Path, list[Path]] = {}
+        unused: dict[str, list[Path]] = {}
         for path in walk(maps):
-            unused.setdefault(path.relative_to(maps).with_suffix(""), []).append(path)
+            unused.setdefault(_stem(path.relative_to(maps)), []).append(path)
         sample = None
         for path in walk(images):
             relative = path.relative_to(images)
-            label_maps = unused.pop(relative.with_suffix(""), [maps / relative.with_suffix(".png")])
+            label_maps = unused.pop(_stem(relative), [maps / relative.with_suffix(".png")])
             yield (sample := _sample(relative, path, label_maps, classes))
         if sample is None:
             raise ValueError(f"ADE20K image folder {images} holds no images; check root and split")
         for path in (path for paths in unused.values() for path in paths):
             fault = "label map without an image"
             yield RawSample(printable(path.relative_to(maps)), b"", origin=printable(path), fault=fault)
+
+    def fingerprint(self) -> str:
+        """Digest of the names, sizes and modification times of images and label maps."""
+        root = existing_folder(self.root, "ADE20K folder")
+        folders = [existing_folder(str(root / kind / self.split), f"{kind} of ADE20K") for kind in _KINDS]
+        files = itertools.chain.from_iterable(map(files_below, folders))
+        lists = [(name, root / name) for name in _CLASS_LISTS]
+        return files_digest([*files, *lists, *lists_given(classes_file=self.classes_file)])
+
+
+def _stem(relative: Path) -> str:
+    """What an image and its label map have in common."""
+    return normal_form(printable(relative.with_suffix("")))
 
 
 def _sample(relative: Path, path: Path, label_maps: list[Path], classes: int) -> RawSample:

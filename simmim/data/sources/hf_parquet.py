@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.data.samples import RawSample, printable
-from simmim.data.sources._files import read_class_list
+from simmim.data.sources._files import files_digest, lists_given, normal_form, read_class_list
 
 _IMAGE_COLUMNS = "image", "img"
 _BATCH = 64
+_LABEL_TYPES = (
+    pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string,
+    pa.types.is_null,
+)  # fmt: skip
+Label = int | float | str | None
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,9 @@ class HfParquet:
 
     Args:
         files: one Parquet file, or a pattern such as data/train-*.parquet.
-        label_column: column of int labels, "" for a set without labels; a label below 0 counts as none.
-        classes_file: text file with one class name per line; without it the names in the schema count.
+        label_column: column of class indices or class names, "" for a set without labels. An index below 0, NaN and
+            null count as no label.
+        classes_file: text file with one class name per line; without it the names in the schema are used.
     """
 
     files: str
@@ -42,26 +49,32 @@ class HfParquet:
         metadata = _open(path).schema_arrow.metadata or {}
         try:
             features = json.loads(metadata[b"huggingface"])["info"]["features"]
-            return [str(name) for name in features[self.label_column]["names"]]
-        except (KeyError, TypeError, ValueError) as error:
+            names = [normal_form(str(name)) for name in features[self.label_column]["names"]]
+        except (KeyError, TypeError, ValueError):
+            names = []
+        if not names:
             raise ValueError(
                 f"{path} does not name the classes of column {self.label_column!r} in its schema; give classes_file, "
                 'or label_column="" for a set without labels'
-            ) from error
+            )
+        return names
 
     def samples(self) -> Iterator[RawSample]:
         """Rows in file order; the id is the file's name and the row."""
-        classes = len(self.classes())
+        classes = self.classes()
         for path in self._paths():
             parquet = _open(path)
-            columns = [_image_column(path, parquet.schema_arrow), *([self.label_column] if self.label_column else [])]
-            if self.label_column not in ["", *parquet.schema_arrow.names]:
-                raise ValueError(f"{path} has no column {self.label_column!r}, only {parquet.schema_arrow.names}")
-            rows = _rows(path, parquet, columns)
-            for row, (image, label) in enumerate(rows):
-                yield _sample(
-                    f"{printable(path.name)}:{row:08d}", f"{printable(path)}, row {row}", image, label, classes
-                )
+            image_column = _image_column(path, parquet.schema_arrow)
+            if self.label_column:
+                _check_labels(path, parquet.schema_arrow, self.label_column)
+            for row, (image, label) in enumerate(_rows(path, parquet, image_column, self.label_column)):
+                name, origin = f"{printable(path.name)}:{row:08d}", f"{printable(path)}, row {row}"
+                yield _sample(name, origin, image, label, classes)
+
+    def fingerprint(self) -> str:
+        """Digest of the files' names, sizes and modification times."""
+        files = [(path.name, path) for path in self._paths()]
+        return files_digest([*files, *lists_given(classes_file=self.classes_file)])
 
     def _paths(self) -> list[Path]:
         paths = sorted(Path(found) for found in glob.glob(self.files))
@@ -87,19 +100,39 @@ def _image_column(path: Path, schema: pa.Schema) -> str:
     raise ValueError(f"{path} has no column {' or '.join(map(repr, _IMAGE_COLUMNS))}, only {schema.names}")
 
 
-def _rows(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[dict | None, int | None]]:
+def _check_labels(path: Path, schema: pa.Schema, column: str) -> None:
+    """Refuse a column that is missing or holds neither numbers nor text."""
+    if column not in schema.names:
+        raise ValueError(f"{path} has no column {column!r}, only {schema.names}")
+    kind = schema.field(column).type
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(allowed(value) for allowed in _LABEL_TYPES):
+        raise ValueError(f"column {column!r} of {path} is {kind}; labels must be whole numbers or class names")
+
+
+def _rows(path: Path, parquet: pq.ParquetFile, image: str, label: str) -> Iterator[tuple[dict | None, Label]]:
     try:
-        for batch in parquet.iter_batches(_BATCH, columns=columns):
-            labels = batch.column(columns[1]).to_pylist() if len(columns) > 1 else [None] * len(batch)
-            yield from zip(batch.column(columns[0]).to_pylist(), labels)
+        for batch in parquet.iter_batches(_BATCH, columns=[image, label] if label else [image]):
+            labels = batch.column(label).to_pylist() if label else [None] * len(batch)
+            yield from zip(batch.column(image).to_pylist(), labels)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}); fetch it again") from error
 
 
-def _sample(sample_id: str, origin: str, image: dict | None, label: int | None, classes: int) -> RawSample:
+def _sample(sample_id: str, origin: str, image: dict | None, label: Label, classes: list[str]) -> RawSample:
     content = (image or {}).get("bytes") or b""
-    fault = "" if content else "the row holds no image bytes"
-    if label is not None and label >= classes > 0:
-        fault = f"label {label} is not below the number of classes, {classes}"
-    label = None if fault or label is None or label < 0 else int(label)
-    return RawSample(sample_id, content, label, origin=origin, fault=fault)
+    index, fault = _index_of(label, classes)
+    fault = fault if content else "the row holds no image bytes"
+    return RawSample(sample_id, content, None if fault else index, origin=origin, fault=fault)
+
+
+def _index_of(label: Label, classes: list[str]) -> tuple[int | None, str]:
+    """Class index and "", None for no label, or None and what is wrong with the label."""
+    if isinstance(label, str):
+        name = normal_form(label)
+        return (classes.index(name), "") if name in classes else (None, f"label {label!r} is not in the class list")
+    if label is None or math.isnan(label) or label < 0:
+        return None, ""
+    if label >= len(classes):
+        return None, f"label {label} is not below the number of classes, {len(classes)}"
+    return (int(label), "") if label == int(label) else (None, f"label {label} is not a whole number")

@@ -1,26 +1,36 @@
-"""A folder of image files, nested as deep as one likes, with or without one sub-folder per class."""
+"""A folder of image files, nested to any depth, with or without one sub-folder per class."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._class_folders import class_names, label_of
-from simmim.data.sources._files import existing_folder, read_bytes, read_class_list, walk
+from simmim.data.sources._files import (
+    existing_folder,
+    files_below,
+    files_digest,
+    is_folder,
+    lists_given,
+    read_bytes,
+    read_class_list,
+    walk,
+)
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Every file below a folder that is not hidden; what turns out not to be an image is quarantined by the packer.
+    """Every file below a folder that is not hidden, links followed; what is no image is quarantined by the packer.
 
     Args:
         root: the folder.
         class_folders: whether the first folder below `root` names the class of what it holds.
         numbered_folders: class folders are named 0, 1, ... by the place of their class in `classes_file`, as those of
             ImageNet-V2, whose alphabetical order (0, 1, 10, 100) is another.
-        classes_file: text file with one class name per line, in label order. Without it the names of the class
-            folders in alphabetical order count, so the splits of one data set must hold the same folders.
+        classes_file: text file with one class name per line, in label order. Without it the class folders are taken
+            in alphabetical order, so the splits of one data set must hold the same folders.
     """
 
     root: str
@@ -35,7 +45,7 @@ class ImageFolder:
         if self.classes_file:
             return read_class_list(self.classes_file)
         folder = existing_folder(self.root, "image folder")
-        names = [printable(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
+        names = [printable(entry.name) for entry in os.scandir(folder) if is_folder(entry) and entry.name[0] != "."]
         return class_names(names, str(folder), self.numbered_folders)
 
     def samples(self) -> Iterator[RawSample]:
@@ -47,6 +57,11 @@ class ImageFolder:
             label, fault = self._label([printable(part) for part in relative.parts], classes)
             image, unreadable = read_bytes(path)
             yield RawSample(printable(relative), image, label, origin=printable(path), fault=unreadable or fault)
+
+    def fingerprint(self) -> str:
+        """Digest of the files' names, sizes and modification times."""
+        files = files_below(existing_folder(self.root, "image folder"))
+        return files_digest([*files, *lists_given(classes_file=self.classes_file)])
 
     def _label(self, parts: list[str], classes: list[str]) -> tuple[int | None, str]:
         return label_of(parts, classes, self.numbered_folders) if self.class_folders else (None, "")

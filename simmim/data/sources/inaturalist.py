@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simmim.data.samples import RawSample, printable
-from simmim.data.sources._coco_json import annotations_by_image, categories, read_annotations, read_below
+from simmim.data.sources._coco_json import ListedFiles, annotations_by_image, categories, read_annotations
 from simmim.data.sources._files import existing_folder
 
 
@@ -34,13 +34,19 @@ class Inaturalist:
             ValueError: when an annotation names an image or a category that the JSON does not list.
         """
         folder = existing_folder(self.root, "iNaturalist folder")
+        files = ListedFiles(folder)
         document = read_annotations(self.annotations, "iNaturalist")
         species = annotations_by_image(document, self.annotations)
         for image in sorted(document["images"], key=lambda image: image["id"]):
             labels = [one["category_id"] for one in species[image["id"]]]
-            content, fault = read_below(folder, image["file_name"])
+            content, fault = files.read(image["file_name"])
             if len(labels) != 1:
                 fault = fault or f"the JSON gives this image {len(labels)} labels, not one"
             origin = printable(folder / image["file_name"])
             label = None if fault else labels[0]
             yield RawSample(printable(image["file_name"]), content, label, origin=origin, fault=fault)
+
+    def fingerprint(self) -> str:
+        """Digest of the names, sizes and modification times of the JSON and of the images it lists."""
+        files = ListedFiles(existing_folder(self.root, "iNaturalist folder"))
+        return files.digest(read_annotations(self.annotations, "iNaturalist"), self.annotations)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._class_folders import class_names, label_of
-from simmim.data.sources._files import existing_file, read_class_list
+from simmim.data.sources._files import existing_file, files_digest, lists_given, normal_form, read_class_list, read_text
 
 _LARGEST_BYTES = 2**30  # of an image; a sparse member may claim any size
 
@@ -72,6 +72,12 @@ class Tar:
                     origin = f"{printable(self.archive)}, {name}"
                     yield RawSample(path, content, label, origin=origin, fault=fault or missing)
 
+    def fingerprint(self) -> str:
+        """Digest of size and modification time of the archive and of the lists beside it."""
+        existing_file(self.archive, "tar file")
+        lists = {name: getattr(self, name) for name in ("archive", "classes_file", "labels_file", "ids_file")}
+        return files_digest(lists_given(**lists))
+
     def _below(self, name: str) -> tuple[str, ...]:
         """Parts of a path below `root`; none of what is hidden or lies elsewhere."""
         parts, root = PurePosixPath(name).parts, PurePosixPath(self.root).parts
@@ -83,7 +89,7 @@ class Tar:
             return label_of(parts, classes, self.numbered_folders)
         if not self.labels_file:
             return None, ""
-        name = labels.get(parts[-1])
+        name = labels.get(normal_form(parts[-1]))
         if name not in classes:
             return None, f"{self.labels_file} does not name this file" if name is None else f"unknown class {name}"
         return classes.index(name), ""
@@ -92,7 +98,7 @@ class Tar:
         """File name to class name."""
         if not self.labels_file:
             return {}
-        text = existing_file(self.labels_file, "label list").read_text(encoding="utf-8")
+        text = normal_form(read_text(self.labels_file, "label list"))
         rows = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
         if all(len(row) == 1 for row in rows):
             rows = [[name, row[0]] for name, row in zip(self._names(len(rows)), rows, strict=True)]
@@ -107,7 +113,7 @@ class Tar:
         """File names in order, as many as there are labels."""
         with _opened(self.archive) as archive:
             found = (self._below(name) for name, member in _members(archive, self.archive) if member.isfile())
-            names = sorted(parts[-1] for parts in found if parts)
+            names = sorted(normal_form(parts[-1]) for parts in found if parts)
         if len(names) != count:
             raise ValueError(f"{self.labels_file} has {count} labels, {self.archive} has {len(names)} files")
         return names

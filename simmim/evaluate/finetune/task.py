@@ -11,6 +11,7 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor, nn
 
 from simmim.data.classification import LabelledImages, scoring_images
+from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.finetune.classifier import Classifier
 from simmim.evaluate.finetune.settings import FinetuneSettings
@@ -74,6 +75,7 @@ def dataset(shards: Shards, settings: FinetuneSettings, seed: int, header: Mappi
 @torch.inference_mode()
 def score(task: FineTuning, shards: Shards, settings: FinetuneSettings, device: torch.device) -> list[Row]:
     """Top-1 and top-5 accuracy in percent over the whole set, every image counted once on any number of processes."""
+    require_labels(shards)
     task.eval()
     copy_buffers_from_first(task)
     right = torch.zeros(2, device=device)

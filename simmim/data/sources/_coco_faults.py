@@ -1,4 +1,4 @@
-"""What can be wrong with the objects of one image in COCO JSON: refused with its image, or kept and reported."""
+"""Faults of the objects of one image in COCO JSON: its image is refused, or the object is kept and reported."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from faster_coco_eval.core import mask as coco_mask
 from simmim.data import coco_objects
 
 _EDGE_PX = 1.0  # annotators' boxes end a little outside the image
-_FAR = 100  # sides of the image; the outline is drawn point by point, also where nobody sees it
+_FAR = 100  # sides of the image; outlines are drawn point by point, also outside the image
 _SMALL = "with a polygon of fewer than three points, which is left out"
 _OUTSIDE = "reaching outside the image, cut at its edge"
 _FLAT = "with an empty box, not trained on"
+_NO_MASK = "with a box and no mask, which detection refuses"
 _NO_PIXEL = "without a pixel in the image, not trained on"
 
 
@@ -68,11 +69,13 @@ def _oddities(one: dict[str, Any], image_px: tuple[int, int]) -> list[str]:
     """What is odd about a sound object."""
     shape, (x, y, width, height) = one["segmentation"], one["bbox"]
     beyond = max(-x, -y, x + width - image_px[1], y + height - image_px[0])
+    has_mask = coco_objects.has_mask(one)
     odd = {
+        _NO_MASK: not has_mask,
         _SMALL: isinstance(shape, list) and any(len(polygon) < 6 for polygon in shape),
         _OUTSIDE: beyond > _EDGE_PX,
         _FLAT: width <= 0 or height <= 0,
-        _NO_PIXEL: coco_mask.area(coco_objects.run_lengths(shape, image_px)) == 0,
+        _NO_PIXEL: has_mask and not coco_objects.has_pixel(one, image_px),
     }
     return [oddity for oddity, found in odd.items() if found]
 

@@ -1,0 +1,69 @@
+"""What a packed set must have for a task; checked before the task trains, and again before it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from simmim.data import coco_objects
+from simmim.data.samples import some_of
+from simmim.data.shards import Shards
+
+
+def require_labels(shards: Shards) -> None:
+    """Refuse a set that classification cannot train on or score.
+
+    Raises:
+        ValueError: with the number of unlabelled images.
+    """
+    unlabelled = int((shards.labels < 0).sum())
+    if unlabelled:
+        raise ValueError(
+            f"{unlabelled} of {len(shards)} images in {shards.folder} have no label, and classification needs one of "
+            "each; label them or take them out of the source, then pack again"
+        )
+
+
+def require_masks(shards: Shards) -> None:
+    """Refuse a set with objects that have a box and no mask: they would count in the score, but never be trained on.
+
+    Crowd regions, empty boxes and single masks without a pixel in their image do not count, as for COCO's tools.
+
+    Raises:
+        ValueError: with the number of objects without a mask, or when no mask has a pixel.
+    """
+    total = without = 0
+    seen = False
+    for i in range(len(shards)):
+        for one in filter(coco_objects.is_trainable, coco_objects.objects(shards.annotation(i))):
+            total += 1
+            without += not coco_objects.has_mask(one)
+            seen = seen or coco_objects.has_pixel(one, tuple(shards.sizes[i].tolist()))
+    if without:
+        raise ValueError(
+            f"{without} of {total} objects in {shards.folder} have a box and no mask, and detection trains and "
+            "scores both; give them a segmentation or take them out of the JSON, then pack again"
+        )
+    if total and not seen:
+        raise ValueError(f"no object in {shards.folder} has a pixel in its image; check that JSON and images match")
+
+
+def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:
+    """Refuse sets to score on whose classes are not those of the training set, in the same order.
+
+    Raises:
+        ValueError: naming the classes that one of them lacks.
+    """
+    for other in others:
+        if train.classes == other.classes:
+            continue
+        pairs = ((train, other), (other, train))
+        lacking = [f"{a.folder} lacks {some_of(missing)}" for a, b in pairs if (missing := _missing(a, b))]
+        difference = " and ".join(lacking) or "their order differs"
+        raise ValueError(
+            f"{train.folder} and {other.folder} have different classes: {difference}; "
+            "pack both with one list of classes (classes_file, or equal categories)"
+        )
+
+
+def _missing(shards: Shards, of: Shards) -> list[str]:
+    return sorted(set(of.classes) - set(shards.classes))

@@ -1,0 +1,150 @@
+"""Labelled batches: the right label beside each image, and every setting of the augmentation does something."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from simmim.evaluate.classify_settings import FinetuneSettings
+
+from simmim.data.classification import LabelledImages, scoring_images
+from simmim.data.packing import pack
+from simmim.data.samples import RawSample
+from simmim.data.shards import Shards
+
+CLASSES = 4
+MEAN = (0.5, 0.5, 0.5)
+PLAIN = {"image_px": 16, "auto_augment": "", "flip": 0.0, "crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0)}
+
+
+class Labelled:
+    """24 square images; the brightest channel tells the class, a gradient where a pixel comes from."""
+
+    def classes(self):
+        return [f"class {n}" for n in range(CLASSES)]
+
+    def samples(self):
+        for n in range(24):
+            label = (n * 7) % CLASSES
+            pixels = np.random.default_rng(n).integers(0, 60, (40, 40, 3), dtype=np.uint8)
+            pixels[..., 0] += np.arange(40, dtype=np.uint8)[None, :]  # brighter to the right
+            pixels[: 10 * (label + 1)] += 120
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "png")
+            yield RawSample(f"{n}.png", stream.getvalue(), label)
+
+    def fingerprint(self):
+        return ""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    pack(Labelled(), folder, codec="original", shard_samples=10, short_side_px=None)
+    return Shards(folder)
+
+
+def dataset(shards, seed=5, mean=MEAN, **settings):
+    return LabelledImages(shards, FinetuneSettings(**PLAIN | settings), seed, mean)
+
+
+KEYS = [(0, 3), (0, 17), (1, 3), (2, 0), (0, 5), (1, 22)]
+
+
+def test_each_image_comes_with_its_own_label_whatever_the_order(shards):
+    batch = dataset(shards).__getitems__(KEYS)
+    assert batch["images"].dtype == torch.uint8 and batch["labels"].dtype == torch.int64
+    assert batch["labels"].tolist() == [(n * 7) % CLASSES for _, n in KEYS]
+    bright = (batch["images"].float().mean((1, 3)) > 110).sum(1)  # rows of 16
+    assert (bright / 4).round().tolist() == [label + 1 for label in batch["labels"].tolist()]
+
+
+def test_labels_stay_with_their_images_when_only_a_few_of_each_class_are_used(shards):
+    few = dataset(shards, labels_per_class=2)
+    assert len(few) == 2 * CLASSES and len(few.sample_ids) == len(set(few.sample_ids)) == len(few)
+    batch = few.__getitems__([(0, n) for n in range(len(few))])
+    assert np.bincount(batch["labels"]).tolist() == [2] * CLASSES
+    assert batch["labels"].tolist() == [(int(name.removesuffix(".png")) * 7) % CLASSES for name in few.sample_ids]
+    bright = (batch["images"].float().mean((1, 3)) > 110).sum(1)
+    assert (bright / 4).round().tolist() == [label + 1 for label in batch["labels"].tolist()]
+    assert dataset(shards, seed=6, labels_per_class=2).sample_ids != few.sample_ids
+
+
+def test_a_sample_does_not_depend_on_what_stands_beside_it(shards):
+    augmented = {"auto_augment": "rand-m9-mstd0.5-inc1", "crop_scale": (0.08, 1.0), "flip": 0.5}
+    images = dataset(shards, **augmented)
+    whole = images.__getitems__(KEYS)
+    for place, key in enumerate(KEYS):
+        alone = images.__getitems__([key])
+        assert torch.equal(alone["images"][0], whole["images"][place])
+        assert alone["labels"][0] == whole["labels"][place]
+
+
+def differing(one, other):
+    return (one["images"] != other["images"]).flatten(1).any(1).sum()
+
+
+KEYS_OF_AN_EPOCH = [(0, n) for n in range(24)]
+
+
+def test_randaugment_changes_most_images_and_differs_by_epoch_and_seed(shards):
+    """Two changes, each with probability 1/2: three quarters of the images are changed, but for those that stay."""
+    plain = dataset(shards).__getitems__(KEYS_OF_AN_EPOCH)
+    images = dataset(shards, auto_augment="rand-m9-mstd0.5-inc1")
+    augmented = images.__getitems__(KEYS_OF_AN_EPOCH)
+    assert differing(plain, augmented) >= 12
+    assert torch.equal(augmented["labels"], plain["labels"])
+    assert differing(augmented, images.__getitems__([(1, n) for n in range(24)])) >= 12
+    other_seed = dataset(shards, seed=6, auto_augment="rand-m9-mstd0.5-inc1").__getitems__(KEYS_OF_AN_EPOCH)
+    assert differing(augmented, other_seed) >= 12
+
+
+def test_randaugment_fills_with_the_mean(shards):
+    images = dataset(shards, mean=(0.0, 1.0, 0.0), auto_augment="rand-m9-mstd0.5-inc1")
+    batch = images.__getitems__([(epoch, n) for epoch in range(4) for n in range(24)])["images"]
+    filled = ((batch[:, 0] == 0) & (batch[:, 1] == 255) & (batch[:, 2] == 0)).flatten(1).float().mean(1)
+    assert (filled > 0.02).sum() > 10  # rotation, shear and translation are 5 of 15 changes
+
+
+def test_randaugment_survives_the_strongest_magnitudes(shards):
+    images = dataset(shards, auto_augment="rand-m9-mstd20-p1-n4-inc1")
+    assert len(images.__getitems__([(epoch, n) for epoch in range(8) for n in range(24)])["images"]) == 192
+
+
+@pytest.mark.parametrize("scale", [(0.05, 0.1), (0.2, 0.3), (0.9, 1.0)])
+def test_crops_show_the_share_of_the_area_that_crop_scale_says(shards, scale):
+    """The gradient of 40 grey levels over the side tells how much of it a crop shows."""
+    images = dataset(shards, crop_scale=scale, crop_ratio=(1.0, 1.0), image_px=40)
+    batch = images.__getitems__([(epoch, n) for epoch in range(4) for n in range(24)])["images"].float()
+    difference = batch[:, 0] - batch[:, 1]  # [b, H, W]: the gradient and noise that averages out
+    columns = difference.mean(1)
+    slope = np.polyfit(np.arange(40), columns.T.numpy(), 1)[0]  # grey levels a pixel, the side of the crop over 40
+    low, high = np.sqrt(scale)
+    assert low - 0.08 < slope.mean() < high + 0.08
+
+
+def test_crop_ratio_and_flip_reach_the_crops(shards):
+    plain = dataset(shards).__getitems__(KEYS_OF_AN_EPOCH)
+    flipped = dataset(shards, flip=1.0).__getitems__(KEYS_OF_AN_EPOCH)
+    assert torch.equal(plain["images"].flip(3), flipped["images"])
+    half = dataset(shards, flip=0.5).__getitems__(KEYS_OF_AN_EPOCH)
+    assert 4 <= differing(plain, half) <= 20
+    narrow = dataset(shards, crop_scale=(0.3, 0.3), crop_ratio=(0.5, 0.5)).__getitems__(KEYS_OF_AN_EPOCH)
+    wide = dataset(shards, crop_scale=(0.3, 0.3), crop_ratio=(2.0, 2.0)).__getitems__(KEYS_OF_AN_EPOCH)
+    assert differing(narrow, wide) == 24
+
+
+def test_crops_are_bicubic(shards):
+    batch = dataset(shards).__getitems__([(0, 0)])
+    image = Image.open(io.BytesIO(shards.image_bytes(0)))
+    expected = np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(batch["images"][0].permute(1, 2, 0), expected)
+
+
+def test_the_scoring_view_is_the_centre_of_the_resized_image(shards):
+    views = scoring_images(shards, [4, 9], 16, 0.8, 3)
+    for sample, view in zip((4, 9), views):
+        image = Image.open(io.BytesIO(shards.image_bytes(sample))).resize((20, 20), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(view.permute(1, 2, 0), np.asarray(image)[2:18, 2:18])
+    assert scoring_images(shards, [4], 16, 0.8, 1).shape == (1, 1, 16, 16)

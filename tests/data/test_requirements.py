@@ -1,0 +1,179 @@
+"""Sets that a task cannot use are refused in one line, before anything is trained and again before scoring."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from simmim.evaluate.driver import _NEEDS, evaluate
+from simmim.evaluate.settings import SETTINGS
+from source_files import png
+
+from simmim.data.classification import few_labels
+from simmim.data.dense import DetectionSet
+from simmim.data.packing import pack
+from simmim.data.requirements import require_labels, require_masks, require_same_classes
+from simmim.data.samples import RawSample
+from simmim.data.shards import Shards
+from simmim.evaluate import attentive, finetune
+
+SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
+
+
+class Made:
+    def __init__(self, samples, classes):
+        self._samples, self._classes = samples, classes
+
+    def samples(self):
+        return iter(self._samples)
+
+    def classes(self):
+        return self._classes
+
+    def fingerprint(self):
+        return ""
+
+
+def packed(folder, samples, classes=("cat", "dog")):
+    pack(Made(samples, list(classes)), folder, codec="original", shard_samples=50, short_side_px=None)
+    return Shards(folder)
+
+
+def labelled(folder, labels, classes=("cat", "dog")):
+    return packed(folder, [RawSample(f"{n}.png", png(n), label) for n, label in enumerate(labels)], classes)
+
+
+def with_objects(folder, *images):
+    """A set whose images hold these segmentations, or whole changes of an object."""
+    samples, number = [], 0
+    for n, shapes in enumerate(images):
+        objects = []
+        for shape in shapes:
+            number += 1
+            change = shape if isinstance(shape, dict) and "size" not in shape else {"segmentation": shape}
+            objects.append({"id": number, "category_id": 1, "bbox": [1, 1, 4, 4], "area": 16, "iscrowd": 0} | change)
+        samples.append(RawSample(f"{n}.png", png(n), None, json.dumps(objects).encode(), (8, 6)))
+    return packed(folder, samples)
+
+
+UNLABELLED = {"all": ([None] * 4, "4 of 4"), "one": ([0, 1, None, 0], "1 of 4"), "the last": ([0, 1, None], "1 of 3")}
+
+
+@pytest.mark.parametrize("name", UNLABELLED)
+def test_unlabelled_images_are_never_scored(name, tmp_path):
+    labels, counted = UNLABELLED[name]
+    shards = labelled(tmp_path, labels)
+    task = SimpleNamespace(eval=lambda: pytest.fail("scoring began"))
+    settings = SETTINGS["finetune"]()
+    for refuse in (
+        lambda: require_labels(shards),
+        lambda: few_labels(shards, None, 0),
+        lambda: few_labels(shards, 1, 0),
+        lambda: finetune.score(task, shards, settings, torch.device("cpu")),
+        lambda: attentive.score(task, shards, settings, torch.device("cpu")),
+    ):
+        with pytest.raises(ValueError, match=f"^{counted} images in {tmp_path} have no label.*pack again$"):
+            refuse()
+    require_labels(labelled(tmp_path / "whole", [0, 1, 1]))
+
+
+TASKS_WITH_LABELS = ["attentive", "finetune", "knn", "probe"]
+
+
+@pytest.mark.parametrize("task", TASKS_WITH_LABELS)
+@pytest.mark.parametrize("split", ["train", "val", "further"])
+def test_an_evaluation_refuses_them_before_it_starts(task, split, tmp_path):
+    sets = {name: labelled(tmp_path / name, [0, 1, None if name == split else 1]).folder
+            for name in ("train", "val", "further")}  # fmt: skip
+    with pytest.raises(ValueError, match=f"1 of 3 images in {tmp_path / split} have no label"):
+        evaluate({"task": task, "seeds": 1}, [], sets, tmp_path / "out.parquet", None)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_detection_refuses_objects_without_masks_before_it_starts(split, tmp_path):
+    sets = {name: with_objects(tmp_path / name, [SQUARE], [[] if name == split else SQUARE]).folder
+            for name in ("train", "val")}  # fmt: skip
+    with pytest.raises(ValueError, match=f"1 of 2 objects in {tmp_path / split} have a box and no mask"):
+        evaluate({"task": "detect", "seeds": 1}, [], sets, tmp_path / "out.parquet", None)
+
+
+def test_every_task_that_needs_labels_or_masks_is_known():
+    assert sorted(_NEEDS) == sorted([*TASKS_WITH_LABELS, "detect"]) and set(_NEEDS) | {"segment"} == set(SETTINGS)
+
+
+NO_MASK = {
+    "an empty list": [],
+    "an empty polygon": [[]],
+    "null": None,
+    "two points": [[1, 1, 5, 5]],
+    "nothing": {"segmentation": [], "area": 0},
+}
+
+
+def detection(shards, training=True):
+    settings = {"image_px": 8, "scale_jitter": (1, 1), "flip": 0, "padding": (0, 0, 0)}
+    return DetectionSet(shards, **settings, seed=0, training=training)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", NO_MASK)
+def test_objects_without_a_mask_are_counted_and_refused(name, training, tmp_path):
+    shards = with_objects(tmp_path, [SQUARE, NO_MASK[name]], [SQUARE], [NO_MASK[name]])
+    with pytest.raises(ValueError, match=f"^2 of 4 objects in {tmp_path} have a box and no mask.*pack again$"):
+        detection(shards, training)
+
+
+def test_crowds_empty_boxes_and_single_masks_out_of_sight_are_as_coco_has_them(tmp_path):
+    crowd, flat = {"segmentation": [], "iscrowd": 1}, {"segmentation": [], "bbox": [1, 1, 0, 4]}
+    outside = [[20, 20, 30, 20, 30, 30]]
+    shards = with_objects(tmp_path, [SQUARE, crowd, flat, outside])
+    require_masks(shards)
+    assert len(detection(shards).__getitems__([(0, 0)])["targets"][0]["boxes"]) == 1
+
+
+@pytest.mark.parametrize("shape", [[[20, 20, 30, 20, 30, 30]], {"size": [8, 6], "counts": [48]}])
+def test_a_set_whose_masks_all_lie_out_of_sight_is_refused(shape, tmp_path):
+    with pytest.raises(ValueError, match=f"no object in {tmp_path} has a pixel in its image"):
+        detection(with_objects(tmp_path, [shape], [shape]))
+
+
+def test_classes_that_a_set_lacks_are_named(tmp_path):
+    train = labelled(tmp_path / "train", [0, 1, 2], ["cat", "dog", "owl"])
+    same = labelled(tmp_path / "same", [0, 1], ["cat", "dog", "owl"])
+    require_same_classes(train, [same])
+    fewer = labelled(tmp_path / "val", [0, 1], ["cat", "owl"])
+    with pytest.raises(ValueError, match=f"{fewer.folder} lacks dog; pack both with one list of classes"):
+        require_same_classes(train, [same, fewer])
+    others = labelled(tmp_path / "other", [0, 1], ["cat", "eel"])
+    with pytest.raises(ValueError, match=f"{train.folder} lacks eel and {others.folder} lacks dog, owl;"):
+        require_same_classes(train, [others])
+    turned = labelled(tmp_path / "turned", [0], ["dog", "cat", "owl"])
+    with pytest.raises(ValueError, match="different classes: their order differs;"):
+        require_same_classes(train, [turned])
+    many = labelled(tmp_path / "many", [0], [f"n{n:02}" for n in range(20)])
+    with pytest.raises(ValueError, match=r"lacks n00, n01, n02, n03, n04, n05, n06, n07 and 12 more and"):
+        require_same_classes(train, [many])
+
+
+def test_packing_says_which_classes_have_no_image(tmp_path, capsys):
+    labelled(tmp_path / "a", [0, 0, 2], ["cat", "dog", "owl", "eel"])
+    assert capsys.readouterr().out == f"{tmp_path / 'a'}: no image of 2 of 4 classes: dog, eel\n"
+    labelled(tmp_path / "b", [0, None, 1, None])
+    assert capsys.readouterr().out == f"{tmp_path / 'b'}: 2 of 4 images have no label\n"
+    labelled(tmp_path / "c", [0, 1])
+    labelled(tmp_path / "d", [None], [])
+    with_objects(tmp_path / "e", [SQUARE])
+    assert capsys.readouterr().out == ""
+    labelled(tmp_path / "f", [0], [str(n) for n in range(20)])
+    assert "19 of 20 classes: 1, 2, 3, 4, 5, 6, 7, 8 and 11 more\n" in capsys.readouterr().out
+
+
+def test_a_few_labels_are_so_many_of_every_class(tmp_path):
+    shards = labelled(tmp_path, [n % 2 for n in range(40)])
+    chosen = few_labels(shards, 5, seed=3)
+    assert np.bincount(shards.labels[chosen]).tolist() == [5, 5] and (np.diff(chosen) > 0).all()
+    assert few_labels(shards, 5, seed=4).tolist() != chosen.tolist() == few_labels(shards, 5, seed=3).tolist()
+    assert few_labels(shards, None, seed=3).tolist() == list(range(40))
+    with pytest.raises(ValueError, match=r"class 'cat' of .* has 20 images, labels_per_class=21"):
+        few_labels(shards, 21, seed=3)
