@@ -2,8 +2,8 @@
 
     python benchmarks/same_results.py results/smoke /elsewhere/results/smoke
 
-Every record (but for times) is compared by run, evaluation, data set, part, seed, step and metric, every stored picture by
-its bytes. Records of version 0.1 are brought up to date in a copy first. Exit status 1 where anything differs.
+Every record (but for times) is compared by run, evaluation, data set, part, seed, step and metric, and every stored
+picture by its bytes. Records of version 0.1 are brought up to date in a copy first. Exit status 1 for any difference.
 """
 
 from __future__ import annotations

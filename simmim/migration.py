@@ -1,7 +1,7 @@
 """Brings the results of version 0.1 up to date: other column names, and hashes of the typed configs. No value changes.
 
-What a record, an encoder or a first stage was made with stands in its file as a config of version 0.1. It is rewritten as
-today's config, whose hash takes the place of the old one everywhere.
+The config that records were made with stands in their file. It is rewritten as today's config, whose hash takes the place
+of the old one everywhere.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _known(config: Any, old: Values, hashes: dict[str, str]) -> Any:
 
 def _new_hash(old: str, hashes: Mapping[str, str]) -> str:
     if old not in hashes:
-        raise ValueError(f"records of config {old} are missing, on which others stand; they cannot be brought up to date")
+        raise ValueError(f"the records of config {old}, on which others stand, are missing: they cannot be migrated")
     return hashes[old]
 
 

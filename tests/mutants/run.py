@@ -1,10 +1,10 @@
-"""Do the tests notice when a line is wrong? Applies one-line mutants, one at a time, and runs the tests that guard the line.
+"""Do the tests notice when a line is wrong? Applies one-line mutants, one at a time, and runs the tests that guard it.
 
     make mutants                          all of them
     python tests/mutants/run.py data      those of tests/mutants/data.tsv
 
-A row of a sheet is: file, the old fragment (which stands in it once), the new one, the tests to run, and, for a mutant that
-cannot matter, the reason why. Prints the survivors; exit status 1 where there are any. Works in copies of the project.
+A row of a sheet is: file, the old fragment (which stands in it once), the new one, the tests to run, and, for a mutant
+that cannot matter, the reason why. Prints the survivors; exit status 1 where there are any. Works in copies.
 """
 
 from __future__ import annotations
