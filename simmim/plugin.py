@@ -83,6 +83,16 @@ def task_settings(task: str) -> type[BaseModel]:
     return _public_class(f"simmim.evaluate.{task}.settings")
 
 
+def task(name: str) -> type:
+    """The class that runs an evaluation task (`simmim.evaluate.task.Task`), imported only now, torch with it.
+
+    Raises:
+        ValueError: for an unknown task, with the nearest one.
+    """
+    check_choice("task", name, names("evaluate"))
+    return _public_class(f"simmim.evaluate.{name}.task")
+
+
 def _public_class(name: str) -> type:
     module = importlib.import_module(name)
     classes = [

@@ -218,6 +218,15 @@ class EvaluateSettings(Section):
             return value
         return plugin.task_settings(info.data["task"]).model_validate(value)
 
+    @model_validator(mode="after")
+    def _training_fits_its_task(self) -> EvaluateSettings:
+        if self.settings.trains != (self.train is not None):
+            advice = "needs a section" if self.settings.trains else "trains nothing, remove the section"
+            raise ValueError(f"task {self.task} {advice} 'train'")
+        if self.train:
+            self.settings.check_training(self.train)
+        return self
+
 
 class EvaluateConfig(EvaluateSettings, JobConfig):
     """The config of an evaluation of a run at a scale.

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from simmim.config.training import TrainSettings
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -19,8 +21,12 @@ class Section(BaseModel):
 class TaskSettings(Section):
     """Settings of an evaluation task, and what all of the project must know about it without importing torch.
 
+    Args:
+        image_px: side of the square input of the encoder.
+
     Attributes:
         label: as tables and figures name the task.
+        trains: whether it trains anything; its recipe has a section `train` then, and only then.
         reads_features: whether it reads frozen features that jobs of their own extract.
         leaves_encoders: whether it trains the encoder and leaves it for other evaluations.
         scores_extra_set: whether it is scored on the extra validation set of its role, too.
@@ -28,10 +34,20 @@ class TaskSettings(Section):
     """
 
     label: ClassVar[str]
+    trains: ClassVar[bool] = True
     reads_features: ClassVar[bool] = False
     leaves_encoders: ClassVar[bool] = False
     scores_extra_set: ClassVar[bool] = False
     is_dense: ClassVar[bool] = False
+
+    image_px: int = Field(default=224, ge=8)
+
+    def check_training(self, training: TrainSettings, processes: int = 1) -> None:
+        """Refuse a section `train` that the task cannot be trained with on so many processes.
+
+        Raises:
+            ValueError: saying what to change.
+        """
 
 
 class GeometrySection(Section):

@@ -71,6 +71,11 @@ class TrainSettings(BaseModel):
         """What turns the rates written for the reference batch into those that are used."""
         return self.batch / self.base_lr_batch
 
+    def images_at_once(self, processes: int = 1) -> int:
+        """Images of a micro-batch: the most that share the batch out evenly within `micro_batch`."""
+        share = self.batch // processes
+        return next(size for size in range(min(share, self.micro_batch), 0, -1) if share % size == 0)
+
     def steps(self, samples: int) -> int:
         """Updates in all for a data set of this size.
 

@@ -88,7 +88,8 @@ class LabelledImages(Dataset):
         value = seed_for(self._seed, epoch, sample, "augment")
         random.seed(value)
         np.random.seed(value)
-        return np.asarray(self._augment(Image.fromarray(pixels)))
+        image = Image.fromarray(pixels[:, :, 0] if self._channels == 1 else pixels)
+        return np.asarray(self._augment(image)).reshape(pixels.shape)
 
 
 def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:

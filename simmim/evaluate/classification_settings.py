@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from simmim.config.sections import TaskSettings
+from simmim.config.training import TrainSettings
 
 
 class ClassificationSettings(TaskSettings):
     """A classifier in training; the defaults are the paper's ImageNet-1K recipe for fine-tuning (section 4.1).
 
     Args:
-        image_px: side of the square input.
         labels_per_class: labelled images used of every class, drawn anew for each seed; None uses all.
         crop_scale: area of the random crop as a share of the image.
         flip: probability of a horizontal flip.
@@ -22,7 +22,6 @@ class ClassificationSettings(TaskSettings):
         score_crop: share of the short side that the centre crop of the evaluation keeps; 1 keeps all.
     """
 
-    image_px: int = Field(default=224, ge=8)
     labels_per_class: int | None = Field(default=None, ge=1)
     crop_scale: tuple[float, float] = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -34,3 +33,15 @@ class ClassificationSettings(TaskSettings):
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     score_crop: float = Field(default=224 / 256, gt=0, le=1)
     score_batch: int = Field(default=256, ge=1)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a micro-batch are mixed with each other."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    def check_training(self, training: TrainSettings, processes: int = 1) -> None:
+        if self.mixes and training.images_at_once(processes) < 2:
+            raise ValueError(
+                f"mixup and cutmix need two images at once in every process, train.batch={training.batch} and "
+                f"train.micro_batch={training.micro_batch} give one; change these, or set mixup and cutmix to 0"
+            )

@@ -73,8 +73,12 @@ def split_held_out(features: Features, share: float, seed: int) -> tuple[Feature
 
 
 def rows_of_blocks(held_out: list[float], final: list[float]) -> list[tuple[str, str, float]]:
-    """Result rows from the accuracy (percent) of every block on held-out training images and on the evaluation set."""
+    """Result rows from the accuracy (percent) of every block on held-out training images and on the evaluation set.
+
+    Returns:
+        `selection_top1` (held-out) and `top1` of every block, and `top1` of the block with the best selection accuracy.
+    """
     best = max(range(len(held_out)), key=held_out.__getitem__)
-    rows = [("heldout_top1", f"block {block}", value) for block, value in enumerate(held_out, 1)]
+    rows = [("selection_top1", f"block {block}", value) for block, value in enumerate(held_out, 1)]
     rows += [("top1", f"block {block}", value) for block, value in enumerate(final, 1)]
     return [*rows, ("top1", "chosen", final[best]), ("chosen_block", "", best + 1)]

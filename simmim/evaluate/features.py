@@ -8,33 +8,34 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from simmim.config.differences import refuse_changed
+from simmim.config.models import FeaturesConfig
 from simmim.data.classification import scoring_images
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
-from simmim.evaluate.feature_sets import MANIFEST
 from simmim.layers.normaliser import ImageNormaliser
-from simmim.storage import model_file, records
+from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import sha256_file, write_text
+from simmim.storage.identity import code_version
 from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
 
+MANIFEST = "manifest.json"
 
-def write_features(config: Mapping[str, Any], encoder_file: Path, data: Path, out: Path, processes: Processes) -> None:
+
+def write_features(config: FeaturesConfig, encoder_file: Path, data: Path, out: Path, processes: Processes) -> None:
     """Extract the features of a packed set under the evaluation transform into the folder `out`.
 
     What an interrupted extraction left there is removed first.
 
     Args:
-        config: as `feature_config` makes it.
         data: folder of the packed set.
 
     Raises:
@@ -42,24 +43,35 @@ def write_features(config: Mapping[str, Any], encoder_file: Path, data: Path, ou
     """
     shards = Shards(data)
     require_labels(shards)
-    encoder, header = load_encoder(encoder_file, (config["settings"]["image_px"],) * 2, **config["encoder"])
+    encoder, header = load_encoder(encoder_file, (config.image_px,) * 2, **config.encoder)
     encoder = encoder.to(processes.device).eval()
     normalise = ImageNormaliser(header["mean"], header["std"]).to(processes.device)
     files = _files(encoder, normalise, len(shards), config, out, processes)
     _extract(encoder, normalise, shards, config, files, processes.device)
     wait_for_all()
     if processes.is_main_process:
-        manifest = {"config": config, "encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
-        manifest |= {"code_version": records.code_version(), "processes": processes.world}
+        manifest = {
+            "config": config.as_json(),
+            "encoder_sha256": model_file.digest(encoder_file),
+            "data_digest": shards.digest,
+        }
+        manifest |= {"code_version": code_version(), "processes": processes.world}
         shapes = [list(np.load(file, mmap_mode="r").shape) for file in files]
         arrays = [{"file": f.name, "shape": shape, "sha256": sha256_file(f)} for f, shape in zip(files, shapes)]
         write_text(out / MANIFEST, json.dumps(manifest | {"blocks": arrays}, indent=1) + "\n")
 
 
 @torch.inference_mode()
-def _files(encoder, normalise, samples: int, config, out: Path, processes: Processes) -> list[Path]:
-    """Empty arrays for every block, made by the leading process."""
-    side = config["settings"]["image_px"]
+def _files(
+    encoder: nn.Module,
+    normalise: ImageNormaliser,
+    samples: int,
+    config: FeaturesConfig,
+    out: Path,
+    processes: Processes,
+) -> list[Path]:
+    """Empty arrays for every block, made by the main process."""
+    side = config.image_px
     image = torch.zeros(1, normalise.channels, side, side, dtype=torch.uint8, device=processes.device)
     widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
     files = [out / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
@@ -73,14 +85,17 @@ def _files(encoder, normalise, samples: int, config, out: Path, processes: Proce
 
 
 @torch.inference_mode()
-def _extract(encoder, normalise, shards: Shards, config, files: list[Path], device: torch.device) -> None:
+def _extract(
+    encoder: nn.Module, normalise: ImageNormaliser, shards: Shards, config: FeaturesConfig, files: list[Path],
+    device: torch.device,
+) -> None:  # fmt: skip
     """This process's share of the rows of every array."""
-    settings, dtype = config["settings"], autocast_dtype(config["precision"], device)
+    dtype = autocast_dtype(config.precision, device)
     maps = [np.load(file, mmap_mode="r+") for file in files]
-    mine, batch = my_share(len(shards)), settings["score_batch"]
+    mine, batch = my_share(len(shards)), config.score_batch
     for first in range(0, len(mine), batch):
         samples = mine[first : first + batch]
-        images = scoring_images(shards, samples, settings["image_px"], settings["score_crop"], normalise.channels)
+        images = scoring_images(shards, samples, config.image_px, config.score_crop, normalise.channels)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             outputs = encoder.block_features(normalise(images.to(device)))
         for rows, output in zip(maps, outputs):
@@ -89,7 +104,13 @@ def _extract(encoder, normalise, shards: Shards, config, files: list[Path], devi
         rows.flush()
 
 
-def open_features(folder: Path, config: Mapping[str, Any], encoder_file: Path, shards: Shards) -> Features:
+def is_complete(folder: Path, config: FeaturesConfig) -> bool:
+    """Whether finished features of this config lie in a folder."""
+    manifest = folder / MANIFEST
+    return manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["config"] == config.as_json()
+
+
+def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shards: Shards) -> Features:
     """The features in a folder; its arrays are verified and stay on disk.
 
     Args:
@@ -103,7 +124,7 @@ def open_features(folder: Path, config: Mapping[str, Any], encoder_file: Path, s
     if not path.is_file():
         raise ValueError(f"{folder} holds no complete features: it has no {MANIFEST}; extract them (again)")
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    refuse_changed(path, manifest["config"], config, remove=folder)
+    refuse_changed(path, manifest["config"], config.as_json(), remove=folder)
     made_from = {"encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
     for what, now in made_from.items():
         if manifest[what] != now:

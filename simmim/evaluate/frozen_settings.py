@@ -13,7 +13,6 @@ class FrozenSettings(TaskSettings):
     """Classification from frozen features of every block.
 
     Args:
-        image_px: side of the square input.
         score_crop: share of the short side that the centre crop keeps; 1 keeps all.
         score_batch: images at once.
         held_out: share of the training set on which the block is chosen.
@@ -21,7 +20,6 @@ class FrozenSettings(TaskSettings):
 
     reads_features: ClassVar[bool] = True
 
-    image_px: int = Field(default=224, ge=8)
     score_crop: float = Field(default=224 / 256, gt=0, le=1)
     score_batch: int = Field(default=256, ge=1)
     held_out: float = Field(default=0.1, gt=0, lt=1)

@@ -12,20 +12,21 @@ from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 
-def check_dense(encoder: nn.Module, task: str) -> None:
-    """Refuse an encoder that a dense task ('detect', 'segment') would stumble over after days of training.
+def check_dense(encoder: nn.Module, channels: int, task: str) -> None:
+    """Refuse an encoder on which no pyramid can be built.
+
+    Args:
+        channels: of the encoder's images.
+        task: as the message names it.
 
     Raises:
-        ValueError: for fewer than two feature maps or a token that makes none, and where whole images of any size are
-            to be segmented with an encoder that is made for one.
+        ValueError: for fewer than two feature maps, and for grey images: dense data sets are read as RGB.
     """
     if len(encoder.levels) < 2:
         raise ValueError(f"{task} needs an encoder with at least two feature maps, this one has {len(encoder.levels)}")
-    if task == "segment" and not encoder.any_size:
-        height, width = encoder.image_px
+    if channels != 3:
         raise ValueError(
-            f"segmentation is scored on whole images of any size, this {type(encoder).__name__} takes {height} x "
-            f"{width} px only; use a Swin with encoder.clamp_window=false or a ResNet"
+            f"{task} reads RGB images, this encoder takes {channels} channel; pre-train it with images.mean of 3 values"
         )
 
 

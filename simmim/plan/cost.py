@@ -22,7 +22,7 @@ from simmim.config.sheets import Sheets
 from simmim.config.training import TrainSettings
 from simmim.evaluate.feature_rows import CHUNK
 from simmim.evaluate.feature_sets import FROZEN
-from simmim.evaluate.knn.task import QUERIES
+from simmim.evaluate.knn.vote import QUERIES
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER, Job

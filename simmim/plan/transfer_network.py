@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simmim.config.start import encoder_section
-from simmim.evaluate.attentive.task import AttentiveClassifier, tokens_of
+from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.finetune.classifier import Classifier

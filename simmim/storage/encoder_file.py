@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from simmim import plugin
+from simmim.plugin import Component
 from simmim.storage import model_file
 
 
@@ -42,16 +43,15 @@ def load_encoder(
             change, and for tensors that do not fit (loading is strict).
     """
     header, state = model_file.read(path, "encoder")
-    section = header["encoder"]
+    section = Component.model_validate(header["encoder"])
     for setting in transfer:
-        allowed = plugin.component("encoders", section["name"]).transfer_settings
-        plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
+        allowed = plugin.component("encoders", section.name).transfer_settings
+        plugin.check_choice(f"transfer setting of encoder={section.name}", setting, allowed)
     saved_px = tuple(header["image_px"])
-    fitted = {"encoder": dict(section) | _kept_settings(header) | transfer, "image_px": list(image_px or saved_px)}
-    context = {"image_px": tuple(fitted["image_px"]), "in_channels": header["in_channels"]}
-    encoder = plugin.build("encoders", fitted["encoder"], **context)
+    fitted, image_px = section.changed(**_kept_settings(header) | transfer), tuple(image_px or saved_px)
+    encoder = plugin.build("encoders", fitted, image_px=image_px, in_channels=header["in_channels"])
     model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
-    return encoder, header | fitted
+    return encoder, header | {"encoder": fitted.model_dump(mode="json"), "image_px": list(image_px)}
 
 
 def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
@@ -76,8 +76,7 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
 
 def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that the saved encoder derived from its size and window and that stay when these change."""
+    section, image_px = Component.model_validate(header["encoder"]), tuple(header["image_px"])
     with torch.device("meta"):
-        saved = plugin.build(
-            "encoders", header["encoder"], image_px=tuple(header["image_px"]), in_channels=header["in_channels"]
-        )
+        saved = plugin.build("encoders", section, image_px=image_px, in_channels=header["in_channels"])
     return getattr(saved, "kept_settings", {})

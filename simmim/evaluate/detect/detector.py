@@ -27,7 +27,7 @@ from torchvision.ops.poolers import initLevelMapper
 
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.precision import Float32Out, as_float32, autocast
-from simmim.evaluate.pyramid import Pyramid, check_dense, freeze_unused
+from simmim.evaluate.pyramid import Pyramid, freeze_unused
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.task import TrainTask
 
@@ -47,7 +47,6 @@ class Detector(TrainTask):
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: DetectSettings
     ) -> None:
         super().__init__()
-        check_dense(encoder, "detect")
         freeze_unused(encoder)
         self.encoder = encoder
         self.normalise = ImageNormaliser(mean, std)

@@ -3,54 +3,61 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-import torch
 from torch import nn
 
 from simmim.data.dense import DetectionSet
+from simmim.data.requirements import require_masks
 from simmim.data.shards import Shards
 from simmim.evaluate.detect import coco_score
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
+from simmim.evaluate.pyramid import check_dense
+from simmim.evaluate.task import Row, Task
 from simmim.train.processes import my_share
 
-Row = tuple[str, str, float]
 
+class Detect(Task):
+    """Mask R-CNN, trained end to end and scored by COCO's box and mask average precision."""
 
-def build_task(encoder: nn.Module, header: Mapping[str, Any], settings: DetectSettings, classes: list[str]) -> Detector:
-    """A detector on an encoder; `header` is what `load_encoder` returned (its `mean` and `std` are used)."""
-    return Detector(encoder, header["mean"], header["std"], len(classes), settings)
+    @classmethod
+    def check_encoder(cls, encoder: nn.Module, channels: int, settings: DetectSettings) -> None:
+        check_dense(encoder, channels, "detection")
 
+    @classmethod
+    def check_set(cls, shards: Shards) -> None:
+        require_masks(shards)
 
-def dataset(shards: Shards, settings: DetectSettings, seed: int, header: Mapping[str, Any]) -> DetectionSet:
-    """Augmented training batches."""
-    return _images(shards, settings, header["mean"], seed=seed, training=True)
+    def module(self) -> Detector:
+        inputs = self.inputs
+        return Detector(
+            inputs.encoder, inputs.header["mean"], inputs.header["std"], len(inputs.classes), inputs.settings
+        )
 
+    def dataset(self) -> DetectionSet:
+        """Augmented training batches."""
+        return self._images("train", self.inputs.seed, training=True)
 
-def score(task: Detector, shards: Shards, settings: DetectSettings, device: torch.device) -> list[Row]:
-    """Box and mask AP in percent over a whole packed set: (metric, class or "", value)."""
-    task.to(device).eval()
-    copy_buffers_from_first(task)
-    images = _images(shards, settings, task.normalise.mean, seed=0, training=False)
-    mine, found = my_share(len(shards)), []
-    for first in range(0, len(mine), settings.score_batch):
-        batch = images.__getitems__([(0, index) for index in mine[first : first + settings.score_batch]])
-        predictions = task.predict(batch | {"images": batch["images"].to(device)})
-        for index, prediction in zip(batch["samples"], predictions):
-            found += coco_score.detections(index, prediction)
-    found = sorted(gathered(found), key=operator.itemgetter("image_id"))  # the same order on any number of processes
-    truth = coco_score.ground_truth(shards)
-    rows = [row for kind in ("box", "mask") for row in coco_score.average_precision(truth, found, kind)]
-    return [(metric, detail, 100 * value) for metric, detail, value in rows]
+    def score(self, module: Detector, split: str) -> list[Row]:
+        """Box and mask AP over a whole packed set, and that of every class."""
+        module.to(self.inputs.device).eval()
+        copy_buffers_from_first(module)
+        shards, images = self.inputs.sets[split], self._images(split, seed=0, training=False)
+        mine, found, at_once = my_share(len(shards)), [], self.inputs.settings.score_batch
+        for first in range(0, len(mine), at_once):
+            batch = images.__getitems__([(0, index) for index in mine[first : first + at_once]])
+            predictions = module.predict(batch | {"images": batch["images"].to(self.inputs.device)})
+            for index, prediction in zip(batch["samples"], predictions):
+                found += coco_score.detections(index, prediction)
+        found = sorted(gathered(found), key=operator.itemgetter("image_id"))  # in one order on any number of processes
+        truth = coco_score.ground_truth(shards)
+        rows = [row for kind in ("box", "mask") for row in coco_score.average_precision(truth, found, kind)]
+        return [(metric, part, 100 * value) for metric, part, value in rows]
 
-
-def _images(
-    shards: Shards, settings: DetectSettings, mean: Sequence[float], *, seed: int, training: bool
-) -> DetectionSet:
-    return DetectionSet(
-        shards, image_px=settings.image_px, scale_jitter=settings.scale_jitter, flip=settings.flip, padding=mean,
-        seed=seed, training=training,
-    )  # fmt: skip
+    def _images(self, split: str, seed: int, training: bool) -> DetectionSet:
+        settings = self.inputs.settings
+        return DetectionSet(
+            self.inputs.sets[split], image_px=settings.image_px, scale_jitter=settings.scale_jitter, flip=settings.flip,
+            padding=self.inputs.header["mean"], seed=seed, training=training,
+        )  # fmt: skip

@@ -18,6 +18,7 @@ class KnnSettings(FrozenSettings):
     """
 
     label: ClassVar[str] = "k-NN"
+    trains: ClassVar[bool] = False
 
     neighbours: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.07, gt=0)

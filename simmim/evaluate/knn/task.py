@@ -1,60 +1,23 @@
-"""Weighted nearest-neighbour vote on frozen features (k = 20, T = 0.07 as in arXiv 1805.01978 and 2104.14294).
-
-Letters: m queries, n neighbours to choose from, k of them that vote, d channels.
-"""
+"""Weighted nearest-neighbour vote on the frozen features of every block."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from simmim.evaluate.feature_rows import Features, rows_of_blocks, split_held_out
-from simmim.evaluate.frozen_settings import FrozenSettings
-from simmim.train.processes import my_share, sum_over_processes
-
-QUERIES = 1024  # at a time
+from simmim.evaluate.feature_rows import Features, rows_of_blocks
+from simmim.evaluate.frozen_task import FrozenTask
+from simmim.evaluate.knn.vote import accuracy
+from simmim.evaluate.task import Row
 
 
-def rows(
-    train: Features, val: Features, settings: FrozenSettings, seed: int, classes: int, device: torch.device
-) -> list[tuple[str, str, float]]:
-    """Accuracy of every block in percent, and of the block chosen on held-out training images."""
-    kept, held_out = split_held_out(train, settings.held_out, seed)
-    blocks = range(len(train.maps))
-    chosen_on = [accuracy(kept, held_out, block, settings, classes, device) for block in blocks]
-    return rows_of_blocks(chosen_on, [accuracy(train, val, block, settings, classes, device) for block in blocks])
+class NearestNeighbours(FrozenTask):
+    """Nothing is trained: the training set votes."""
 
+    def score(self, module: None, split: str) -> list[Row]:
+        """Accuracy of every block, and of the block that is best on held-out training images."""
+        kept, held_out = self.parts
+        return rows_of_blocks(
+            self._accuracies(kept, held_out), self._accuracies(self.train, self.inputs.features[split])
+        )
 
-def accuracy(
-    bank: Features, queries: Features, block: int, settings: FrozenSettings, classes: int, device: torch.device
-) -> float:
-    """Percent of the queries that the vote of their nearest in the bank gets right; each process takes its share."""
-    mine = torch.tensor(my_share(len(queries)), dtype=torch.int64)
-    wanted = F.normalize(queries.read(block, mine).to(device), dim=1).split(QUERIES)
-    labels, truth = bank.labels.to(device), queries.labels[mine].to(device).split(QUERIES)
-    right = torch.zeros((), dtype=torch.int64, device=device)
-    for (cosine, nearest), true in zip(_nearest(bank, block, wanted, settings.neighbours), truth):
-        votes = torch.zeros(len(true), classes, device=device)
-        votes.scatter_add_(1, labels[nearest], (cosine / settings.temperature).exp())
-        right += (votes.argmax(1) == true).sum()
-    return 100 * int(sum_over_processes(right)) / len(queries)
-
-
-def _nearest(bank: Features, block: int, queries: tuple[Tensor, ...], k: int) -> list[tuple[Tensor, Tensor]]:
-    """Cosine and place in the bank of the k nearest [m, k] of every part of the queries; the bank is read once."""
-    best: list[tuple[Tensor, Tensor]] = []
-    first = 0
-    for chunk in bank.chunks(block):
-        keys = F.normalize(chunk.to(queries[0].device), dim=1).T  # [d, n]
-        found = [(part @ keys).topk(min(k, keys.shape[1]), dim=1) for part in queries]
-        found = [(cosine, place + first) for cosine, place in found]
-        best = [_merged(*pair, k) for pair in zip(best, found)] if best else found
-        first += len(chunk)
-    return best
-
-
-def _merged(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], k: int) -> tuple[Tensor, Tensor]:
-    cosine, places = (torch.cat(both, dim=1) for both in zip(one, other))
-    cosine, order = cosine.topk(min(k, cosine.shape[1]), dim=1)
-    return cosine, places.gather(1, order)
+    def _accuracies(self, bank: Features, queries: Features) -> list[float]:
+        settings, classes, device = self.inputs.settings, len(self.inputs.classes), self.inputs.device
+        return [accuracy(bank, queries, block, settings, classes, device) for block in range(len(bank.maps))]

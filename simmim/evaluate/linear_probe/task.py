@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
-from simmim.evaluate.feature_rows import CHUNK, Features, rows_of_blocks
-from simmim.train.processes import my_share, sum_over_processes
-from simmim.train.task import TrainTask
+from simmim.evaluate.feature_rows import Features, rows_of_blocks
+from simmim.evaluate.frozen_task import FrozenTask
+from simmim.evaluate.linear_probe.probe import FeatureSet, Probe
+from simmim.evaluate.task import Row
 
 
-class Probe(TrainTask):
-    """One linear classifier per block, trained side by side: their losses are summed and share no parameter."""
+class LinearProbe(FrozenTask):
+    """Linear classifiers on features standardised by the kept part of the training set."""
 
-    def __init__(self, widths: Sequence[int], classes: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(width, classes) for width in widths)
-        for head in self.heads:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+    def module(self) -> Probe:
+        return Probe(self.train.widths, len(self.inputs.classes))
 
-    def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Summed mean cross-entropy of `features`, a list of [b, d], and `labels` int64 [b]."""
-        logits = (head(block) for head, block in zip(self.heads, batch["features"]))
-        return sum(F.cross_entropy(each.float(), batch["labels"]) for each in logits)
+    def dataset(self) -> Dataset:
+        return FeatureSet(self._kept)
 
-    @torch.inference_mode()
-    def accuracies(self, features: Features) -> list[float]:
-        """Accuracy of every block in percent; each process takes its share of the images."""
-        device, mine = self.heads[0].weight.device, my_share(len(features))
-        right = torch.zeros(len(self.heads), device=device)
-        for first in range(0, len(mine), CHUNK):
-            chosen = torch.tensor(mine[first : first + CHUNK])
-            labels = features.labels[chosen].to(device)
-            for block, head in enumerate(self.heads):
-                logits = head(features.read(block, chosen).to(device))
-                right[block] += (logits.argmax(1) == labels).sum()
-        return [100 * share for share in (sum_over_processes(right) / len(features)).tolist()]
+    def score(self, module: nn.Module, split: str) -> list[Row]:
+        """Accuracy of every block, and of the block that is best on held-out training images."""
+        held_out, final = (self._standardised(each) for each in (self.parts[1], self.inputs.features[split]))
+        return rows_of_blocks(module.accuracies(held_out), module.accuracies(final))
 
+    @functools.cached_property
+    def _kept(self) -> Features:
+        return self.parts[0].standardised_by(self.parts[0])
 
-class FeatureSet(Dataset):
-    """Batches of features, read from disk by row."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    @property
-    def sample_ids(self) -> list[str]:
-        """Rows among the kept training images."""
-        return [f"row {row}" for row in range(len(self))]
-
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        chosen = torch.tensor([sample for _, sample in keys])
-        blocks = [self._features.read(block, chosen) for block in range(len(self._features.maps))]
-        return {"features": blocks, "labels": self._features.labels[chosen]}
-
-
-def rows(probe: Probe, held_out: Features, val: Features) -> list[tuple[str, str, float]]:
-    """Accuracy of every block, and of the block that is best on held-out training images."""
-    return rows_of_blocks(probe.accuracies(held_out), probe.accuracies(val))
+    def _standardised(self, features: Features) -> Features:
+        return Features(features.maps, features.labels, features.rows, self._kept.moments)

@@ -14,7 +14,7 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from simmim.evaluate.precision import autocast
-from simmim.evaluate.pyramid import LevelNorms, check_dense, freeze_unused
+from simmim.evaluate.pyramid import LevelNorms, freeze_unused
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.task import TrainTask
@@ -37,7 +37,6 @@ class Segmenter(TrainTask):
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: SegmentSettings
     ) -> None:
         super().__init__()
-        check_dense(encoder, "segment")
         channels = [channels for channels, _ in encoder.levels]
         freeze_unused(encoder)
         self.encoder = encoder
