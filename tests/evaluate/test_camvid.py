@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_sets import HEADER, png
+from drawn_sets import png
 from PIL import Image
+from tasks import task_of
 
 from simmim.config.sheets import Sheets
 from simmim.data.packing import pack
@@ -18,7 +19,6 @@ from simmim.data.shards import Shards
 from simmim.data.sources.ade20k import Ade20k
 from simmim.encoders.swin import Swin
 from simmim.evaluate.job import evaluate
-from simmim.evaluate.segment import task as segment
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.pretrain.run import pretrain
 from simmim.storage import records
@@ -93,10 +93,13 @@ def test_overfits_eight_images(tmp_path):
         image_px=(120, 120), patch_px=4, embed_dim=32, depths=(1, 1, 2), num_heads=(2, 4, 8), window=4,
         clamp_window=False,
     )  # fmt: skip
-    task = segment.build_task(encoder, HEADER, settings, shards.classes)
+    task = task_of("segment", settings, encoder, shards).module()
     task.autocast_dtype = torch.bfloat16
-    overfit(task, segment.dataset(shards, settings, 0, HEADER), steps=900, peak=4e-3)
-    rows = {(metric, detail): value for metric, detail, value in segment.score(task, shards, settings, ALONE.device)}
+    overfit(task, task_of("segment", settings, shards=shards).dataset(), steps=900, peak=4e-3)
+    rows = {
+        (metric, detail): value
+        for metric, detail, value in task_of("segment", settings, shards=shards).score(task, "val")
+    }
     assert rows["miou", ""] > 80, rows
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from drawn_sets import HEADER
 from pycocotools.coco import COCO
+from tasks import task_of
 from test_coco_score import truth_as_detections
 
 from simmim.config.sections import Pretraining
@@ -17,7 +18,6 @@ from simmim.data import coco_objects
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.coco import Coco
-from simmim.evaluate.detect import task as detect
 from simmim.evaluate.detect.coco_score import average_precision, ground_truth
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.pretrain.run import pretrain
@@ -74,7 +74,7 @@ def packed(source, folder):
 
 def trained(encoder, shards, state, settings=MICRO, **changes):
     """A detector trained as the protocol does, and its losses."""
-    task = detect.build_task(encoder, HEADER, settings, shards.classes)
+    task = task_of("detect", settings, encoder, shards).module()
     groups = parameter_groups(task, "encoder.", 0.05, 1.0, encoder.no_weight_decay())
     training = {
         "batch": 4,
@@ -84,7 +84,7 @@ def trained(encoder, shards, state, settings=MICRO, **changes):
         "save_every_steps": 5000,
     } | changes
     history = fit(
-        task, detect.dataset(shards, settings, 0, HEADER), groups, TrainSettings(**training),
+        task, task_of("detect", settings, shards=shards).dataset(), groups, TrainSettings(**training),
         Run(0, state, {}, "detect"), ALONE,
     )  # fmt: skip
     return task, [entry["loss"] for entry in history]
@@ -142,7 +142,7 @@ def test_trains_from_any_encoder(epochs, eight, tmp_path):
 def test_overfits_eight_images(eight, micro_swin, tmp_path):
     """About 75 seconds of one core with bfloat16; box AP 99 and mask AP 85 when this was written."""
     task, losses = trained(micro_swin(3, 160), eight, tmp_path, epochs=250, warmup_epochs=10, micro_batch=4)
-    rows = {row[:2]: row[2] for row in detect.score(task, eight, MICRO, ALONE.device)}
+    rows = {row[:2]: row[2] for row in task_of("detect", MICRO, shards=eight).score(task, "val")}
     assert losses[-1] < 0.2 * losses[0]
     assert rows["box_ap", ""] > 80
     assert rows["mask_ap", ""] > 80

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from drawn_sets import CLASSES, HEADER
+from tasks import task_of
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-from simmim.evaluate.detect import task as detect
 from simmim.evaluate.detect.settings import DetectSettings
 
 MICRO = DetectSettings(
@@ -19,13 +18,13 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def batch(detection_shards):
-    return detect.dataset(detection_shards, MICRO, 0, HEADER).__getitems__([(0, 0), (0, 1)])
+    return task_of("detect", MICRO, shards=detection_shards).dataset().__getitems__([(0, 0), (0, 1)])
 
 
 def test_overfits_four_images(detection_shards, micro_swin):
-    task = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task = task_of("detect", MICRO, micro_swin()).module()
     task.autocast_dtype = torch.bfloat16
-    images = detect.dataset(detection_shards, MICRO, 0, HEADER)
+    images = task_of("detect", MICRO, shards=detection_shards).dataset()
     optimizer = torch.optim.AdamW(task.parameters(), lr=2e-3, fused=True)
     torch.manual_seed(0)
     for step in range(150):
@@ -36,14 +35,17 @@ def test_overfits_four_images(detection_shards, micro_swin):
         torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad()
-    rows = {(metric, detail): value for metric, detail, value in detect.score(task, detection_shards, MICRO, CPU)}
+    rows = {
+        (metric, detail): value
+        for metric, detail, value in task_of("detect", MICRO, shards=detection_shards).score(task, "val")
+    }
     assert rows["box_ap", ""] > 80
     assert rows["mask_ap", ""] > 80
 
 
 @pytest.mark.parametrize("stages", [3, 4])
 def test_every_encoder_parameter_gets_a_gradient(stages, batch, micro_swin):
-    task = detect.build_task(micro_swin(stages), HEADER, MICRO, CLASSES)
+    task = task_of("detect", MICRO, micro_swin(stages)).module()
     task(batch).backward()
     for name, value in task.named_parameters():
         reached = value.grad is not None and bool(value.grad.isfinite().all() and value.grad.any())
@@ -65,7 +67,7 @@ def test_boxes_stay_float32_under_bf16(batch, micro_swin, monkeypatch):
 
     spy(RegionProposalNetwork, "assign_targets_to_anchors")
     spy(RoIHeads, "select_training_samples")
-    task = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task = task_of("detect", MICRO, micro_swin()).module()
     inside = []
     task.pyramid.fpn.register_forward_hook(lambda _, __, output: inside.append(output["0"].dtype))
     task.roi_heads.box_head.part.register_forward_hook(lambda _, __, output: inside.append(output.dtype))
@@ -82,14 +84,14 @@ def test_boxes_stay_float32_under_bf16(batch, micro_swin, monkeypatch):
 
 def test_an_image_without_objects_trains(batch, micro_swin):
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "masks": torch.zeros(0, 64, 64).byte()}
-    loss = detect.build_task(micro_swin(), HEADER, MICRO, CLASSES)(batch | {"targets": [empty, empty]})
+    loss = task_of("detect", MICRO, micro_swin()).module()(batch | {"targets": [empty, empty]})
     loss.backward()
     assert loss.isfinite()
 
 
 def test_predictions_of_a_padded_image_are_those_of_the_picture(micro_swin):
     """A wide picture first: torchvision left to itself would then read every level at twice its scale."""
-    task = detect.build_task(micro_swin(), HEADER, MICRO.model_copy(update={"score_threshold": 0.0}), CLASSES).eval()
+    task = task_of("detect", MICRO.model_copy(update={"score_threshold": 0.0}), micro_swin()).module().eval()
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     batch = {"images": image, "shown_sizes": [(24, 64)], "stored_sizes": [(48, 128)]}
     found = task.predict(batch)[0]
@@ -100,7 +102,7 @@ def test_predictions_of_a_padded_image_are_those_of_the_picture(micro_swin):
 
 
 def test_anchors_follow_the_strides(micro_swin):
-    task = detect.build_task(micro_swin(4), HEADER, DetectSettings(), CLASSES)
+    task = task_of("detect", DetectSettings(), micro_swin(4)).module()
     sides = [
         np.sqrt(cell[1, 2:] - cell[1, :2]).prod() for cell in map(np.array, task.rpn.anchor_generator.cell_anchors)
     ]

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from drawn_sets import CLASSES, HEADER
+from tasks import task_of
 from test_detector import MICRO
 
 from simmim.config.training import TrainSettings
 from simmim.encoders.swin import Swin
-from simmim.evaluate.detect import task as detect
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
@@ -21,7 +20,7 @@ def swin(**settings):
 
 
 def detector(**settings):
-    return detect.build_task(swin(**settings), HEADER, MICRO, CLASSES)
+    return task_of("detect", MICRO, swin(**settings)).module()
 
 
 def made_up_batch(height, width):
@@ -104,7 +103,7 @@ def test_layer_decay_reaches_every_layer_of_the_encoder():
 
 def test_micro_batches_add_up_to_the_batch(detection_shards, tmp_path):
     """Whole batches and micro-batches draw other regions for the loss, so only the course of the training agrees."""
-    losses = []
+    losses, images = [], task_of("detect", MICRO, shards=detection_shards).dataset()
     for micro_batch in (4, 1):
         task = detector()
         training = TrainSettings(
@@ -112,7 +111,7 @@ def test_micro_batches_add_up_to_the_batch(detection_shards, tmp_path):
             save_every_steps=80, precision="fp32",
         )  # fmt: skip
         history = fit(
-            task, detect.dataset(detection_shards, MICRO, 0, HEADER), [{"params": list(task.parameters())}], training,
+            task, images, [{"params": list(task.parameters())}], training,
             Run(0, tmp_path / str(micro_batch), {}, "detect"), Processes(0, 1, torch.device("cpu")),
         )  # fmt: skip
         losses.append([entry["loss"] for entry in history])

@@ -3,52 +3,36 @@
 import numpy as np
 import pytest
 import torch
-from drawn_sets import HEADER, draw, packed, png
+from drawn_sets import HEADER
+from evaluations import ALONE, evaluated, evaluation, made_encoder, made_sets
 from safetensors.torch import load_file
 
-from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders._position_bias import resize_table
-from simmim.encoders.swin import Swin
-from simmim.evaluate import job as driver
-from simmim.evaluate.feature_sets import SPLITS, feature_config
-from simmim.evaluate.features import open_features, write_features
 from simmim.evaluate.job import Job, evaluate
-from simmim.storage import records
-from simmim.storage.encoder_file import load_encoder, save_encoder
-from simmim.train.processes import Processes
+from simmim.storage import model_file, records
+from simmim.storage.encoder_file import load_encoder
 
-ALONE = Processes(0, 1, torch.device("cpu"))
 TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"
 SECTION = {"name": "swin", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window": 4, "clamp_window": False}
 TRAIN = {"epochs": 1, "batch": 4, "base_lr": 1e-3, "base_lr_batch": 4, "precision": "fp32", "log_every_steps": 1}
-
-
-def config(task, seeds, encoder, **settings):
-    whole = {"scale": "test", "run": "drawn", "evaluation": task, "task": task, "encoder": encoder, "seeds": seeds}
-    whole |= {"settings": {"image_px": 64} | settings, "train": TRAIN | {"save_every_steps": 100}}
-    return whole | {"config_hash": records.config_hash(whole)}
-
-
-FINETUNE = config("finetune", 2, {"window": 8, "drop_path": 0.1}, auto_augment="")
-SEGMENT = config("segment", 3, {"window": 16}, decoder_channels=8, auxiliary_channels=8)
+TRAIN |= {"save_every_steps": 100}
+FINETUNE = evaluation(
+    "finetune", {"image_px": 64, "auto_augment": ""}, TRAIN, seeds=2, encoder={"window": 8, "drop_path": 0.1}
+)
+SEGMENT = evaluation(
+    "segment", {"image_px": 64, "decoder_channels": 8, "auxiliary_channels": 8}, TRAIN, seeds=3, encoder={"window": 16}
+)
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("labelled")
-    samples = [RawSample(f"{seed}.png", png(draw(seed)[0]), label=seed % 2) for seed in range(4)]
-    return {split: packed(folder / split, samples).folder for split in ("train", "val")}
+    return made_sets(tmp_path_factory.mktemp("labelled"), sizes=(("train", 4, 0), ("val", 4, 0)))
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("pretrained") / "encoder.safetensors"
-    section = {key: value for key, value in SECTION.items() if key != "name"}
-    header = {"encoder": SECTION, "image_px": [64, 64], "in_channels": 3} | HEADER
-    save_encoder(path, Swin(image_px=(64, 64), **section), header | {"run": "drawn", "task": "pretrain", "step": 7})
-    return path
+    return made_encoder(tmp_path_factory.mktemp("pretrained") / "encoder.safetensors", section=SECTION)
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +55,15 @@ def test_every_seed_leaves_the_encoder_it_has_trained(finished, pretrained):
     assert not torch.equal(first[name], before[name]) and not torch.equal(first[name], second[name])
 
 
-def test_the_header_says_what_the_encoder_is_and_where_it_comes_from(finished):
+def test_the_header_says_what_the_encoder_is_and_where_it_comes_from(finished, labelled, pretrained):
     _, header = load_encoder(finished.with_suffix(".encoders") / "seed1.safetensors")
-    assert header["encoder"] == SECTION | FINETUNE["encoder"]
+    assert header["encoder"] == SECTION | FINETUNE.encoder
     assert (header["image_px"], header["mean"], header["std"]) == ([64, 64], *map(list, HEADER.values()))
-    made_by = {key: header[key] for key in ("run", "task", "seed", "config_hash", "step")}
-    assert made_by == {
-        "run": "drawn", "task": "finetune", "seed": 1, "config_hash": FINETUNE["config_hash"], "step": 1
-    }  # fmt: skip
+    made_by = {key: header[key] for key in ("run", "evaluation", "seed", "config_hash", "step")}
+    assert made_by == {"run": "drawn", "evaluation": "finetune", "seed": 1, "config_hash": FINETUNE.hash, "step": 1}
+    train = Shards(labelled["train"])
+    assert (header["dataset"], header["data_digest"]) == ("train_set", train.digest)
+    assert header["encoder_digest"] == model_file.digest(pretrained)
 
 
 def test_windows_are_interpolated_from_those_of_the_fine_tuning(finished):
@@ -93,7 +78,7 @@ def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
     tmp_path, finished, labelled, pretrained, monkeypatch
 ):
     out = tmp_path / "finetune.parquet"
-    fit, trained = driver.Job.fit, []
+    fit, trained = Job.fit, []
 
     def first_seed_alone(job, *rest):
         if job.seed:
@@ -101,13 +86,13 @@ def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
         return fit(job, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(driver.Job, "fit", first_seed_alone)
+        patch.setattr(Job, "fit", first_seed_alone)
         evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     state = tmp_path / "finetune.state"
     assert {"seed0.parquet", "seed0.safetensors"} <= {file.name for file in state.iterdir()}
     assert not out.exists() and not out.with_suffix(".encoders").exists()
     kept = (state / "seed0.safetensors").read_bytes()
-    monkeypatch.setattr(driver.Job, "fit", lambda job, *rest: trained.append(job.seed) or fit(job, *rest))
+    monkeypatch.setattr(Job, "fit", lambda job, *rest: trained.append(job.seed) or fit(job, *rest))
     evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     assert trained == [1]
     assert (out.with_suffix(".encoders") / "seed0.safetensors").read_bytes() == kept
@@ -122,7 +107,7 @@ def test_a_finished_seed_without_its_encoder_is_trained_again(tmp_path, finished
     rows = records.read([finished])
     state = tmp_path / "finetune.state"
     records.write(state / "seed0.parquet", rows[rows["seed"] == 0][records.SCHEMA.names].to_dict("records"),
-                  config=FINETUNE)  # fmt: skip
+                  config=FINETUNE.as_json())  # fmt: skip
     evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     assert len(list(out.with_suffix(".encoders").iterdir())) == 2
 
@@ -130,8 +115,8 @@ def test_a_finished_seed_without_its_encoder_is_trained_again(tmp_path, finished
 def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, finished, labelled, segmentation_shards,
                                                                    monkeypatch):  # fmt: skip
     started = []
-    loaded = Job.encoder
-    monkeypatch.setattr(Job, "encoder", lambda job: started.append((job.seed, job.encoder_file.name)) or loaded(job))
+    loaded = Job.inputs
+    monkeypatch.setattr(Job, "inputs", lambda job: started.append((job.seed, job.encoder_file.name)) or loaded(job))
     encoders = sorted(finished.with_suffix(".encoders").iterdir())
     data = dict.fromkeys(("train", "val"), segmentation_shards.folder)
     out = tmp_path / "segment.parquet"
@@ -142,21 +127,12 @@ def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, fi
     assert not out.with_suffix(".encoders").exists()
 
 
-def test_a_probe_reads_the_features_of_every_fine_tuned_encoder(tmp_path, finished, labelled, pretrained):
-    probe = config("probe", 2, {"window": 8}, score_crop=1.0, score_batch=4, held_out=0.5)
-    probe |= {"start": {"evaluation": "finetune"}, "pretraining": "0", "numerics": {}}
-    probe |= {"data": {split: {"dataset": "drawn", "split": split} for split in SPLITS}}
+def test_a_probe_reads_the_features_of_every_fine_tuned_encoder(tmp_path, finished, labelled):
+    settings = {"image_px": 64, "score_crop": 1.0, "score_batch": 4, "held_out": 0.5}
+    init = {"evaluation": "finetune", "config_hash": FINETUNE.hash, "seeds": 2, "encoder": FINETUNE.encoder}
+    probe = evaluation("linear_probe", settings, TRAIN, seeds=2, encoder={"window": 8}, init=init)
     encoders = sorted(finished.with_suffix(".encoders").iterdir())
-    folders = [{split: tmp_path / f"{encoder.stem}_{split}" for split in SPLITS} for encoder in encoders]
-    for encoder, by_split in zip(encoders, folders):
-        for split, folder in by_split.items():
-            write_features(feature_config(probe, split), encoder, labelled[split], folder, ALONE)
-    first, second = (np.load(by_split["train"] / "block_02.npy") for by_split in folders)
-    assert not np.allclose(first, second)
-    out = tmp_path / "probe.parquet"
-    evaluate(probe, encoders, labelled, out, ALONE, folders)
-    assert sorted(set(records.read([out])["seed"])) == [0, 1]
-    with pytest.raises(ValueError, match="encoder_sha256"):
-        open_features(folders[0]["train"], feature_config(probe, "train"), pretrained, Shards(labelled["train"]))
-    with pytest.raises(ValueError, match="encoder_sha256"):
-        evaluate(probe, encoders, labelled, tmp_path / "swapped.parquet", ALONE, folders[::-1])
+    rows, _ = evaluated(probe, encoders, labelled, tmp_path / "probe.parquet")
+    first, second = (tmp_path / "probe.features" / f"seed{seed}" / "train" / "block_02.npy" for seed in range(2))
+    assert not np.allclose(np.load(first), np.load(second))
+    assert set(rows["seed"]) == {0, 1} and rows["encoder_digest"].nunique() == 2

@@ -26,9 +26,9 @@ def test_there_are_as_many_rates_as_layers_and_two_more(name, task):
     """One for the embedding, one for each block, one for what lies above them."""
     if (name, task) == ("vit", "segment"):
         pytest.skip("refused: a ViT takes images of one size")
-    section = {"name": name} | SMALL[name] | ({"clamp_window": False} if name.startswith("swin") else {})
+    settings = SMALL[name] | ({"clamp_window": False} if name.startswith("swin") else {})
     with torch.device("meta"):
-        encoder = plugin.build("encoders", section, image_px=(64, 64))
+        encoder = plugin.build("encoders", plugin.Component(name=name, **settings), image_px=(64, 64))
         model = TASKS[task](encoder)
     groups = parameter_groups(model, "encoder.", 0.05, 0.9, encoder.no_weight_decay())
     expected = [0.9 ** (encoder.depth + 1 - layer) for layer in range(encoder.depth + 2)]

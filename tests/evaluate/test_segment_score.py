@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from drawn_sets import CLASSES, HEADER, packed, png
+from drawn_sets import HEADER, packed, png
+from tasks import task_of
 from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from simmim.data.samples import RawSample
-from simmim.evaluate.segment import task as segment
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
 
@@ -44,7 +44,7 @@ class Reader(nn.Module):
 
 
 def scored(task, shards, **settings):
-    rows = segment.score(task, shards, SegmentSettings(image_px=48, **settings), CPU)
+    rows = task_of("segment", SegmentSettings(image_px=48, **settings), shards=shards).score(task, "val")
     return {(metric, detail): value for metric, detail, value in rows}
 
 
@@ -61,7 +61,8 @@ def test_equals_torchmetrics_on_the_same_predictions(shards):
     oracle = MulticlassJaccardIndex(2, average="macro", ignore_index=255)
     task, settings = Reader(0.6), SegmentSettings(image_px=48)
     for index in range(len(SIZES)):
-        batch = segment._images(shards, settings, HEADER["mean"], seed=0, training=False).__getitems__([(0, index)])
+        images = task_of("segment", settings, shards=shards)._images("val", seed=0, training=False)
+        batch = images.__getitems__([(0, index)])
         oracle.update(task.probabilities(batch["images"], batch["labels"].shape[-2:]).argmax(1), batch["labels"])
     values = scored(task, shards)
     assert 30 < values["miou", ""] < 95
@@ -84,21 +85,19 @@ def test_probabilities_of_all_views_are_averaged(shards, micro_swin):
     """By hand, one image at a time: every scale and its mirror image, in the size of the label map."""
     settings = SegmentSettings(image_px=48, decoder_channels=16, auxiliary_channels=8, **SEVERAL)
     torch.manual_seed(1)
-    task = segment.build_task(micro_swin(), HEADER, settings, CLASSES).eval()
+    segment = task_of("segment", settings, micro_swin(), shards)
+    task = segment.module().eval()
     index, total, views = 4, 0, 0
     for scale in settings.score_scales:
-        images = segment._images(shards, settings, HEADER["mean"], seed=0, training=False, score_scale=scale)
+        images = segment._images("val", seed=0, training=False, scale=scale)
         batch = images.__getitems__([(0, index)])
         for turn in (lambda x: x, lambda x: x.flip(-1)):
             logits = task._logits(task._maps(turn(batch["images"])))
             total = total + turn(F.interpolate(logits, (48, 96), mode="bilinear").softmax(1))
             views += 1
     keys = [(0, index)]
-    sets = {
-        scale: segment._images(shards, settings, HEADER["mean"], seed=0, training=False, score_scale=scale)
-        for scale in settings.score_scales
-    }
-    labels, single, combined = segment._predicted(task, sets, keys, settings, CPU)
+    sets = {scale: segment._images("val", seed=0, training=False, scale=scale) for scale in settings.score_scales}
+    labels, single, combined = segment._predicted(task, sets, keys)
     assert labels.shape == (1, 48, 96) and views == 6
     assert (combined == total.argmax(1).numpy()).mean() > 0.999
     assert (combined != single).any()  # the views disagree somewhere, so the average is seen

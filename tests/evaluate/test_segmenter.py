@@ -3,10 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from drawn_sets import CLASSES, HEADER
+from tasks import task_of
 
 from simmim import plugin
-from simmim.evaluate.segment import task as segment
 from simmim.evaluate.segment.segmenter import pixel_loss
 from simmim.evaluate.segment.settings import SegmentSettings
 
@@ -19,20 +18,23 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def batch(segmentation_shards):
-    return segment.dataset(segmentation_shards, MICRO, 0, HEADER).__getitems__([(0, 0), (0, 1)])
+    return task_of("segment", MICRO, shards=segmentation_shards).dataset().__getitems__([(0, 0), (0, 1)])
 
 
 def test_overfits_five_images(segmentation_shards, micro_swin):
-    task = segment.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task = task_of("segment", MICRO, micro_swin()).module()
     task.autocast_dtype = torch.bfloat16
-    images = segment.dataset(segmentation_shards, MICRO, 0, HEADER)
+    images = task_of("segment", MICRO, shards=segmentation_shards).dataset()
     optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, fused=True)
     torch.manual_seed(0)
     for step in range(60):
         task(images.__getitems__([(step, index) for index in range(5)])).backward()
         optimizer.step()
         optimizer.zero_grad()
-    rows = {(metric, detail): value for metric, detail, value in segment.score(task, segmentation_shards, MICRO, CPU)}
+    rows = {
+        (metric, detail): value
+        for metric, detail, value in task_of("segment", MICRO, shards=segmentation_shards).score(task, "val")
+    }
     assert rows["miou", ""] > 80
     assert rows["pixel_accuracy", ""] > 80
     assert rows["miou", ""] == pytest.approx((rows["iou", "disc"] + rows["iou", "bar"]) / 2)
@@ -40,7 +42,7 @@ def test_overfits_five_images(segmentation_shards, micro_swin):
 
 @pytest.mark.parametrize("stages", [3, 4])
 def test_every_encoder_parameter_gets_a_gradient(stages, batch, micro_swin):
-    task = segment.build_task(micro_swin(stages), HEADER, MICRO, CLASSES)
+    task = task_of("segment", MICRO, micro_swin(stages)).module()
     task(batch).backward()
     for name, value in task.named_parameters():
         reached = value.grad is not None and bool(value.grad.isfinite().all() and value.grad.any())
@@ -50,7 +52,7 @@ def test_every_encoder_parameter_gets_a_gradient(stages, batch, micro_swin):
 
 @pytest.mark.parametrize("stages", [3, 4])
 def test_any_image_size_is_segmented_at_the_wanted_size(stages, micro_swin):
-    task = segment.build_task(micro_swin(stages), HEADER, MICRO, CLASSES).eval()
+    task = task_of("segment", MICRO, micro_swin(stages)).module().eval()
     images = torch.randint(0, 256, (2, 3, 70, 101), dtype=torch.uint8)
     shares = task.probabilities(images, (140, 202))
     assert shares.shape == (2, 2, 140, 202) and shares.sum(1).allclose(torch.ones(2, 140, 202))
@@ -67,7 +69,7 @@ def test_ignored_pixels_do_not_count():
 
 def test_features_are_normalised_once(batch, micro_swin):
     """The decoder's own LayerNorms would come on top of those that the auxiliary head shares."""
-    task = segment.build_task(micro_swin(), HEADER, MICRO, CLASSES)
+    task = task_of("segment", MICRO, micro_swin()).module()
     seen = []
     task.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][2]))
     task(batch)
@@ -85,6 +87,6 @@ def test_features_are_normalised_once(batch, micro_swin):
 )
 def test_an_encoder_that_could_not_be_scored_is_refused_before_training(section, message):
     with torch.device("meta"):
-        encoder = plugin.build("encoders", section, image_px=(64, 64))
+        encoder = plugin.build("encoders", plugin.Component.model_validate(section), image_px=(64, 64))
     with pytest.raises(ValueError, match=message):
-        segment.build_task(encoder, HEADER, MICRO, CLASSES)
+        task_of("segment", MICRO, encoder).module()

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from drawn_sets import CLASSES, HEADER
+from tasks import task_of
 from torch import nn
 
 from simmim.encoders.swin import Swin
-from simmim.evaluate.segment import task as segment
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.train.parameter_groups import parameter_groups
 
@@ -22,12 +21,14 @@ def segmenter(depths=(1, 1, 2), checkpoint_activations=False):
         image_px=(72, 72), embed_dim=12, depths=depths, num_heads=(2,) * len(depths), window=4, clamp_window=False,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
-    return segment.build_task(encoder, HEADER, SMALL, CLASSES)
+    return task_of("segment", SMALL, encoder).module()
 
 
 @pytest.fixture
 def batch(segmentation_shards):
-    return segment.dataset(segmentation_shards, SMALL, 0, HEADER).__getitems__([(0, index) for index in range(4)])
+    return (
+        task_of("segment", SMALL, shards=segmentation_shards).dataset().__getitems__([(0, index) for index in range(4)])
+    )
 
 
 def gradients(task, batches):
