@@ -1,7 +1,7 @@
 """Brings the results of version 0.1 up to date: other column names, and hashes of the typed configs. No value changes.
 
-The config that records were made with stands in their file. It is rewritten as today's config, whose hash takes the place
-of the old one everywhere.
+The config that records were made with stands in their file. It is rewritten as today's config, whose hash takes the
+place of the old one everywhere.
 """
 
 from __future__ import annotations

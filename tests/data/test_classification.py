@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from simmim.evaluate.classify_settings import FinetuneSettings
 
 from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
+from simmim.evaluate.finetune.settings import FinetuneSettings
 
 CLASSES = 4
 MEAN = (0.5, 0.5, 0.5)
