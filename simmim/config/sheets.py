@@ -49,6 +49,7 @@ class Sheets:
         self.tokenizers = read_sheet(self._folder / "tokenizers.tsv", key=("tokenizer",))
         self.paper = read_sheet(self._folder / "paper.tsv", key=("table", "row", "column"))
         self.drawn_masks = read_sheet(self._folder / "drawn_masks.tsv", key=("dataset", "sample_id"))
+        self.tables = read_sheet(self._folder / "tables.tsv", key=("table",))
         self.claims = read_sheet(self._folder / "claims.tsv", key=("claim", "evaluation"))
         self._needs_data = True
         check_references(self)
