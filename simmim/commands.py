@@ -167,10 +167,10 @@ def plan(options: argparse.Namespace) -> None:
 def avg_dist(options: argparse.Namespace) -> None:
     """Measure how far each run's masks put hidden content from visible content."""
     from simmim.pretrain.masking import write_avg_dist
-    from simmim.report import names
+    from simmim.report import catalogue
 
     sheets = _sheets(options)
-    configs = [sheets.pretraining(options.scale, run) for run in names.facts(sheets, options.scale).loss_areas]
+    configs = [sheets.pretraining(options.scale, run) for run in catalogue.facts(sheets, options.scale).trained]
     write_avg_dist(Path(paths.masking(str(_results(options)), "avg_dist")), configs)
 
 
@@ -178,10 +178,10 @@ def mask_samples(options: argparse.Namespace) -> None:
     """Put some held-out images under each kind of mask, for a figure."""
     from simmim.data.shards import Shards
     from simmim.pretrain.masking import write_mask_samples
-    from simmim.report import names
+    from simmim.report import catalogue
 
     sheets = _sheets(options)
-    config = sheets.pretraining(options.scale, names.REFERENCE_RUN)
+    config = sheets.pretraining(options.scale, catalogue.reference_run(sheets))
     held_out = Shards(_data(options, config)["val"])
     pixels = sheets.scale(options.scale).get("pixels")
     write_mask_samples(Path(paths.masking(str(_results(options)), "mask_samples")), config, pixels, held_out)
@@ -189,37 +189,37 @@ def mask_samples(options: argparse.Namespace) -> None:
 
 def table(options: argparse.Namespace) -> None:
     """Write one table as Parquet, Markdown and HTML."""
-    from simmim.report import names
-    from simmim.report.tables import write_table
+    from simmim.report import catalogue
+    from simmim.report.write import write_table
 
     sheets, results = _sheets(options), str(_results(options))
-    inputs = paths.files(results, sheets, options.scale, names.table_needs(options.name, sheets, options.scale))
-    facts = names.facts(sheets, options.scale)
+    inputs = paths.files(results, sheets, options.scale, catalogue.table_needs(options.name, sheets, options.scale))
+    facts = catalogue.facts(sheets, options.scale)
     out = _results(options) / "tables" / options.name
-    write_table(options.name, [Path(file) for file in inputs], out, options.scale, sheets.paper, facts)
+    write_table(options.name, [Path(file) for file in inputs], out, facts)
 
 
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure from cached Parquet."""
-    from simmim.report import names
-    from simmim.report.figures import write_figure
+    from simmim.report import catalogue
+    from simmim.report.write import write_figure
 
     sheets, results = _sheets(options), str(_results(options))
-    inputs = paths.files(results, sheets, options.scale, names.figure_needs(options.name, sheets, options.scale))
+    inputs = paths.files(results, sheets, options.scale, catalogue.figure_needs(options.name, sheets, options.scale))
     out = _results(options) / "figures" / options.name
-    facts = names.facts(sheets, options.scale)
-    write_figure(options.name, [Path(file) for file in inputs], out, options.scale, facts, sheets.paper)
+    facts = catalogue.facts(sheets, options.scale)
+    write_figure(options.name, [Path(file) for file in inputs], out, facts)
 
 
 def page(options: argparse.Namespace) -> None:
     """Write the report page, one file that opens offline."""
-    from simmim.report import names
+    from simmim.report import catalogue
     from simmim.report.page import write_page
 
     sheets, results = _sheets(options), _results(options)
-    tables = [results / "tables" / f"{name}.parquet" for name in names.shown_tables(sheets, options.scale)]
-    figures = [results / "figures" / f"{name}.png" for name in names.figures(sheets, options.scale)]
-    card = Path(paths.data_card(str(results))) if names.has_data_card(sheets, options.scale) else None
+    tables = [results / "tables" / f"{name}.parquet" for name in catalogue.shown_tables(sheets, options.scale)]
+    figures = [results / "figures" / f"{name}.png" for name in catalogue.figures(sheets, options.scale)]
+    card = Path(paths.data_card(str(results))) if catalogue.has_data_card(sheets, options.scale) else None
     write_page(results / "report.html", options.scale, tables, figures, card)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simmim.config.sheets import Sheets
-    from simmim.report.names import Need
+    from simmim.report.scale_facts import ResultFile
 
 _PRETRAINED = {"pretrain": "train.parquet", "reconstruction": "reconstruction.parquet"}
 
@@ -76,7 +76,7 @@ def start_files(results: str, sheets: Sheets, scale: str, run: str, evaluation: 
     return [f"{folder}/seed{seed}.safetensors" for seed in range(start["seeds"])]
 
 
-def files(results: str, sheets: Sheets, scale: str, needs: Iterable[Need]) -> list[str]:
+def files(results: str, sheets: Sheets, scale: str, needs: Iterable[ResultFile]) -> list[str]:
     """The result files that a table or figure asks for."""
     found: list[str] = []
     for kind, run, evaluation in needs:

@@ -8,18 +8,18 @@ from simmim.config.resolve import Unavailable
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.plan.size_config import size_config
-from simmim.report import names
+from simmim.report import catalogue
 from simmim.report.measurements import measurement
-from simmim.report.names import Need
-from simmim.report.paper_tables import status
-from simmim.storage import records
+from simmim.report.results import Results
+from simmim.report.scale_facts import ResultFile
+from simmim.report.status import status
 
 OPTIONS = ["--scale", "paper", "--run", "default", "--config", str(CONFIG)]
 
 
 def test_a_run_s_networks_are_recorded(tmp_path):
     assert main(["size", *OPTIONS, "--results", str(tmp_path)]) == 0
-    frame = records.read([tmp_path / "paper" / "size" / "default.parquet"])
+    frame = Results([tmp_path / "paper" / "size" / "default.parquet"], "paper").records
     found = {metric: measurement(frame, "default", "size", metric).values[0] for metric in frame["metric"]}
     assert found == pytest.approx(
         {
@@ -51,16 +51,16 @@ def test_the_classifier_has_the_published_number_of_classes():
 def test_a_run_whose_data_nobody_can_get_is_counted_and_not_planned(tmp_path):
     """Table 7 prints 3.0 B for SwinV2-G, with the classifier at 640 px."""
     sheets, giant = Sheets(CONFIG), "swin_v2_g_22k_ext"
-    assert Need("size", giant) in names.table_needs("table7", sheets, "paper")
-    jobs = jobs_of(names.table_needs("table7", sheets, "paper"), sheets, "paper", tmp_path)
+    assert ResultFile("size", giant) in catalogue.table_needs("table7", sheets, "paper")
+    jobs = jobs_of(catalogue.table_needs("table7", sheets, "paper"), sheets, "paper", tmp_path)
     assert jobs and not [job for job in jobs if job.run == giant]
     with pytest.raises(Unavailable):
         sheets.pretraining("paper", giant)
     options = ["--scale", "paper", "--run", giant, "--config", str(CONFIG), "--results", str(tmp_path)]
     assert main(["size", *options]) == 0
-    frame = records.read([tmp_path / "paper" / "size" / f"{giant}.parquet"])
+    frame = Results([tmp_path / "paper" / "size" / f"{giant}.parquet"], "paper").records
     found = measurement(frame, giant, "size", "finetune_parameters_millions")
     assert found.values[0] == pytest.approx(3000, rel=0.02)
-    facts = names.facts(sheets, "paper")
-    assert status(found, "paper", giant, "size", facts) == "counted at paper scale"
-    assert status(None, "paper", giant, "pretrain", facts).startswith("needs data that is not public")
+    facts = catalogue.facts(sheets, "paper")
+    assert status(found, facts, giant, "size") == "counted at paper scale"
+    assert status(None, facts, giant, "pretrain").startswith("needs data that is not public")

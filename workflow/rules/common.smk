@@ -13,10 +13,10 @@ from simmim.evaluate import feature_sets
 from simmim.config.first_stage import has_first_stage
 from simmim.plan.size_config import size_config
 from simmim.storage.records import config_hash
-from simmim.report import names
+from simmim.report import catalogue
 
 validate(config, "../schemas/config.schema.yaml")
-for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper", "claims", "drawn_masks"):
+for sheet in ("datasets", "tokenizers", "pretrain", "evaluate", "paper", "tables", "claims", "drawn_masks"):
     rows = pd.read_csv(f"config/{sheet}.tsv", sep="\t", comment="#", dtype=str, keep_default_na=False)
     validate(rows, f"../schemas/{sheet}.schema.yaml")
 
@@ -142,47 +142,46 @@ OTHER_EVALUATIONS = {evaluation for _, evaluation in SHEETS.evaluate} - {*FINE_T
 
 def masks_hash(wildcards):
     """Changes with every run of a scale."""
-    runs = names.facts(SHEETS, wildcards.scale).loss_areas
+    runs = catalogue.facts(SHEETS, wildcards.scale).trained
     return config_hash({run: SHEETS.pretraining(wildcards.scale, run)["config_hash"] for run in runs})
 
 
 def reference_hash(wildcards):
-    return SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["config_hash"]
+    return SHEETS.pretraining(wildcards.scale, catalogue.reference_run(SHEETS))["config_hash"]
 
 
 def reference_images(wildcards):
-    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, names.REFERENCE_RUN)["data"]["val"]}})
+    return packed_of({"data": {"val": SHEETS.pretraining(wildcards.scale, catalogue.reference_run(SHEETS))["data"]["val"]}})
 
 
 def table_inputs(wildcards):
-    return paths.files(RESULTS, SHEETS, wildcards.scale, names.table_needs(wildcards.name, SHEETS, wildcards.scale))
+    return paths.files(RESULTS, SHEETS, wildcards.scale, catalogue.table_needs(wildcards.name, SHEETS, wildcards.scale))
 
 
 def figure_inputs(wildcards):
-    return paths.files(RESULTS, SHEETS, wildcards.scale, names.figure_needs(wildcards.name, SHEETS, wildcards.scale))
+    return paths.files(RESULTS, SHEETS, wildcards.scale, catalogue.figure_needs(wildcards.name, SHEETS, wildcards.scale))
 
 
 def report_hash(wildcards):
     """Changes with published numbers, with rows that do not fit, and with the report's own code."""
     return config_hash(
         {
-            "paper": [*map(str, SHEETS.paper.items())],
-            "facts": str(names.facts(SHEETS, wildcards.scale)),
+            "facts": str(catalogue.facts(SHEETS, wildcards.scale)),
             "numerics": NUMERICS["report"],
         }
     )
 
 
 def page_tables(wildcards):
-    return [f"{RESULTS}/tables/{name}.parquet" for name in names.shown_tables(SHEETS, wildcards.scale)]
+    return [f"{RESULTS}/tables/{name}.parquet" for name in catalogue.shown_tables(SHEETS, wildcards.scale)]
 
 
 def page_figures(wildcards):
-    return [f"{RESULTS}/figures/{name}.png" for name in names.figures(SHEETS, wildcards.scale)]
+    return [f"{RESULTS}/figures/{name}.png" for name in catalogue.figures(SHEETS, wildcards.scale)]
 
 
 def page_card(wildcards):
-    return paths.data_card(RESULTS) if names.has_data_card(SHEETS, wildcards.scale) else []
+    return paths.data_card(RESULTS) if catalogue.has_data_card(SHEETS, wildcards.scale) else []
 
 
 # Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.

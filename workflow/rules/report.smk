@@ -79,6 +79,7 @@ rule figure:
         "../../environment.yml"
     params:
         facts=report_hash,
+        description=lambda wildcards: catalogue.figure_description(wildcards.name),
     shell:
         "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 
