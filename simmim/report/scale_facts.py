@@ -131,6 +131,10 @@ class ScaleFacts:
         """What figures call a run."""
         return self.run_labels.get(run, run)
 
+    def naming_note(self) -> str:
+        """What a caption says about the names of runs."""
+        return "" if self.scale == "paper" else " Runs are named by the paper's sizes, not by those of this scale."
+
     def evaluation_label(self, evaluations: str) -> str:
         """What a reader calls an evaluation; of several with spaces between, the first."""
         first = evaluations.split()[0]

@@ -13,7 +13,7 @@ from made_up import FACTS, PAPER, PAPER_OF_MASKS, cell
 from simmim.config.resolve import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.report import catalogue
-from simmim.report.facts import differing_in_mask
+from simmim.report.facts import differing_in_mask, written_once
 from simmim.report.scale_facts import MaskName, Misfit, ResultFile, is_setting
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -263,3 +263,80 @@ def test_the_page_shows_only_tables_of_which_the_scale_runs_something():
     shown = set(catalogue.shown_tables(sheets, "demo"))
     assert {"table1", "table4", "directions", "data"} <= shown
     assert not shown & {"table6", "table8", "appendix_e", "released"}
+
+
+def with_rows(**sheets):
+    """Few sheets with other rows."""
+    return type("Changed", (FewSheets,), sheets)()
+
+
+def rows(**cells):
+    return {(run,): {"label": "", "figures": "", "reference": ""} | cells for run in ("default", "loss_full")}
+
+
+def test_the_reference_run_is_marked_once():
+    assert catalogue.reference_run(FewSheets()) == "default"
+    with pytest.raises(ValueError, match="column 'reference': one run must say 'yes', 0 do"):
+        catalogue.facts(with_rows(pretrain=rows()), "demo")
+    with pytest.raises(ValueError, match=r"2 do: \['default', 'loss_full'\]"):
+        catalogue.facts(with_rows(pretrain=rows(reference="yes")), "demo")
+
+
+def test_a_figure_that_a_run_is_shown_in_must_exist():
+    pretrain = rows(figures="figure55")
+    pretrain[("default",)]["reference"] = "yes"
+    with pytest.raises(ValueError, match="row 'default', column 'figures' 'figure55'; did you mean 'figure5'"):
+        catalogue.facts(with_rows(pretrain=pretrain), "demo")
+
+
+def test_a_label_is_written_once_for_all_rows_of_an_evaluation():
+    same = {("a", "probe"): {"label": ""}, ("b", "probe"): {"label": "linear"}, ("c", "probe"): {"label": "linear"}}
+    assert written_once(same, "label") == {"probe": "linear"}
+    with pytest.raises(ValueError, match="'probe', column 'label': 'linear' and, for run 'd', 'nonlinear'"):
+        written_once(same | {("d", "probe"): {"label": "nonlinear"}}, "label")
+
+
+def test_labels_titles_and_figures_come_from_the_sheets(sheets):
+    facts = catalogue.facts(sheets, "demo")
+    assert (facts.reference, facts.run_label("default"), facts.run_label("vit")) == ("default", "the default", "vit")
+    assert facts.evaluation_label("finetune") == "fine-tuning" and facts.headline_metrics == ("top1",)
+    assert facts.figure_runs == {"figure1": ("default",), "figure5": ("default", "loss_full")}
+    assert facts.in_order(["zeta", "probe", "finetune", "probe"]) == ["finetune", "probe", "zeta"]
+    assert catalogue.table("table4", facts).title == "Table 4: scope of the loss"
+    assert (catalogue.table("table1", facts).title, catalogue.table("table1", facts).section) == (
+        "table1",
+        "Beside the paper",
+    )
+
+
+def test_a_table_of_the_paper_and_one_of_our_own_need_two_names():
+    paper = {("scratch", "row", "column"): cell("default", "1.0")}
+    with pytest.raises(ValueError, match=r"paper\.tsv has a table 'scratch'"):
+        catalogue.tables(with_rows(paper=paper), "demo")
+
+
+def test_only_runs_with_a_reconstruction_loss_are_held_against_the_mean_colour(sheets):
+    class Rivals(FewSheets):
+        def pretraining(self, scale, run):
+            config = super().pretraining(scale, run)
+            return config | ({"target": None, "method": {"name": "moco_v3"}} if run == "vit" else {})
+
+    facts = catalogue.facts(Rivals(), "demo")
+    assert "vit" in facts.trained and "vit" not in facts.loss_areas and facts.losses["vit"] == "moco v3"
+    assert [need.run for need in catalogue.table_needs("pretraining", Rivals(), "demo")] == ["default", "loss_full"]
+
+
+def test_pictures_are_asked_of_the_runs_that_the_scale_trains(sheets):
+    assert catalogue.figure_needs("figure5", sheets, "demo") == [
+        ResultFile("reconstruction", "default"),
+        ResultFile("reconstruction", "loss_full"),
+    ]
+    assert catalogue.figure_needs("figure6", sheets, "demo") == []
+
+
+def test_labels_of_the_project_tell_its_runs_apart():
+    sheets = Sheets(CONFIG)
+    facts = catalogue.facts(sheets, "small")
+    assert len(set(facts.run_labels.values())) == len(facts.run_labels) > 70
+    assert set(facts.table_titles) <= {table for table, _, _ in sheets.paper}
+    assert {"finetune", "probe", "detect", "segment"} <= set(facts.evaluation_labels)

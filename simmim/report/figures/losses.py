@@ -51,6 +51,6 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         "Training loss, each point the mean since the one before. One thin line per seed, a thick one for their mean "
         f"where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Different losses, targets and "
         "areas are different quantities, hence a panel for each; the loss on the full image includes visible pixels, "
-        "which are easy. The vertical axes do not begin at zero."
+        f"which are easy. The vertical axes do not begin at zero.{facts.naming_note()}"
     )
     return figure, caption

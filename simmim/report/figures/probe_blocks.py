@@ -48,7 +48,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         "A linear classifier on the averaged features of each block, on the validation images. Thin lines: seeds; "
         f"thick: their mean where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Dot: the block "
         "chosen most often, by its selection accuracy on a part of the training images. Grey: encoders without "
-        "pre-training. The vertical axis does not begin at zero."
+        f"pre-training. The vertical axis does not begin at zero.{facts.naming_note()}"
     )
     return figure, caption
 

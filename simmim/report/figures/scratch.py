@@ -56,7 +56,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         "Small dots: seeds. Large dot and bar: mean ± standard deviation over seeds, only where there are at least "
         f"{SEEDS_FOR_A_MEAN}; the printed number is that mean, or the values themselves. Grey: the same encoder from "
         "scratch; the dashed line carries its mean up through the runs it stands for. Horizontal axes do not begin at "
-        f"zero. {_seeds_words(frame, panels, facts)}"
+        f"zero. {_seeds_words(frame, panels, facts)}{facts.naming_note()}"
     )
     return figure, caption
 
