@@ -6,11 +6,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made_up import FACTS, SCALE, png, write_evaluation
+from made_up import FACTS, RANDOM, SCALE, png, write_evaluation, write_reconstruction
 from PIL import Image
 
 from simmim.plugin import names
-from simmim.report.figures import figure2, figure3
+from simmim.report.figures import (
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure6,
+    losses,
+    probe_blocks,
+    reconstructions,
+    scratch,
+)
 from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
 from simmim.report.style import colours, look, read_drawing, spread_labels
@@ -140,3 +150,61 @@ def test_masks_hide_in_grey_and_misfits_say_so(results):
     assert figure.axes[0].get_title(loc="center") == "square\nhere 8 px, 50 %"
     assert [axis.texts[0].get_text() for axis in figure.axes[1::4]] == ["does not fit\nthis scale"] * 2
     assert "at a ratio of 0.6" in caption
+
+
+def marks(axis, style):
+    """(x, y) of the drawn marks of a style."""
+    return [tuple(zip(*line.get_data())) for line in axis.lines if line.get_marker() == style]
+
+
+def test_bars_are_one_standard_deviation_long(results):
+    with look():
+        figure, _ = scratch.make(Results(results["finetune"], SCALE), FACTS)
+        segments = figure.axes[0].containers[0].lines[2][0].get_segments()
+    assert [(left[0], right[0]) for left, right in segments] == [(59.0, 61.0)]  # 59, 60 and 61
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "the default"
+
+
+def test_a_mean_is_drawn_from_three_seeds_on(results):
+    with look():
+        figure, _ = losses.make(Results(results["pretrain"], SCALE), FACTS)
+        thin = {line.get_linewidth() for axis in figure.axes for line in axis.lines}
+        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+        thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 2.0]
+    assert thin == {1.5}, "two seeds"
+    assert [list(line.get_ydata())[:2] for line in thick] == [[23.0, 25.0]] * 2, "the mean of three seeds, two runs"
+
+
+def test_the_dot_is_on_the_block_chosen_most_often(results):
+    with look():
+        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+    assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2  # seeds chose 8, 8 and 10
+
+
+def test_pictures_are_those_of_the_first_seed(results, tmp_path):
+    second = write_reconstruction(tmp_path, "default", seed=1)
+    with look():
+        for module in (figure1, figure4, reconstructions):
+            _, caption = module.make(Results([second, *results["reconstruction"]], SCALE), FACTS)
+            assert "run default, seed 0, 490 steps" in caption and "seed 1" not in caption
+
+
+def test_patch_sizes_go_from_small_to_large_and_missing_runs_say_so(results):
+    masks = FACTS.masks | {"big": RANDOM._replace(patch_px=64), "small": RANDOM._replace(patch_px=4)}
+    facts = dataclasses.replace(FACTS, masks=masks, figure_runs={"figure6": ("default", "big", "small")})
+    with look():
+        figure, _ = figure6.make(Results(results["reconstruction"], SCALE), facts)
+    headings = [axis.get_title(loc="center") for axis in figure.axes[:4]]
+    assert headings == ["image", "4 px", "32 px", "64 px"]
+    words = [[text.get_text() for text in axis.texts] for axis in figure.axes[:4]]
+    assert words == [[], ["not run"], [], ["not run"]]
+
+
+def test_the_reference_run_is_blue_wherever_it_stands():
+    assert colours(["a", "default"], "default")["default"] == colours(["default"], "default")["default"] == "#1f6fb2"
+
+
+def test_a_picture_without_its_words_is_refused(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(np.zeros((4, 4, 3))))
+    with pytest.raises(ValueError, match="has no Description and Section and Title inside: draw it again"):
+        read_drawing(tmp_path / "x.png")

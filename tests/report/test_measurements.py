@@ -88,6 +88,11 @@ def test_differences_carry_both_spreads(tmp_path):
     assert seeds_ahead(one, other) == "3 of 3"
 
 
+def test_a_tie_is_not_ahead_and_only_seeds_of_both_count(tmp_path):
+    one, other = measured(tmp_path, [60.0, 50.0, 40.0, 99.0]), measured(tmp_path, [60.0, 49.0, 50.0], run="random_swin")
+    assert seeds_ahead(one, other) == "1 of 3"
+
+
 def test_signs():
     assert number(-0.04, 1) == "0.0"
     assert signed(-0.04, 1) == "0.0"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import FACTS, SCALE, cell, write_evaluation
+from made_up import FACTS, SCALE, cell, write_evaluation, write_training
 
 from simmim.config.reading import read_sheet
 from simmim.plugin import names
@@ -160,6 +160,13 @@ def test_a_claim_holds_is_contradicted_or_was_not_run(results):
     assert (row["other"], row["verdict"], row["status"]) == ("mask_block: not run", "not run", "not run")
 
 
+def test_a_claim_says_why_the_run_it_compares_with_cannot_be(results):
+    facts = dataclasses.replace(FACTS, claims=({**FACTS.claims[0], "other": "mask_r4"},))
+    (row,) = make_table("claims", evaluations(results), facts).rows
+    assert (row["first"], row["other"]) == ("default: 60.0 ± 1.0", "mask_r4: not run")
+    assert (row["verdict"], row["status"]) == ("–", str(FACTS.misfits["mask_r4"]))
+
+
 def test_claims_say_which_runs_were_pretrained_once(results):
     assert "pre-trained once" not in made("claims", results).caption
     facts = dataclasses.replace(FACTS, trained_once=("loss_full", "vit"))
@@ -203,6 +210,33 @@ def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
     row = row_of(made("pretraining", results), run="loss_full", seed="1")
     assert (row["held-out loss"], row["mean colour"], row["difference"]) == ("0.2600", "0.5000", "−0.2400")
     assert (row["trained on"], row["share of baseline"]) == ("full image", "52.0 %")
+
+
+def test_headlines_are_of_the_reference_run_and_good_only_where_every_seed_is(results, tmp_path):
+    (loss,) = made("pretraining", results).headlines
+    assert (loss.tone, loss.number, loss.of) == ("good", "50.0–52.0 %", "of the mean-colour loss")
+    assert "0.2500, 0.2600 (2 seeds), against 0.5000" in loss.how
+    two = [write_training(tmp_path, "default", 0), write_training(tmp_path, "default", 1, heldout_loss=0.6)]
+    (loss,) = make_table("pretraining", two, FACTS).headlines
+    assert (loss.tone, loss.number) == ("bad", "50.0–120.0 %")
+    found = [(each.tone, each.number, each.of) for each in made("scratch", results).headlines]
+    assert found[0] == ("good", "+10.0", "fine-tuning, top-1 (%)")
+    assert found[-1] == ("", "9.0 / 9.0", "detection, box AP (%)")
+    assert all("60.0 ± 1.0 pre-trained" in each.how for each in made("scratch", results).headlines[:1])
+
+
+def test_a_worse_run_is_called_worse(tmp_path):
+    values = {"default": [40.0, 41.0, 42.0], "random_swin": [50.0, 51.0, 52.0]}
+    paths = [write_evaluation(tmp_path, run, "finetune", {("top1", ""): seeds}) for run, seeds in values.items()]
+    table = make_table("scratch", paths, FACTS)
+    assert row_of(table, run="default")["beyond spread?"] == "yes, worse"
+    assert [(each.tone, each.number) for each in table.headlines] == [("bad", "−10.0")]
+
+
+def test_a_number_made_of_two_runs_leads_to_its_own_run_first(results, tmp_path):
+    write_table("table2", results["pretrain"], tmp_path / "t", FACTS)
+    links = re.findall(r'<a href="#(from-[^"]*)">1.5x, 1.6x</a>', (tmp_path / "t.html").read_text())
+    assert len(links) == 1 and "loss-full-seed0" in links[0]
 
 
 def test_the_probe_names_the_chosen_block(results):
