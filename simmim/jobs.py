@@ -15,11 +15,10 @@ from simmim import NUMERICS
 from simmim.config.models import DataConfig, EvaluateConfig, JobConfig, PretrainConfig
 from simmim.config.sheets import Sheets
 from simmim.plugin import check_choice
-from simmim.report import names as report
+from simmim.report import catalogue
 from simmim.storage.identity import config_hash
 from simmim.storage.paths import OUTPUTS, match, pattern
 
-_JOB_OF_NEED = {"reconstruction": "reconstruct", "data_card": "demo_data"}
 TRAINING = ("tokenizer", "first_stage", "pretrain", "features", "finetune", "evaluate")
 Inputs = dict[str, list[str]]
 
@@ -172,25 +171,25 @@ class Jobs:
         return config, {}, config.hash
 
     def _avg_dist(self, scale: str) -> tuple[None, Inputs, str]:
-        runs = report.facts(self.sheets, scale).loss_areas
+        runs = catalogue.facts(self.sheets, scale).trained
         return None, {}, config_hash({run: self.sheets.pretraining(scale, run).hash for run in runs})
 
     def _mask_samples(self, scale: str) -> tuple[PretrainConfig, Inputs, str]:
-        config = self.sheets.pretraining(scale, report.REFERENCE_RUN)
+        config = self.sheets.pretraining(scale, catalogue.reference_run(self.sheets))
         return config, {"data": self._packed(scale, {"val": config.data["val"]})}, config.hash
 
     def _table(self, scale: str, name: str) -> tuple[None, Inputs, str]:
-        needs = report.table_needs(name, self.sheets, scale)
+        needs = catalogue.table_needs(name, self.sheets, scale)
         return None, {"results": self._files(scale, needs)}, self._report_hash(scale)
 
     def _figure(self, scale: str, name: str) -> tuple[None, Inputs, str]:
-        needs = report.figure_needs(name, self.sheets, scale)
+        needs = catalogue.figure_needs(name, self.sheets, scale)
         return None, {"results": self._files(scale, needs)}, self._report_hash(scale)
 
     def _page(self, scale: str) -> tuple[None, Inputs, str]:
-        tables = report.shown_tables(self.sheets, scale)
-        figures = report.figures(self.sheets, scale)
-        card = [self.path("demo_data", "card", scale=scale)] if report.has_data_card(self.sheets, scale) else []
+        tables = catalogue.shown_tables(self.sheets, scale)
+        figures = catalogue.figures(self.sheets, scale)
+        card = [self.path("demo_data", "card", scale=scale)] if catalogue.has_data_card(self.sheets, scale) else []
         inputs = {
             "tables": [self.path("table", "parquet", scale=scale, name=name) for name in tables],
             "figures": [self.path("figure", "png", scale=scale, name=name) for name in figures],
@@ -238,11 +237,10 @@ class Jobs:
         seeds = range(self.sheets.pretraining(scale, run).seeds)
         return [self.path(kind, role, scale=scale, run=run, seed=seed) for seed in seeds]
 
-    def _files(self, scale: str, needs: Iterable[report.Need]) -> list[str]:
+    def _files(self, scale: str, needs: Iterable[catalogue.ResultFile]) -> list[str]:
         """The result files that a table or figure asks for."""
         found: list[str] = []
         for kind, run, evaluation in needs:
-            kind = _JOB_OF_NEED.get(kind, kind)
             if kind in ("pretrain", "reconstruct"):
                 found += self._seeds(kind, {"pretrain": "records", "reconstruct": "pictures"}[kind], scale, run)
             else:
@@ -261,4 +259,4 @@ class Jobs:
 def _report_hash(sheets: Sheets, scale: str) -> str:
     """Changes with published numbers, with rows that do not fit, and with the report's own code."""
     paper = [row.model_dump_json() for row in sheets.paper.values()]
-    return config_hash({"paper": paper, "facts": str(report.facts(sheets, scale)), "numerics": NUMERICS["report"]})
+    return config_hash({"paper": paper, "facts": str(catalogue.facts(sheets, scale)), "numerics": NUMERICS["report"]})

@@ -39,7 +39,7 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize(
     "module",
     [
-        "simmim.config.sheets", "simmim.commands", "simmim.report.tables", "simmim.data.packing", "simmim.plan.jobs",
+        "simmim.config.sheets", "simmim.commands", "simmim.report.write", "simmim.data.packing", "simmim.plan.jobs",
         "simmim.plan.size_config",
     ],
 )  # fmt: skip

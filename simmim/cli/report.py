@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from simmim.jobs import Jobs
-from simmim.report import names as report
+from simmim.report import catalogue
 
 
 def size(jobs: Jobs, *, scale: str, run: str, expect: str = "") -> None:
@@ -20,7 +20,7 @@ def avg_dist(jobs: Jobs, *, scale: str) -> None:
     """Measure how far each run's masks put hidden content from visible content."""
     from simmim.pretrain.masking import write_avg_dist
 
-    runs = report.facts(jobs.sheets, scale).loss_areas
+    runs = catalogue.facts(jobs.sheets, scale).trained
     configs = [jobs.sheets.pretraining(scale, run) for run in runs]
     write_avg_dist(jobs.job("avg_dist", scale=scale).output("records"), configs)
 
@@ -37,20 +37,20 @@ def mask_samples(jobs: Jobs, *, scale: str) -> None:
 
 def table(jobs: Jobs, *, scale: str, name: str) -> None:
     """Write one table as Parquet, Markdown and HTML."""
-    from simmim.report.tables import write_table
+    from simmim.report.write import write_table
 
     job = jobs.job("table", scale=scale, name=name)
     inputs, out = [Path(file) for file in job.inputs["results"]], job.output("md").with_suffix("")
-    write_table(name, inputs, out, scale, jobs.sheets.paper, report.facts(jobs.sheets, scale))
+    write_table(name, inputs, out, catalogue.facts(jobs.sheets, scale))
 
 
 def figure(jobs: Jobs, *, scale: str, name: str) -> None:
     """Draw one figure from cached Parquet."""
-    from simmim.report.figures import write_figure
+    from simmim.report.write import write_figure
 
     job = jobs.job("figure", scale=scale, name=name)
     inputs, out = [Path(file) for file in job.inputs["results"]], job.output("png").with_suffix("")
-    write_figure(name, inputs, out, scale, report.facts(jobs.sheets, scale), jobs.sheets.paper)
+    write_figure(name, inputs, out, catalogue.facts(jobs.sheets, scale))
 
 
 def page(jobs: Jobs, *, scale: str) -> None:

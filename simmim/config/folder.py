@@ -16,6 +16,7 @@ from simmim.config.rows import (
     EvaluateRow,
     PaperRow,
     PretrainRow,
+    TableRow,
     TokenizerRow,
 )
 from simmim.config.scale import ScaleConfig
@@ -38,6 +39,7 @@ class ConfigFolder:
         self.datasets = read_sheet(self.folder / "datasets.tsv", ("dataset", "split"), DatasetRow)
         self.tokenizers = read_sheet(self.folder / "tokenizers.tsv", ("tokenizer",), TokenizerRow)
         self.paper = read_sheet(self.folder / "paper.tsv", ("table", "row", "column"), PaperRow)
+        self.tables = read_sheet(self.folder / "tables.tsv", ("table",), TableRow)
         self.claims = read_sheet(self.folder / "claims.tsv", ("claim", "evaluation"), ClaimRow)
         self.drawn_masks = read_sheet(self.folder / "drawn_masks.tsv", ("dataset", "sample_id"), DrawnMaskRow)
 

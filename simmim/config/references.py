@@ -25,6 +25,9 @@ def check_references(sheets: ConfigFolder) -> None:
         with located_at(sheets.place("evaluate", run, evaluation)):
             check_choice("run", run, runs)
         known[run].add(evaluation)
+    for table, row, column in sheets.paper:
+        with located_at(sheets.place("paper", table, row, column)):
+            check_choice("table of tables.tsv", table, [name for (name,) in sheets.tables])
     for key, row in sheets.claims.items():
         with located_at(sheets.place("claims", *key)):
             for run in (row.run, row.other):

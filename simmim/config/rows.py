@@ -10,24 +10,41 @@ from simmim.config.sections import Section
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9_]+$")]
 NameOrNone = Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")]
+Names = Annotated[str, Field(pattern="^([A-Za-z0-9_]+( [A-Za-z0-9_]+)*)?$")]
 Text = Annotated[str, Field(min_length=1)]
 
 
 class PretrainRow(Section):
-    """A row of pretrain.tsv: a pre-training run."""
+    """A row of pretrain.tsv: a pre-training run.
+
+    Args:
+        label: what figures call it.
+        figures: those that show its stored images.
+        reference: whether all other runs are compared with this one.
+    """
 
     run: Name
     recipe: Name
     set: str = ""
+    label: str = ""
+    figures: Names = ""
+    reference: Literal["", "yes"] = ""
 
 
 class EvaluateRow(Section):
-    """A row of evaluate.tsv: an evaluation of a run."""
+    """A row of evaluate.tsv: an evaluation of a run.
+
+    Args:
+        label: what tables and figures call the evaluation, written once.
+        metrics: what its runs are compared by, written once.
+    """
 
     run: Name
     evaluation: Name
     recipe: Name
     set: str = ""
+    label: str = ""
+    metrics: Names = ""
 
 
 class DatasetRow(Section):
@@ -58,17 +75,27 @@ class PaperRow(Section):
         run: empty where the paper prints no number.
         evaluation: one or several, of which the best counts.
         against: run whose training time a relative cost is divided by.
+        x: of a point that was read off a figure, its place on the horizontal axis.
     """
 
     table: Name
     row: Text
     column: Text
     run: NameOrNone = ""
-    evaluation: Annotated[str, Field(pattern="^([A-Za-z0-9_]+( [A-Za-z0-9_]+)*)?$")] = ""
+    evaluation: Names = ""
     metric: str = ""
     value: Text
     note: str = ""
     against: NameOrNone = ""
+    x: Annotated[str, Field(pattern="^([0-9]+([.][0-9]+)?)?$")] = ""
+
+
+class TableRow(Section):
+    """A row of tables.tsv: what a table of paper.tsv is called and the section of the report page that it stands in."""
+
+    table: Name
+    title: Text
+    section: Text
 
 
 class ClaimRow(Section):

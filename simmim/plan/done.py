@@ -12,7 +12,7 @@ from safetensors import safe_open
 from simmim.config.resolve import Config
 from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
-from simmim.report.names import Need
+from simmim.report.scale_facts import ResultFile
 from simmim.storage import paths, records
 
 _LOG, _ENCODER, _HEAD, _PICTURES = "train.parquet", "encoder.safetensors", "head.safetensors", "reconstruction.parquet"
@@ -34,11 +34,11 @@ class Done:
         """Config of a run."""
         return self.sheets.pretraining(self.scale, run)
 
-    def evaluation(self, need: Need) -> Config:
+    def evaluation(self, need: ResultFile) -> Config:
         """Config of an evaluation."""
         return self.sheets.evaluation(self.scale, need.run, need.evaluation)
 
-    def start(self, need: Need) -> Need | None:
+    def start(self, need: ResultFile) -> ResultFile | None:
         """The fine-tuning that an evaluation starts from, None where that is the pre-training."""
         start = self.evaluation(need).get("start") if need.kind == "evaluate" else None
         return need._replace(evaluation=start["evaluation"]) if start else None
@@ -47,7 +47,7 @@ class Done:
         """Config of a tokenizer."""
         return self.sheets.tokenizer(self.scale, name)
 
-    def seeds_missing(self, run: str, asked: Iterable[Need], to_do: Collection[Need]) -> list[int]:
+    def seeds_missing(self, run: str, asked: Iterable[ResultFile], to_do: Collection[ResultFile]) -> list[int]:
         """Seeds of a run to train, given what is asked of it: a lost file that nobody reads is not made again.
 
         Args:
@@ -64,11 +64,11 @@ class Done:
         """Whether a training has left its log."""
         return self._has(run, seed, {_LOG})
 
-    def is_evaluated(self, need: Need) -> bool:
+    def is_evaluated(self, need: ResultFile) -> bool:
         """Whether an evaluation has left its records."""
         return _made_with(Path(paths.evaluated(self.results, need.run, need.evaluation)), self.evaluation(need))
 
-    def has_fine_tuned(self, need: Need) -> bool:
+    def has_fine_tuned(self, need: ResultFile) -> bool:
         """Whether a fine-tuning has left its encoders; its records may have been lost."""
         records_file = Path(paths.evaluated(self.results, need.run, need.evaluation))
         is_there = Path(paths.fine_tuned(self.results, need.run, need.evaluation)).is_dir()
@@ -95,7 +95,7 @@ class Done:
             found = json.loads((file.metadata() or {}).get("simmim", "{}"))
         return found.get("tokenizer", {}).get("config_hash") == self.tokenizer(name)["config_hash"]
 
-    def _files_read(self, need: Need, to_do: Collection[Need]) -> list[str]:
+    def _files_read(self, need: ResultFile, to_do: Collection[ResultFile]) -> list[str]:
         """Files of a training that what is still to be made of it reads, or that are asked for themselves."""
         if need.kind == "evaluate":
             return [_ENCODER] if need in to_do and not self.start(need) else []

@@ -11,7 +11,7 @@ from simmim.config.resolve import Config
 from simmim.config.sheets import Sheets
 from simmim.evaluate import feature_sets
 from simmim.plan.done import Done
-from simmim.report.names import Need
+from simmim.report.scale_facts import ResultFile
 
 TOKENIZER, FIRST_STAGE, PRETRAIN, FEATURES, EVALUATE = "tokenizer", "first_stage", "pretrain", "features", "evaluate"
 
@@ -42,7 +42,7 @@ class Job:
         return f"{self.run}/{self.evaluation}" if self.evaluation else self.run
 
 
-def jobs_of(needs: list[Need], sheets: Sheets, scale: str, results: Path) -> list[Job]:
+def jobs_of(needs: list[ResultFile], sheets: Sheets, scale: str, results: Path) -> list[Job]:
     """Tokenizers, then runs in the order of the sheet with their evaluations, as `snakemake` would or did run them.
 
     Args:
@@ -65,7 +65,7 @@ def jobs_of(needs: list[Need], sheets: Sheets, scale: str, results: Path) -> lis
 
 
 def _jobs_of_run(
-    run: str, asked: list[Need], evaluations: list[Need], to_do: list[int], stages: list[int], done: Done
+    run: str, asked: list[ResultFile], evaluations: list[ResultFile], to_do: list[int], stages: list[int], done: Done
 ) -> Iterator[Job]:
     if not asked and not stages:
         return
@@ -79,7 +79,7 @@ def _jobs_of_run(
 
 
 def _evaluations_of_run(
-    run: str, asked: list[Need], evaluations: list[Need], to_do: list[int], done: Done
+    run: str, asked: list[ResultFile], evaluations: list[ResultFile], to_do: list[int], done: Done
 ) -> Iterator[Job]:
     """Each after the features it reads."""
     for need in asked:
@@ -92,7 +92,7 @@ def _evaluations_of_run(
                 yield Job(EVALUATE, run, need.evaluation, own, own["seeds"], 0 if is_done else own["seeds"])
 
 
-def _features(need: Need, config: Config, to_do: list[int], start_is_new: bool, done: Done) -> Iterator[Job]:
+def _features(need: ResultFile, config: Config, to_do: list[int], start_is_new: bool, done: Done) -> Iterator[Job]:
     """Frozen features that an evaluation to do reads."""
     seeds = feature_sets.seeds_of(config, done.pretraining(need.run))
     for split, name in feature_sets.names_by_split(config).items():
@@ -103,7 +103,7 @@ def _features(need: Need, config: Config, to_do: list[int], start_is_new: bool, 
         yield Job(FEATURES, need.run, name, own, len(seeds), missing)
 
 
-def _with_starts(asked: list[Need], done: Done) -> list[Need]:
+def _with_starts(asked: list[ResultFile], done: Done) -> list[ResultFile]:
     """What is asked of a run, every evaluation after the fine-tuning it starts from."""
     chains = []
     for need in asked:
@@ -114,7 +114,7 @@ def _with_starts(asked: list[Need], done: Done) -> list[Need]:
     return list(dict.fromkeys(chains))
 
 
-def _evaluations_to_do(asked: list[Need], with_starts: list[Need], done: Done) -> list[Need]:
+def _evaluations_to_do(asked: list[ResultFile], with_starts: list[ResultFile], done: Done) -> list[ResultFile]:
     """Evaluations that are missing, those whose encoders they read and lack, and those that start from one to do."""
     to_do = [need for need in asked if need.kind == EVALUATE and not done.is_evaluated(need)]
     for need in reversed(with_starts):

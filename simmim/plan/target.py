@@ -9,19 +9,17 @@ from typing import NamedTuple
 from simmim.config.resolve import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.plugin import check_choice
-from simmim.report import names
-from simmim.report.names import Need
+from simmim.report import catalogue
+from simmim.report.scale_facts import WITHOUT_ROW, ResultFile
 
 EVERYTHING = "everything"
-# Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.
-_WITHOUT_ROW = "pretrain", "size"
 _FILES = "tables/NAME.md", "figures/NAME.png", "pretrain/RUN/seed0/FILE", "evaluate/RUN/EVALUATION.parquet"
 
 
 class Needed(NamedTuple):
     """Result files, and 'run' or 'run/evaluation' to the reason why it cannot be at this scale."""
 
-    needs: list[Need]
+    needs: list[ResultFile]
     misfits: dict[str, str]
 
 
@@ -48,9 +46,9 @@ def needed(target: str, sheets: Sheets, scale: str, results: Path) -> Needed:
 
 def _of_file(file: str, sheets: Sheets, scale: str) -> Needed:
     if found := re.fullmatch(r"evaluate/(\w+)/(\w+)\.parquet", file):
-        return _of_row(Need("evaluate", found[1], found[2]), sheets, scale)
+        return _of_row(ResultFile("evaluate", found[1], found[2]), sheets, scale)
     if found := re.fullmatch(r"pretrain/(\w+)/seed\d+/.+", file):
-        return _of_row(Need("pretrain", found[1]), sheets, scale)
+        return _of_row(ResultFile("pretrain", found[1]), sheets, scale)
     if found := re.fullmatch(r"(?:tables|figures)/(\w+)\.\w+", file):
         return _of_name(found[1], sheets, scale)
     if file == "report.html":
@@ -58,7 +56,7 @@ def _of_file(file: str, sheets: Sheets, scale: str) -> Needed:
     raise ValueError(f"'{file}' is no result of a training (allowed: {', '.join(_FILES)}, report.html)")
 
 
-def _of_row(need: Need, sheets: Sheets, scale: str) -> Needed:
+def _of_row(need: ResultFile, sheets: Sheets, scale: str) -> Needed:
     try:
         if need.kind == "evaluate":
             sheets.evaluation(scale, need.run, need.evaluation)
@@ -70,26 +68,26 @@ def _of_row(need: Need, sheets: Sheets, scale: str) -> Needed:
 
 
 def _of_name(target: str, sheets: Sheets, scale: str) -> Needed:
-    tables, figures = names.tables(sheets, scale), names.figures(sheets, scale)
+    tables, figures = catalogue.tables(sheets, scale), catalogue.figures(sheets, scale)
     check_choice("target", target, {EVERYTHING, *tables, *figures})
-    needs: list[Need] = []
+    needs: list[ResultFile] = []
     for name in tables:
-        needs += names.table_needs(name, sheets, scale) if target in (name, EVERYTHING) else []
+        needs += catalogue.table_needs(name, sheets, scale) if target in (name, EVERYTHING) else []
     for name in figures:
-        needs += names.figure_needs(name, sheets, scale) if target in (name, EVERYTHING) else []
+        needs += catalogue.figure_needs(name, sheets, scale) if target in (name, EVERYTHING) else []
     return Needed(list(dict.fromkeys(needs)), _misfits(target, sheets, scale))
 
 
 def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
     """Rows of a paper's table that cannot be, or all such rows; a run that cannot be stands for its evaluations."""
-    found = dict(names.facts(sheets, scale).misfits)
+    found = {name: str(misfit) for name, misfit in catalogue.facts(sheets, scale).misfits.items()}
     runs, rows = sheets.runs(scale), sheets.evaluations(scale)
     cells = [cell for (table, _, _), cell in sheets.paper.items() if table == target]
     cells = [(cell["run"], name) for cell in cells for name in cell["evaluation"].split()]  # a cell may stand alone
     for run, evaluation in cells:
         if run not in runs:
             found.setdefault(run, "not among the runs of this scale")
-        elif (run, evaluation) not in rows and evaluation not in _WITHOUT_ROW:
+        elif (run, evaluation) not in rows and evaluation not in WITHOUT_ROW:
             found.setdefault(f"{run}/{evaluation}", "not among the evaluations of this scale")
     asked = {name for cell in cells for name in (cell[0], "/".join(cell))} if cells else set(found)
     return {

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from simmim.storage import records
+if TYPE_CHECKING:
+    import pandas as pd
 
 # With fewer seeds no mean and no spread is claimed: every value is listed instead.
 SEEDS_FOR_A_MEAN = 3
+SEEDS_NOTE = f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value."
 
-# Metric in the records -> how it is written beside a number, in the order tables show them.
+# Metric in the records -> how it is written beside a number.
 METRIC_LABELS = {
     "top1": "top-1 (%)",
     "top5": "top-5 (%)",
@@ -35,17 +35,6 @@ METRIC_LABELS = {
 # Written right behind a number, as the paper does.
 UNITS = {"relative_cost": "x", "parameters_millions": "M", "finetune_parameters_millions": "M"}
 UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
-HEADLINE_METRICS = ("top1", "box_ap", "mask_ap", "miou")
-EVALUATION_LABELS = {
-    "finetune": "fine-tuning",
-    "inat": "iNaturalist",
-    "probe": "linear probe",
-    "attentive": "attentive probe",
-    "knn": "k-NN",
-    "detect": "detection",
-    "segment": "segmentation",
-    "segment_lr3e4": "segmentation at 3e-4",
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,7 @@ class Measurement:
     @property
     def evaluation(self) -> str:
         """Name of the evaluation that measured it."""
-        return self.rows["task"].iloc[0]
+        return self.rows["evaluation"].iloc[0]
 
     @property
     def claims_mean(self) -> bool:
@@ -114,40 +103,38 @@ class Measurement:
         return ", ".join(signed(value - other, decimals_of(self.metric)) for value in values)
 
 
-def read(paths: list[Path], scale: str) -> pd.DataFrame:
-    """Records of several files.
-
-    Raises:
-        ValueError: when a file holds numbers of another scale.
-    """
-    frame = records.read(paths)
-    strangers = frame[frame["scale"] != scale]
-    if len(strangers):
-        source, other = strangers[["source", "scale"]].iloc[0]
-        raise ValueError(f"{source} holds numbers of scale '{other}' in a report of scale '{scale}'")
-    return frame
-
-
-def measurement(frame: pd.DataFrame, run: str, task: str, metric: str, detail: str | None = None) -> Measurement | None:
+def measurement(
+    frame: pd.DataFrame, run: str, evaluation: str, metric: str, part: str | None = None
+) -> Measurement | None:
     """The records behind one number, None if there are none.
 
     Args:
-        detail: which detail; by default the overall number, which for a probe is that of its chosen block and for
-            AvgDist that on tokens.
+        part: which part; by default the overall number, which for a probe is that of its chosen block and for AvgDist
+            that on tokens.
 
     Raises:
         ValueError: for a seed that has two values at its last step.
     """
-    rows = frame[(frame["run"] == run) & (frame["task"] == task) & (frame["metric"] == metric)]
-    wanted = ("", "chosen", "tokens") if detail is None else (detail,)
-    rows = next((found for name in wanted if len(found := rows[rows["detail"] == name])), rows[:0])
+    rows = frame[(frame["run"] == run) & (frame["evaluation"] == evaluation) & (frame["metric"] == metric)]
+    wanted = ("", "chosen", "tokens") if part is None else (part,)
+    rows = next((found for name in wanted if len(found := rows[rows["part"] == name])), rows[:0])
     if not len(rows):
         return None
     rows = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")].sort_values("seed")
     if rows["seed"].duplicated().any():
-        seed = rows.loc[rows["seed"].duplicated(), "seed"].iloc[0]
-        raise ValueError(f"two values of {metric} for run '{run}', {task}, seed {seed}: {sorted(set(rows['source']))}")
+        seed, sources = rows.loc[rows["seed"].duplicated(), "seed"].iloc[0], sorted(set(rows["source"]))
+        raise ValueError(f"two values of {metric} for run '{run}', {evaluation}, seed {seed}: {sources}")
     return Measurement(rows.reset_index(drop=True))
+
+
+def blocks_of(rows: pd.DataFrame) -> list[str]:
+    """Parts that are blocks of the encoder, from the image up: 'block 1', 'block 2'."""
+    return sorted({part for part in rows["part"] if part.startswith("block ")}, key=block_number)
+
+
+def block_number(part: str) -> int:
+    """3 of 'block 3'."""
+    return int(re.search(r"\d+", part).group())
 
 
 def best_measurement(frame: pd.DataFrame, run: str, evaluations: str, metric: str) -> Measurement | None:
@@ -195,18 +182,6 @@ def signed(value: float, decimals: int) -> str:
     """A difference: always with its sign, except for zero."""
     text = number(value, decimals)
     return text if text[0] == "−" or float(text) == 0 else f"+{text}"
-
-
-def in_order(evaluations: Iterable[str]) -> list[str]:
-    """Each evaluation once: those with a label in its order, then the others by name."""
-    known = list(EVALUATION_LABELS)
-    return sorted(set(evaluations), key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
-def evaluation_label(evaluation: str) -> str:
-    """What a reader calls an evaluation; of several that a published cell names, the first."""
-    first = evaluation.split()[0]
-    return EVALUATION_LABELS.get(first, first.replace("_", " "))
 
 
 def metric_label(metric: str) -> str:

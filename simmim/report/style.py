@@ -1,11 +1,12 @@
-"""One look for every figure: palette, type, and how a figure is saved with its caption inside."""
+"""One look for every figure: palette, type, and how a figure is saved with its title, caption and section inside."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -13,40 +14,66 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simmim.report.names import REFERENCE_RUN
+from simmim.report.status import NOT_RUN
 from simmim.storage.files import whole_file
 
 INK, MUTED, HAIRLINE = "#1d2430", "#687180", "#dfe3e8"
 SCRATCH = "#8b929c"
-_REFERENCE = "#1f6fb2"
+REFERENCE, REFERENCE_TINT = "#1f6fb2", "#eaf1f8"
 # Told apart with any common colour blindness and in grey; the reference run keeps its blue everywhere.
 _OTHERS = ("#d9730d", "#1a936f", "#8d4bab", "#b8336a", "#7a6a00", "#2b8ca3", "#a3522b")
 _DPI = 160
+_TYPE = {"font.family": "DejaVu Sans", "font.size": 9, "text.color": INK}
+_TITLES = {
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+}
+_AXES = {
+    "axes.labelsize": 9,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": HAIRLINE,
+    "grid.linewidth": 0.8,
+}
+_TICKS = {
+    f"{axis}tick.{key}": value
+    for axis in "xy"
+    for key, value in {"color": MUTED, "labelsize": 8.5, "major.size": 3}.items()
+}
+_LOOK = {"figure.dpi": _DPI, "savefig.dpi": _DPI, "figure.facecolor": "white", **_TYPE, **_TITLES, **_AXES, **_TICKS}
 
 
-def colours(runs: Sequence[str]) -> dict[str, str]:
-    """A colour per pre-trained run, by its place in the sheet, so that a run looks the same in every figure."""
-    others = [run for run in runs if run != REFERENCE_RUN]
-    return {REFERENCE_RUN: _REFERENCE} | {run: _OTHERS[i % len(_OTHERS)] for i, run in enumerate(others)}
+class Drawing(NamedTuple):
+    """A figure as `save` stored it: its words, its width in pixels and its PNG."""
+
+    name: str
+    title: str
+    section: str
+    caption: str
+    width_px: int
+    png: bytes
+
+
+def colours(names: Iterable[str], reference: str) -> dict[str, str]:
+    """A colour per name by its place, so that a run looks the same in every figure; the reference has its own."""
+    others = [name for name in names if name != reference]
+    return {reference: REFERENCE} | {name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(others)}
 
 
 @contextmanager
 def look() -> Iterator[None]:
     """Fonts, colours and lines of every figure; closes what was opened inside."""
-    settings = {
-        "figure.dpi": _DPI, "savefig.dpi": _DPI, "figure.facecolor": "white",
-        "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
-        "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10,
-        "axes.labelsize": 9, "axes.labelcolor": MUTED, "axes.edgecolor": MUTED, "axes.linewidth": 0.8,
-        "axes.spines.top": False, "axes.spines.right": False, "grid.color": HAIRLINE, "grid.linewidth": 0.8,
-        "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-        "xtick.major.size": 3, "ytick.major.size": 3,
-    }  # fmt: skip
     before = set(plt.get_fignums())
-    with sns.axes_style("white"), plt.rc_context(settings):
+    with sns.axes_style("white"), plt.rc_context(_LOOK):
         try:
             yield
         finally:
@@ -54,24 +81,34 @@ def look() -> Iterator[None]:
                 plt.close(number)
 
 
-def save(figure: Figure, path: Path, title: str, caption: str) -> None:
-    """Write a PNG that carries its own title and caption, for the page to print beside it."""
+def save(figure: Figure, path: Path, title: str, caption: str, section: str) -> None:
+    """Write a PNG that carries its own title, caption and section, for the page to print."""
+    metadata = {"Title": title, "Description": caption, "Section": section, "Software": "simmim"}
     with whole_file(path) as temporary:
-        metadata = {"Title": title, "Description": caption, "Software": "simmim"}
         figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.15, metadata=metadata)
 
 
-def caption_of(path: Path) -> tuple[str, str]:
-    """Title and caption that `save` put into a PNG."""
+def read_drawing(path: Path) -> Drawing:
+    """A figure that `save` stored.
+
+    Raises:
+        ValueError: for a picture without its words.
+    """
     with Image.open(path) as image:
         image.load()
-        return image.text["Title"], image.text["Description"]
+        words, width = image.text, image.width
+    if missing := {"Title", "Section", "Description"} - words.keys():
+        raise ValueError(f"{path} has no {' and '.join(sorted(missing))} inside: draw it again with `simmim figure`")
+    return Drawing(path.stem, words["Title"], words["Section"], words["Description"], width, path.read_bytes())
 
 
-def width_px(path: Path) -> int:
-    """Width of an image file."""
-    with Image.open(path) as image:
-        return image.width
+def say_not_run(axis: Axes) -> None:
+    """Write into an empty panel that nothing of it was run."""
+    axis.text(0.5, 0.5, NOT_RUN, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
+    axis.set(xticks=[], yticks=[])
+
+
+NOT_RUN_TEXT = {"fontsize": 8, "color": MUTED, "style": "italic"}
 
 
 def spread_labels(heights: Sequence[float], gap: float) -> list[float]:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:
+    from simmim.report.measurements import Measurement
 
-from simmim.report.measurements import Measurement
-from simmim.storage.files import whole_file
-
-NOT_RUN = "not run"
-NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank
-
-# One record behind a cell: `column` names the shown column that it stands in.
-_RECORD = pa.struct(
-    [(name, pa.string()) for name in ("column", "run", "evaluation", "metric", "detail")]
-    + [("seed", pa.int64()), ("step", pa.int64()), ("value", pa.float64())]
-    + [(name, pa.string()) for name in ("config_hash", "data_digest", "code_version", "source")]
-)
-_TYPED = pa.schema(
-    [(name, pa.string()) for name in ("run", "evaluation", "metric")]
-    + [(name, pa.float64()) for name in ("paper_value", "mean", "standard_deviation")]
-    + [("records", pa.list_(_RECORD))]
-)
+TEXTS = ("run", "evaluation", "metric")
+NUMBERS = ("paper_value", "mean", "standard_deviation")
+_RECORD_TEXTS = ("column", "run", "evaluation", "metric", "part")
+_ORIGIN = ("config_hash", "data_digest", "code_version", "source")
+# The keys of one record behind a cell, by type; `column` names the shown column that it stands in.
+RECORD = dict.fromkeys(_RECORD_TEXTS, str) | {"seed": int, "step": int, "value": float}
+RECORD |= dict.fromkeys(_ORIGIN, str)
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class Line:
     evaluation: str = ""
     metric: str = ""
     paper_value: float | None = None
-    measured: Mapping[str, Measurement] = field(default_factory=dict)
+    measured: Mapping[str, Measurement | None] = field(default_factory=dict)
     records: tuple[Mapping[str, Any], ...] = ()
     typed: Measurement | None = None
 
@@ -58,19 +45,42 @@ class Line:
 
     def stored(self) -> dict[str, Any]:
         """The row of the Parquet file: shown cells, typed values, and every record behind them."""
-        first = self.typed or next(iter(self.measured.values()), None)
-        mean = first.mean if first and first.claims_mean else None
-        deviation = first.deviation if first and first.claims_mean else None
-        found = [
-            row | {"column": column, "evaluation": row["task"]}
-            for column, measurement in self.measured.items()
-            for row in measurement.rows.to_dict("records")
-        ]
-        typed = {"run": self.run, "evaluation": self.evaluation, "metric": self.metric}
-        typed |= {"paper_value": self.paper_value, "mean": mean, "standard_deviation": deviation}
+        behind = {column: measurement for column, measurement in self.measured.items() if measurement}
+        records = [record for column, each in behind.items() for record in records_of(each, column)]
+        typed = self._typed(self.typed or next(iter(behind.values()), None))
         changed = [name for name in typed if self.cells.get(name, typed[name]) != typed[name]]
         assert not changed, f"the shown columns {changed} would be overwritten"
-        return dict(self.cells) | typed | {"records": [_as_record(row) for row in (*found, *self.records)]}
+        return {**self.cells, **typed, "records": [*records, *map(_as_record, self.records)]}
+
+    def _typed(self, first: Measurement | None) -> dict[str, Any]:
+        claims = first is not None and first.claims_mean
+        values = {"paper_value": self.paper_value, "mean": first.mean if claims else None}
+        values["standard_deviation"] = first.deviation if claims else None
+        return {name: getattr(self, name) for name in TEXTS} | values
+
+
+class Headline(NamedTuple):
+    """A number for the top of the page.
+
+    Args:
+        tone: 'good', 'bad' or '' where neither can be said.
+        number: what is printed large.
+        of: what it is a number of.
+        how: what it was measured by.
+    """
+
+    tone: str
+    number: str
+    of: str
+    how: str
+
+
+class Body(NamedTuple):
+    """What a table's `make` returns."""
+
+    caption: str
+    lines: list[Line]
+    headlines: tuple[Headline, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,23 +89,34 @@ class Table:
 
     name: str
     title: str
+    section: str
     caption: str
     scale: str
     columns: list[str]
     rows: list[dict[str, Any]]
+    headlines: tuple[Headline, ...] = ()
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Every record behind any cell."""
         return (record for row in self.rows for record in row["records"])
 
+    def head(self) -> dict[str, Any]:
+        """Everything but the rows."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"}
 
-def table(name: str, title: str, caption: str, scale: str, lines: list[Line]) -> Table:
+
+def as_table(name: str, title: str, section: str, scale: str, body: Body) -> Table:
     """A table of lines that all show the same columns; its title carries the scale."""
-    columns = list(lines[0].cells) if lines else []
+    lines = body.lines or [Line({"status": "not run: this scale has no row for this table"})]
+    columns = list(lines[0].cells)
     assert all(list(line.cells) == columns for line in lines), f"lines of table '{name}' show different columns"
-    if not lines:
-        columns, lines = ["status"], [Line({"status": "not run: this scale has no row for this table"})]
-    return Table(name, f"{title} · {scale_words(scale)}", caption, scale, columns, [line.stored() for line in lines])
+    rows = [line.stored() for line in lines]
+    return Table(name, with_scale(title, scale), section, body.caption, scale, columns, rows, body.headlines)
+
+
+def with_scale(title: str, scale: str) -> str:
+    """A title that carries its scale."""
+    return f"{title} · {scale_words(scale)}"
 
 
 def scale_words(scale: str) -> str:
@@ -103,86 +124,10 @@ def scale_words(scale: str) -> str:
     return "paper scale" if scale == "paper" else f"{scale} scale: not the paper's setting"
 
 
-def write_parquet(shown: Table, path: Path) -> None:
-    """Store a table with its title and caption in the header."""
-    head = {"name": shown.name, "title": shown.title, "caption": shown.caption, "scale": shown.scale}
-    head["columns"] = json.dumps(shown.columns)
-    schema = pa.schema([(name, pa.string()) for name in shown.columns if name not in _TYPED.names] + list(_TYPED))
-    stored = pa.Table.from_pylist(shown.rows, schema=schema.with_metadata(head))
-    with whole_file(path) as temporary:
-        pq.write_table(stored, temporary, write_page_checksum=True)
-
-
-def read_parquet(path: Path) -> Table:
-    """A table as `write_parquet` stored it."""
-    stored = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-    head = {key.decode(): value.decode() for key, value in stored.schema.metadata.items()}
-    words = {key: head[key] for key in ("name", "title", "caption", "scale")}
-    return Table(**words, columns=json.loads(head["columns"]), rows=stored.to_pylist())
-
-
-def markdown(shown: Table) -> str:
-    """Title, caption, table, and the files its numbers come from."""
-    head = [shown.columns, ["---"] * len(shown.columns)]
-    body = [[row[column] for column in shown.columns] for row in shown.rows]
-    parts = [f"# {shown.title}", shown.caption, "\n".join(_markdown_row(cells) for cells in head + body)]
-    if sources := provenance(shown.records()):
-        kept = ("source", "seeds", "steps", "config", "data", "code")
-        lines = [_markdown_row(kept), _markdown_row(["---"] * len(kept))]
-        lines += [_markdown_row([source[column] for column in kept]) for source in sources]
-        parts += ["## Where the numbers come from", "\n".join(lines)]
-    return "\n\n".join(parts) + "\n"
-
-
-def html_table(shown: Table) -> str:
-    """The bare `<table>`; each number links to the line of the provenance table that it comes from."""
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in shown.columns)
-    body = []
-    for row in shown.rows:
-        links = {record["column"]: anchor(record) for record in reversed(row["records"])}
-        cells = [_html_cell(column, row[column], links.get(column)) for column in shown.columns]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-
-
-def provenance(found: Iterator[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One line per result file: seeds, steps, hashes and digests of the records that were used from it."""
-    files: dict[str, list[Mapping[str, Any]]] = {}
-    for record in found:
-        files.setdefault(record["source"], []).append(record)
-    return [_source_line(source, rows) for source, rows in sorted(files.items())]
-
-
-def anchor(record: Mapping[str, Any]) -> str:
-    """Id of the provenance line of the file that a record comes from."""
-    kept = "".join(character if character.isalnum() else "-" for character in record["source"])
-    return f"from-{kept}"
-
-
-def _source_line(source: str, rows: list[Mapping[str, Any]]) -> dict[str, str]:
-    def distinct(key: str) -> str:
-        values = sorted({row[key] for row in rows if row[key] is not None})
-        return ", ".join(_short(str(value)) for value in values) or NOTHING
-
-    line = {"source": source, "anchor": anchor(rows[0]), "run": distinct("run"), "evaluation": distinct("evaluation")}
-    line |= {"seeds": distinct("seed"), "steps": distinct("step"), "config": distinct("config_hash")}
-    return line | {"data": distinct("data_digest"), "code": distinct("code_version")}
-
-
-def _short(text: str) -> str:
-    """A long digest cut to what tells it apart; the Parquet file holds all of it."""
-    return text if len(text) <= 40 else f"{text[:12]}…"
+def records_of(measurement: Measurement, column: str) -> list[dict[str, Any]]:
+    """The records of a measurement that stands in a shown column."""
+    return [_as_record(row | {"column": column}) for row in measurement.rows.to_dict("records")]
 
 
 def _as_record(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row.get(name) for name in (_RECORD.field(i).name for i in range(_RECORD.num_fields))}
-
-
-def _markdown_row(cells: Any) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _html_cell(column: str, text: str, link: str | None) -> str:
-    shown = html.escape(text)
-    shown = f'<a href="#{link}">{shown}</a>' if link else shown
-    return f'<td data-column="{html.escape(column)}"><span>{shown}</span></td>'
+    return {name: row.get(name) for name in RECORD}

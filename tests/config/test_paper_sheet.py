@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from simmim.config.sheets import Sheets
-from simmim.report.names import RECOVERIES, is_setting
+from simmim.report import catalogue
+from simmim.report.scale_facts import is_setting
 
 SHEETS = Sheets(Path(__file__).parents[2] / "config")
 CELLS = SHEETS.paper
@@ -116,7 +117,7 @@ def test_every_run_and_evaluation_beside_a_cell_exists_and_every_run_stands_besi
     cells = [cell for cell in CELLS.values() if cell.run]
     named = {(cell.run, evaluation) for cell in cells for evaluation in cell.evaluation.split()}
     runs = {run for (run,) in SHEETS.pretrain}
-    pictured = {run for shown in RECOVERIES.values() for run in shown}
+    pictured = {run for shown in catalogue.facts(SHEETS, "paper").figure_runs.values() for run in shown}
     assert {run for run, _ in named} | pictured == runs
     assert {key for key in named if key[1] not in ("pretrain", "size")} <= SHEETS.evaluate.keys()
     against = {cell.against for cell in CELLS.values() if cell.against}

@@ -11,7 +11,7 @@ from simmim.plan.cost import Costs
 from simmim.plan.data import data_size
 from simmim.plan.gpus import machine
 from simmim.plan.jobs import jobs_of
-from simmim.report.names import Need
+from simmim.report.scale_facts import ResultFile
 from simmim.storage import paths
 
 SHEETS = Sheets(CONFIG)
@@ -20,7 +20,7 @@ A100 = machine("A100", 0.35, 8)
 
 def costs_of(results, *needs, sheets=SHEETS, scale="paper", on=A100):
     costs = Costs(sheets, scale, results, on)
-    return [costs.of(job) for job in jobs_of([Need(*need) for need in needs], sheets, scale, results)], costs
+    return [costs.of(job) for job in jobs_of([ResultFile(*need) for need in needs], sheets, scale, results)], costs
 
 
 def pack(results, scale, dataset, split, samples, classes):

@@ -5,7 +5,7 @@ from sheets import CONFIG, copied, finish_evaluation, finish_features, finish_fi
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.plan.target import needed
-from simmim.report.names import Need
+from simmim.report.scale_facts import ResultFile
 
 SHEETS = Sheets(CONFIG)
 ROWS = "short | with_steps | ", "long | with_steps | train.epochs=300 start.run=short"
@@ -22,7 +22,7 @@ def features(seeds=1):
 
 
 def jobs_for(results, *needs, sheets=SHEETS, scale="smoke"):
-    return jobs_of([Need(*need) for need in needs], sheets, scale, results)
+    return jobs_of([ResultFile(*need) for need in needs], sheets, scale, results)
 
 
 def test_a_table_trains_every_run_once_and_evaluates_its_cells(tmp_path):

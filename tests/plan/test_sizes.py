@@ -4,14 +4,14 @@ import pytest
 from sheets import CONFIG
 from simmim.config.resolve import Unavailable
 from simmim.plan.size_config import size_config
+from simmim.report.names import Need
+from simmim.report.paper_tables import status
 
 from simmim.__main__ import main
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
 from simmim.report import names
 from simmim.report.measurements import measurement
-from simmim.report.names import Need
-from simmim.report.paper_tables import status
 from simmim.storage import records
 
 OPTIONS = ["--scale", "paper", "--run", "default", "--config", str(CONFIG)]

@@ -4,7 +4,7 @@ from sheets import CONFIG, finish_evaluation, finish_training, leave_encoders
 
 from simmim.config.sheets import Sheets
 from simmim.plan.jobs import jobs_of
-from simmim.report.names import Need
+from simmim.report.scale_facts import ResultFile
 
 SHEETS = Sheets(CONFIG)
 TRAINING, FINETUNE, SEGMENT, DETECT = (
@@ -15,7 +15,7 @@ TRAINING, FINETUNE, SEGMENT, DETECT = (
 
 def to_do(results, *evaluations):
     """Seeds to do by job, for evaluations of the default run."""
-    needs = [Need("evaluate", "default", name) for name in evaluations]
+    needs = [ResultFile("evaluate", "default", name) for name in evaluations]
     return {job.name: job.seeds_to_do for job in jobs_of(needs, SHEETS, "smoke", results)}
 
 

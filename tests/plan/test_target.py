@@ -7,8 +7,8 @@ from sheets import CONFIG, copied
 
 from simmim.config.sheets import Sheets
 from simmim.plan.target import needed, scale_of
-from simmim.report import names
-from simmim.report.names import Need
+from simmim.report import catalogue
+from simmim.report.scale_facts import ResultFile
 
 SHEETS, RESULTS = Sheets(CONFIG), Path("results")
 
@@ -16,7 +16,7 @@ SHEETS, RESULTS = Sheets(CONFIG), Path("results")
 def test_a_table_needs_its_cells_by_name_and_by_file():
     cells = [cell for (table, _, _), cell in SHEETS.paper.items() if table == "table1"]
     needs, misfits = needed("table1", SHEETS, "paper", RESULTS)
-    assert set(needs) == {Need("evaluate", cell["run"], cell["evaluation"]) for cell in cells}
+    assert set(needs) == {ResultFile("evaluate", cell["run"], cell["evaluation"]) for cell in cells}
     assert not misfits
     for file in ("table1.md", "table1.parquet"):
         assert needed(f"results/paper/tables/{file}", SHEETS, "paper", RESULTS).needs == needs
@@ -26,15 +26,15 @@ def test_everything_is_what_the_report_page_needs():
     needs = needed("everything", SHEETS, "paper", RESULTS).needs
     assert needs == needed("results/paper/report.html", SHEETS, "paper", RESULTS).needs
     assert len(set(needs)) == len(needs)
-    for table in names.tables(SHEETS, "paper"):
-        assert set(names.table_needs(table, SHEETS, "paper")) <= set(needs)
+    for table in catalogue.tables(SHEETS, "paper"):
+        assert set(catalogue.table_needs(table, SHEETS, "paper")) <= set(needs)
 
 
 def test_a_row_is_named_by_its_file():
     needs = needed("results/paper/evaluate/default/knn.parquet", SHEETS, "paper", RESULTS).needs
-    assert needs == [Need("evaluate", "default", "knn")]
+    assert needs == [ResultFile("evaluate", "default", "knn")]
     needs = needed("results/paper/pretrain/default/seed0/encoder.safetensors", SHEETS, "paper", RESULTS).needs
-    assert needs == [Need("pretrain", "default")]
+    assert needs == [ResultFile("pretrain", "default")]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_cells_that_a_scale_does_not_run_are_named(tmp_path):
     scale = tmp_path / "config" / "scales" / "smoke.yaml"
     scale.write_text(scale.read_text() + "runs: [default]\nwithout: [knn]\n")
     needs, misfits = needed("table4", sheets, "smoke", RESULTS)
-    assert needs == [Need("evaluate", "default", "finetune")]
+    assert needs == [ResultFile("evaluate", "default", "finetune")]
     assert misfits == {"loss_full": "not among the runs of this scale"}
 
 

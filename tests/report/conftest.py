@@ -20,7 +20,7 @@ from made_up import (
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> dict[str, list[Path]]:
-    """Files by kind: 'finetune', 'probe', 'detect', and the kinds of `Need` but 'evaluate'."""
+    """Files by kind: 'finetune', 'probe', 'detect', and the kinds of `ResultFile` but 'evaluate'."""
     root = tmp_path_factory.mktemp("results")
     blocks = {("top1", f"block {b}"): [20 + 2 * b, 21 + 2 * b, 22 + 2 * b] for b in range(1, 12)}
     chosen = {("top1", "chosen"): [36, 37, 42], ("chosen_block", ""): [8, 8, 10]}
@@ -40,7 +40,9 @@ def results(tmp_path_factory) -> dict[str, list[Path]]:
         "detect": [write_evaluation(root, r, "detect", {("box_ap", ""): [9.0]}) for r in ("default", "random_swin")],
         "pretrain": [write_training(root, run, seed) for run in FACTS.loss_areas for seed in (0, 1)],
         "reconstruction": [write_reconstruction(root, "default")],
-        "further": [write_evaluation(root / "v2", r, "finetune", on_two_sets) for r in ("default", "loss_full")],
+        "extra_validation": [
+            write_evaluation(root / "v2", r, "finetune", on_two_sets) for r in ("default", "loss_full")
+        ],
         "size": [write_size(root, "default")],
         "data_card": [root / "data_card.json"],
         "avg_dist": [write_avg_dist(root)],

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from made_up import FACTS, PAPER, PAPER_OF_MASKS, SCALE, png, write_evaluation
+from made_up import FACTS, RANDOM, SCALE, png, write_evaluation, write_reconstruction
 from PIL import Image
 
-from simmim.report.avg_dist_figures import figure3
-from simmim.report.figures import write_figure
-from simmim.report.mask_samples import mask_samples
-from simmim.report.measurements import read
-from simmim.report.names import FIGURES, RECOVERIES
-from simmim.report.reconstructions import panels
-from simmim.report.style import caption_of, colours, look, spread_labels
+from simmim.plugin import names
+from simmim.report.figures import (
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure6,
+    losses,
+    probe_blocks,
+    reconstructions,
+    scratch,
+)
+from simmim.report.figures._pictures import panels
+from simmim.report.results import Results
+from simmim.report.style import colours, look, read_drawing, spread_labels
+from simmim.report.write import write_figure
+
+FIGURES = names("report.figures")
+PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
 
 
 def inputs_of(name, results):
-    kinds = {figure: ["reconstruction"] for figure in ("reconstructions", *RECOVERIES)}
+    kinds = {figure: ["reconstruction"] for figure in PICTURED}
     kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"]}
     kinds |= {"figure2": ["mask_samples"], "figure3": ["avg_dist", "finetune"]}
     kinds |= {"figure7": ["avg_dist", "finetune", "detect"]}
@@ -25,14 +39,14 @@ def inputs_of(name, results):
 
 
 def drawn(name, results, folder):
-    write_figure(name, inputs_of(name, results), folder / name, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+    write_figure(name, inputs_of(name, results), folder / name, FACTS)
     return folder / f"{name}.png"
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_a_png_that_carries_its_caption(name, results, tmp_path):
     path = drawn(name, results, tmp_path)
-    title, caption = caption_of(path)
+    title, caption = read_drawing(path).title, read_drawing(path).caption
     assert "made-up scale: not the paper's setting" in title
     assert len(caption) > 100
     with Image.open(path) as image:
@@ -42,7 +56,7 @@ def test_a_figure_is_a_png_that_carries_its_caption(name, results, tmp_path):
 
 
 def test_captions_tell_n_and_spread(results, tmp_path):
-    caption = caption_of(drawn("scratch", results, tmp_path))[1]
+    caption = read_drawing(drawn("scratch", results, tmp_path)).caption
     assert "mean ± standard deviation over seeds, only where there are at least 3" in caption
     assert "fine-tuning 3" in caption
     assert "detection 1" in caption
@@ -50,7 +64,7 @@ def test_captions_tell_n_and_spread(results, tmp_path):
 
 
 def test_a_run_keeps_its_colour_and_only_trained_runs_have_one(results, tmp_path):
-    palette = colours(list(FACTS.loss_areas))
+    palette = colours(FACTS.trained, "default")
     assert len(set(palette.values())) == len(palette)
     wanted = tuple(int(palette["default"][i : i + 2], 16) for i in (1, 3, 5))
     for name in ("scratch", "losses", "probe_blocks"):
@@ -72,23 +86,24 @@ def test_panels_hide_and_paste_the_right_half():
 
 
 def test_a_reconstruction_of_another_scale_is_refused(results, tmp_path):
-    with pytest.raises(ValueError, match="not 'other'"):
-        write_figure("reconstructions", results["reconstruction"], tmp_path / "x", "other", FACTS, PAPER)
+    other = dataclasses.replace(FACTS, scale="other")
+    with pytest.raises(ValueError, match="in a report of scale 'other'"):
+        write_figure("reconstructions", results["reconstruction"], tmp_path / "x", other)
 
 
 def test_an_unknown_figure_is_refused(results, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'scratch'"):
-        write_figure("scrach", results["finetune"], tmp_path / "x", SCALE, FACTS, PAPER)
+        write_figure("scrach", results["finetune"], tmp_path / "x", FACTS)
 
 
 def test_a_figure_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no results that figure 'figure7'"):
-        write_figure("figure7", [], tmp_path / "x", SCALE, FACTS, PAPER)
+        write_figure("figure7", [], tmp_path / "x", FACTS)
 
 
 def test_one_seed_and_one_run_are_enough_to_draw(tmp_path):
     paths = [write_evaluation(tmp_path, "default", "finetune", {("top1", ""): [50.0]})]
-    write_figure("scratch", paths, tmp_path / "scratch", SCALE, FACTS, PAPER)
+    write_figure("scratch", paths, tmp_path / "scratch", FACTS)
     assert (tmp_path / "scratch.png").stat().st_size > 5000
 
 
@@ -100,10 +115,10 @@ def test_labels_move_apart_and_keep_their_order():
 
 
 def test_published_and_own_points_share_axes_at_the_paper_s_scale_only(results):
-    frame = read([*results["avg_dist"], *results["finetune"]], SCALE)
+    inputs = Results([*results["avg_dist"], *results["finetune"]], SCALE)
     with look():
         for scale, panels in (("paper", 2), (SCALE, 4)):
-            figure, _, caption = figure3(frame, scale, FACTS, PAPER | PAPER_OF_MASKS)
+            figure, caption = figure3.make(inputs, dataclasses.replace(FACTS, scale=scale))
             assert len(figure.axes) == panels
             titles = [axis.get_title(loc="left") for axis in figure.axes]
             assert sum(title.endswith("the paper and ours") for title in titles) == (2 if scale == "paper" else 0)
@@ -111,9 +126,8 @@ def test_published_and_own_points_share_axes_at_the_paper_s_scale_only(results):
 
 
 def test_hollow_marks_are_the_paper_s_and_filled_ones_ours(results):
-    frame = read([*results["avg_dist"], *results["finetune"]], SCALE)
     with look():
-        figure, _, _ = figure3(frame, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+        figure, _ = figure3.make(Results([*results["avg_dist"], *results["finetune"]], SCALE), FACTS)
         marks = [[line for line in axis.lines if line.get_marker() != "None"] for axis in figure.axes]
         faces = [{line.get_markerfacecolor() for line in lines} for lines in marks]
     assert faces[0] == faces[1] == {"white"}
@@ -122,7 +136,7 @@ def test_hollow_marks_are_the_paper_s_and_filled_ones_ours(results):
 
 def test_a_figure_without_a_run_of_ours_says_so(results):
     with look():
-        figure, _, caption = figure3(read([], SCALE), SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+        figure, caption = figure3.make(Results([], SCALE), FACTS)
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     assert words == [[], [], ["not run"], ["not run"]]
     assert "No run of ours is drawn" in caption
@@ -130,9 +144,67 @@ def test_a_figure_without_a_run_of_ours_says_so(results):
 
 def test_masks_hide_in_grey_and_misfits_say_so(results):
     with look():
-        figure, title, _ = mask_samples(results["mask_samples"], SCALE)
+        figure, caption = figure2.make(Results(results["mask_samples"], SCALE), FACTS)
     pixels = figure.axes[0].images[0].get_array()
     assert len(np.unique(pixels[:, :16])) == 1 and (pixels[:, 16:, 0] == 200).all()
     assert figure.axes[0].get_title(loc="center") == "square\nhere 8 px, 50 %"
     assert [axis.texts[0].get_text() for axis in figure.axes[1::4]] == ["does not fit\nthis scale"] * 2
-    assert title == "Figure 2: masks at a ratio of 0.6"
+    assert "at a ratio of 0.6" in caption
+
+
+def marks(axis, style):
+    """(x, y) of the drawn marks of a style."""
+    return [tuple(zip(*line.get_data())) for line in axis.lines if line.get_marker() == style]
+
+
+def test_bars_are_one_standard_deviation_long(results):
+    with look():
+        figure, _ = scratch.make(Results(results["finetune"], SCALE), FACTS)
+        segments = figure.axes[0].containers[0].lines[2][0].get_segments()
+    assert [(left[0], right[0]) for left, right in segments] == [(59.0, 61.0)]  # 59, 60 and 61
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "the default"
+
+
+def test_a_mean_is_drawn_from_three_seeds_on(results):
+    with look():
+        figure, _ = losses.make(Results(results["pretrain"], SCALE), FACTS)
+        thin = {line.get_linewidth() for axis in figure.axes for line in axis.lines}
+        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+        thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 2.0]
+    assert thin == {1.5}, "two seeds"
+    assert [list(line.get_ydata())[:2] for line in thick] == [[23.0, 25.0]] * 2, "the mean of three seeds, two runs"
+
+
+def test_the_dot_is_on_the_block_chosen_most_often(results):
+    with look():
+        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+    assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2  # seeds chose 8, 8 and 10
+
+
+def test_pictures_are_those_of_the_first_seed(results, tmp_path):
+    second = write_reconstruction(tmp_path, "default", seed=1)
+    with look():
+        for module in (figure1, figure4, reconstructions):
+            _, caption = module.make(Results([second, *results["reconstruction"]], SCALE), FACTS)
+            assert "run default, seed 0, 490 steps" in caption and "seed 1" not in caption
+
+
+def test_patch_sizes_go_from_small_to_large_and_missing_runs_say_so(results):
+    masks = FACTS.masks | {"big": RANDOM._replace(patch_px=64), "small": RANDOM._replace(patch_px=4)}
+    facts = dataclasses.replace(FACTS, masks=masks, figure_runs={"figure6": ("default", "big", "small")})
+    with look():
+        figure, _ = figure6.make(Results(results["reconstruction"], SCALE), facts)
+    headings = [axis.get_title(loc="center") for axis in figure.axes[:4]]
+    assert headings == ["image", "4 px", "32 px", "64 px"]
+    words = [[text.get_text() for text in axis.texts] for axis in figure.axes[:4]]
+    assert words == [[], ["not run"], [], ["not run"]]
+
+
+def test_the_reference_run_is_blue_wherever_it_stands():
+    assert colours(["a", "default"], "default")["default"] == colours(["default"], "default")["default"] == "#1f6fb2"
+
+
+def test_a_picture_without_its_words_is_refused(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(np.zeros((4, 4, 3))))
+    with pytest.raises(ValueError, match="has no Description and Section and Title inside: draw it again"):
+        read_drawing(tmp_path / "x.png")

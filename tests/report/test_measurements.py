@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from made_up import SCALE, origin, write_evaluation
+from made_up import FACTS, SCALE, origin, write_evaluation
 
 from simmim.report.measurements import (
-    evaluation_label,
     measurement,
     number,
-    read,
     seeds_ahead,
     signed,
     spread_of_difference,
 )
+from simmim.report.results import Results
 from simmim.storage.records import record, write
+
+
+def read(paths, scale):
+    return Results(paths, scale).records
 
 
 def measured(tmp_path, values, run="default", metric="top1"):
@@ -67,7 +70,7 @@ def test_two_values_of_one_seed_are_refused(tmp_path):
 
 def test_numbers_of_another_scale_are_refused(tmp_path):
     path = write_evaluation(tmp_path, "default", "finetune", {("top1", ""): [50.0]}, scale="other")
-    with pytest.raises(ValueError, match="holds numbers of scale 'other' in a report of scale 'made-up'"):
+    with pytest.raises(ValueError, match="holds results of scale 'other' in a report of scale 'made-up'"):
         read([path], SCALE)
 
 
@@ -85,6 +88,11 @@ def test_differences_carry_both_spreads(tmp_path):
     assert seeds_ahead(one, other) == "3 of 3"
 
 
+def test_a_tie_is_not_ahead_and_only_seeds_of_both_count(tmp_path):
+    one, other = measured(tmp_path, [60.0, 50.0, 40.0, 99.0]), measured(tmp_path, [60.0, 49.0, 50.0], run="random_swin")
+    assert seeds_ahead(one, other) == "1 of 3"
+
+
 def test_signs():
     assert number(-0.04, 1) == "0.0"
     assert signed(-0.04, 1) == "0.0"
@@ -93,5 +101,5 @@ def test_signs():
 
 
 def test_a_searched_evaluation_has_the_name_of_the_first():
-    assert evaluation_label("segment segment_lr3e4") == evaluation_label("segment") == "segmentation"
-    assert evaluation_label("probe_after") == "probe after"
+    assert FACTS.evaluation_label("probe probe_lr3e4") == FACTS.evaluation_label("probe") == "linear probe"
+    assert FACTS.evaluation_label("probe_after") == "probe after"

@@ -6,16 +6,24 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_up import FACTS, PAPER, PAPER_OF_MASKS, SCALE
+from made_up import FACTS, SCALE
 
-from simmim.report.figures import write_figure
 from simmim.report.page import write_page
-from simmim.report.tables import write_table
+from simmim.report.write import write_figure, write_table
 
-TABLES = {"scratch": "finetune probe detect", "directions": "finetune", "pretraining": "pretrain", "probe": "probe",
-          "data": "data_card finetune", "table1": "finetune", "table4": "finetune"}  # fmt: skip
-FIGURES = {"reconstructions": "reconstruction", "losses": "pretrain", "scratch": "finetune probe detect",
-           "figure3": "avg_dist finetune"}  # fmt: skip
+TABLES = {
+    "table1": "finetune",
+    "table4": "finetune",
+    "data": "data_card finetune",
+    "directions": "finetune",
+    "pretraining": "pretrain",
+    "probe": "probe",
+    "scratch": "finetune probe detect",
+}
+PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
+FIGURES = dict.fromkeys(PICTURED, "reconstruction")
+FIGURES |= {"figure2": "mask_samples", "figure3": "avg_dist finetune", "figure7": "avg_dist finetune detect"}
+FIGURES |= {"losses": "pretrain", "scratch": "finetune probe detect"}
 
 
 class _Reader(HTMLParser):
@@ -43,10 +51,10 @@ def page(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     for name, kinds in TABLES.items():
         inputs = [path for kind in kinds.split() for path in results[kind]]
-        write_table(name, inputs, folder / "tables" / name, SCALE, PAPER, FACTS)
+        write_table(name, inputs, folder / "tables" / name, FACTS)
     for name, kinds in FIGURES.items():
         inputs = [path for kind in kinds.split() for path in results[kind]]
-        write_figure(name, inputs, folder / name, SCALE, FACTS, PAPER | PAPER_OF_MASKS)
+        write_figure(name, inputs, folder / name, FACTS)
     tables = [folder / "tables" / f"{name}.parquet" for name in TABLES]
     write_page(
         folder / "report.html", SCALE, tables, [folder / f"{name}.png" for name in FIGURES], results["data_card"][0]
@@ -77,7 +85,7 @@ def test_tags_match_and_every_link_arrives(page):
 
 def test_scale_headlines_tables_and_data_card_are_there(page):
     text, _ = page
-    assert "<title>SimMIM, reproduced · made-up scale: not the paper&#x27;s setting</title>" in text
+    assert "<title>SimMIM, reproduced · made-up scale: not the paper&#39;s setting</title>" in text
     assert '<div class="card good"><b>+10.0</b>' in text
     assert '<div class="card good"><b>50.0–52.0 %</b>' in text
     for words in ("Table 4: scope of the loss", "contradicts the paper", "does not fit this scale", "not run"):

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from made_up import FACTS, SCALE, cell, write_evaluation
+from made_up import FACTS, cell, write_evaluation
 
-from simmim.report.tables import make_table
+from simmim.report.scale_facts import Misfit
+from simmim.report.write import make_table
 
 BOTH = "segment segment_lr3e4"
 PAPER = {
@@ -18,7 +19,7 @@ NAN = float("nan")
 def rows(root, scores, name="table10", facts=FACTS):
     """Lines of a table of made-up scores by (run, evaluation)."""
     files = [write_evaluation(root, *key, {("miou", ""): values}) for key, values in scores.items()]
-    return make_table(name, files, SCALE, PAPER, facts).rows
+    return make_table(name, files, replace(facts, paper=PAPER)).rows
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,8 @@ def test_a_search_that_is_not_complete_says_so(tmp_path):
 
 
 def test_a_search_that_a_scale_cannot_have_says_why(tmp_path):
-    words = "does not fit this scale: no data"
-    misfits = {f"loss_full/{name}": words for name in BOTH.split()} | {"default/segment_lr3e4": words}
+    words, misfit = "does not fit this scale: no data", Misfit("does not fit this scale", "no data")
+    misfits = {f"loss_full/{name}": misfit for name in BOTH.split()} | {"default/segment_lr3e4": misfit}
     facts = replace(FACTS, misfits=misfits)
     half, none = rows(tmp_path, {("default", "segment"): [40.0]}, facts=facts)
     assert half["status"].endswith(f"; segment_lr3e4: {words}")
@@ -58,9 +59,8 @@ def test_a_search_that_a_scale_cannot_have_says_why(tmp_path):
 
 
 def test_directions_compare_the_best_of_both(tmp_path):
-    scores = {
-        ("default", "segment"): [40.0, 41.0, 42.0], ("default", "segment_lr3e4"): [50.0, 51.0, 52.0],
-        ("loss_full", "segment"): [46.0, 45.0, 44.0], ("loss_full", "segment_lr3e4"): [20.0, 21.0, 22.0],
-    }  # fmt: skip
+    ours = {"segment": [40.0, 41.0, 42.0], "segment_lr3e4": [50.0, 51.0, 52.0]}
+    full = {"segment": [46.0, 45.0, 44.0], "segment_lr3e4": [20.0, 21.0, 22.0]}
+    scores = {(run, name): each[name] for run, each in (("default", ours), ("loss_full", full)) for name in each}
     (row,) = rows(tmp_path, scores, "directions")
     assert (row["our difference"], row["evaluation"]) == ("−6.0", "segment")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import FACTS, PAPER, SCALE, cell, write_evaluation
+from made_up import FACTS, SCALE, cell, write_evaluation, write_training
 
 from simmim.config.reading import read_sheet
-from simmim.report.claims import verdict
-from simmim.report.names import OWN_TABLES
-from simmim.report.table import markdown, read_parquet, write_parquet
-from simmim.report.tables import make_table, write_table
+from simmim.plugin import names
+from simmim.report.table_file import markdown, read_parquet, write_parquet
+from simmim.report.tables.claims import verdict
+from simmim.report.write import make_table, write_table
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def evaluations(results):
 
 def inputs_of(name, results):
     special = {"pretraining": results["pretrain"], "probe": results["probe"]}
-    special["further"] = results["further"] + results["detect"]
+    special["extra_validation"] = results["extra_validation"] + results["detect"]
     special["table2"] = results["pretrain"]
     special["table7"] = results["size"]
     special["data"] = results["data_card"] + results["finetune"]
@@ -33,7 +33,7 @@ def inputs_of(name, results):
 
 
 def made(name, results):
-    return make_table(name, inputs_of(name, results), SCALE, PAPER, FACTS)
+    return make_table(name, inputs_of(name, results), FACTS)
 
 
 def row_of(shown, **wanted):
@@ -42,9 +42,7 @@ def row_of(shown, **wanted):
     return rows[0]
 
 
-@pytest.mark.parametrize(
-    "name", [*OWN_TABLES, "further", "data", "table1", "table2", "table4", "table5", "table7", "table8"]
-)
+@pytest.mark.parametrize("name", [*names("report.tables"), "table1", "table2", "table4", "table5", "table7", "table8"])
 def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
     table = made(name, results)
     assert "made-up scale: not the paper's setting" in table.title
@@ -56,13 +54,13 @@ def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
         assert row["status"]
 
 
-def test_a_further_set_stands_beside_the_main_one(results):
-    shown = made("further", results)
+def test_an_extra_set_stands_beside_the_main_one(results):
+    shown = made("extra_validation", results)
     assert len(shown.rows) == 2
     row = row_of(shown, run="default")
-    assert (row["further set"], row["top-1 there (%)"], row["top-1 (%)"]) == ("v2", "52.0 ± 2.0", "61.0 ± 1.0")
+    assert (row["extra set"], row["top-1 there (%)"], row["top-1 (%)"]) == ("v2", "52.0 ± 2.0", "61.0 ± 1.0")
     assert (row["difference"], row["seeds"], row["mean"]) == ("−9.0", "3", 52.0)
-    assert {entry["detail"] for entry in row["records"]} == {"", "v2"}
+    assert {entry["part"] for entry in row["records"]} == {"", "v2"}
 
 
 def test_a_measured_cell_stands_beside_the_papers(results):
@@ -117,7 +115,7 @@ def test_data_that_nobody_has_are_told_from_rows_that_do_not_fit(results):
     row = row_of(made("table7", results), row="giant")
     assert (row["ours"], row["status"]) == (
         "needs data that is not public",
-        "needs data that is not public: nobody has them",
+        "needs data that is not public: it was never released",
     )
 
 
@@ -135,14 +133,15 @@ def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
     assert row["verdict"] == "contradicts the paper's direction"
     assert row_of(table, row="block 32 (against default)")["verdict"] == "not run"
     assert "contradicts the paper's direction" in markdown(table)
-    assert {row["column"] for row in table.rows} == {"top-1 (%)"}, "only accuracies have a direction"
+    scores = {"top-1 (%)", "ImageNet top-1 (%)", "COCO box AP"}
+    assert {row["column"] for row in table.rows} == scores, "costs, losses and AvgDist have no direction"
 
 
 def test_directions_decide_nothing_inside_the_spread_or_with_few_seeds(tmp_path):
     def verdict(folder, ours, reference):
         values = {"loss_full": ours, "default": reference}
         paths = [write_evaluation(tmp_path / folder, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
-        return row_of(make_table("directions", paths, SCALE, PAPER, FACTS), table="table4")["verdict"]
+        return row_of(make_table("directions", paths, FACTS), table="table4")["verdict"]
 
     assert verdict("a", [50.0, 52.0, 54.0], [51.0, 53.0, 55.0]).startswith("undecided: inside the seeds' spread")
     assert verdict("b", [40.0], [50.0]) == "no verdict: too few seeds for a mean"
@@ -161,10 +160,17 @@ def test_a_claim_holds_is_contradicted_or_was_not_run(results):
     assert (row["other"], row["verdict"], row["status"]) == ("mask_block: not run", "not run", "not run")
 
 
+def test_a_claim_says_why_the_run_it_compares_with_cannot_be(results):
+    facts = dataclasses.replace(FACTS, claims=({**FACTS.claims[0], "other": "mask_r4"},))
+    (row,) = make_table("claims", evaluations(results), facts).rows
+    assert (row["first"], row["other"]) == ("default: 60.0 ± 1.0", "mask_r4: not run")
+    assert (row["verdict"], row["status"]) == ("–", str(FACTS.misfits["mask_r4"]))
+
+
 def test_claims_say_which_runs_were_pretrained_once(results):
     assert "pre-trained once" not in made("claims", results).caption
     facts = dataclasses.replace(FACTS, trained_once=("loss_full", "vit"))
-    caption = make_table("claims", [], SCALE, PAPER, facts).caption
+    caption = make_table("claims", [], facts).caption
     assert caption.endswith("order of fine-tuning only: loss_full.")
 
 
@@ -206,6 +212,33 @@ def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
     assert (row["trained on"], row["share of baseline"]) == ("full image", "52.0 %")
 
 
+def test_headlines_are_of_the_reference_run_and_good_only_where_every_seed_is(results, tmp_path):
+    (loss,) = made("pretraining", results).headlines
+    assert (loss.tone, loss.number, loss.of) == ("good", "50.0–52.0 %", "of the mean-colour loss")
+    assert "0.2500, 0.2600 (2 seeds), against 0.5000" in loss.how
+    two = [write_training(tmp_path, "default", 0), write_training(tmp_path, "default", 1, heldout_loss=0.6)]
+    (loss,) = make_table("pretraining", two, FACTS).headlines
+    assert (loss.tone, loss.number) == ("bad", "50.0–120.0 %")
+    found = [(each.tone, each.number, each.of) for each in made("scratch", results).headlines]
+    assert found[0] == ("good", "+10.0", "fine-tuning, top-1 (%)")
+    assert found[-1] == ("", "9.0 / 9.0", "detection, box AP (%)")
+    assert all("60.0 ± 1.0 pre-trained" in each.how for each in made("scratch", results).headlines[:1])
+
+
+def test_a_worse_run_is_called_worse(tmp_path):
+    values = {"default": [40.0, 41.0, 42.0], "random_swin": [50.0, 51.0, 52.0]}
+    paths = [write_evaluation(tmp_path, run, "finetune", {("top1", ""): seeds}) for run, seeds in values.items()]
+    table = make_table("scratch", paths, FACTS)
+    assert row_of(table, run="default")["beyond spread?"] == "yes, worse"
+    assert [(each.tone, each.number) for each in table.headlines] == [("bad", "−10.0")]
+
+
+def test_a_number_made_of_two_runs_leads_to_its_own_run_first(results, tmp_path):
+    write_table("table2", results["pretrain"], tmp_path / "t", FACTS)
+    links = re.findall(r'<a href="#(from-[^"]*)">1.5x, 1.6x</a>', (tmp_path / "t.html").read_text())
+    assert len(links) == 1 and "loss-full-seed0" in links[0]
+
+
 def test_the_probe_names_the_chosen_block(results):
     table = made("probe", results)
     assert row_of(table, run="default", block="chosen")["top-1 (%)"] == "38.3 ± 3.2"
@@ -221,7 +254,7 @@ def test_colour_alone_stands_beside_our_results(results):
 
 
 def test_every_number_leads_to_its_records(results):
-    kept = (
+    kept = [
         "run",
         "evaluation",
         "metric",
@@ -232,7 +265,7 @@ def test_every_number_leads_to_its_records(results):
         "data_digest",
         "code_version",
         "source",
-    )
+    ]
     for name in ("scratch", "table1", "table4", "probe", "pretraining", "directions"):
         for row in made(name, results).rows:
             for record in row["records"]:
@@ -247,7 +280,7 @@ def test_every_number_leads_to_its_records(results):
 
 
 def test_a_table_comes_in_three_formats_that_agree(results, tmp_path):
-    write_table("table1", evaluations(results), tmp_path / "table1", SCALE, PAPER, FACTS)
+    write_table("table1", evaluations(results), tmp_path / "table1", FACTS)
     frame = pd.read_parquet(tmp_path / "table1.parquet")
     assert frame["ours"].tolist() == ["60.0 ± 1.0", "does not fit this scale", "not run"]
     assert frame["mean"].iloc[0] == 60.0
@@ -270,7 +303,7 @@ def test_a_stored_table_reads_back_as_it_was(results, tmp_path):
 
 def test_markup_in_a_sheet_stays_text(results, tmp_path):
     paper = {("table9", "<script>a|b</script>", "top-1"): cell("default", "1.0")}
-    write_table("table9", results["finetune"], tmp_path / "t", SCALE, paper, FACTS)
+    write_table("table9", results["finetune"], tmp_path / "t", dataclasses.replace(FACTS, paper=paper))
     assert "<script>" not in (tmp_path / "t.html").read_text()
     assert "a\\|b" in (tmp_path / "t.md").read_text()
 

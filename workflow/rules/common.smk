@@ -7,6 +7,7 @@ from simmim.config.errors import validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Jobs
+from simmim.report import catalogue
 from simmim.storage.paths import pattern
 
 validated(ConfigFile, config)

@@ -69,6 +69,7 @@ rule figure:
         "logs/{scale}/figures/{name}.log",
     params:
         hash=hash_of("figure"),
+        description=lambda wildcards: catalogue.figure_description(wildcards.name),
     shell:
         "python -m simmim figure --scale {wildcards.scale} --name {wildcards.name} > {log} 2>&1"
 

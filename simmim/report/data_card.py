@@ -1,0 +1,47 @@
+"""The data card of made data in words: what the page prints of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def card_sections(card: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Heading to what is listed under it."""
+    return {
+        "Split": [f"{card['split']['rule']}."],
+        "How many": _counts(card["counts"]),
+        "What colour alone gets (top-1)": _baselines(card["colour_baselines"]),
+        "Sources and their terms": [_source(each) for each in card["sources"]],
+        "Known weaknesses": list(card["weaknesses"]),
+    }
+
+
+def labels_words(key: str) -> str:
+    """'50 labels a class' for the key 'top1_50_labels_a_class'."""
+    return key.removeprefix("top1_").replace("_", " ")
+
+
+def _counts(counts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [f"{name}, {split}: {_counted(value)}" for name, splits in counts.items() for split, value in splits.items()]
+
+
+def _counted(value: Any) -> str:
+    """Counts of any depth in words: 'images 100, objects (island 200, lake 150)'."""
+    if not isinstance(value, Mapping):
+        return f"{value:,}"
+    inner = {
+        name: f"({_counted(each)})" if isinstance(each, Mapping) else _counted(each) for name, each in value.items()
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {words}" for name, words in inner.items())
+
+
+def _baselines(baselines: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [
+        f"{labels_words(labels)}: {'; '.join(f'{method} {value} %' for method, value in methods.items())}"
+        for labels, methods in baselines.items()
+    ]
+
+
+def _source(source: Mapping[str, str]) -> str:
+    return f"{source['what']}, from {source['package']} {source['version']}: {source['terms']}."

@@ -1,0 +1,192 @@
+"""Asks the sheets what the report must know of a scale; the one module of the report that reads configs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from simmim.config.errors import DoesNotFit, Unavailable
+from simmim.config.models import EvaluateConfig, JobConfig, PretrainConfig
+from simmim.config.rows import EvaluateRow
+from simmim.config.scale import EXTRA
+from simmim.plugin import check_choice, names
+from simmim.report.scale_facts import Evaluated, MaskName, Misfit, ScaleFacts, is_setting
+
+if TYPE_CHECKING:
+    from simmim.config.sheets import Sheets
+
+_MASK_KINDS = {"block": "block-wise"}
+_AREAS = {"masked": "masked area", "full": "full image"}
+
+
+@functools.cache
+def facts(sheets: Sheets, scale: str) -> ScaleFacts:
+    """What the sheets say about a scale; a misspelt name in a display column is refused.
+
+    Raises:
+        ValueError: for display columns that contradict each other.
+    """
+    misfits, configs, evaluations = _fitting(sheets, scale)
+    trained = {run: config for run, config in configs.items() if config.is_trained}
+    reference = reference_run(sheets)
+    labels = written_once(sheets.evaluate, "label")
+    return ScaleFacts(
+        scale=scale,
+        reference=reference,
+        misfits=misfits,
+        trained=tuple(trained),
+        countable=tuple(run for run in sheets.runs(scale) if _is_countable(misfits.get(run))),
+        baselines=dict(_baselines(configs, trained)),
+        loss_areas={run: config.loss.area for run, config in trained.items() if config.target is not None},
+        losses={run: _loss_words(config) for run, config in trained.items()},
+        trained_once=tuple(run for run, config in trained.items() if config.seeds == 1),
+        masks=_masks(sheets, reference),
+        evaluated={key: _evaluated(config) for key, config in evaluations.items()},
+        settings=_settings(sheets, configs, evaluations),
+        run_labels={run: row.label for (run,), row in sheets.pretrain.items() if row.label},
+        evaluation_labels=labels,
+        headline_metrics=tuple(dict.fromkeys(" ".join(written_once(sheets.evaluate, "metrics").values()).split())),
+        figure_runs=_figure_runs(sheets),
+        paper={key: row.model_dump() for key, row in sheets.paper.items()},
+        table_titles={table: row.title for (table,), row in sheets.tables.items()},
+        table_sections={table: row.section for (table,), row in sheets.tables.items()},
+        claims=tuple(row.model_dump() for row in sheets.claims.values()),
+        extra_sets=_extra_sets(sheets, scale),
+        has_data_card=_has_data_card(sheets, scale),
+    )
+
+
+def reference_run(sheets: Sheets) -> str:
+    """The run of pretrain.tsv whose column `reference` says 'yes'.
+
+    Raises:
+        ValueError: where it is not exactly one.
+    """
+    marked = [run for (run,), row in sheets.pretrain.items() if row.reference]
+    if len(marked) != 1:
+        raise ValueError(f"pretrain.tsv, column 'reference': one run must say 'yes', {len(marked)} do: {marked}")
+    return marked[0]
+
+
+def written_once(rows: Mapping[tuple[str, str], EvaluateRow], column: str) -> dict[str, str]:
+    """Evaluation to what a display column says of it; one row says it for all of the same evaluation.
+
+    Raises:
+        ValueError: where two rows say different things.
+    """
+    found: dict[str, str] = {}
+    for (run, evaluation), row in rows.items():
+        text = getattr(row, column)
+        if text and found.setdefault(evaluation, text) != text:
+            said = f"'{found[evaluation]}' and, for run '{run}', '{text}'"
+            raise ValueError(f"evaluate.tsv, evaluation '{evaluation}', column '{column}': {said}; write it once")
+    return found
+
+
+def differing_in_mask(configs: Mapping[str, PretrainConfig], reference: str) -> list[str]:
+    """The runs that have everything but their mask in common with the reference run, and it."""
+    wanted = [_but_mask(config) for run, config in configs.items() if run == reference]
+    return [run for run, config in configs.items() if _but_mask(config) in wanted]
+
+
+def _fitting(
+    sheets: Sheets, scale: str
+) -> tuple[dict[str, Misfit], dict[str, PretrainConfig], dict[tuple[str, str], EvaluateConfig]]:
+    """Why rows do not fit the scale, and the configs of the pre-trainings and evaluations that do."""
+    misfits: dict[str, Misfit] = {}
+    configs = dict(_resolved(sheets.runs(scale), sheets.pretraining, scale, misfits))
+    return misfits, configs, dict(_resolved(sheets.evaluations(scale), sheets.evaluation, scale, misfits))
+
+
+def _resolved(keys: Iterable[Any], resolve: Any, scale: str, misfits: dict[str, Misfit]) -> Iterator[tuple]:
+    for key in keys:
+        parts = (key,) if isinstance(key, str) else key
+        try:
+            yield key, resolve(scale, *parts)
+        except DoesNotFit as misfit:
+            misfits["/".join(parts)] = Misfit(misfit.message, misfit.reason)
+
+
+def _is_countable(misfit: Misfit | None) -> bool:
+    """Whether a run's networks can be built: it fits the scale, but for data that is not public."""
+    return misfit is None or misfit.what == Unavailable.message
+
+
+def _baselines(
+    configs: Mapping[str, PretrainConfig], trained: Mapping[str, PretrainConfig]
+) -> Iterator[tuple[str, str]]:
+    """Each trained run with the first untrained run that has its encoder."""
+    untrained = {_encoder(config): run for run, config in reversed(configs.items()) if run not in trained}
+    for run, config in trained.items():
+        if _encoder(config) in untrained:
+            yield run, untrained[_encoder(config)]
+
+
+def _encoder(config: PretrainConfig) -> tuple:
+    return config.encoder, config.geometry.image_px
+
+
+def _evaluated(config: EvaluateConfig) -> Evaluated:
+    return Evaluated(config.task, config.role, "extra" in config.data)
+
+
+def _extra_sets(sheets: Sheets, scale: str) -> tuple[str, ...]:
+    """Names of the extra validation sets of a scale."""
+    return tuple(name for role, name in sheets.scale(scale).datasets.items() if role.endswith(EXTRA))
+
+
+def _masks(sheets: Sheets, reference: str) -> dict[str, MaskName]:
+    """The mask of every run of the masking ablation, in the pixels of the paper."""
+    configs = dict(_resolved([run for (run,) in sheets.pretrain], sheets.pretraining, "paper", {}))
+    return {run: _mask_name(configs[run]) for run in differing_in_mask(configs, reference)}
+
+
+def _mask_name(config: PretrainConfig) -> MaskName:
+    mask, patch_px = config.mask, config.geometry.masked_patch_px
+    kind = _MASK_KINDS.get(mask.name, mask.name)
+    others = [f"{key} {value}" for key, value in mask.settings.items() if key != "ratio"]
+    return MaskName(kind, patch_px, ", ".join([kind, f"{patch_px} px", *others]))
+
+
+def _but_mask(config: PretrainConfig) -> str:
+    return config.model_dump_json(exclude={"run": True, "seeds": True, "mask": True, "geometry": {"masked_patch_px"}})
+
+
+def _loss_words(config: PretrainConfig) -> str:
+    if config.target is None:
+        return config.method.name.replace("_", " ")
+    return f"{config.loss.name} on {config.target.name}, {_AREAS[config.loss.area]}".replace("_", "-")
+
+
+def _settings(
+    sheets: Sheets, configs: Mapping[str, PretrainConfig], evaluations: Mapping[tuple[str, str], EvaluateConfig]
+) -> dict[tuple[str, str, str], str]:
+    """The settings that paper.tsv asks for, as tables print them."""
+    everything = {(run, "pretrain"): config for run, config in configs.items()} | {**evaluations}
+    wanted = [(cell.run, cell.evaluation, cell.metric) for cell in sheets.paper.values() if is_setting(cell.metric)]
+    return {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
+
+
+def _setting(config: JobConfig, key: str) -> str:
+    """The value at a dotted key of a config; '–' where the section has no such setting."""
+    section, _, name = key.partition(".")
+    value = config.as_json()[section].get(name, "–")
+    if name == "image_px" and isinstance(value, list) and len({*value}) == 1:
+        return str(value[0])  # the side of a square, as the paper prints it
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figure_runs(sheets: Sheets) -> dict[str, tuple[str, ...]]:
+    """Figure to the runs whose column `figures` names it."""
+    known, found = names("report.figures"), {}
+    for (run,), row in sheets.pretrain.items():
+        for figure in row.figures.split():
+            check_choice(f"figure in pretrain.tsv, row '{run}', column 'figures'", figure, known)
+            found[figure] = (*found.get(figure, ()), run)
+    return found
+
+
+def _has_data_card(sheets: Sheets, scale: str) -> bool:
+    made = {dataset for (dataset, _), row in sheets.datasets.items() if row.made_by == "demo"}
+    return not made.isdisjoint(sheets.scale(scale).datasets.values())

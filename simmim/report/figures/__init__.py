@@ -1,0 +1,1 @@
+"""One file for each figure, importable without a plotting library; files that begin with '_' draw for several."""

@@ -1,0 +1,83 @@
+"""Lines of many runs: seeds thin, means thick, and each run's name where its line ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from simmim.report.scale_facts import ScaleFacts
+from simmim.report.style import HAIRLINE, MUTED, SCRATCH, colours, say_not_run, spread_labels
+
+_NAMED_RUNS = 8  # of a panel with more, only the reference run is told from the others
+_LABEL_HEIGHT = 0.065  # of a name, as a share of the vertical axis
+
+
+class _End(NamedTuple):
+    label: str
+    x: float
+    y: float
+    colour: str
+
+
+def draw_runs(axis: Axes, rows: pd.DataFrame, runs: list[str], facts: ScaleFacts, x: str) -> None:
+    """Draw `value` over `x` for each run, a line per seed and one for their mean where there are enough seeds."""
+    if not runs:
+        say_not_run(axis)
+        return
+    named = runs if len(runs) <= _NAMED_RUNS else [run for run in runs if run == facts.reference]
+    ends = []
+    for run in sorted(runs, key=lambda run: run in named):  # the named ones on top
+        mine = rows[rows["run"] == run]
+        colour = colour_of(run, facts) if run in named else HAIRLINE
+        _draw_run(axis, mine, x, {"color": colour, "ls": "-" if run in facts.trained else (0, (4, 2))})
+        if run in named:
+            mean = mine.groupby(x)["value"].mean()
+            ends.append(_End(facts.run_label(run), mean.index[-1], mean.iloc[-1], colour))
+    if others := len(runs) - len(named):
+        words = f"grey: {others} {'more ' if named else ''}runs"
+        axis.text(0.98, 0.95, words, transform=axis.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+    axis.grid(axis="y")
+    _name_ends(axis, ends)
+
+
+def colour_of(run: str, facts: ScaleFacts) -> str:
+    """A pre-trained run has the colour it has everywhere, an encoder from scratch is grey."""
+    return colours(facts.trained, facts.reference)[run] if run in facts.trained else SCRATCH
+
+
+def has_mean(rows: pd.DataFrame) -> bool:
+    """Whether there are enough seeds to draw a mean."""
+    return rows["seed"].nunique() >= SEEDS_FOR_A_MEAN
+
+
+def seeds_words(frame: pd.DataFrame, runs: Iterable[str]) -> str:
+    """How many seeds stand behind the lines, for a caption."""
+    counts = {run: frame.loc[frame["run"] == run, "seed"].nunique() for run in runs}
+    if len(counts) > _NAMED_RUNS:
+        few, many = min(counts.values()), max(counts.values())
+        return f"{len(counts)} runs of {few if few == many else f'{few} to {many}'} seeds each"
+    return "seeds: " + ", ".join(f"{run} {count}" for run, count in counts.items())
+
+
+def _draw_run(axis: Axes, mine: pd.DataFrame, x: str, line: dict[str, Any]) -> None:
+    thin = {"lw": 0.7, "alpha": 0.35} if has_mean(mine) else {"lw": 1.5, "alpha": 0.9}
+    sns.lineplot(mine, x=x, y="value", units="seed", estimator=None, ax=axis, **line, **thin)
+    if has_mean(mine):
+        sns.lineplot(mine, x=x, y="value", errorbar=None, ax=axis, lw=2.0, **line)
+
+
+def _name_ends(axis: Axes, ends: list[_End]) -> None:
+    """Write each run's name where its line ends, apart from others that end at the same place."""
+    low, high = axis.get_ylim()
+    for x in sorted({end.x for end in ends}):
+        there = [end for end in ends if end.x == x]
+        heights = spread_labels([end.y for end in there], _LABEL_HEIGHT * (high - low))
+        for end, height in zip(there, heights):
+            place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+            axis.annotate(end.label, (end.x, height), color=end.colour, fontsize=8, **place)
+    axis.set_ylim(low, high)

@@ -1,0 +1,47 @@
+"""Figure 6: models trained with masked patches of different sizes, each under masks of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simmim.report.scale_facts import ResultFile, ScaleFacts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from simmim.report.results import Results
+
+title = "Figure 6: reconstruction with different masked patch sizes"
+section = "What the models reconstruct"
+description = "What models make of held-out images by the size of the masked patch that they were trained with."
+
+_SHOWN_IMAGES = 2
+
+
+def needs(facts: ScaleFacts) -> list[ResultFile]:
+    """The stored images of the runs that pretrain.tsv names for it."""
+    return facts.pictured("figure6")
+
+
+def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
+    """Two lines for each image, masked and reconstructed; a column for each run, the smallest patches first."""
+    from simmim.report.figures._pictures import BLANK, RECONSTRUCTED, Pictures, grid
+
+    pictures = Pictures(results.pictures)
+    runs = sorted(facts.figure_runs["figure6"], key=lambda run: _patch_px(run, facts))
+    lines = []
+    for sample in pictures.samples()[:_SHOWN_IMAGES]:
+        shown = [pictures.of(run, sample) for run in runs]
+        lines.append([pictures.image(sample), *(each and each.masked for each in shown)])
+        lines.append([BLANK, *(each and each.reconstructed for each in shown)])
+    headings = ["image", *(f"{facts.masks[run].patch_px} px" if run in facts.masks else run for run in runs)]
+    caption = (
+        "Masked above, reconstructed below; mask ratio 0.6. Patch sizes are those of the paper. "
+        f"{RECONSTRUCTED} {pictures.origin()}"
+    )
+    return grid(lines, headings), caption
+
+
+def _patch_px(run: str, facts: ScaleFacts) -> float:
+    """Masked patch in the paper's pixels; a run that differs in more than its mask comes last."""
+    return facts.masks[run].patch_px if run in facts.masks else float("inf")

@@ -1,0 +1,73 @@
+"""Figure 7: every transfer by the AvgDist of the pre-training masks, a column per task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simmim.report.figures._points import (
+    Point,
+    measured_by,
+    needs_beside,
+    our_scores,
+    published_ratios,
+    published_transfers,
+)
+from simmim.report.measurements import metric_label
+from simmim.report.scale_facts import ResultFile, ScaleFacts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from simmim.report.results import Results
+
+title = "Figure 7: transfers and AvgDist"
+section = "Masks"
+description = (
+    "Transfers by the AvgDist of the pre-training masks. Hollow: the paper's points, read off its figure. Filled: ours."
+)
+
+
+def needs(facts: ScaleFacts) -> list[ResultFile]:
+    """AvgDist of every run, and its transfers."""
+    return needs_beside(facts, "figure7")
+
+
+def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
+    """A column of panels for each task."""
+    import matplotlib.pyplot as plt
+
+    from simmim.report.figures import _scatter as scatter
+    from simmim.report.style import INK
+
+    panels = {column: _points(results.records, column, facts) for _, column in facts.cells("figure7")}
+    drawn = [point for points in panels.values() for point in points]
+    # In the order of Figure 3, for the same colours there and here.
+    styles, lines = scatter.styles_of(published_ratios(facts) + drawn, facts), scatter.lines_of_panels(facts.scale)
+    size = (3.0 * len(panels), 2.7 * len(lines) + 0.7)
+    figure, axes = plt.subplots(len(lines), len(panels), figsize=size, squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06, hspace=0.1)
+    for (column, points), place in zip(panels.items(), axes.T):
+        for axis, sources in zip(place, lines):
+            scatter.draw_points(axis, points, sources, styles)
+            heading = column if "paper" in sources else _ours(column, facts)
+            axis.set(title=heading, xlabel=scatter.avg_dist_label(sources, facts.scale))
+    for axis, sources in zip(axes[:, 0], lines):
+        axis.set_ylabel(scatter.whose(sources), color=INK, weight="bold")
+    scatter.add_legend(figure, drawn, styles)
+    caption = (
+        "Transfer results against the AvgDist of the masks used in pre-training. "
+        f"{scatter.told_apart(facts.scale)} Which mask each of the paper's points is, is inferred from its AvgDist and "
+        f"its top-1: the paper does not say. {scatter.ours_words(drawn)}"
+    )
+    return figure, caption
+
+
+def _points(frame: pd.DataFrame, column: str, facts: ScaleFacts) -> list[Point]:
+    return published_transfers(facts, column) + our_scores(frame, facts, *measured_by(facts, "figure7", column))
+
+
+def _ours(column: str, facts: ScaleFacts) -> str:
+    """What our points of a column are measured by."""
+    evaluations, metric = measured_by(facts, "figure7", column)
+    return f"{facts.evaluation_label(evaluations)}, {metric_label(metric)}"

@@ -1,0 +1,56 @@
+"""Training loss of every run and seed; a panel per kind of loss, since these are different quantities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from simmim.report.scale_facts import ResultFile, ScaleFacts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from simmim.report.results import Results
+
+title = "Pre-training losses"
+section = "What pre-training learns"
+description = (
+    "Pre-training losses of every run and seed. The loss on the full image is another quantity than the loss on the "
+    "masked area and has a panel of its own."
+)
+
+_PANELS_A_LINE = 3
+
+
+def needs(facts: ScaleFacts) -> list[ResultFile]:
+    """The logs of every training."""
+    return [ResultFile("pretrain", run) for run in facts.trained]
+
+
+def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
+    """Loss over updates, one panel for each kind of loss."""
+    import matplotlib.pyplot as plt
+
+    from simmim.report.figures._lines import draw_runs, seeds_words
+
+    frame = results.records
+    frame = frame[(frame["evaluation"] == "pretrain") & (frame["metric"] == "loss")]
+    runs = [run for run in facts.losses if run in set(frame["run"])]
+    kinds = list(dict.fromkeys(facts.losses[run] for run in runs)) or ["training loss"]
+    columns = min(len(kinds), _PANELS_A_LINE)
+    lines = -(-len(kinds) // columns)
+    size = (4.6 * columns, 3.4 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis, kind in zip(axes.flat, kinds):
+        draw_runs(axis, frame, [run for run in runs if facts.losses[run] == kind], facts, "step")
+        axis.set(title=kind, xlabel="update", ylabel="loss")
+        axis.margins(x=0.02)
+    for axis in axes.flat[len(kinds) :]:
+        axis.axis("off")
+    caption = (
+        "Training loss, each point the mean since the one before. One thin line per seed, a thick one for their mean "
+        f"where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Different losses, targets and "
+        "areas are different quantities, hence a panel for each; the loss on the full image includes visible pixels, "
+        f"which are easy. The vertical axes do not begin at zero.{facts.naming_note()}"
+    )
+    return figure, caption

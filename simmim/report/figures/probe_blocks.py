@@ -1,0 +1,69 @@
+"""Top-1 of the linear probe on each block's features, pre-trained runs in colour, random encoders in grey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simmim.report.measurements import SEEDS_FOR_A_MEAN, block_number, blocks_of
+from simmim.report.scale_facts import ResultFile, ScaleFacts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from simmim.report.results import Results
+
+title = "Which block has the best features?"
+section = "Features, block by block"
+description = (
+    "Top-1 of a linear classifier on the features of every block; the dot marks the block chosen on a part of the "
+    "training images that is kept aside for it."
+)
+
+
+def needs(facts: ScaleFacts) -> list[ResultFile]:
+    """Every linear probe of the scale."""
+    return facts.evaluations("probe")
+
+
+def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
+    """A line for each run, from the block nearest to the image on."""
+    import matplotlib.pyplot as plt
+
+    from simmim.report.figures._lines import draw_runs, seeds_words
+
+    frame = results.records
+    blocks = frame[(frame["metric"] == "top1") & frame["part"].isin(blocks_of(frame))]
+    blocks = blocks.assign(block=blocks["part"].map(block_number))
+    found = list(dict.fromkeys(blocks["run"]))
+    runs = [run for run in facts.trained if run in found] + [run for run in found if run not in facts.trained]
+    figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    draw_runs(axis, blocks, runs, facts, "block")
+    for run in runs:
+        _mark_chosen(axis, frame[frame["run"] == run], blocks[blocks["run"] == run], facts)
+    axis.set(title="Linear probe by block", xlabel="block (1: nearest to the image)", ylabel="top-1 (%)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    caption = (
+        "A linear classifier on the averaged features of each block, on the validation images. Thin lines: seeds; "
+        f"thick: their mean where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Dot: the block "
+        "chosen most often, by its selection accuracy on a part of the training images. Grey: encoders without "
+        f"pre-training. The vertical axis does not begin at zero.{facts.naming_note()}"
+    )
+    return figure, caption
+
+
+def _mark_chosen(axis: Axes, rows: pd.DataFrame, blocks: pd.DataFrame, facts: ScaleFacts) -> None:
+    """A dot on the block of one run that is chosen most often, or on every seed's own where no mean is drawn."""
+    from simmim.report.figures._lines import colour_of, has_mean
+
+    chosen = rows[rows["metric"] == "chosen_block"].set_index("seed")["value"]
+    if has_mean(blocks):
+        block = int(chosen.mode().iloc[0])
+        dots = [(block, blocks.loc[blocks["block"] == block, "value"].mean())]
+    else:
+        picked = blocks[blocks["block"] == blocks["seed"].map(chosen)]
+        dots = list(picked[["block", "value"]].itertuples(index=False, name=None))
+    colour = colour_of(blocks["run"].iloc[0], facts)
+    for x, y in dots:
+        axis.plot([x], [y], "o", ms=7, color=colour, mec="white", mew=1.2, zorder=5)

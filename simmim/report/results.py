@@ -1,0 +1,85 @@
+"""The result files that a table or a figure is made from, each kind read when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from simmim.storage import records
+
+
+class DataCard(NamedTuple):
+    """What the package wrote about data that it made, and the file it stands in."""
+
+    content: dict[str, Any]
+    source: str
+
+
+class Results:
+    """Result files of one scale.
+
+    Args:
+        files: Parquet files of records or of pictures, and the data card, which is JSON.
+        extra_sets: data sets that are scored beside the validation set of an evaluation.
+
+    Raises:
+        ValueError: on reading a file of another scale.
+    """
+
+    def __init__(self, files: Iterable[Path | str], scale: str, extra_sets: Collection[str] = ()) -> None:
+        self._files = [Path(file) for file in files]
+        self._scale, self._extra_sets = scale, extra_sets
+
+    @functools.cached_property
+    def records(self) -> pd.DataFrame:
+        """Every record but those of extra validation sets, with its file in `source`."""
+        return self._all_records[~self._all_records["dataset"].isin(self._extra_sets)]
+
+    @property
+    def extra_records(self) -> pd.DataFrame:
+        """The records of extra validation sets, which `dataset` names."""
+        return self._all_records[self._all_records["dataset"].isin(self._extra_sets)]
+
+    @functools.cached_property
+    def _all_records(self) -> pd.DataFrame:
+        frame = records.read(file for file in self._tables() if not _holds_pictures(file))
+        self._check(frame)
+        return frame
+
+    @functools.cached_property
+    def pictures(self) -> pd.DataFrame:
+        """Every stored picture: reconstructions or images under masks, with PNG bytes in their columns."""
+        frames = [_pictures(file) for file in self._tables() if _holds_pictures(file)]
+        frame = pd.concat(frames, ignore_index=True)
+        self._check(frame)
+        return frame
+
+    @functools.cached_property
+    def data_card(self) -> DataCard | None:
+        """The data card, None where the data are not made by the package."""
+        cards = [file for file in self._files if file.suffix == ".json"]
+        return DataCard(json.loads(cards[0].read_text(encoding="utf-8")), str(cards[0])) if cards else None
+
+    def _tables(self) -> list[Path]:
+        return [file for file in self._files if file.suffix == ".parquet"]
+
+    def _check(self, frame: pd.DataFrame) -> None:
+        other = frame[frame["scale"] != self._scale]
+        if len(other):
+            source, scale = other[["source", "scale"]].iloc[0]
+            raise ValueError(f"{source} holds results of scale '{scale}' in a report of scale '{self._scale}'")
+
+
+def _pictures(file: Path) -> pd.DataFrame:
+    stored = pq.read_table(file, page_checksum_verification=True, partitioning=None)
+    return stored.to_pandas().assign(source=str(file))
+
+
+def _holds_pictures(file: Path) -> bool:
+    return "image" in pq.read_schema(file).names

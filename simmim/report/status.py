@@ -1,0 +1,58 @@
+"""The words of the status column: measured, not run, or why it cannot be."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from simmim.report.scale_facts import Misfit, ScaleFacts
+
+if TYPE_CHECKING:
+    from simmim.report.measurements import Measurement
+
+NOT_RUN = "not run"
+NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank
+TOO_FEW = "too few seeds for a mean"
+
+
+def misfit_of(facts: ScaleFacts, run: str, evaluations: str) -> Misfit | None:
+    """Why a scale cannot have a run, or any of its evaluations that are named with spaces between."""
+    each = [facts.misfits.get(f"{run}/{name}") for name in evaluations.split()]
+    return facts.misfits.get(run) or (each[0] if each and all(each) else None)
+
+
+def status(found: Measurement | None, facts: ScaleFacts, run: str, evaluations: str) -> str:
+    """What a line says about where its number comes from.
+
+    Args:
+        evaluations: one, or several with spaces between, of which `found` is the best.
+    """
+    if found and evaluations == "size":  # even where a training cannot be
+        return f"counted at {facts.scale} scale"
+    if misfit := misfit_of(facts, run, evaluations):
+        return str(misfit)
+    if found is None:
+        return NOT_RUN
+    return "; ".join([_measured(found, facts.scale), *_searched(found, facts, run, evaluations.split())])
+
+
+def _measured(found: Measurement, scale: str) -> str:
+    if found.is_mixed:
+        return f"measured at {scale} scale, no mean: its seeds differ in config or data"
+    if not all(map(math.isfinite, found.values)):
+        return f"measured at {scale} scale, no mean: some values are not finite"
+    if not found.claims_mean:
+        return f"measured at {scale} scale, {TOO_FEW}"
+    return f"measured at {scale} scale"
+
+
+def _searched(found: Measurement, facts: ScaleFacts, run: str, evaluations: list[str]) -> list[str]:
+    """Which of several evaluations it is, how that was chosen, and which of them there are no numbers of."""
+    if not found.searched:
+        return []
+    missing = [name for name in evaluations if name not in found.searched]
+    return [
+        f"{found.evaluation} is the best of {', '.join(found.searched)}, "
+        "chosen on the reported set as the paper searched",
+        *(f"{name}: {facts.misfits.get(f'{run}/{name}') or NOT_RUN}" for name in missing),
+    ]

@@ -1,0 +1,102 @@
+"""Does pre-training learn? Its loss on held-out images against that of each image's mean visible colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from simmim.report.measurements import Measurement, measurement, number, signed
+from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.status import NOT_RUN, NOTHING
+from simmim.report.table import Body, Headline, Line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simmim.report.results import Results
+
+title = "Does pre-training learn?"
+section = "What pre-training learns"
+
+_AREA_WORDS = {"masked": "masked area", "full": "full image"}
+
+
+class _Losses(NamedTuple):
+    """Held-out loss of one seed and that of the mean colour; either may be missing."""
+
+    model: Measurement | None
+    baseline: Measurement | None
+
+    @property
+    def are_complete(self) -> bool:
+        return bool(self.model and self.baseline)
+
+    @property
+    def share(self) -> float:
+        """Loss in per cent of the baseline's."""
+        return 100 * self.model.mean / self.baseline.mean
+
+
+def needs(facts: ScaleFacts) -> list[ResultFile]:
+    """The logs of every run with a reconstruction loss."""
+    return [ResultFile("pretrain", run) for run in facts.loss_areas]
+
+
+def make(results: Results, facts: ScaleFacts) -> Body:
+    """One line per run and seed."""
+    frame = results.records
+    lines = [_line(frame, run, seed, facts) for run in facts.loss_areas for seed in _seeds(frame, run) or [None]]
+    caption = (
+        "L1 on the hidden pixels of held-out images under fixed masks, in units of the channels' standard deviation, "
+        "whatever area the run was trained on. The baseline predicts the mean colour of each image's visible pixels. "
+        "Masks differ between runs with different masking: compare a run with its own baseline."
+    )
+    return Body(caption, lines, tuple(_headlines(frame, facts)))
+
+
+def _seeds(frame: pd.DataFrame, run: str) -> list[int]:
+    return sorted(set(frame.loc[(frame["run"] == run) & (frame["evaluation"] == "pretrain"), "seed"]))
+
+
+def _losses(frame: pd.DataFrame, run: str, seed: int | None) -> _Losses:
+    mine = frame[frame["seed"] == seed]
+    return _Losses(*(measurement(mine, run, "pretrain", f"heldout_loss{of}") for of in ("", "_mean_colour")))
+
+
+def _line(frame: pd.DataFrame, run: str, seed: int | None, facts: ScaleFacts) -> Line:
+    losses = _losses(frame, run, seed)
+    loss, base = losses
+    misfit = facts.misfits.get(run, NOT_RUN)
+    cells = {
+        "run": run,
+        "seed": NOTHING if seed is None else str(seed),
+        "trained on": _AREA_WORDS[facts.loss_areas[run]],
+        "held-out loss": loss.text if loss else str(misfit),
+        "mean colour": base.text if base else NOTHING if loss else str(misfit),
+        "difference": signed(loss.mean - base.mean, 4) if losses.are_complete else NOTHING,
+        "share of baseline": f"{number(losses.share, 1)} %" if losses.are_complete else NOTHING,
+        "scale": facts.scale,
+        "status": f"measured at {facts.scale} scale" if loss else str(misfit),
+    }
+    return Line(cells, run, "pretrain", "heldout_loss", None, {"held-out loss": loss, "mean colour": base})
+
+
+def _headlines(frame: pd.DataFrame, facts: ScaleFacts) -> list[Headline]:
+    """The share of the baseline's loss that the one run has which is shown large."""
+    found = {run: [_losses(frame, run, seed) for seed in _seeds(frame, run)] for run in facts.loss_areas}
+    found = {
+        run: complete for run, seeds in found.items() if (complete := [each for each in seeds if each.are_complete])
+    }
+    run = facts.shown_run(found)
+    return [_headline(found[run])] if run else []
+
+
+def _headline(seeds: list[_Losses]) -> Headline:
+    low, high = (number(pick(each.share for each in seeds), 1) for pick in (min, max))
+    share = f"{low} %" if low == high else f"{low}–{high} %"
+    learns = all(each.model.mean < each.baseline.mean for each in seeds)
+    how = (
+        f"loss on hidden pixels of held-out images: {', '.join(each.model.text for each in seeds)} "
+        f"({len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}), against {seeds[0].baseline.text} "
+        "for each image's visible mean colour"
+    )
+    return Headline("good" if learns else "bad", share, "of the mean-colour loss", how)

@@ -1,0 +1,342 @@
+"""Which results each table and figure needs, asked of the sheets of the project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from made_up import FACTS, PAPER, PAPER_OF_MASKS, cell
+from simmim.config.resolve import DoesNotFit
+
+from simmim.config.sheets import Sheets
+from simmim.report import catalogue
+from simmim.report.facts import differing_in_mask, written_once
+from simmim.report.scale_facts import MaskName, Misfit, ResultFile, is_setting
+
+CONFIG = Path(__file__).parents[2] / "config"
+KINDS = "pretrain", "reconstruct", "evaluate", "size", "demo_data", "avg_dist", "mask_samples"
+
+
+class FewSheets:
+    """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
+
+    paper = PAPER
+    datasets: ClassVar = {("tiles", "train"): {"made_by": "demo"}, ("photos", "train"): {"made_by": ""}}
+    claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
+    _tasks = ("finetune", "probe", "detect")
+    _runs = ("default", "mask_r4", "loss_full", "random_swin", "vit", "random_vit")
+    tables: ClassVar = {("table4",): {"title": "Table 4: scope of the loss", "section": "Beside the paper"}}
+
+    @property
+    def pretrain(self):
+        rows = {(run,): {"label": "", "figures": "", "reference": ""} for run in self._runs}
+        rows[("default",)] = {"label": "the default", "figures": "figure1 figure5", "reference": "yes"}
+        rows[("loss_full",)]["figures"] = "figure5"
+        return rows
+
+    @property
+    def evaluate(self):
+        rows = {(run, name): {"label": "", "metrics": ""} for run in self._runs for name in self._tasks}
+        rows["vit", "finetune"] = {"label": "fine-tuning", "metrics": "top1"}
+        return rows
+
+    def runs(self, scale):
+        return list(self._runs)
+
+    def evaluations(self, scale):
+        both = [(run, task) for run in self.runs(scale) for task in self._tasks]
+        return [key for key in both if scale != "less" or key != ("loss_full", "finetune")]
+
+    def pretraining(self, scale, run):
+        if run == "mask_r4":
+            raise DoesNotFit("no 4 px here")
+        encoder = {"name": "vit" if "vit" in run else "swin"}
+        area, epochs = "full" if run == "loss_full" else "masked", 0 if "random" in run else 10
+        return {
+            "encoder": encoder,
+            "geometry": {"image_px": 64, "masked_patch_px": 16},
+            "mask": {"name": "random", "ratio": 0.6},
+            "loss": {"name": "l1", "area": area},
+            "target": {"name": "pixels"},
+            "train": {"epochs": epochs},
+            "start": {"run": "", "encoder": ""},
+            "seeds": 3 if run == "default" else 1,
+        }
+
+    def evaluation(self, scale, run, evaluation):
+        if run == "mask_r4":
+            raise DoesNotFit("no 4 px here")
+        return {"task": evaluation, "role": "detect" if evaluation == "detect" else "classify", "data": {}}
+
+    def scale(self, name):
+        return {"datasets": {"pretrain": "tiles" if name == "demo" else "photos"}}
+
+
+@pytest.fixture(scope="module")
+def sheets():
+    return FewSheets()
+
+
+def test_every_table_and_figure_of_the_project_needs_only_what_its_scale_runs():
+    sheets = Sheets(CONFIG)
+    for scale in sheets.scales():
+        evaluations, runs = set(sheets.evaluations(scale)), sheets.runs(scale)
+        for needs in (
+            *(catalogue.table_needs(table, sheets, scale) for table in catalogue.tables(sheets, scale)),
+            *(catalogue.figure_needs(figure, sheets, scale) for figure in catalogue.figures(sheets, scale)),
+        ):
+            assert len(needs) == len(set(needs))
+            for need in needs:
+                assert need.kind in KINDS
+                assert need.kind != "evaluate" or (need.run, need.evaluation) in evaluations
+                assert need.kind not in ("pretrain", "reconstruct", "size") or need.run in runs
+
+
+def test_a_table_of_the_paper_needs_its_cells_and_no_more(sheets):
+    assert catalogue.table_needs("table4", sheets, "demo") == [
+        ResultFile("evaluate", "default", "finetune"),
+        ResultFile("evaluate", "loss_full", "finetune"),
+    ]
+
+
+def test_what_is_not_run_or_does_not_fit_is_not_needed(sheets):
+    assert catalogue.table_needs("table4", sheets, "less") == [ResultFile("evaluate", "default", "finetune")]
+    assert catalogue.table_needs("table1", sheets, "demo") == [ResultFile("evaluate", "default", "finetune")]
+    misfits = catalogue.facts(sheets, "demo").misfits
+    assert misfits["mask_r4"] == misfits["mask_r4/probe"] == Misfit("does not fit this scale", "no 4 px here")
+    everything = catalogue.table_needs("scratch", sheets, "demo")
+    assert len(everything) == 15
+    assert not [need for need in everything if need.run == "mask_r4"]
+
+
+def test_trained_runs_are_told_from_random_ones(sheets):
+    facts = catalogue.facts(sheets, "demo")
+    assert facts.baselines == {"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"}
+    assert facts.trained == ("default", "loss_full", "vit")
+    assert facts.loss_areas == {"default": "masked", "loss_full": "full", "vit": "masked"}
+    assert [need.run for need in catalogue.figure_needs("losses", sheets, "demo")] == list(facts.trained)
+
+
+def test_runs_with_one_pretraining_are_known():
+    assert catalogue.facts(FewSheets(), "demo").trained_once == ("loss_full", "vit")
+
+
+def test_only_made_data_have_a_card(sheets):
+    assert "data" in catalogue.tables(sheets, "demo")
+    assert "data" not in catalogue.tables(sheets, "less")
+    needs = catalogue.table_needs("data", sheets, "demo")
+    assert needs[0] == ResultFile("demo_data")
+    assert {need.run for need in needs[1:]} == {"default", "random_swin"}
+    assert {need.evaluation for need in needs[1:]} == {"finetune", "probe"}
+
+
+def test_extra_validation_sets_have_a_table_where_there_are_any():
+    sheets = Sheets(CONFIG)
+    assert "extra_validation" in catalogue.tables(sheets, "paper") and "extra_validation" not in catalogue.tables(
+        sheets, "small"
+    )
+    needs = catalogue.table_needs("extra_validation", sheets, "paper")
+    assert (
+        ResultFile("evaluate", "default", "finetune") in needs
+        and ResultFile("evaluate", "random_vit", "supervised") in needs
+    )
+    assert {need.evaluation for need in needs}.isdisjoint({"inat", "probe", "detect"})
+
+
+def test_a_probe_is_known_by_its_task(sheets):
+    needs = catalogue.figure_needs("probe_blocks", sheets, "demo")
+    assert needs == catalogue.table_needs("probe", sheets, "demo")
+    assert {need.evaluation for need in needs} == {"probe"}
+
+
+def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(sheets):
+    default = sheets.pretraining("demo", "default")
+    block = {"name": "block", "ratio": 0.4, "min_cells": 3}
+    finer = {"image_px": 64, "masked_patch_px": 8}
+    configs = {
+        "default": default | {"config_hash": "a", "seeds": 3},
+        "block": default | {"config_hash": "b", "seeds": 1, "mask": block, "geometry": finer},
+        "longer": default | {"train": {"epochs": 20}},
+        "larger": default | {"geometry": {"image_px": 32, "masked_patch_px": 16}},
+        "rival": default | {"mask": None, "method": {"name": "dino"}},
+    }
+    assert differing_in_mask(configs, "default") == ["default", "block"]
+    del configs["default"]
+    assert differing_in_mask(configs, "default") == []
+
+
+def test_masks_are_named_in_the_paper_s_pixels():
+    masks = catalogue.facts(Sheets(CONFIG), "smoke").masks
+    assert masks["mask_r64_r60"] == MaskName("random", 64, "random, 64 px")
+    assert masks["mask_block16_r40"].label == "block-wise, 16 px"
+    assert "loss_full" not in masks
+
+
+def test_figures_of_masks_need_avg_dist_and_the_evaluations_they_show(sheets):
+    class Masks(FewSheets):
+        paper = PAPER | PAPER_OF_MASKS | {("figure7", "dots", "mIoU"): cell("default", "49.0", "segment", "miou")}
+
+    assert catalogue.figure_needs("figure2", sheets, "demo") == [ResultFile("mask_samples")]
+    assert catalogue.figure_needs("figure3", sheets, "demo") == [
+        ResultFile("avg_dist"),
+        ResultFile("evaluate", "default", "finetune"),
+    ]
+    assert catalogue.figure_needs("figure7", sheets, "demo") == []  # nothing published to set ours beside
+    assert catalogue.figure_needs("figure7", Masks(), "demo") == [
+        ResultFile("avg_dist"),
+        ResultFile("evaluate", "default", "finetune"),
+        ResultFile("evaluate", "default", "detect"),
+    ]
+    assert catalogue.table_needs("figure3a", Masks(), "demo") == [ResultFile("avg_dist")]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(sheets):
+    with pytest.raises(ValueError, match="did you mean 'scratch'"):
+        catalogue.table_needs("scrach", sheets, "demo")
+    with pytest.raises(ValueError, match="did you mean 'losses'"):
+        catalogue.figure_needs("loses", sheets, "demo")
+
+
+ASKING = """
+import sys
+{}
+from simmim.report import catalogue
+from simmim.plugin import names
+for name in names("report.tables"):
+    catalogue.table(name, {facts})
+for name in names("report.figures"):
+    catalogue.figure(name).needs, catalogue.figure_description(name)
+print(sorted({{*sys.modules}} & {{"pandas", "numpy", "matplotlib", "seaborn", "pyarrow", "torch", "jinja2", "PIL"}}))
+"""
+
+
+def test_asking_imports_no_library_but_those_of_the_config():
+    """Snakemake parses the workflow in every job: what it asks must not import what only drawing needs."""
+    facts = 'catalogue.ScaleFacts("smoke", "default")'
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING.format("", facts=facts)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_report_needs_no_torch():
+    command = "import sys; from simmim.report import catalogue, page, write; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], timeout=120).returncode == 0
+
+
+def test_a_scale_draws_only_what_it_has():
+    class NoProbe(FewSheets):
+        _tasks = ("finetune",)
+
+        def runs(self, scale):
+            return ["loss_full", "random_swin"]
+
+    # Nothing of the reference run, of masks or of probes.
+    assert catalogue.figures(NoProbe(), "demo") == ["figure5", "losses", "reconstructions", "scratch"]
+    assert catalogue.figure_needs("reconstructions", NoProbe(), "demo") == [ResultFile("reconstruct", "loss_full")]
+
+
+@pytest.mark.parametrize("scale", ["paper", "smoke"])
+def test_every_published_cell_with_a_run_gets_its_result_unless_it_cannot_be(scale):
+    sheets = Sheets(CONFIG)
+    misfits, asked = catalogue.facts(sheets, scale).misfits, set()
+    for (table, _, _), printed in sheets.paper.items():
+        run, evaluation = printed["run"], printed["evaluation"]
+        if run and not is_setting(printed["metric"]) and not {run, f"{run}/{evaluation}"} & misfits.keys():
+            kind = {"pretrain": "pretrain", "size": "size"}.get(evaluation, "evaluate")
+            kind = "avg_dist" if printed["metric"] == "avg_dist" else kind
+            needs = [need for need in catalogue.table_needs(table, sheets, scale) if need.kind == kind]
+            assert kind == "avg_dist" or run in {need.run for need in needs}, (table, printed)
+            assert not printed["against"] or printed["against"] in {need.run for need in needs}, (table, printed)
+            asked.add(kind)
+    assert asked == {"pretrain", "size", "evaluate", "avg_dist"}
+    sizes = set(catalogue.table_needs("table8", sheets, scale))
+    assert sizes == {ResultFile("size", run) for run in ("swin_b_800ep", "swin_l_800ep", "swin_v2_h_800ep")}
+
+
+def test_the_page_shows_only_tables_of_which_the_scale_runs_something():
+    sheets = Sheets(CONFIG)
+    assert catalogue.shown_tables(sheets, "paper") == catalogue.tables(sheets, "paper")
+    shown = set(catalogue.shown_tables(sheets, "demo"))
+    assert {"table1", "table4", "directions", "data"} <= shown
+    assert not shown & {"table6", "table8", "appendix_e", "released"}
+
+
+def with_rows(**sheets):
+    """Few sheets with other rows."""
+    return type("Changed", (FewSheets,), sheets)()
+
+
+def rows(**cells):
+    return {(run,): {"label": "", "figures": "", "reference": ""} | cells for run in ("default", "loss_full")}
+
+
+def test_the_reference_run_is_marked_once():
+    assert catalogue.reference_run(FewSheets()) == "default"
+    with pytest.raises(ValueError, match="column 'reference': one run must say 'yes', 0 do"):
+        catalogue.facts(with_rows(pretrain=rows()), "demo")
+    with pytest.raises(ValueError, match=r"2 do: \['default', 'loss_full'\]"):
+        catalogue.facts(with_rows(pretrain=rows(reference="yes")), "demo")
+
+
+def test_a_figure_that_a_run_is_shown_in_must_exist():
+    pretrain = rows(figures="figure55")
+    pretrain[("default",)]["reference"] = "yes"
+    with pytest.raises(ValueError, match="row 'default', column 'figures' 'figure55'; did you mean 'figure5'"):
+        catalogue.facts(with_rows(pretrain=pretrain), "demo")
+
+
+def test_a_label_is_written_once_for_all_rows_of_an_evaluation():
+    same = {("a", "probe"): {"label": ""}, ("b", "probe"): {"label": "linear"}, ("c", "probe"): {"label": "linear"}}
+    assert written_once(same, "label") == {"probe": "linear"}
+    with pytest.raises(ValueError, match="'probe', column 'label': 'linear' and, for run 'd', 'nonlinear'"):
+        written_once(same | {("d", "probe"): {"label": "nonlinear"}}, "label")
+
+
+def test_labels_titles_and_figures_come_from_the_sheets(sheets):
+    facts = catalogue.facts(sheets, "demo")
+    assert (facts.reference, facts.run_label("default"), facts.run_label("vit")) == ("default", "the default", "vit")
+    assert facts.evaluation_label("finetune") == "fine-tuning" and facts.headline_metrics == ("top1",)
+    assert facts.figure_runs == {"figure1": ("default",), "figure5": ("default", "loss_full")}
+    assert facts.in_order(["zeta", "probe", "finetune", "probe"]) == ["finetune", "probe", "zeta"]
+    assert catalogue.table("table4", facts).title == "Table 4: scope of the loss"
+    assert (catalogue.table("table1", facts).title, catalogue.table("table1", facts).section) == (
+        "table1",
+        "Beside the paper",
+    )
+
+
+def test_a_table_of_the_paper_and_one_of_our_own_need_two_names():
+    paper = {("scratch", "row", "column"): cell("default", "1.0")}
+    with pytest.raises(ValueError, match=r"paper\.tsv has a table 'scratch'"):
+        catalogue.tables(with_rows(paper=paper), "demo")
+
+
+def test_only_runs_with_a_reconstruction_loss_are_held_against_the_mean_colour(sheets):
+    class Rivals(FewSheets):
+        def pretraining(self, scale, run):
+            config = super().pretraining(scale, run)
+            return config | ({"target": None, "method": {"name": "moco_v3"}} if run == "vit" else {})
+
+    facts = catalogue.facts(Rivals(), "demo")
+    assert "vit" in facts.trained and "vit" not in facts.loss_areas and facts.losses["vit"] == "moco v3"
+    assert [need.run for need in catalogue.table_needs("pretraining", Rivals(), "demo")] == ["default", "loss_full"]
+
+
+def test_pictures_are_asked_of_the_runs_that_the_scale_trains(sheets):
+    assert catalogue.figure_needs("figure5", sheets, "demo") == [
+        ResultFile("reconstruct", "default"),
+        ResultFile("reconstruct", "loss_full"),
+    ]
+    assert catalogue.figure_needs("figure6", sheets, "demo") == []
+
+
+def test_labels_of_the_project_tell_its_runs_apart():
+    sheets = Sheets(CONFIG)
+    facts = catalogue.facts(sheets, "small")
+    assert len(set(facts.run_labels.values())) == len(facts.run_labels) > 70
+    assert set(facts.table_titles) <= {table for table, _, _ in sheets.paper}
+    assert {"finetune", "probe", "detect", "segment"} <= set(facts.evaluation_labels)
