@@ -100,7 +100,7 @@ def train_and_score(rank, folder, out):
         )  # fmt: skip
         task = segment.build_task(encoder, HEADER, settings, CLASSES)
         training = TrainSettings(
-            epochs=20, batch=4, base_lr=3e-3, base_lr_batch=4, log_every_steps=10, sharded=sharded, precision="fp32"
+            epochs=1.6, batch=4, base_lr=3e-3, base_lr_batch=4, log_every_steps=10, sharded=sharded, precision="fp32"
         )
         fit(
             task, segment.dataset(shards, settings, 0, HEADER), [{"params": list(task.parameters())}], training,
@@ -112,12 +112,13 @@ def train_and_score(rank, folder, out):
 
 
 def test_sharded_training_scores_as_replicated(segmentation_shards, tmp_path):
+    """After two updates in float32, for later ones magnify rounding errors: few pixels lie so near a tie."""
     arguments = segmentation_shards.folder, tmp_path / "out"
     mp.start_processes(train_and_score, arguments, nprocs=2, start_method="spawn")
     for rank in "01":
         replicated, sharded = _values(tmp_path / f"out{rank}")
         assert 0 < replicated["pixel_accuracy", ""] < 100
-        assert sharded == pytest.approx(replicated, abs=0.5, nan_ok=True)
+        assert sharded == pytest.approx(replicated, abs=0.1, nan_ok=True)
 
 
 def _values(path):
