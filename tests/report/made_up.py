@@ -74,7 +74,7 @@ FACTS = ScaleFacts(
     losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
     masks={"default": RANDOM, "mask_block": BLOCK, "mask_r40": RANDOM},
     evaluated={
-        (run, name): Evaluated(name, "detect" if name == "detect" else "classify")
+        (run, name): Evaluated({"probe": "linear_probe"}.get(name, name), "detect" if name == "detect" else "classify")
         for run in FINETUNE
         for name in ("finetune", "probe", "detect")
     },
@@ -103,7 +103,7 @@ FACTS = ScaleFacts(
 
 
 def origin(run: str, task: str, seed: int, scale: str = SCALE) -> Origin:
-    return Origin(scale, run, task, seed, f"config-{run}-{task}", "data-digest", "commit+code")
+    return Origin(scale, run, task, seed, f"config-{run}-{task}", "commit+code", "made_up", "data-digest")
 
 
 def write_evaluation(root: Path, run: str, task: str, values: dict, scale: str = SCALE) -> Path:
@@ -124,8 +124,8 @@ def write_training(root: Path, run: str, seed: int, heldout_loss: float | None =
         record(origin(run, "pretrain", seed), step, "loss", 0.4 + (0.5 + 0.01 * seed) * np.exp(-step / 100))
         for step in range(10, 500, 10)
     ]
-    rows += [record(origin(run, "pretrain", seed), 490, "heldout_loss", heldout_loss or 0.25 + 0.01 * seed)]
-    rows += [record(origin(run, "pretrain", seed), 490, "heldout_loss_mean_colour", 0.5)]
+    rows += [record(origin(run, "pretrain", seed), 490, "validation_loss", heldout_loss or 0.25 + 0.01 * seed)]
+    rows += [record(origin(run, "pretrain", seed), 490, "validation_loss_mean_colour", 0.5)]
     seconds = 300 + 10 * seed if run == "loss_full" else 200
     rows += [record(origin(run, "pretrain", seed), 490, "train_seconds", seconds)]
     path = root / "pretrain" / run / f"seed{seed}" / "train.parquet"
