@@ -119,12 +119,12 @@ def write_evaluation(root: Path, run: str, task: str, values: dict, scale: str =
     return path
 
 
-def write_training(root: Path, run: str, seed: int, heldout_loss: float | None = None) -> Path:
+def write_training(root: Path, run: str, seed: int, validation_loss: float | None = None) -> Path:
     rows = [
         record(origin(run, "pretrain", seed), step, "loss", 0.4 + (0.5 + 0.01 * seed) * np.exp(-step / 100))
         for step in range(10, 500, 10)
     ]
-    rows += [record(origin(run, "pretrain", seed), 490, "validation_loss", heldout_loss or 0.25 + 0.01 * seed)]
+    rows += [record(origin(run, "pretrain", seed), 490, "validation_loss", validation_loss or 0.25 + 0.01 * seed)]
     rows += [record(origin(run, "pretrain", seed), 490, "validation_loss_mean_colour", 0.5)]
     seconds = 300 + 10 * seed if run == "loss_full" else 200
     rows += [record(origin(run, "pretrain", seed), 490, "train_seconds", seconds)]

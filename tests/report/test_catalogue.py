@@ -9,8 +9,11 @@ from typing import ClassVar
 
 import pytest
 from made_up import FACTS, PAPER, PAPER_OF_MASKS, cell
-from simmim.config.resolve import DoesNotFit
 
+from simmim.config.errors import DoesNotFit
+from simmim.config.models import EvaluateConfig, PretrainConfig
+from simmim.config.rows import ClaimRow, DatasetRow, EvaluateRow, PaperRow, PretrainRow, TableRow
+from simmim.config.scale import ScaleConfig
 from simmim.config.sheets import Sheets
 from simmim.report import catalogue
 from simmim.report.facts import differing_in_mask, written_once
@@ -20,27 +23,44 @@ CONFIG = Path(__file__).parents[2] / "config"
 KINDS = "pretrain", "reconstruct", "evaluate", "size", "demo_data", "avg_dist", "mask_samples"
 
 
+def printed_rows(cells):
+    """Made-up cells as rows of paper.tsv."""
+    return {key: PaperRow(**dict(zip(("table", "row", "column"), key)) | text) for key, text in cells.items()}
+
+
+def row(run, **cells):
+    return PretrainRow(run=run, recipe="any", **cells)
+
+
 class FewSheets:
     """Six runs of two encoders; 'mask_r4' fits no scale, 'loss_full' is not fine-tuned at scale 'less'."""
 
-    paper = PAPER
-    datasets: ClassVar = {("tiles", "train"): {"made_by": "demo"}, ("photos", "train"): {"made_by": ""}}
-    claims: ClassVar = {(row["claim"],): row for row in FACTS.claims}
-    _tasks = ("finetune", "probe", "detect")
+    paper = printed_rows(PAPER)
+    datasets: ClassVar = {
+        (name, "train"): DatasetRow(dataset=name, split="train", source="image_folder", made_by=maker)
+        for name, maker in (("tiles", "demo"), ("photos", ""))
+    }
+    claims: ClassVar = {(each["claim"],): ClaimRow(**each) for each in FACTS.claims}
+    _tasks: ClassVar = {"finetune": "finetune", "probe": "linear_probe", "detect": "detect"}
     _runs = ("default", "mask_r4", "loss_full", "random_swin", "vit", "random_vit")
-    tables: ClassVar = {("table4",): {"title": "Table 4: scope of the loss", "section": "Beside the paper"}}
+    tables: ClassVar = {
+        ("table4",): TableRow(table="table4", title="Table 4: scope of the loss", section="Beside the paper")
+    }
 
     @property
     def pretrain(self):
-        rows = {(run,): {"label": "", "figures": "", "reference": ""} for run in self._runs}
-        rows[("default",)] = {"label": "the default", "figures": "figure1 figure5", "reference": "yes"}
-        rows[("loss_full",)]["figures"] = "figure5"
+        rows = {(run,): row(run) for run in self._runs}
+        rows[("default",)] = row("default", label="the default", figures="figure1 figure5", reference="yes")
+        rows[("loss_full",)] = row("loss_full", figures="figure5")
         return rows
 
     @property
     def evaluate(self):
-        rows = {(run, name): {"label": "", "metrics": ""} for run in self._runs for name in self._tasks}
-        rows["vit", "finetune"] = {"label": "fine-tuning", "metrics": "top1"}
+        keys = [(run, name) for run in self._runs for name in self._tasks]
+        rows = {key: EvaluateRow(run=key[0], evaluation=key[1], recipe="any") for key in keys}
+        rows["vit", "finetune"] = EvaluateRow(
+            run="vit", evaluation="finetune", recipe="any", label="fine-tuning", metrics="top1"
+        )
         return rows
 
     def runs(self, scale):
@@ -53,26 +73,30 @@ class FewSheets:
     def pretraining(self, scale, run):
         if run == "mask_r4":
             raise DoesNotFit("no 4 px here")
-        encoder = {"name": "vit" if "vit" in run else "swin"}
-        area, epochs = "full" if run == "loss_full" else "masked", 0 if "random" in run else 10
-        return {
-            "encoder": encoder,
-            "geometry": {"image_px": 64, "masked_patch_px": 16},
-            "mask": {"name": "random", "ratio": 0.6},
-            "loss": {"name": "l1", "area": area},
-            "target": {"name": "pixels"},
-            "train": {"epochs": epochs},
-            "start": {"run": "", "encoder": ""},
-            "seeds": 3 if run == "default" else 1,
-        }
+        return PretrainConfig(
+            scale=scale,
+            run=run,
+            numerics={},
+            data={},
+            encoder={"name": "vit" if "vit" in run else "swin"},
+            geometry={"image_px": 64, "masked_patch_px": 16},
+            mask={"name": "random", "ratio": 0.6},
+            head={"name": "linear"},
+            target={"name": "pixels"},
+            loss={"name": "l1", "area": "full" if run == "loss_full" else "masked"},
+            train={"epochs": 0 if "random" in run else 10, "batch": 1, "base_lr": 1.0},
+            seeds=3 if run == "default" else 1,
+        )
 
     def evaluation(self, scale, run, evaluation):
         if run == "mask_r4":
             raise DoesNotFit("no 4 px here")
-        return {"task": evaluation, "role": "detect" if evaluation == "detect" else "classify", "data": {}}
+        role = "detect" if evaluation == "detect" else "classify"
+        where = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": "", "numerics": {}, "data": {}}
+        return EvaluateConfig(**where, task=self._tasks[evaluation], role=role, settings={}, init=None)
 
     def scale(self, name):
-        return {"datasets": {"pretrain": "tiles" if name == "demo" else "photos"}}
+        return ScaleConfig(datasets={"pretrain": "tiles" if name == "demo" else "photos"})
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +178,18 @@ def test_a_probe_is_known_by_its_task(sheets):
 
 def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(sheets):
     default = sheets.pretraining("demo", "default")
+    without = {"mask": None, "head": None, "target": None, "geometry": {"image_px": 64}}
+
+    def changed(**values):
+        return PretrainConfig(**dict(default) | values)
+
     block = {"name": "block", "ratio": 0.4, "min_cells": 3}
-    finer = {"image_px": 64, "masked_patch_px": 8}
     configs = {
-        "default": default | {"config_hash": "a", "seeds": 3},
-        "block": default | {"config_hash": "b", "seeds": 1, "mask": block, "geometry": finer},
-        "longer": default | {"train": {"epochs": 20}},
-        "larger": default | {"geometry": {"image_px": 32, "masked_patch_px": 16}},
-        "rival": default | {"mask": None, "method": {"name": "dino"}},
+        "default": changed(seeds=3),
+        "block": changed(seeds=1, mask=block, geometry={"image_px": 64, "masked_patch_px": 8}),
+        "longer": changed(train={"epochs": 20, "batch": 1, "base_lr": 1.0}),
+        "larger": changed(geometry={"image_px": 32, "masked_patch_px": 16}),
+        "other": changed(method={"name": "dino"}, **without),
     }
     assert differing_in_mask(configs, "default") == ["default", "block"]
     del configs["default"]
@@ -177,7 +205,9 @@ def test_masks_are_named_in_the_paper_s_pixels():
 
 def test_figures_of_masks_need_avg_dist_and_the_evaluations_they_show(sheets):
     class Masks(FewSheets):
-        paper = PAPER | PAPER_OF_MASKS | {("figure7", "dots", "mIoU"): cell("default", "49.0", "segment", "miou")}
+        paper = printed_rows(
+            PAPER | PAPER_OF_MASKS | {("figure7", "dots", "mIoU"): cell("default", "49.0", "segment", "miou")}
+        )
 
     assert catalogue.figure_needs("figure2", sheets, "demo") == [ResultFile("mask_samples")]
     assert catalogue.figure_needs("figure3", sheets, "demo") == [
@@ -229,7 +259,7 @@ def test_the_report_needs_no_torch():
 
 def test_a_scale_draws_only_what_it_has():
     class NoProbe(FewSheets):
-        _tasks = ("finetune",)
+        _tasks: ClassVar = {"finetune": "finetune"}
 
         def runs(self, scale):
             return ["loss_full", "random_swin"]
@@ -244,13 +274,13 @@ def test_every_published_cell_with_a_run_gets_its_result_unless_it_cannot_be(sca
     sheets = Sheets(CONFIG)
     misfits, asked = catalogue.facts(sheets, scale).misfits, set()
     for (table, _, _), printed in sheets.paper.items():
-        run, evaluation = printed["run"], printed["evaluation"]
-        if run and not is_setting(printed["metric"]) and not {run, f"{run}/{evaluation}"} & misfits.keys():
+        run, evaluation = printed.run, printed.evaluation
+        if run and not is_setting(printed.metric) and not {run, f"{run}/{evaluation}"} & misfits.keys():
             kind = {"pretrain": "pretrain", "size": "size"}.get(evaluation, "evaluate")
-            kind = "avg_dist" if printed["metric"] == "avg_dist" else kind
+            kind = "avg_dist" if printed.metric == "avg_dist" else kind
             needs = [need for need in catalogue.table_needs(table, sheets, scale) if need.kind == kind]
             assert kind == "avg_dist" or run in {need.run for need in needs}, (table, printed)
-            assert not printed["against"] or printed["against"] in {need.run for need in needs}, (table, printed)
+            assert not printed.against or printed.against in {need.run for need in needs}, (table, printed)
             asked.add(kind)
     assert asked == {"pretrain", "size", "evaluate", "avg_dist"}
     sizes = set(catalogue.table_needs("table8", sheets, scale))
@@ -271,7 +301,7 @@ def with_rows(**sheets):
 
 
 def rows(**cells):
-    return {(run,): {"label": "", "figures": "", "reference": ""} | cells for run in ("default", "loss_full")}
+    return {(run,): row(run, **cells) for run in ("default", "loss_full")}
 
 
 def test_the_reference_run_is_marked_once():
@@ -283,17 +313,19 @@ def test_the_reference_run_is_marked_once():
 
 
 def test_a_figure_that_a_run_is_shown_in_must_exist():
-    pretrain = rows(figures="figure55")
-    pretrain[("default",)]["reference"] = "yes"
+    pretrain = rows(figures="figure55") | {("default",): row("default", figures="figure55", reference="yes")}
     with pytest.raises(ValueError, match="row 'default', column 'figures' 'figure55'; did you mean 'figure5'"):
         catalogue.facts(with_rows(pretrain=pretrain), "demo")
 
 
 def test_a_label_is_written_once_for_all_rows_of_an_evaluation():
-    same = {("a", "probe"): {"label": ""}, ("b", "probe"): {"label": "linear"}, ("c", "probe"): {"label": "linear"}}
+    def labelled(run, label):
+        return {(run, "probe"): EvaluateRow(run=run, evaluation="probe", recipe="any", label=label)}
+
+    same = labelled("a", "") | labelled("b", "linear") | labelled("c", "linear")
     assert written_once(same, "label") == {"probe": "linear"}
     with pytest.raises(ValueError, match="'probe', column 'label': 'linear' and, for run 'd', 'nonlinear'"):
-        written_once(same | {("d", "probe"): {"label": "nonlinear"}}, "label")
+        written_once(same | labelled("d", "nonlinear"), "label")
 
 
 def test_labels_titles_and_figures_come_from_the_sheets(sheets):
@@ -310,20 +342,22 @@ def test_labels_titles_and_figures_come_from_the_sheets(sheets):
 
 
 def test_a_table_of_the_paper_and_one_of_our_own_need_two_names():
-    paper = {("scratch", "row", "column"): cell("default", "1.0")}
+    paper = printed_rows({("scratch", "row", "column"): cell("default", "1.0")})
     with pytest.raises(ValueError, match=r"paper\.tsv has a table 'scratch'"):
         catalogue.tables(with_rows(paper=paper), "demo")
 
 
 def test_only_runs_with_a_reconstruction_loss_are_held_against_the_mean_colour(sheets):
-    class Rivals(FewSheets):
+    class Methods(FewSheets):
         def pretraining(self, scale, run):
             config = super().pretraining(scale, run)
-            return config | ({"target": None, "method": {"name": "moco_v3"}} if run == "vit" else {})
+            parts = {"mask": None, "head": None, "target": None, "geometry": {"image_px": 64}}
+            other = parts | {"method": {"name": "moco_v3"}}
+            return PretrainConfig(**dict(config) | other) if run == "vit" else config
 
-    facts = catalogue.facts(Rivals(), "demo")
+    facts = catalogue.facts(Methods(), "demo")
     assert "vit" in facts.trained and "vit" not in facts.loss_areas and facts.losses["vit"] == "moco v3"
-    assert [need.run for need in catalogue.table_needs("pretraining", Rivals(), "demo")] == ["default", "loss_full"]
+    assert [need.run for need in catalogue.table_needs("pretraining", Methods(), "demo")] == ["default", "loss_full"]
 
 
 def test_pictures_are_asked_of_the_runs_that_the_scale_trains(sheets):

@@ -208,7 +208,7 @@ def test_pretrained_stands_beside_scratch_with_its_verdict(results):
 
 def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
     row = row_of(made("pretraining", results), run="loss_full", seed="1")
-    assert (row["held-out loss"], row["mean colour"], row["difference"]) == ("0.2600", "0.5000", "−0.2400")
+    assert (row["validation loss"], row["mean colour"], row["difference"]) == ("0.2600", "0.5000", "−0.2400")
     assert (row["trained on"], row["share of baseline"]) == ("full image", "52.0 %")
 
 
@@ -216,7 +216,7 @@ def test_headlines_are_of_the_reference_run_and_good_only_where_every_seed_is(re
     (loss,) = made("pretraining", results).headlines
     assert (loss.tone, loss.number, loss.of) == ("good", "50.0–52.0 %", "of the mean-colour loss")
     assert "0.2500, 0.2600 (2 seeds), against 0.5000" in loss.how
-    two = [write_training(tmp_path, "default", 0), write_training(tmp_path, "default", 1, heldout_loss=0.6)]
+    two = [write_training(tmp_path, "default", 0), write_training(tmp_path, "default", 1, validation_loss=0.6)]
     (loss,) = make_table("pretraining", two, FACTS).headlines
     assert (loss.tone, loss.number) == ("bad", "50.0–120.0 %")
     found = [(each.tone, each.number, each.of) for each in made("scratch", results).headlines]

@@ -59,7 +59,7 @@ def _seeds(frame: pd.DataFrame, run: str) -> list[int]:
 
 def _losses(frame: pd.DataFrame, run: str, seed: int | None) -> _Losses:
     mine = frame[frame["seed"] == seed]
-    return _Losses(*(measurement(mine, run, "pretrain", f"heldout_loss{of}") for of in ("", "_mean_colour")))
+    return _Losses(*(measurement(mine, run, "pretrain", f"validation_loss{of}") for of in ("", "_mean_colour")))
 
 
 def _line(frame: pd.DataFrame, run: str, seed: int | None, facts: ScaleFacts) -> Line:
@@ -70,14 +70,14 @@ def _line(frame: pd.DataFrame, run: str, seed: int | None, facts: ScaleFacts) ->
         "run": run,
         "seed": NOTHING if seed is None else str(seed),
         "trained on": _AREA_WORDS[facts.loss_areas[run]],
-        "held-out loss": loss.text if loss else str(misfit),
+        "validation loss": loss.text if loss else str(misfit),
         "mean colour": base.text if base else NOTHING if loss else str(misfit),
         "difference": signed(loss.mean - base.mean, 4) if losses.are_complete else NOTHING,
         "share of baseline": f"{number(losses.share, 1)} %" if losses.are_complete else NOTHING,
         "scale": facts.scale,
         "status": f"measured at {facts.scale} scale" if loss else str(misfit),
     }
-    return Line(cells, run, "pretrain", "heldout_loss", None, {"held-out loss": loss, "mean colour": base})
+    return Line(cells, run, "pretrain", "validation_loss", None, {"validation loss": loss, "mean colour": base})
 
 
 def _headlines(frame: pd.DataFrame, facts: ScaleFacts) -> list[Headline]:
