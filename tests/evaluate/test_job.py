@@ -115,7 +115,7 @@ class TestRefusals:
     def test_an_image_without_a_label(self, task, split, encoders, data, tmp_path):
         samples = [RawSample(f"{n}.png", png(draw(n)[0]), label=[0, 1, None][n]) for n in range(3)]
         other = packed(tmp_path / "other", samples).folder
-        with pytest.raises(ValueError, match="1 of 3 images in .*other have no label"):
+        with pytest.raises(ValueError, match=r"1 of 3 images in .*other have no label"):
             evaluated(small(task, splits=SPLITS), encoders, data | {split: other}, tmp_path / "a.parquet")
 
     def test_no_update(self, encoders, data, tmp_path, monkeypatch):
