@@ -63,3 +63,10 @@ def convert(
     from simmim.released.convert import convert as convert_file
 
     print(*convert_file(source, target, image_px=image_px, window=window, overwrite=overwrite), sep="\n")
+
+
+def migrate(jobs: Jobs, *, scale: str) -> None:
+    """Bring the records of a scale that version 0.1 has written up to date; no value changes."""
+    from simmim.migration import migrate as rewrite
+
+    print(*(rewrite(Path(jobs.results) / scale) or ["nothing to bring up to date"]), sep="\n")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 TEXTS = ("run", "evaluation", "metric")
 NUMBERS = ("paper_value", "mean", "standard_deviation")
-_RECORD_TEXTS = ("column", "run", "evaluation", "metric", "part")
-_ORIGIN = ("config_hash", "data_digest", "code_version", "source")
+_RECORD_TEXTS = ("column", "run", "evaluation", "dataset", "part", "metric")
+_ORIGIN = ("config_hash", "data_digest", "encoder_digest", "code_version", "source")
 # The keys of one record behind a cell, by type; `column` names the shown column that it stands in.
 RECORD = dict.fromkeys(_RECORD_TEXTS, str) | {"seed": int, "step": int, "value": float}
 RECORD |= dict.fromkeys(_ORIGIN, str)

@@ -99,6 +99,7 @@ FACTS = ScaleFacts(
         claim("default", "mask_block", "better"),
     ),
     has_data_card=True,
+    extra_sets=("v2",),
 )
 
 
@@ -107,10 +108,11 @@ def origin(run: str, task: str, seed: int, scale: str = SCALE) -> Origin:
 
 
 def write_evaluation(root: Path, run: str, task: str, values: dict, scale: str = SCALE) -> Path:
-    """`values`: (metric, detail) to one value per seed."""
+    """`values`: (metric, part) to one value per seed; a part that is one of `FACTS.extra_sets` is such a set."""
     rows = [
-        record(origin(run, task, seed, scale), 40, metric, value, detail)
-        for (metric, detail), seeds in values.items()
+        record(origin(run, task, seed, scale), 40, metric, value, part if part not in FACTS.extra_sets else "")
+        | ({"dataset": part} if part in FACTS.extra_sets else {})
+        for (metric, part), seeds in values.items()
         for seed, value in enumerate(seeds)
     ]
     rows += [record(origin(run, task, 0, scale), step, "train_loss", 3 / step) for step in (10, 20, 30, 40)]

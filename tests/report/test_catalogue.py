@@ -93,7 +93,8 @@ class FewSheets:
             raise DoesNotFit("no 4 px here")
         role = "detect" if evaluation == "detect" else "classify"
         where = {"scale": scale, "run": run, "evaluation": evaluation, "pretraining": "", "numerics": {}, "data": {}}
-        return EvaluateConfig(**where, task=self._tasks[evaluation], role=role, settings={}, init=None)
+        train = {"epochs": 1, "batch": 2, "base_lr": 1.0}
+        return EvaluateConfig(**where, task=self._tasks[evaluation], role=role, settings={}, train=train, init=None)
 
     def scale(self, name):
         return ScaleConfig(datasets={"pretrain": "tiles" if name == "demo" else "photos"})

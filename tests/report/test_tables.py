@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from made_up import FACTS, SCALE, cell, write_evaluation, write_training
 
-from simmim.config.reading import read_sheet
+from simmim.config.sheets import Sheets
 from simmim.plugin import names
 from simmim.report.table_file import markdown, read_parquet, write_parquet
 from simmim.report.tables.claims import verdict
@@ -60,7 +60,7 @@ def test_an_extra_set_stands_beside_the_main_one(results):
     row = row_of(shown, run="default")
     assert (row["extra set"], row["top-1 there (%)"], row["top-1 (%)"]) == ("v2", "52.0 ± 2.0", "61.0 ± 1.0")
     assert (row["difference"], row["seeds"], row["mean"]) == ("−9.0", "3", 52.0)
-    assert {entry["part"] for entry in row["records"]} == {"", "v2"}
+    assert {entry["dataset"] for entry in row["records"]} == {"made_up", "v2"}
 
 
 def test_a_measured_cell_stands_beside_the_papers(results):
@@ -314,13 +314,13 @@ def test_an_unknown_table_is_refused(results):
 
 
 def test_published_values_are_written_as_in_the_sheet():
-    paper = read_sheet(REPOSITORY / "config" / "paper.tsv", key=("table", "row", "column"))
-    published = {(key[0], row["run"], row["evaluation"]): row["value"] for key, row in paper.items()}
+    paper = Sheets(REPOSITORY / "config").paper
+    published = {(key[0], row.run, row.evaluation): row.value for key, row in paper.items()}
     assert published["table4", "loss_full", "finetune"] == "81.7"
     assert published["table6", "vit_b_800ep", "probe"] == "56.7"
     for row in paper.values():
-        assert row["value"]
-        assert (row["run"] and row["evaluation"] and row["metric"]) or row["note"]
+        assert row.value
+        assert (row.run and row.evaluation and row.metric) or row.note
 
 
 def test_no_published_value_is_within_reach_of_training_or_evaluation():

@@ -24,7 +24,7 @@ description = (
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
     """Every linear probe of the scale."""
-    return facts.evaluations("probe")
+    return facts.evaluations("linear_probe")
 
 
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:

@@ -25,7 +25,7 @@ _CHOSEN = "chosen"
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
     """Every linear probe of the scale."""
-    return facts.evaluations("probe")
+    return facts.evaluations("linear_probe")
 
 
 def make(results: Results, facts: ScaleFacts) -> Body:
