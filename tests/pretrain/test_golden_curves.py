@@ -43,11 +43,12 @@ SECTIONS = {
 }  # fmt: skip
 TRAIN = {"epochs": 5, "warmup_epochs": 1, "base_lr": 1e-3, "micro_batch": 4, "log_every_steps": 1, "weight_decay": 0.05}
 
-# Kernels for another CPU add up in another order: a float32 sum of some thousand terms moves by up to 1e-6 of itself, and
-# so does the first loss. AdamW divides a gradient by its own size, so where one is near zero its rounding error becomes
-# a step of the size of the learning rate, and later losses drift; batch normalisation over 4 images (MoCo v3) amplifies
-# it most. Measured over ATen's kernels for `default` and AVX2 and MKL's and oneDNN's down to SSE4: 2e-6 at the first
-# step and 2e-5 at the ninth with MoCo v3, 2e-6 with DINO, 2e-7 with SimMIM. Five to ten times the largest is allowed.
+# Kernels for another CPU add up in another order: a float32 sum of some thousand terms moves by up to 1e-6 of itself,
+# and so does the first loss. AdamW divides a gradient by its own size, so where one is near zero its rounding error
+# becomes a step of the size of the learning rate, and later losses drift; batch normalisation over 4 images (MoCo v3)
+# amplifies it most. Measured over kernels of ATen (`default`, AVX2), MKL and oneDNN (down to SSE4): 2e-6 at the
+# first step and 2e-5 at the ninth with MoCo v3, 2e-6 with DINO, 2e-7 with SimMIM. Allowed is five to ten times the
+# largest.
 FIRST, LAST = 1e-5, 2e-4
 
 
