@@ -110,7 +110,7 @@ def stripes(number: int) -> np.ndarray:
 
 
 def packed(folder: Path, pixels=stripes) -> dict[str, Path]:
-    """Sixteen images for training and for validation, packed; folders by split."""
-    for split in ("train", "val"):
-        pack(Images(pixels), folder / split, codec="png", shard_samples=100, short_side_px=None)
+    """Sixteen images for training and the same in reverse order for validation, packed; folders by split."""
+    for split, shown in (("train", pixels), ("val", lambda number: pixels(15 - number))):
+        pack(Images(shown), folder / split, codec="png", shard_samples=100, short_side_px=None)
     return {split: folder / split for split in ("train", "val")}

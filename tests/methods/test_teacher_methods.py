@@ -145,6 +145,26 @@ def test_the_teacher_is_the_students_moving_average_and_gets_no_gradient(method)
         torch.testing.assert_close(new, momentum * old + (1 - momentum) * student, rtol=1e-5, atol=1e-6)
 
 
+@BOTH
+def test_student_and_teacher_begin_alike(method):
+    task = built(method)
+    student, teacher = task.student.state_dict(), task.teacher.state_dict()
+    assert all(torch.equal(student[name], value) for name, value in teacher.items())
+
+
+def test_the_centre_forgets_the_updates_before():
+    task = built("dino")
+    seen = []
+    task.teacher.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    centre = torch.zeros(64)
+    for step in (1, 2):
+        seen.clear()
+        task(batch(task, 4 * step))
+        task.after_update(step, 10)
+        centre = 0.9 * centre + 0.1 * seen[0].mean(0)
+    torch.testing.assert_close(task.loss.center[0, 0], centre, rtol=1e-5, atol=1e-6)
+
+
 def test_momentum_rises_from_its_start_to_one():
     assert [cosine_momentum(0.9, step, 4) for step in (0, 2, 4)] == pytest.approx([0.9, 0.95, 1.0])
 

@@ -139,6 +139,8 @@ def test_records_and_files_say_where_they_come_from(tmp_path, data):
     assert records.metadata(tmp_path / "train.parquet")["config"] == config(epochs=2).as_json()
     digests = records.metadata(tmp_path / "train.parquet")["data_digests"]
     assert [digests["train"], digests["val"]] == [each["digest"] for each in sets]
+    measured_on = rows.groupby(rows["metric"].str.startswith("validation_"))["data_digest"].agg(set).to_dict()
+    assert measured_on == {False: {digests["train"]}, True: {digests["val"]}}
     header = load_encoder(tmp_path / "encoder.safetensors")[1]
     assert (header["step"], header["seed"], header["config_hash"]) == (4, 3, config(epochs=2).hash)
     assert (header["mean"], header["std"]) == ([0.5] * 3, [0.25] * 3)
