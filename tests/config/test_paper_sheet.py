@@ -125,12 +125,12 @@ def test_every_run_and_evaluation_beside_a_cell_exists():
 def test_a_user_s_own_row_needs_no_published_cell(tmp_path):
     folder = shutil.copytree(CONFIG, tmp_path / "config")
     with open(folder / "pretrain.tsv", "a") as sheet:
-        sheet.write("mask_r40\tswin_b_100ep\tmask.ratio=0.4\n")
+        sheet.write("row_of_a_user\tswin_b_100ep\tmask.ratio=0.4\n")
     with open(folder / "evaluate.tsv", "a") as sheet:
-        sheet.write("mask_r40\tfinetune\tfinetune_swin_b\n")
+        sheet.write("row_of_a_user\tfinetune\tfinetune_swin_b\n")
     sheets = Sheets(folder)
-    assert sheets.pretraining("paper", "mask_r40").mask.settings["ratio"] == 0.4
-    assert sheets.evaluation("paper", "mask_r40", "finetune").run == "mask_r40"
+    assert sheets.pretraining("paper", "row_of_a_user").mask.settings["ratio"] == 0.4
+    assert sheets.evaluation("paper", "row_of_a_user", "finetune").run == "row_of_a_user"
     assert sheets.paper == CELLS
 
 
