@@ -17,7 +17,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from simmim.methods.simmim import build_simmim
+from simmim.config.sections import GeometrySection, ImagesSection, LossSection
+from simmim.methods.simmim import SimMIM
+from simmim.plugin import Component
 from simmim.train.processes import autocast_dtype
 
 IMAGE_PX, MASKED_PATCH_PX = 192, 32
@@ -29,24 +31,24 @@ PUBLISHED = {  # millions of parameters, training cost
 }
 
 
-def build(head: str) -> nn.Module:
+def build(head: str) -> SimMIM:
     """SimMIM of the paper's ablations with this head, in training mode."""
-    model = build_simmim(
-        encoder={"name": "swin"},
-        head={"name": head},
-        target={"name": "pixels"},
-        loss={"name": "l1"},
-        image_px=(IMAGE_PX, IMAGE_PX),
-        masked_patch_px=MASKED_PATCH_PX,
-    )
-    return model.train()
+    return SimMIM(
+        encoder=Component(name="swin"),
+        geometry=GeometrySection(image_px=IMAGE_PX, masked_patch_px=MASKED_PATCH_PX),
+        images=ImagesSection(),
+        mask=Component(name="random"),
+        head=Component(name=head),
+        target=Component(name="pixels"),
+        loss=LossSection(),
+    ).train()
 
 
 def step(model: nn.Module, batch: int, device: torch.device) -> None:
     """Forward and backward of one batch, the gradients thrown away."""
-    images = torch.randn(batch, 3, IMAGE_PX, IMAGE_PX, device=device)
+    images = torch.full((batch, 3, IMAGE_PX, IMAGE_PX), 127, dtype=torch.uint8, device=device)
     hidden = torch.rand(batch, *model.geometry.cells, device=device) < 0.6
-    model(images, model.geometry.cells_to_tokens(hidden)).backward()
+    model({"images": images, "hidden": model.geometry.cells_to_tokens(hidden)}).backward()
     model.zero_grad(set_to_none=True)
 
 

@@ -13,31 +13,33 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
 from simmim import plugin
-from simmim.methods.simmim import SimMIM, build_simmim
+from simmim.config.sections import GeometrySection, ImagesSection, LossSection
+from simmim.methods.simmim import SimMIM
+from simmim.plugin import Component
 from simmim.rng import KeyedGenerator
 from simmim.train.processes import autocast_dtype
 
 IMAGE_PX, TOKEN_PX = 64, 4
 LIMIT = 0.02
-HARDER = [{"name": "block", "ratio": 0.9}, {"name": "random", "ratio": 0.9}, {"name": "square", "ratio": 0.6}]
+HARDER = [Component(name="block", ratio=0.9), Component(name="random", ratio=0.9), Component(name="square", ratio=0.6)]
 
 
 def micro_swin() -> SimMIM:
     """Three stages, 2.3 million parameters."""
-    encoder = {"name": "swin", "patch_px": TOKEN_PX, "embed_dim": 48, "depths": [2, 2, 4], "num_heads": [3, 6, 12]}
-    return build_simmim(
-        encoder=encoder | {"window": 4},
-        head={"name": "linear"},
-        target={"name": "pixels"},
-        loss={"name": "l1"},
-        image_px=(IMAGE_PX, IMAGE_PX),
-        masked_patch_px=TOKEN_PX,
+    sizes = {"patch_px": TOKEN_PX, "embed_dim": 48, "depths": (2, 2, 4), "num_heads": (3, 6, 12), "window": 4}
+    return SimMIM(
+        encoder=Component(name="swin", **sizes),
+        geometry=GeometrySection(image_px=IMAGE_PX, masked_patch_px=TOKEN_PX),
+        images=ImagesSection(),
+        mask=Component(name="random"),
+        head=Component(name="linear"),
+        target=Component(name="pixels"),
+        loss=LossSection(),
     ).train()
 
 
@@ -46,11 +48,12 @@ def step_of(batch: int) -> Callable[[int], None]:
     model = micro_swin()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     dtype = autocast_dtype("auto", torch.device("cpu"))
-    images, hidden = torch.randn(batch, 3, IMAGE_PX, IMAGE_PX), torch.rand(batch, *model.geometry.tokens) < 0.6
+    images = torch.randint(256, (batch, 3, IMAGE_PX, IMAGE_PX)).byte()
+    hidden = torch.rand(batch, *model.geometry.tokens) < 0.6
 
     def step(epoch: int) -> None:
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            loss = model(images, hidden)
+            loss = model({"images": images, "hidden": hidden})
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -58,7 +61,7 @@ def step_of(batch: int) -> Callable[[int], None]:
     return step
 
 
-def draw_of(section: Mapping[str, Any], batch: int) -> Callable[[int], None]:
+def draw_of(section: Component, batch: int) -> Callable[[int], None]:
     """The masks of one batch."""
     mask, side = plugin.build("masks", section), IMAGE_PX // TOKEN_PX
 
@@ -87,7 +90,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="steps, and batches of each mask, that count")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # masks are drawn in one thread too
-    sections = [{"name": name} for name in plugin.names("masks")] + HARDER
+    sections = [Component(name=name) for name in plugin.names("masks")] + HARDER
     draws = {str(plugin.build("masks", section)): draw_of(section, arguments.batch) for section in sections}
     seconds = fastest_seconds({"step": step_of(arguments.batch)} | draws, arguments.rounds)
     step = seconds.pop("step")

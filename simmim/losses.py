@@ -1,4 +1,8 @@
-"""Losses between prediction and target, averaged over weighted cells and all channels (sections 3.4 and 4.1.5)."""
+"""Losses between prediction and target (sections 3.4 and 4.1.5); `BY_NAME` holds those that a sheet can name.
+
+A loss is a function (prediction, target, weight) -> scalar: the mean over weighted cells and all channels, of the type
+of the target or wider, whatever the number format of the prediction. Cells of weight 0 do not act on it.
+"""
 
 from __future__ import annotations
 

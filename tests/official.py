@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from helpers.pretraining import built_simmim
 from safetensors.torch import load_file
 from torch import Tensor
 
-from simmim.methods.simmim import SimMIM, build_simmim
+from simmim.methods.simmim import SimMIM
 from simmim.released import names
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -62,11 +63,13 @@ def encoder_section(settings: dict[str, Any]) -> dict[str, Any]:
 def simmim_model(settings: dict[str, Any], masked_patch_px: int = 32) -> SimMIM:
     """The pre-training model of a case, with fresh weights."""
     normalised = {"name": "normalised_pixels", "window_px": settings.get("norm_target_patch")}
-    return build_simmim(
+    return built_simmim(
         encoder=encoder_section(settings),
-        head={"name": "linear"},
         target=normalised if settings.get("norm_target") else {"name": "pixels"},
-        loss={"name": "l1"},
-        image_px=(settings["img_size"],) * 2,
-        masked_patch_px=masked_patch_px,
+        geometry={"image_px": settings["img_size"], "masked_patch_px": masked_patch_px},
     )
+
+
+def masked_loss(model: SimMIM, normalised: Tensor, hidden: Tensor) -> Tensor:
+    """The loss of images that a case holds normalised, in any float type, [b, c, H, W]."""
+    return model.compare(model.predict(normalised, hidden), model.target(normalised, normalised), hidden)

@@ -130,7 +130,7 @@ class PretrainSettings(Section):
     @model_validator(mode="after")
     def _has_what_its_method_needs(self) -> PretrainSettings:
         parts = {"mask": self.mask, "head": self.head, "target": self.target}
-        takes = {*arguments_of("methods", self.method.name), *(["mask"] if self.method.name == "simmim" else [])}
+        takes = arguments_of("methods", self.method.name)
         missing = [name for name, part in parts.items() if name in takes and part is None]
         unread = [name for name, part in parts.items() if name not in takes and part is not None]
         patch_px = self.geometry.masked_patch_px

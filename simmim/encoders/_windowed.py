@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from simmim.encoders._encoder import Encoder
 
-class WindowedEncoder(nn.Module):
+
+class WindowedEncoder(Encoder):
     """Hierarchical encoder: one stage per entry of `depths`, halving the tokens between stages.
 
     Args:
@@ -29,7 +31,6 @@ class WindowedEncoder(nn.Module):
     transfer_settings: ClassVar[frozenset[str]] = frozenset(
         {"window", "drop_path", "clamp_window", "checkpoint_activations"}
     )
-    final_norm = True
 
     def __init__(
         self,
@@ -150,10 +151,6 @@ class WindowedEncoder(nn.Module):
         return {"mask_token"} | (set() if pretraining else kept)
 
     _undecayed: ClassVar[tuple[str, ...]] = ()
-
-    def adapt(self, state: Mapping[str, Tensor], image_px: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """Fit a state of this class to this instance's windows; `image_px` of the source is not needed."""
-        return dict(state)
 
     def _tokens(self, images: Tensor, hidden: Tensor | None) -> Tensor:
         if not self.any_size and tuple(images.shape[-2:]) != self.image_px:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from simmim.encoders._encoder import Encoder
+
 _STEM_STRIDE = 4
 _MOST_STAGES = 4
 
 
-class ResNet(nn.Module):
+class ResNet(Encoder):
     """Convolutional encoder of bottleneck blocks behind the paper's stem: 3x3 convolution of stride 2, 2x2 max-pool.
 
     The defaults are ResNet-50x4. The paper does not say which of the networks so called it means; this is SimCLR's
@@ -48,8 +50,7 @@ class ResNet(nn.Module):
     """
 
     transfer_settings: ClassVar[frozenset[str]] = frozenset({"drop_path", "checkpoint_activations"})
-    final_norm = True  # every block ends in one, so a classifier pools the output as it is
-    any_size = True  # inputs of any height and width are taken
+    any_size = True
     token = _STEM_STRIDE
 
     def __init__(
@@ -108,10 +109,6 @@ class ResNet(nn.Module):
         *_, x = self._block_outputs(images, hidden)
         return x
 
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its cells: `depth` tensors [b, d of the block's stage]."""
-        return [x.mean(dim=(2, 3)) for x in self._block_outputs(images)]
-
     def block_maps(self, images: Tensor) -> Iterator[Tensor]:
         """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
         return self._block_outputs(images)
@@ -125,14 +122,6 @@ class ResNet(nn.Module):
         """Layer for layer-wise learning-rate decay: 0 stem and mask token, 1 ... depth the blocks; none above them."""
         found = re.match(r"stages\.(\d+)\.(\d+)\.", parameter_name)
         return sum(self._depths[: int(found[1])]) + int(found[2]) + 1 if found else 0
-
-    def no_weight_decay(self, pretraining: bool = False) -> set[str]:
-        """Names without weight decay beside the one-dimensional ones, among which are those of all norms."""
-        return {"mask_token"}
-
-    def adapt(self, state: Mapping[str, Tensor], image_px: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """Fit a state of this class to this instance: nothing here depends on the image's size."""
-        return dict(state)
 
     def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
         x = self._tokens(images, hidden)

@@ -17,6 +17,7 @@ from timm.models.beit import Beit
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
 
 _TABLE = "relative_position_bias_table"
@@ -24,7 +25,7 @@ _SHARED_TABLE = f"rel_pos_bias.{_TABLE}"
 _CLASS_ROWS = 3  # class to token, token to class, class to class
 
 
-class ViT(nn.Module):
+class ViT(Encoder):
     """Plain encoder: all blocks at one resolution, a class token that is never hidden.
 
     Args:
@@ -46,7 +47,7 @@ class ViT(nn.Module):
     transfer_settings: ClassVar[frozenset[str]] = frozenset(
         {"drop_path", "shared_bias", "final_norm", "checkpoint_activations"}
     )
-    any_size = False  # position tables belong to a grid: build it for the size that comes
+    # Not of any size: position tables belong to a grid, and the encoder is built for the size that comes.
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What DINO and MoCo v3 share: a branch that turns views into vectors, and a teacher that follows its student.
+"""What DINO and MoCo v3 share: branches that turn views into vectors, and a teacher that follows its student.
 
 Shapes: b images, v views, c channels, H W pixels, d channels of the encoder, k outputs of the head.
 """
@@ -6,10 +6,18 @@ Shapes: b images, v views, c channels, H W pixels, d channels of the encoder, k 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from simmim import plugin
+from simmim.config.sections import GeometrySection, ImagesSection
+from simmim.data.shards import Shards
+from simmim.data.views import View, ViewImages
+from simmim.layers.normaliser import ImageNormaliser
+from simmim.methods._method import Method
+from simmim.plugin import Component
 
 
 class Branch(nn.Module):
@@ -29,11 +37,51 @@ class Branch(nn.Module):
         return self.head(self.encoder(images).mean((2, 3)))
 
 
-def student_and_teacher(make: Callable[[], Branch]) -> tuple[Branch, Branch]:
-    """Two branches with the same start values, the second without gradients."""
-    student, teacher = make(), make()
-    teacher.load_state_dict(student.state_dict())
-    return student, teacher.requires_grad_(False)
+class TeacherMethod(Method):
+    """A student that is trained on views of each image, and a teacher, its moving average, that says what they are.
+
+    Args:
+        encoder: of both.
+        geometry: height and width of the largest views.
+        images: crops and channel statistics.
+        views: groups of views by name; the views of a group have one size.
+        head: channels of the encoder -> a new head, [b, channels] -> [b, k].
+        momentum: of the teacher at the start; it rises to 1.
+    """
+
+    trained_encoder = "student.encoder"
+    has_teacher = True
+
+    def __init__(
+        self,
+        encoder: Component,
+        geometry: GeometrySection,
+        images: ImagesSection,
+        *,
+        views: Mapping[str, Sequence[View]],
+        head: Callable[[int], nn.Module],
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        self.normalise = ImageNormaliser(images.mean, images.std)
+        self.views, self.momentum, self._images = views, momentum, images
+
+        def branch() -> Branch:
+            in_channels = self.normalise.channels
+            made = plugin.build("encoders", encoder, image_px=geometry.image_px, in_channels=in_channels)
+            return Branch(made, head(made.width))
+
+        self.student, self.teacher = branch(), branch()
+        self.teacher.load_state_dict(self.student.state_dict())
+        self.teacher.requires_grad_(False)
+
+    def dataset(self, shards: Shards, seed: int) -> ViewImages:
+        """The views that the method compares."""
+        return ViewImages(shards, self.views, self._images, seed, self.normalise.channels)
+
+    def after_update(self, step: int, steps: int) -> None:
+        """Move the teacher; `step` updates of `steps` are done."""
+        follow(self.teacher, self.student, cosine_momentum(self.momentum, step - 1, steps))
 
 
 @torch.no_grad()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from simmim import plugin
+from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
-from simmim.layers.normaliser import ImageNormaliser
-from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
+from simmim.methods._branch import TeacherMethod, view_by_view
 from simmim.methods._lightly import DINOLoss, DINOProjectionHead
-from simmim.train.task import TrainTask
+from simmim.plugin import Component
 
 
-class DINO(TrainTask):
+class DINO(TeacherMethod):
     """One step: the teacher sees two large crops, the student those and several small ones.
 
     As published but for: the mean of the tokens in place of the class token; our ViT in place of theirs; a constant
@@ -24,9 +22,9 @@ class DINO(TrainTask):
     Schedules are shares of the whole training, so that they hold at any length.
 
     Args:
-        encoder: config section of the encoder; its drop path acts on the student only.
-        image_px: height and width of the large crops; their scale is `images.crop_scale`.
-        mean, std: per channel, of images in [0, 1].
+        encoder: of student and teacher; its drop path acts on the student only.
+        geometry: height and width of the large crops; their scale is `images.crop_scale`.
+        images: crops and channel statistics.
         local_crops: number of small crops.
         local_px: their side.
         local_scale: their area as a share of the image.
@@ -37,15 +35,14 @@ class DINO(TrainTask):
         last_layer_frozen: share of the training during which the head's last layer keeps its start values.
     """
 
-    trained_encoder, kept_encoder, kept_head = "student.encoder", "teacher.encoder", "teacher.head"
+    kept_encoder, kept_head = "teacher.encoder", "teacher.head"
 
     def __init__(
         self,
         *,
-        encoder: Mapping[str, Any],
-        image_px: tuple[int, int],
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        encoder: Component,
+        geometry: GeometrySection,
+        images: ImagesSection,
         local_crops: int = 10,
         local_px: int = 96,
         local_scale: tuple[float, float] = (0.05, 0.25),
@@ -58,20 +55,17 @@ class DINO(TrainTask):
         student_temperature: float = 0.1,
         last_layer_frozen: float = 3 / 400,
     ) -> None:
-        super().__init__()
-        self.views = {
-            "global": [View(image_px, blur=1.0), View(image_px, blur=0.1, solarise=0.2)],
+        views = {
+            "global": [View(geometry.image_px, blur=1.0), View(geometry.image_px, blur=0.1, solarise=0.2)],
             "local": [View((local_px, local_px), blur=0.5, crop_scale=tuple(local_scale))] * local_crops,
         }
 
-        def branch() -> Branch:
-            made = plugin.build("encoders", encoder, image_px=image_px, in_channels=len(mean))
-            return Branch(made, DINOProjectionHead(made.width, hidden, bottleneck, outputs))
+        def head(width: int) -> DINOProjectionHead:
+            return DINOProjectionHead(width, hidden, bottleneck, outputs)
 
-        self.normalise = ImageNormaliser(mean, std)
-        self.student, self.teacher = student_and_teacher(branch)
+        super().__init__(encoder, geometry, images, views=views, head=head, momentum=momentum)
         self.loss = _Loss(outputs, student_temp=student_temperature)
-        self.momentum, self.last_layer_frozen = momentum, last_layer_frozen
+        self.last_layer_frozen = last_layer_frozen
         self.teacher_temperature, self.temperature_warmup = teacher_temperature, temperature_warmup
         self._done = 0.0  # share of the training
 
@@ -101,7 +95,7 @@ class DINO(TrainTask):
         if step <= self.last_layer_frozen * steps:
             restored = self.teacher.head.last_layer.weight_v  # has not moved either
             self.student.head.last_layer.weight_v.data.copy_(restored)
-        follow(self.teacher, self.student, cosine_momentum(self.momentum, step - 1, steps))
+        super().after_update(step, steps)
         self.loss.move_center()
         self._done = step / steps
 

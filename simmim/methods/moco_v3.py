@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim import plugin
+from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
-from simmim.layers.normaliser import ImageNormaliser
-from simmim.methods._branch import Branch, cosine_momentum, follow, student_and_teacher, view_by_view
+from simmim.methods._branch import TeacherMethod, view_by_view
 from simmim.methods._lightly import MoCoProjectionHead, gather
-from simmim.train.task import TrainTask
+from simmim.plugin import Component
 
 
-class MoCoV3(TrainTask):
+class MoCoV3(TeacherMethod):
     """One step: each view's prediction is compared with what the slowly moving teacher makes of the other views.
 
     As published but for: the mean of the tokens in place of the class token; our ViT (relative positions) in place of
@@ -29,43 +27,39 @@ class MoCoV3(TrainTask):
     many processes as hold it without accumulation; with accumulation there are fewer negatives.
 
     Args:
-        encoder: config section of the encoder.
-        image_px: height and width of both views; their scale is `images.crop_scale`.
-        mean, std: per channel, of images in [0, 1].
+        encoder: of student and teacher.
+        geometry: height and width of both views; their scale is `images.crop_scale`.
+        images: crops and channel statistics.
         outputs, hidden: sizes of the heads.
         momentum: of the teacher at the start; it rises to 1.
         temperature: of the contrast.
         freeze_patch_embed: keep the random patch embedding (section 4 there: training it makes the loss unstable).
     """
 
-    trained_encoder = kept_encoder = "student.encoder"
-    kept_head = "student.head"
+    kept_encoder, kept_head = "student.encoder", "student.head"
 
     def __init__(
         self,
         *,
-        encoder: Mapping[str, Any],
-        image_px: tuple[int, int],
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        encoder: Component,
+        geometry: GeometrySection,
+        images: ImagesSection,
         outputs: int = 256,
         hidden: int = 4096,
         momentum: float = 0.99,
         temperature: float = 0.2,
         freeze_patch_embed: bool = True,
     ) -> None:
-        super().__init__()
         looks = {"interpolation": "bilinear"}
-        self.views = {"views": [View(image_px, blur=1.0, **looks), View(image_px, blur=0.1, solarise=0.2, **looks)]}
+        first = View(geometry.image_px, blur=1.0, **looks)
+        second = View(geometry.image_px, blur=0.1, solarise=0.2, **looks)
 
-        def branch() -> Branch:
-            made = plugin.build("encoders", encoder, image_px=image_px, in_channels=len(mean))
-            return Branch(made, MoCoProjectionHead(made.width, hidden, outputs, num_layers=3, batch_norm=True))
+        def head(width: int) -> MoCoProjectionHead:
+            return MoCoProjectionHead(width, hidden, outputs, num_layers=3, batch_norm=True)
 
-        self.normalise = ImageNormaliser(mean, std)
-        self.student, self.teacher = student_and_teacher(branch)
+        super().__init__(encoder, geometry, images, views={"views": [first, second]}, head=head, momentum=momentum)
         self.predictor = MoCoProjectionHead(outputs, hidden, outputs, num_layers=2, batch_norm=True)
-        self.momentum, self.temperature = momentum, temperature
+        self.temperature = temperature
         for name, parameter in self.student.encoder.named_parameters():
             if freeze_patch_embed and name.startswith("patch_embed."):
                 parameter.requires_grad_(False)
@@ -79,10 +73,6 @@ class MoCoV3(TrainTask):
             keys = [self.teacher(view) for view in images.chunk(2)]
         with torch.autocast(images.device.type, enabled=False):
             return sum(contrast(guess, key, self.temperature) for guess, key in zip(guesses, reversed(keys)))
-
-    def after_update(self, step: int, steps: int) -> None:
-        """Move the teacher; `step` updates of `steps` are done."""
-        follow(self.teacher, self.student, cosine_momentum(self.momentum, step - 1, steps))
 
 
 def contrast(guesses: Tensor, keys: Tensor, temperature: float) -> Tensor:

@@ -1,93 +1,107 @@
-"""SimMIM (section 3): hide patches, encode, predict the target, compare where it was hidden."""
+"""SimMIM (section 3): hide patches, encode, predict the target, compare where it was hidden.
+
+Shapes: b images, c channels, H W pixels; h w cells of the target.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from simmim import losses, plugin
-from simmim.config.sections import IMAGENET_MEAN, IMAGENET_STD
+from simmim.config.sections import GeometrySection, ImagesSection, LossSection
+from simmim.data.pretraining import PretrainingImages
+from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.methods._method import Method
+from simmim.methods._validation import validation_losses
+from simmim.plugin import Component
 
-_LOSS_AREAS = "masked", "full"
 
-
-class SimMIM(nn.Module):
+class SimMIM(Method):
     """Encoder and head with the loss that trains them.
 
     Args:
-        encoder: [b, c, H, W] and a mask of tokens -> [b, width, H / stride, W / stride].
-        head: those features -> [b, channels, h, w], on the target's cells.
+        encoder: hides tokens; [b, c, H, W] -> features [b, width, H / stride, W / stride].
+        geometry: sizes of image and masked patch.
+        images: crops and channel statistics.
+        mask: which patches are hidden.
+        head: features -> prediction [b, channels, h, w].
         target: images -> what to predict, [b, channels, h, w] or classes (`simmim.targets`).
-        loss: one of `simmim.losses`.
-        geometry: sizes of image, token and masked patch.
-        target_cell: side in pixels of one of the target's cells.
-        loss_area: "masked" counts hidden cells only, "full" counts all of them (Table 4).
+        loss: how both are compared, and where: on hidden cells, or on all of them (Table 4).
+        tokenizer: of a target that has one.
+
+    Raises:
+        ValueError: for an unknown name or setting, a loss that the target cannot take, or sizes that do not divide.
     """
+
+    trained_encoder = kept_encoder = "encoder"
+    kept_head = "head"
 
     def __init__(
         self,
-        encoder: nn.Module,
-        head: nn.Module,
-        target: Any,
-        loss: losses.Loss,
-        geometry: Geometry,
-        target_cell: int = 1,
-        loss_area: str = "masked",
+        *,
+        encoder: Component,
+        geometry: GeometrySection,
+        images: ImagesSection,
+        mask: Component,
+        head: Component,
+        target: Component,
+        loss: LossSection,
+        tokenizer: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        plugin.check_choice("loss area", loss_area, _LOSS_AREAS)
-        self.encoder, self.head, self.target, self.loss = encoder, head, target, loss
-        self.geometry, self.target_cell, self.loss_area = geometry, target_cell, loss_area
+        self.normalise = ImageNormaliser(images.mean, images.std)
+        channels = self.normalise.channels
+        self.encoder = plugin.build("encoders", encoder, image_px=geometry.image_px, in_channels=channels)
+        sizes = self.encoder.token, self.encoder.stride
+        self.geometry = Geometry(geometry.image_px, *sizes, geometry.masked_patch_px)
+        self.mask = plugin.build("masks", mask)
+        settings = {} if tokenizer is None else {"tokenizer": tokenizer}
+        self.target = plugin.build("targets", target.changed(**settings), image_channels=channels)
+        plugin.check_choice(f"loss of target={target.name}", loss.name, self.target.losses)
+        rows = self.target.resolution_px or geometry.image_px[0]
+        self.target_cell = self.geometry.target_cell(rows, self.target.cell_multiple)
+        per_feature = {"stride": self.encoder.stride // self.target_cell, "channels": self.target.channels}
+        self.head = plugin.build("heads", head, width=self.encoder.width, **per_feature)
+        self._loss, self._images = loss, images
 
-    def forward(self, images: Tensor, hidden: Tensor) -> Tensor:
-        """Mean loss of normalised images [b, c, H, W] under a mask of tokens, bool [b, tokens], True = hidden."""
-        weight = self.hidden_cells(hidden).to(images.dtype)
-        if self.loss_area == "full":
-            weight = torch.ones_like(weight)
-        return self.loss(self.reconstruct(images, hidden), self.target(images), weight)
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, *tokens], True = hidden."""
+        normalised = self.normalise(batch["images"])
+        prediction = self.predict(normalised, batch["hidden"])
+        wanted = self.target(batch["images"], normalised)
+        return self.compare(prediction, wanted, batch["hidden"], everywhere=self._loss.area == "full")
 
-    def reconstruct(self, images: Tensor, hidden: Tensor) -> Tensor:
+    def predict(self, normalised: Tensor, hidden: Tensor) -> Tensor:
         """The prediction for every cell, hidden or not, [b, channels, h, w] in the target's units."""
-        return self.head(self.encoder(images, hidden))
+        return self.head(self.encoder(normalised, hidden))
 
-    def hidden_cells(self, hidden: Tensor) -> Tensor:
-        """Mask of tokens, bool [b, tokens] -> mask of the target's cells, bool [b, 1, h, w]."""
-        return self.geometry.tokens_to_target(hidden, self.target_cell)[:, None]
+    def compare(self, prediction: Tensor, wanted: Tensor, hidden: Tensor, everywhere: bool = False) -> Tensor:
+        """Mean loss of a prediction on hidden cells, or everywhere.
 
+        Args:
+            prediction, wanted: [b, channels, h, w], or one colour [b, channels, 1, 1]; wanted may be classes.
+            hidden: mask of tokens, bool [b, *tokens].
+        """
+        weight = self.geometry.tokens_to_target(hidden, self.target_cell)[:, None].float()  # [b, 1, h, w]
+        weight = torch.ones_like(weight) if everywhere else weight
+        return losses.BY_NAME[self._loss.name](prediction, wanted, weight)
 
-def build_simmim(
-    *,
-    encoder: Mapping[str, Any],
-    head: Mapping[str, Any],
-    target: Mapping[str, Any],
-    loss: Mapping[str, Any],
-    image_px: tuple[int, int],
-    masked_patch_px: int,
-    normaliser: ImageNormaliser | None = None,
-) -> SimMIM:
-    """Make the model that config sections describe.
+    def dataset(self, shards: Shards, seed: int) -> PretrainingImages:
+        """Random crops and the mask of each."""
+        return PretrainingImages(shards, self._images, self.mask, self.geometry, seed, self.normalise.channels)
 
-    Args:
-        encoder, head, target: `{"name": ..., setting: ...}`.
-        loss: `{"name": "l1", "area": "masked"}`.
-        masked_patch_px: side of the square that is hidden as a whole.
-        normaliser: what images are normalised with, ImageNet's statistics by default; says their channels.
+    def validate(self, shards: Shards, dtype: torch.dtype | None) -> dict[str, float]:
+        """The loss on hidden cells of whole images, and that of predicting each image's mean visible colour."""
+        return validation_losses(self, shards, dtype)
 
-    Raises:
-        ValueError: for an unknown name or setting, a loss the target cannot take, or sizes that do not divide.
-    """
-    normaliser = normaliser or ImageNormaliser(IMAGENET_MEAN, IMAGENET_STD)
-    made_encoder = plugin.build("encoders", encoder, image_px=tuple(image_px), in_channels=normaliser.channels)
-    geometry = Geometry(tuple(image_px), made_encoder.token, made_encoder.stride, masked_patch_px)
-    made_target = plugin.build("targets", target, normaliser=normaliser)
-    plugin.check_choice(f"loss of target={target['name']}", loss["name"], made_target.losses)
-    cell = geometry.target_cell(made_target.resolution_px or image_px[0], made_target.cell_multiple)
-    stride, channels = made_encoder.stride // cell, made_target.channels
-    made_head = plugin.build("heads", head, width=made_encoder.width, stride=stride, channels=channels)
-    loss_function = losses.BY_NAME[loss["name"]]
-    return SimMIM(made_encoder, made_head, made_target, loss_function, geometry, cell, loss.get("area", "masked"))
+    def reconstruct(self, images: Tensor, hidden: Tensor) -> Tensor | None:
+        """The prediction as a picture, uint8 [b, c, H, W]; None where the target's codes have no picture."""
+        normalised = self.normalise(images)
+        prediction = self.predict(normalised, hidden).float()
+        picture = self.target.to_pixels(prediction, normalised, self.normalise)
+        return None if picture is None else self.normalise.undo(picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
+from torch import Tensor
 
 from simmim import plugin
+from simmim.config.models import PretrainConfig
 from simmim.data.pretraining import hidden_tokens, whole_images
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
+from simmim.plugin import Component
 from simmim.pretrain.avg_dist import avg_dist
-from simmim.pretrain.reconstruction import png
-from simmim.pretrain.run import side_pair
 from simmim.storage import records
 from simmim.storage.files import whole_file
-
-Config = Mapping[str, Any]
+from simmim.storage.identity import code_version
 
 TOKEN_MASKS, PIXEL_MASKS = 2048, 256
 SHOWN_IMAGES = 3
@@ -40,27 +41,27 @@ SHOWN_MASKS = (
 )
 
 
-def geometry_of(config: Config) -> Geometry:
-    """Sizes of a run, without the weights of its encoder."""
-    image_px = side_pair(config["geometry"]["image_px"])
-    token, stride = _token_and_stride(json.dumps(config["encoder"]), image_px, len(config["images"]["mean"]))
-    return Geometry(image_px, token, stride, config["geometry"]["masked_patch_px"])
+def geometry_of(config: PretrainConfig) -> Geometry:
+    """Sizes of a run that has a mask, without the weights of its encoder."""
+    image_px = config.geometry.image_px
+    token, stride = _token_and_stride(config.encoder, image_px, config.channels)
+    return Geometry(image_px, token, stride, config.geometry.masked_patch_px)
 
 
 @functools.cache
-def _token_and_stride(encoder: str, image_px: tuple[int, int], channels: int) -> tuple[int, int]:
+def _token_and_stride(encoder: Component, image_px: tuple[int, int], channels: int) -> tuple[int, int]:
     with torch.device("meta"):
-        built = plugin.build("encoders", json.loads(encoder), image_px=image_px, in_channels=channels)
+        built = plugin.build("encoders", encoder, image_px=image_px, in_channels=channels)
     return built.token, built.stride
 
 
-def avg_dist_of(config: Config) -> dict[str, float]:
-    """AvgDist of a completed pre-training config at both granularities, 'tokens' and 'pixels', and its hidden 'share'.
+def avg_dist_of(config: PretrainConfig) -> dict[str, float]:
+    """AvgDist of a pre-training config at both granularities, 'tokens' and 'pixels', and its hidden 'share'.
 
     Raises:
         ValueError: for a mask that the grid does not allow, or that hides every cell of it.
     """
-    return _measured(plugin.build("masks", config["mask"]), geometry_of(config))
+    return _measured(plugin.build("masks", config.mask), geometry_of(config))
 
 
 @functools.cache
@@ -74,36 +75,35 @@ def _measured(mask: Any, geometry: Geometry) -> dict[str, float]:
     }
 
 
-def write_avg_dist(path: Path, configs: Iterable[Config]) -> None:
+def write_avg_dist(path: Path, configs: Iterable[PretrainConfig]) -> None:
     """Write AvgDist and hidden share of every run that has a mask; the same masks are measured once."""
     rows = []
-    for config in (config for config in configs if config["mask"]):
+    for config in (config for config in configs if config.mask):
         try:
             values = avg_dist_of(config)
         except ValueError as reason:
-            print(f"{config['run']}: {reason}")
+            print(f"{config.run}: {reason}")
             continue
-        names = {key: config[key] for key in ("scale", "run", "config_hash")}
-        origin = records.Origin(**names, task="pretrain", seed=0, data_digest="", code_version=records.code_version())
-        rows += [records.record(origin, 0, "avg_dist", values[detail], detail) for detail in ("tokens", "pixels")]
+        origin = records.Origin(config.scale, config.run, "pretrain", 0, config.hash, code_version())
+        rows += [records.record(origin, 0, "avg_dist", values[part], part) for part in ("tokens", "pixels")]
         rows += [records.record(origin, 0, "hidden_share", values["share"])]
     records.write(path, rows, masks={"tokens": TOKEN_MASKS, "pixels": PIXEL_MASKS})
 
 
-def write_mask_samples(path: Path, config: Config, pixels: Mapping[int, int] | None, shards: Shards) -> None:
+def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, int] | None, shards: Shards) -> None:
     """Write some images under each mask of Figure 2, as PNG bytes, one row per mask and image.
 
     Args:
         config: the run whose input and tokens are used.
         pixels: what the paper's pixels are at this scale, None: themselves. A mask without a counterpart has a row with
             an empty `hidden`.
-        shards: held-out images.
+        shards: validation images.
     """
     samples = np.unique(np.linspace(0, len(shards) - 1, SHOWN_IMAGES).astype(int))
     geometry = geometry_of(config)
-    images = whole_images(shards, samples, geometry.image, len(config["images"]["mean"]))  # uint8 [n, c, H, W]
-    origin = {key: config[key] for key in ("scale", "run", "config_hash")}
-    origin |= {"data_digest": shards.digest, "code_version": records.code_version()}
+    images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
+    origin = {"scale": config.scale, "run": config.run, "config_hash": config.hash}
+    origin |= {"data_digest": shards.digest, "code_version": code_version()}
     rows = []
     for kind, name, paper_px in SHOWN_MASKS:
         patch_px = geometry.token if paper_px is None else (pixels or {paper_px: paper_px}).get(paper_px)
@@ -119,6 +119,14 @@ def write_mask_samples(path: Path, config: Config, pixels: Mapping[int, int] | N
 
 def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) -> list[bytes]:
     """PNGs of the hidden pixels of each sample, 255 = hidden."""
-    made = plugin.build("masks", {"name": mask, "ratio": SHOWN_RATIO})
+    made = plugin.build("masks", Component(name=mask, ratio=SHOWN_RATIO))
     hidden = hidden_tokens(made, replace(geometry, masked_patch=patch_px), 0, 0, samples)  # [n, h, w]
     return [png(area[None]) for area in geometry.tokens_to_pixels(hidden).byte() * 255]
+
+
+def png(pixels: Tensor) -> bytes:
+    """uint8 [c, H, W] with one or three channels -> PNG bytes."""
+    stream = io.BytesIO()
+    array = pixels.permute(1, 2, 0).numpy()
+    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(stream, "png")
+    return stream.getvalue()

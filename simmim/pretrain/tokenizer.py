@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +11,26 @@ from torch import nn
 
 from simmim import plugin
 from simmim.config.differences import refuse_changed
+from simmim.config.models import TokenizerConfig
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
-from simmim.storage import model_file, records
+from simmim.storage import model_file
 from simmim.storage.files import sha256_file
+from simmim.storage.identity import code_version
 from simmim.train.processes import Processes, seed_libraries
 
 _MEASURED_IMAGES, _MEASURED_PX = 256, 96
 
 
-def make_tokenizer(config: Mapping[str, Any], source: Path, out: Path, processes: Processes) -> None:
+def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: Processes) -> None:
     """Learn a tokenizer, or take over published weights, and write it to `out`.
 
     Args:
-        config: as `Sheets.tokenizer` completes it.
         source: folder of the packed data set to learn from, or the published file.
     """
-    seed_libraries(config["seed"], 0, 0)
-    tokenizer, header = build_tokenizer(config), {"tokenizer": config}
-    if config["kind"].get("file"):
+    seed_libraries(config.seed, 0, 0)
+    tokenizer, header = build_tokenizer(config), {"tokenizer": config.as_json()}
+    if config.published_file:
         tokenizer.load_published(source)
         header["source_sha256"] = sha256_file(source)
     else:
@@ -40,30 +39,30 @@ def make_tokenizer(config: Mapping[str, Any], source: Path, out: Path, processes
         header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards)}
         print(f"{out}: {header['measured']}", flush=True)
     if processes.is_main_process:
-        model_file.write(out, tokenizer, header | {"code_version": records.code_version()})
+        model_file.write(out, tokenizer, header | {"code_version": code_version()})
         shutil.rmtree(out.with_name(f"{out.stem}_state"), ignore_errors=True)
 
 
-def build_tokenizer(config: Mapping[str, Any]) -> nn.Module:
-    """A tokenizer as a completed config describes it, before it has learnt anything.
+def build_tokenizer(config: TokenizerConfig) -> nn.Module:
+    """The tokenizer of a config, before it has learnt anything.
 
     Raises:
         ValueError: for an unknown setting, or when the settings of its training are missing.
     """
-    tokenizer = plugin.build("tokenizers", config["kind"])
-    if tokenizer.is_trained and config["train"] is None:
-        raise ValueError(f"tokenizer '{config['name']}' is trained: give it train.epochs, train.batch, train.base_lr")
+    tokenizer = plugin.build("tokenizers", config.kind)
+    if tokenizer.is_trained and config.train is None:
+        raise ValueError(f"tokenizer '{config.name}' is trained: give it train.epochs, train.batch, train.base_lr")
     return tokenizer
 
 
-def load_tokenizer(path: Path, config: Mapping[str, Any]) -> nn.Module:
+def load_tokenizer(path: Path, config: TokenizerConfig) -> nn.Module:
     """The tokenizer in a file.
 
     Raises:
         ValueError: for a file that is damaged, no tokenizer, or made with another config.
     """
     header, state = model_file.read(path, "tokenizer")
-    refuse_changed(path, header["tokenizer"], config, remove=path)
+    refuse_changed(path, header["tokenizer"], config.as_json(), remove=path)
     tokenizer = build_tokenizer(config)
     model_file.load(path, "tokenizer", tokenizer, state)
     return tokenizer

@@ -18,8 +18,8 @@ def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]
     """Write an encoder and what is needed to rebuild it, whole or not at all.
 
     Args:
-        header: JSON values; must hold `encoder` (its config section), `image_px` and `in_channels`, and should hold the
-            `mean` and `std` the images were normalised with. A digest of header and tensors is stored beside it.
+        header: JSON values; must hold `encoder` (its config section as JSON), `image_px` and `in_channels`, and should
+            hold the `mean` and `std` the images were normalised with. A digest of header and tensors is stored too.
     """
     missing = {"encoder", "image_px", "in_channels"} - header.keys()
     assert not missing, f"header lacks {sorted(missing)}"
@@ -78,5 +78,4 @@ def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that the saved encoder derived from its size and window and that stay when these change."""
     section, image_px = Component.model_validate(header["encoder"]), tuple(header["image_px"])
     with torch.device("meta"):
-        saved = plugin.build("encoders", section, image_px=image_px, in_channels=header["in_channels"])
-    return getattr(saved, "kept_settings", {})
+        return plugin.build("encoders", section, image_px=image_px, in_channels=header["in_channels"]).kept_settings

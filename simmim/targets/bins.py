@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets._resolution import averaged, enlarged
 
 
@@ -21,12 +21,12 @@ class Bins:
     in the backward pass. The paper prints N/A there, and for 32 bins at 192 x 192 (101 M, 7 MB).
 
     Args:
-        normaliser: what the images were normalised with.
+        image_channels: channels of the images.
         bins: number of bins, 2 to 256; bin i of n holds the values from 256 i / n up to below 256 (i + 1) / n.
         resolution_px: rows that the image is brought to by averaging first; None keeps every pixel.
     """
 
-    normaliser: ImageNormaliser
+    image_channels: int
     bins: int = 8
     resolution_px: int | None = None
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy",)
@@ -40,15 +40,15 @@ class Bins:
     @property
     def channels(self) -> int:
         """Channels that the head must predict: the logits of every bin of every channel."""
-        return self.normaliser.channels * self.bins
+        return self.image_channels * self.bins
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """[b, c, H, W], normalised -> bin numbers, int64 [b, c, h, w]."""
-        values = self.normaliser.undo(averaged(images, self.resolution_px))  # 8-bit
+    def __call__(self, pixels: Tensor, normalised: Tensor) -> Tensor:
+        """[b, c, H, W], from 0 to 255 -> bin numbers, int64 [b, c, h, w]."""
+        values = averaged(pixels.float(), self.resolution_px).round().clamp(0, 255)  # 8-bit
         return values.long() * self.bins // 256
 
-    def to_pixels(self, prediction: Tensor, images: Tensor) -> Tensor:
+    def to_pixels(self, prediction: Tensor, normalised: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """Logits [b, c * bins, h, w] -> the expected bin centre, [b, c, H, W]."""
         shares = prediction.unflatten(1, (-1, self.bins)).softmax(2)  # [b, c, bins, h, w]
         centres = (torch.arange(self.bins, device=shares.device) + 0.5) * 256 / self.bins - 0.5
-        return enlarged(self.normaliser(torch.einsum("bcnhw,n->bchw", shares, centres)), images)
+        return enlarged(normalise(torch.einsum("bcnhw,n->bchw", shares, centres)), normalised)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from simmim.layers.normaliser import ImageNormaliser
 
 _EPSILON = 1e-6
 
@@ -21,11 +20,11 @@ class NormalisedPixels:
     Only pixels of the image count in a window; nothing is padded.
 
     Args:
-        normaliser: what the images were normalised with.
+        image_channels: channels of the images.
         window_px: side of the square around a pixel, odd (47 in SwinV2's recipe).
     """
 
-    normaliser: ImageNormaliser
+    image_channels: int
     window_px: int = 47
     resolution_px: ClassVar[int | None] = None
     losses: ClassVar[tuple[str, ...]] = ("l1", "l2", "smooth_l1")
@@ -39,16 +38,16 @@ class NormalisedPixels:
     @property
     def channels(self) -> int:
         """Channels that the head must predict."""
-        return self.normaliser.channels
+        return self.image_channels
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor, normalised: Tensor) -> Tensor:
         """[b, c, H, W], normalised -> the same shape."""
-        mean, deviation = self._surroundings(images)
-        return (images - mean) / deviation
+        mean, deviation = self._surroundings(normalised)
+        return (normalised - mean) / deviation
 
-    def to_pixels(self, prediction: Tensor, images: Tensor) -> Tensor:
+    def to_pixels(self, prediction: Tensor, normalised: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """A picture that takes local mean and contrast from the true image, which the model does not predict."""
-        mean, deviation = self._surroundings(images)
+        mean, deviation = self._surroundings(normalised)
         return prediction * deviation + mean
 
     def _surroundings(self, images: Tensor) -> tuple[Tensor, Tensor]:

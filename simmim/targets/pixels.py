@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets._resolution import averaged, enlarged
 
 
@@ -16,11 +16,11 @@ class Pixels:
     """The normalised input image.
 
     Args:
-        normaliser: what the images were normalised with.
+        image_channels: channels of the images.
         resolution_px: rows it is brought to by averaging; None keeps every pixel.
     """
 
-    normaliser: ImageNormaliser
+    image_channels: int
     resolution_px: int | None = None
     losses: ClassVar[tuple[str, ...]] = ("l1", "l2", "smooth_l1")
     in_pixel_units: ClassVar[bool] = True
@@ -29,12 +29,12 @@ class Pixels:
     @property
     def channels(self) -> int:
         """Channels that the head must predict."""
-        return self.normaliser.channels
+        return self.image_channels
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, pixels: Tensor, normalised: Tensor) -> Tensor:
         """[b, c, H, W], normalised -> [b, c, h, w]."""
-        return averaged(images, self.resolution_px)
+        return averaged(normalised, self.resolution_px)
 
-    def to_pixels(self, prediction: Tensor, images: Tensor) -> Tensor:
+    def to_pixels(self, prediction: Tensor, normalised: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor:
         """[b, c, h, w] -> [b, c, H, W]."""
-        return enlarged(prediction, images)
+        return enlarged(prediction, normalised)

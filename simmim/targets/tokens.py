@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from simmim.layers.normaliser import ImageNormaliser
 from simmim.targets._resolution import averaged, enlarged
 
 
@@ -19,20 +19,20 @@ class Tokens:
     The tokenizer is no part of the model: it is neither trained nor decayed nor saved with it.
 
     Args:
-        normaliser: what the images were normalised with.
+        image_channels: channels of the images, 3.
         tokenizer: a class of `simmim.tokenizers`; a sheet gives its name in `config/tokenizers.tsv`.
         resolution_px: codes along the image's height.
     """
 
-    normaliser: ImageNormaliser
+    image_channels: int
     tokenizer: nn.Module
     resolution_px: int
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     in_pixel_units: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.normaliser.channels != 3:
-            raise ValueError(f"target=tokens reads RGB images, these have {self.normaliser.channels} channel(s)")
+        if self.image_channels != 3:
+            raise ValueError(f"target=tokens reads RGB images, these have {self.image_channels} channel(s)")
         self.tokenizer.requires_grad_(False).eval()
 
     @property
@@ -46,17 +46,17 @@ class Tokens:
         return self.tokenizer.factor
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """[b, 3, H, W], normalised -> codes, int64 [b, 1, h, w]."""
-        colours = averaged(self.normaliser.values(images) / 255, self.resolution_px * self.tokenizer.factor)
-        with torch.autocast(images.device.type, enabled=False):  # a code must not depend on the number format
-            return self._here(images).encode(colours)[:, None]
+    def __call__(self, pixels: Tensor, normalised: Tensor) -> Tensor:
+        """[b, 3, H, W], from 0 to 255 -> codes, int64 [b, 1, h, w]."""
+        colours = averaged(pixels.float() / 255, self.resolution_px * self.tokenizer.factor)
+        with torch.autocast(pixels.device.type, enabled=False):  # a code must not depend on the number format
+            return self._here(pixels).encode(colours)[:, None]
 
     @torch.no_grad()
-    def to_pixels(self, prediction: Tensor, images: Tensor) -> Tensor | None:
+    def to_pixels(self, prediction: Tensor, normalised: Tensor, normalise: Callable[[Tensor], Tensor]) -> Tensor | None:
         """Logits [b, codes, h, w] -> the likeliest codes decoded, [b, 3, H, W]; None without a decoder."""
-        colours = self._here(images).decode(prediction.argmax(1))
-        return None if colours is None else enlarged(self.normaliser(255 * colours), images)
+        colours = self._here(prediction).decode(prediction.argmax(1))
+        return None if colours is None else enlarged(normalise(255 * colours), normalised)
 
     def _here(self, images: Tensor) -> nn.Module:
         return self.tokenizer.to(images.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from simmim.config.models import TokenizerConfig
 from simmim.config.sections import ImagesSection
-from simmim.config.training import TrainSettings
 from simmim.data.pretraining import random_crops
 from simmim.data.shards import Shards
 from simmim.train.loop import Run, fit
@@ -35,15 +35,15 @@ class Settings(NamedTuple):
 
 
 def train(
-    model: Dvae, settings: Settings, shards: Shards, config: Mapping[str, Any], state: Path, processes: Processes
+    model: Dvae, settings: Settings, shards: Shards, config: TokenizerConfig, state: Path, processes: Processes
 ) -> None:
     """Train encoder and decoder in place, going on from the newest checkpoint in `state`."""
-    loop = TrainSettings(**config["train"])
-    crops = _Crops(shards, ImagesSection(**config["images"]), settings.image_px, config["seed"])
+    loop = config.train
+    crops = _Crops(shards, config.images, settings.image_px, config.seed)
     images = loop.steps(len(crops)) * loop.batch
     task = _Reconstruction(model, settings, images, processes.world)
     groups = [{"params": list(model.parameters()), "weight_decay": loop.weight_decay}]
-    run = Run(config["seed"], state, config, label=f"{config['scale']}/{config['name']}")
+    run = Run(config.seed, state, config.as_json(), label=f"{config.scale}/{config.name}")
     fit(task, crops, groups, loop, run, processes)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simmim.config.models import TokenizerConfig
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
 from simmim.rng import KeyedGenerator, epoch_order
@@ -59,7 +59,7 @@ class ColourClusters(nn.Module):
         """[b, h, w] -> the centres, [b, 3, h, w]."""
         return self.centres[codes].permute(0, 3, 1, 2)
 
-    def fit(self, shards: Shards, config: Mapping[str, Any], state: Path, processes: Processes) -> None:
+    def fit(self, shards: Shards, config: TokenizerConfig, state: Path, processes: Processes) -> None:
         """Run k-means on colours that are drawn per (seed, image).
 
         Raises:
@@ -67,13 +67,13 @@ class ColourClusters(nn.Module):
         """
         from sklearn.cluster import MiniBatchKMeans
 
-        colours = self._sampled(shards, config["seed"])
+        colours = self._sampled(shards, config.seed)
         different = len(np.unique(colours, axis=0))
         if different < self.codes:
             raise ValueError(f"{self.codes} clusters need as many different colours; {different} were drawn")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on threads and memory
-            found = MiniBatchKMeans(self.codes, batch_size=4096, n_init=1, random_state=config["seed"]).fit(colours)
+            found = MiniBatchKMeans(self.codes, batch_size=4096, n_init=1, random_state=config.seed).fit(colours)
         self._set(found.cluster_centers_)
 
     def load_published(self, path: Path) -> None:

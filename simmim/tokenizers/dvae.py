@@ -6,14 +6,14 @@ is its mirror image, is ours, and comes with training only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simmim.config.models import TokenizerConfig
 from simmim.data.shards import Shards
 from simmim.tokenizers import _dvae_network as network
 from simmim.tokenizers import _dvae_training as training
@@ -82,7 +82,7 @@ class Dvae(nn.Module):
         """Shares of every code [b, codes, h, w] -> [b, 3, 8 h, 8 w], about in [0, 1]."""
         return (self.decoder(shares) - _EPSILON) / (1 - 2 * _EPSILON)
 
-    def fit(self, shards: Shards, config: Mapping[str, Any], state: Path, processes: Processes) -> None:
+    def fit(self, shards: Shards, config: TokenizerConfig, state: Path, processes: Processes) -> None:
         """Train encoder and decoder to reconstruct crops of the images."""
         training.train(self, self._training, shards, config, state, processes)
 

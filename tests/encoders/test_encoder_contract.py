@@ -5,17 +5,19 @@ import math
 import pytest
 import torch
 from encoders.small import SMALL
+from helpers.contracts import missing
+from helpers.pretraining import built_simmim
 
 from simmim import plugin
-from simmim.methods.simmim import build_simmim
+from simmim.config.component_settings import settings_of
+from simmim.plugin import Component
 
 ENCODERS = plugin.names("encoders")
 
 
 def _encoder(name, image_px=(64, 64), in_channels=3, **settings):
-    assert name in SMALL, f"give the new encoder '{name}' small settings in tests/encoders/small.py"
     torch.manual_seed(0)
-    section = {"name": name} | SMALL[name] | settings
+    section = Component(name=name, **SMALL.get(name, {}) | settings)
     encoder = plugin.build("encoders", section, image_px=image_px, in_channels=in_channels).eval()
     for parameter in encoder.parameters():  # far from the start values, where tables are zero or tiny
         parameter.data += 0.3 * torch.randn_like(parameter)
@@ -28,6 +30,15 @@ def _inputs(encoder, in_channels=3):
     images = torch.randn(3, in_channels, height, width, generator=generator)
     hidden = torch.rand(3, height // encoder.token, width // encoder.token, generator=generator) < 0.6
     return images, hidden
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_it_has_the_members_of_the_contract(name):
+    encoder = _encoder(name)
+    assert not missing("encoders", encoder)
+    assert isinstance(encoder.mask_token, torch.nn.Parameter)
+    settings = {*plugin.component("encoders", name).transfer_settings, *encoder.kept_settings}
+    assert settings <= settings_of("encoders", name).keys()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -125,15 +136,15 @@ def test_an_encoder_is_built_for_an_odd_size_or_refused(name):
     ],
 )
 def test_pretraining_takes_a_size_that_is_not_square_and_refuses_one_that_cannot_be_masked(name, image_px, message):
-    parts = {"head": {"name": "linear"}, "target": {"name": "pixels"}, "loss": {"name": "l1"}}
-    parts |= {"encoder": {"name": name} | SMALL[name], "masked_patch_px": 16}
+    parts = {"encoder": {"name": name} | SMALL.get(name, {})}
+    parts["geometry"] = {"image_px": image_px, "masked_patch_px": 16}
     if message:
         with pytest.raises(ValueError, match=message):
-            build_simmim(image_px=image_px, **parts)
+            built_simmim(**parts)
         return
-    model = build_simmim(image_px=image_px, **parts)
+    model = built_simmim(**parts)
     hidden = model.geometry.cells_to_tokens(torch.rand(2, *model.geometry.cells) < 0.6)
-    model(torch.randn(2, 3, *image_px), hidden).backward()
+    model({"images": torch.randint(256, (2, 3, *image_px)).byte(), "hidden": hidden}).backward()
     assert model.encoder.mask_token.grad.any()
 
 

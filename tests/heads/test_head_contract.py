@@ -3,6 +3,7 @@
 import pytest
 import torch
 from heads.small import SMALL
+from helpers.contracts import missing, small
 
 from simmim import plugin
 
@@ -11,8 +12,12 @@ HEADS = plugin.names("heads")
 
 def _head(name, width=24, stride=8, channels=3, seed=0):
     torch.manual_seed(seed)
-    section = {"name": name} | SMALL.get(name, {})
-    return plugin.build("heads", section, width=width, stride=stride, channels=channels)
+    return small("heads", name, SMALL, width=width, stride=stride, channels=channels)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_it_has_the_members_of_the_contract(name):
+    assert not missing("heads", _head(name))
 
 
 @pytest.mark.parametrize("name", HEADS)

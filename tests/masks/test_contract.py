@@ -4,9 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers.contracts import missing, small
 from masks.small import SMALL
 
 from simmim import plugin
+from simmim.config.component_settings import settings_of
+from simmim.plugin import Component
 from simmim.rng import KeyedGenerator
 
 MASKS = plugin.names("masks")
@@ -14,13 +17,17 @@ GRID = 6, 8
 
 
 def _mask(name):
-    assert name in SMALL, f"give the new mask '{name}' settings in tests/masks/small.py"
-    return plugin.build("masks", {"name": name} | SMALL[name])
+    return small("masks", name, SMALL)
 
 
 def _sample(name, samples, epoch=0, seed=0, grid=GRID):
     samples = np.asarray(samples)
     return _mask(name).sample(len(samples), grid, KeyedGenerator(seed, epoch, samples, "mask"))
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_it_has_the_members_of_the_contract(name):
+    assert not missing("masks", _mask(name))
 
 
 @pytest.mark.parametrize("name", MASKS)
@@ -67,12 +74,13 @@ def test_every_image_hides_equally_many_cells(name):
 def test_a_mask_is_a_frozen_value(name):
     mask = _mask(name)
     assert mask == _mask(name) and hash(mask) == hash(_mask(name))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(mask, next(iter(SMALL[name])), 0.5)
+    for field in dataclasses.fields(mask):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(mask, field.name, 0.5)
 
 
-@pytest.mark.parametrize("name", [name for name in MASKS if "ratio" in SMALL.get(name, {})])
+@pytest.mark.parametrize("name", [name for name in MASKS if "ratio" in settings_of("masks", name)])
 @pytest.mark.parametrize("ratio", [0, 1, -0.1, 60, float("nan"), "much"])
 def test_a_ratio_outside_0_to_1_is_refused_with_the_nearest(name, ratio):
     with pytest.raises(ValueError, match=rf"mask\.ratio {ratio} must lie inside \(0, 1\)"):
-        plugin.build("masks", {"name": name, "ratio": ratio})
+        plugin.build("masks", Component(name=name, ratio=ratio))

@@ -75,4 +75,4 @@ def test_nothing_hidden_or_nothing_visible_is_refused(shape, count):
 
 def test_an_outline_can_be_written_in_a_sheet():
     values = parse_set("mask=drawn mask.shape='box 0.2 0.2 0.8 0.7' mask.share=0.8")
-    assert values == {"mask": "drawn", "mask.shape": "box 0.2 0.2 0.8 0.7", "mask.share": 0.8}
+    assert values == {"mask": "drawn", "mask.shape": "box 0.2 0.2 0.8 0.7", "mask.share": "0.8"}

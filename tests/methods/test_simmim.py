@@ -1,9 +1,10 @@
+"""SimMIM: where its loss is taken, what it learns, what it refuses; encoder files."""
+
 import pytest
 import torch
+from helpers.pretraining import built_simmim
 from safetensors.torch import load_file, save_file
 
-from simmim.layers.normaliser import ImageNormaliser
-from simmim.methods.simmim import build_simmim
 from simmim.storage.encoder_file import load_encoder, save_encoder
 
 SWIN = {"name": "swin", "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 4], "window": 4}
@@ -11,42 +12,38 @@ VIT = {"name": "vit", "patch_px": 8, "embed_dim": 24, "depth": 2, "num_heads": 2
 HEADER = {"image_px": [32, 32], "in_channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3}
 
 
-def _build(encoder=SWIN, **changes):
-    torch.manual_seed(0)
-    sections = {
-        "encoder": encoder,
-        "head": {"name": "linear"},
-        "target": {"name": "pixels"},
-        "loss": {"name": "l1", "area": "masked"},
-        "image_px": (32, 32),
-        "masked_patch_px": 16,
-    }
-    return build_simmim(**sections | changes)
+def _build(encoder=SWIN, masked_patch_px=16, **changes):
+    geometry = {"image_px": 32, "masked_patch_px": masked_patch_px}
+    return built_simmim(encoder=encoder, geometry=geometry, **changes)
 
 
-def _batch(model, channels=3):
+def _batch(method):
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(2, channels, *model.geometry.image, generator=generator)
+    shape = 2, method.normalise.channels, *method.geometry.image
     hidden = torch.tensor([[[True, False], [True, True]], [[False, True], [False, True]]])
-    return images, model.geometry.cells_to_tokens(hidden)
+    images = torch.randint(256, shape, generator=generator).byte()
+    return {"images": images, "hidden": method.geometry.cells_to_tokens(hidden)}
 
 
 @pytest.mark.parametrize("encoder", [SWIN, VIT], ids=["swin", "vit"])
 def test_masked_and_full_loss(encoder):
-    model = _build(encoder)
-    images, hidden = _batch(model)
-    error = (model.reconstruct(images, hidden) - images).abs()
-    pixels = model.geometry.tokens_to_pixels(hidden)[:, None].expand_as(error)
-    torch.testing.assert_close(model(images, hidden), error[pixels].mean())
-    model.loss_area = "full"
-    torch.testing.assert_close(model(images, hidden), error.mean())
+    losses = {}
+    for area in ("masked", "full"):
+        method = _build(encoder, loss={"name": "l1", "area": area})
+        batch = _batch(method)
+        losses[area] = method(batch)
+    images = method.normalise(batch["images"])
+    error = (method.predict(images, batch["hidden"]) - images).abs()
+    pixels = method.geometry.tokens_to_pixels(batch["hidden"])[:, None].expand_as(error)
+    torch.testing.assert_close(losses["masked"], error[pixels].mean())
+    torch.testing.assert_close(losses["full"], error.mean())
 
 
-def test_other_channels():
-    model = _build(normaliser=ImageNormaliser([0.5] * 5, [0.25] * 5))
-    images, hidden = _batch(model, channels=5)
-    assert model.reconstruct(images, hidden).shape == (2, 5, 32, 32)
-    model(images, hidden).backward()
+def test_grey_images():
+    method = _build(images={"mean": [0.5], "std": [0.25]})
+    batch = _batch(method)
+    assert method.predict(method.normalise(batch["images"]), batch["hidden"]).shape == (2, 1, 32, 32)
+    method(batch).backward()
 
 
 @pytest.mark.parametrize("resolution", [4, 8, 16, 32])
@@ -57,44 +54,64 @@ def test_every_loss_is_taken_on_hidden_cells_only(encoder, resolution):
     bins = {"name": "bins", "bins": 4, "resolution_px": resolution}
     for target, losses in ((pixels, ("l1", "l2", "smooth_l1")), (bins, ("cross_entropy",))):
         for loss in losses:
-            model = _build(encoder, target=target, loss={"name": loss})
-            images, hidden = _batch(model)
-            prediction = model.reconstruct(images, hidden).detach().requires_grad_()
-            model.reconstruct = lambda *_, prediction=prediction: prediction
-            model(images, hidden).backward()
-            expected = model.geometry.tokens_to_pixels(hidden)[:, :: 32 // resolution, :: 32 // resolution]
+            method = _build(encoder, target=target, loss={"name": loss})
+            batch = _batch(method)
+            normalised = method.normalise(batch["images"])
+            prediction = method.predict(normalised, batch["hidden"]).detach().requires_grad_()
+            method.predict = lambda *_, prediction=prediction: prediction
+            method(batch).backward()
+            expected = method.geometry.tokens_to_pixels(batch["hidden"])[:, :: 32 // resolution, :: 32 // resolution]
             assert prediction.shape[2:] == (resolution, resolution)
             assert torch.equal(prediction.grad.abs().sum(1) > 0, expected), loss
 
 
-@pytest.mark.parametrize(
-    "target", [{"name": "bins", "bins": 8, "resolution_px": 8}, {"name": "normalised_pixels", "window_px": 5}]
-)
-def test_other_targets_are_learnt(target):
-    model = _build(target=target, loss={"name": "cross_entropy" if target["name"] == "bins" else "smooth_l1"})
-    images, hidden = _batch(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    losses = []
-    for _ in range(20):
-        losses.append(model(images, hidden))
-        losses[-1].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert losses[-1] < 0.9 * losses[0]
+def test_the_target_is_made_of_the_pixels_and_of_the_normalised_images():
+    """Statistics far from the images': 8-bit values do not come out of the normalised ones."""
+    images = {"mean": [0.4, 0.5, 0.6], "std": [0.001, 0.2, 30.0]}
+    batch = _batch(_build(images=images))
+    bins = _build(images=images, target={"name": "bins", "bins": 256}, loss={"name": "cross_entropy"})
+    seen = []
+    bins.compare = lambda prediction, wanted, *_, **__: seen.append(wanted)
+    bins(batch)
+    assert torch.equal(seen[0], batch["images"].long())
+    pixels = _build(images=images)
+    pixels.compare = bins.compare
+    pixels(batch)
+    assert torch.equal(seen[1], pixels.normalise(batch["images"]))
 
 
 @pytest.mark.parametrize("encoder", [SWIN, VIT], ids=["swin", "vit"])
-def test_a_few_steps_reduce_the_loss(encoder):
-    model = _build(encoder)
-    images, hidden = _batch(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+@pytest.mark.parametrize(
+    "target, loss",
+    [
+        ({"name": "pixels"}, "l1"),
+        ({"name": "bins", "bins": 8, "resolution_px": 8}, "cross_entropy"),
+        ({"name": "normalised_pixels", "window_px": 5}, "smooth_l1"),
+    ],
+    ids=["pixels", "bins", "normalised"],
+)
+def test_a_few_steps_reduce_the_loss(encoder, target, loss):
+    method = _build(encoder, target=target, loss={"name": loss})
+    batch = _batch(method)
+    batch["images"] //= 4  # one colour is likelier than others, which even a few steps learn
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-2)
     losses = []
     for _ in range(20):
-        losses.append(model(images, hidden))
+        losses.append(method(batch))
         losses[-1].backward()
         optimizer.step()
         optimizer.zero_grad()
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_reconstruction_is_the_prediction_in_8_bit():
+    method = _build()
+    batch = _batch(method)
+    normalised = method.normalise(batch["images"])
+    picture = method.reconstruct(batch["images"], batch["hidden"])
+    assert picture.dtype == torch.uint8 and picture.shape == batch["images"].shape
+    assert torch.equal(picture, method.normalise.undo(method.predict(normalised, batch["hidden"])))
+    assert picture.float().std() > 1
 
 
 @pytest.mark.parametrize(
@@ -102,11 +119,11 @@ def test_a_few_steps_reduce_the_loss(encoder):
     [
         ({"encoder": {"name": "swim"}}, "did you mean 'swin'"),
         ({"encoder": SWIN | {"windw": 3}}, "did you mean 'window'"),
-        ({"loss": {"name": "l1l"}}, "loss of target=pixels 'l1l'; did you mean 'l1'"),
+        ({"loss": {"name": "l1l"}}, "'l1', 'l2', 'smooth_l1' or 'cross_entropy'"),
         ({"loss": {"name": "cross_entropy"}}, "loss of target=pixels 'cross_entropy'"),
         ({"target": {"name": "bins"}}, "loss of target=bins 'l1'.*allowed: cross_entropy"),
         ({"target": {"name": "pixels", "resolution_px": 7}}, "target resolution of 7 px .*nearest that fit: 4 and 8"),
-        ({"loss": {"name": "l1", "area": "mask"}}, "did you mean 'masked'"),
+        ({"loss": {"name": "l1", "area": "mask"}}, "'masked' or 'full'"),
         ({"masked_patch_px": 12}, "masked patch of 12 px does not divide the image of 32 x 32 px"),
         ({"head": {"name": "linear", "depth": 2}}, "setting of heads=linear 'depth'"),
     ],
@@ -118,12 +135,13 @@ def test_mistakes_in_a_config_are_named(changes, message):
 
 @pytest.mark.parametrize("section", [SWIN, VIT], ids=["swin", "vit"])
 def test_saved_encoder_comes_back(tmp_path, section):
-    model = _build(section)
-    images, hidden = _batch(model)
-    save_encoder(tmp_path / "encoder.safetensors", model.encoder, HEADER | {"encoder": section})
+    method = _build(section)
+    batch = _batch(method)
+    images = method.normalise(batch["images"])
+    save_encoder(tmp_path / "encoder.safetensors", method.encoder, HEADER | {"encoder": section})
     encoder, header = load_encoder(tmp_path / "encoder.safetensors")
     assert header == HEADER | {"encoder": section}
-    assert torch.equal(encoder(images, hidden), model.encoder(images, hidden))
+    assert torch.equal(encoder(images, batch["hidden"]), method.encoder(images, batch["hidden"]))
 
 
 def test_transfer_to_another_size_window_and_drop_path(tmp_path):

@@ -12,26 +12,33 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from simmim.config.sections import ImagesSection
 from simmim.config.sheets import Sheets
 from simmim.data.shards import Shards
-from simmim.data.views import ViewImages
-from simmim.plan.check import check_scale
-from simmim.pretrain.run import build_task, pretrain
+from simmim.pretrain.method import build_method
+from simmim.pretrain.run import pretrain
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
 
 pytest.importorskip("lightly", reason="needs the extra `methods`: pip install 'simmim[methods]'")
 
-from tiny import ALONE, METHODS, config, packed
+from helpers import pretraining
+from helpers.pretraining import ALONE, VIT, packed, pretrain_config
 
 from simmim.methods._branch import cosine_momentum, follow
 from simmim.methods.moco_v3 import contrast
 
-RIVAL = config("dino")
 HERE = Path(__file__).parent
-BOTH = pytest.mark.parametrize("method", METHODS)
+BOTH = pytest.mark.parametrize("method", ["dino", "moco_v3"])
+
+
+def config(method, encoder=(), settings=(), **train):
+    images = {"crop_scale": [0.3, 1.0], "mean": [0.5] * 3, "std": [0.25] * 3}
+    changes = {"settings": dict(settings), "train": {"base_lr": 1e-3} | train}
+    return pretrain_config(method, encoder=VIT | dict(encoder), images=images, **changes)
+
+
+DINO = config("dino")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +47,7 @@ def data(tmp_path_factory):
 
 
 def built(method, **settings):
-    torch.manual_seed(0)
-    return build_task(config(method, **settings))
+    return pretraining.built(config(method, **settings))
 
 
 def batch(task, images=4):
@@ -61,8 +67,7 @@ def losses(out):
 def test_the_student_learns(data, method):
     """Twenty updates towards a teacher that stands still, the same images each time."""
     task = built(method)
-    views = ViewImages(Shards(data["train"]), task.views, ImagesSection(), 0, 3)
-    images = views.__getitems__([(0, sample) for sample in range(8)])
+    images = task.dataset(Shards(data["train"]), seed=0).__getitems__([(0, sample) for sample in range(8)])
     optimizer = torch.optim.AdamW([each for each in task.parameters() if each.requires_grad], lr=3e-3)
     seen = []
     for _ in range(20):
@@ -88,7 +93,7 @@ def test_a_run_leaves_the_files_of_any_run(tmp_path, data, method):
     values = records.read([tmp_path / "train.parquet"]).groupby("metric")["value"].sum()
     assert values["train_seconds"] == pytest.approx(values["device_seconds"])
     assert values["images_per_second"] == pytest.approx(64 / values["train_seconds"])
-    assert "heldout_loss" not in values
+    assert "validation_loss" not in values
 
 
 @BOTH
@@ -138,6 +143,26 @@ def test_the_teacher_is_the_students_moving_average_and_gets_no_gradient(method)
     momentum = 1 - (1 - 0.9) * (1 + math.cos(math.pi * 2 / 8)) / 2
     for old, student, new in zip(before, students, task.teacher.parameters(), strict=True):
         torch.testing.assert_close(new, momentum * old + (1 - momentum) * student, rtol=1e-5, atol=1e-6)
+
+
+@BOTH
+def test_student_and_teacher_begin_alike(method):
+    task = built(method)
+    student, teacher = task.student.state_dict(), task.teacher.state_dict()
+    assert all(torch.equal(student[name], value) for name, value in teacher.items())
+
+
+def test_the_centre_forgets_the_updates_before():
+    task = built("dino")
+    seen = []
+    task.teacher.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    centre = torch.zeros(64)
+    for step in (1, 2):
+        seen.clear()
+        task(batch(task, 4 * step))
+        task.after_update(step, 10)
+        centre = 0.9 * centre + 0.1 * seen[0].mean(0)
+    torch.testing.assert_close(task.loss.center[0, 0], centre, rtol=1e-5, atol=1e-6)
 
 
 def test_momentum_rises_from_its_start_to_one():
@@ -228,7 +253,8 @@ def test_micro_batches_of_dino_equal_one_batch(tmp_path, data):
 
 def test_two_processes_equal_one(tmp_path, data):
     """DINO whole; of MoCo v3 the contrast with its gradients: without GPUs each process normalises its own batch."""
-    pretrain(config("dino"), 0, data, tmp_path / "one", ALONE)
+    (tmp_path / "config.json").write_text(DINO.model_dump_json())
+    pretrain(DINO, 0, data, tmp_path / "one", ALONE)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*command, HERE / "two_processes.py", data["train"].parent, tmp_path], timeout=200, capture_output=True,
@@ -263,19 +289,21 @@ def test_without_lightly_the_message_says_what_to_install():
 
 @pytest.mark.usefixtures("without_lightly")
 def test_a_check_of_a_scale_says_what_is_not_installed_and_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr("simmim.plan.check.build_task", lambda config: build_task(RIVAL))
+    from simmim.plan.check import check_scale
+
+    monkeypatch.setattr("simmim.plan.check.build_method", lambda config: build_method(DINO))
     check_scale(Sheets(HERE.parents[1] / "config"), "smoke")
     assert "default: cannot be trained here: DINO and MoCo v3 need the package lightly" in capsys.readouterr().out
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_one():
-    wrong = config("dino")
-    wrong["method"]["name"] = "dyno"
-    with pytest.raises(ValueError, match=r"unknown method 'dyno'; did you mean 'dino'.*dino, moco_v3, simmim"):
-        build_task(wrong)
+    with pytest.raises(ValueError, match=r"'dyno'; did you mean 'dino'.*dino, moco_v3, simmim"):
+        config("dino").model_validate(config("dino").as_json() | {"method": {"name": "dyno"}})
 
 
-@pytest.mark.parametrize("change", [{"start": {"run": "", "encoder": "a"}}, {"train": {"sharded": True}}])
-def test_what_a_teacher_has_no_part_in_is_refused(change):
-    with pytest.raises(ValueError, match="method=dino has a teacher"):
-        build_task(config("dino") | change)
+@BOTH
+@pytest.mark.parametrize("change", [{"init": {"encoder": "a"}}, {"train": {"sharded": True}}], ids=["init", "sharded"])
+def test_what_a_method_with_a_teacher_cannot_do_is_refused(change, method):
+    sections = {"encoder": VIT} | change
+    with pytest.raises(ValueError, match=f"method={method} has a teacher: it takes neither init.encoder nor"):
+        build_method(pretrain_config(method, **sections))

@@ -112,7 +112,7 @@ def test_a_target_of_tokens_costs_a_pass_through_its_tokenizer(tmp_path):
 
 def test_a_rival_counts_its_views_and_its_teacher(tmp_path):
     pytest.importorskip("lightly")
-    rows = "dino | rival_dino | method.local_crops=0", "more | rival_dino | method.local_crops=2"
+    rows = "dino | dino_vit_b | method.local_crops=0", "more | dino_vit_b | method.local_crops=2"
     sheets = copied(tmp_path / "config", *rows)
     plain, more = (pretraining_network(sheets.pretraining("paper", run)) for run in ("dino", "more"))
     assert plain.forward_flops == plain.unlearnt.forward_flops  # two views through student and teacher alike

@@ -5,6 +5,7 @@ import pytest
 
 from simmim import plugin
 from simmim.geometry import Geometry
+from simmim.plugin import Component
 from simmim.pretrain.avg_dist import avg_dist
 from simmim.rng import KeyedGenerator
 
@@ -36,7 +37,9 @@ def test_it_is_the_mean_distance_to_the_nearest_visible_element(grid):
 
 def test_pixels_of_a_mask_on_cells_against_brute_force():
     geometry = Geometry((24, 16), token=2, stride=4, masked_patch=4)
-    cells = plugin.build("masks", {"name": "block"}).sample(8, geometry.cells, KeyedGenerator(0, 0, np.arange(8), "m"))
+    cells = plugin.build("masks", Component(name="block")).sample(
+        8, geometry.cells, KeyedGenerator(0, 0, np.arange(8), "m")
+    )
     pixels = geometry.tokens_to_pixels(geometry.cells_to_tokens(cells))
     assert avg_dist(pixels) == pytest.approx([brute_force(mask) for mask in pixels])
 
@@ -62,6 +65,6 @@ def test_it_is_not_defined_for_a_mask_of_everything_or_nothing(value, words):
 @pytest.mark.parametrize("name, patch_px, ratio, published", POINTS)
 def test_the_paper_s_figure_3a_comes_out_within_8_percent(name, patch_px, ratio, published):
     geometry = Geometry((192, 192), token=4, stride=32, masked_patch=patch_px)
-    mask = plugin.build("masks", {"name": name, "ratio": ratio})
+    mask = plugin.build("masks", Component(name=name, ratio=ratio))
     cells = mask.sample(2048, geometry.cells, KeyedGenerator(0, 0, np.arange(2048), "mask"))
     assert avg_dist(geometry.cells_to_tokens(cells), geometry.token).mean() == pytest.approx(published, rel=0.08)

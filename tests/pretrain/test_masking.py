@@ -1,14 +1,13 @@
 """What is measured of a scale's masks: AvgDist of every run, and images under masks."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers.pretraining import pretrain_config
 from PIL import Image
 
-from simmim.config.sheets import Sheets
 from simmim.pretrain.masking import (
     SHOWN_IMAGES,
     SHOWN_MASKS,
@@ -19,15 +18,11 @@ from simmim.pretrain.masking import (
 )
 from simmim.storage import records
 
-CONFIG = Path(__file__).parents[2] / "config"
-
 
 @pytest.fixture(scope="module")
 def config():
     """The paper's default on images of 64 pixels: 4 x 4 cells of 4 x 4 tokens."""
-    made = Sheets(CONFIG).pretraining("paper", "default")
-    encoder = {"name": "swin", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window": 4, "patch_px": 4}
-    return made | {"geometry": {"image_px": 64, "masked_patch_px": 16}, "encoder": encoder}
+    return pretrain_config(geometry={"image_px": 64, "masked_patch_px": 16}, run="default")
 
 
 def test_the_geometry_is_that_of_the_encoder(config):
@@ -39,20 +34,22 @@ def test_both_granularities_and_the_share_are_measured(config):
     values = avg_dist_of(config)
     assert values["share"] == 10 / 16
     assert 0 < values["tokens"] - values["pixels"] < 4
-    coarser = avg_dist_of(config | {"geometry": {"image_px": 64, "masked_patch_px": 32}})
+    coarser = avg_dist_of(pretrain_config(geometry={"image_px": 64, "masked_patch_px": 32}))
     assert coarser["tokens"] > 1.3 * values["tokens"]
 
 
 def test_every_run_with_a_mask_has_records_and_the_others_are_named(config, tmp_path, capsys):
-    others = {"twin": config["mask"], "all": {"name": "random", "ratio": 0.99}, "no": None}
-    configs = [config, *(config | {"run": run, "mask": mask} for run, mask in others.items())]
+    geometry = {"geometry": {"image_px": 64, "masked_patch_px": 16}}
+    twin = pretrain_config(run="twin", mask={"name": "random"}, **geometry)
+    everything = pretrain_config(run="all", mask={"name": "random", "ratio": 0.99}, **geometry)
+    configs = [config, twin, everything, pretrain_config("dino", run="no")]
     write_avg_dist(tmp_path / "a.parquet", configs)
     frame = records.read([tmp_path / "a.parquet"])
     assert list(dict.fromkeys(frame["run"])) == ["default", "twin"]
     assert frame[frame["run"] == "default"]["value"].tolist() == frame[frame["run"] == "twin"]["value"].tolist()
-    tokens = frame[(frame["metric"] == "avg_dist") & (frame["detail"] == "tokens")]
+    tokens = frame[(frame["metric"] == "avg_dist") & (frame["part"] == "tokens")]
     assert tokens["value"].tolist() == [avg_dist_of(config)["tokens"]] * 2
-    assert set(frame["task"]) == {"pretrain"} and set(frame["config_hash"]) == {config["config_hash"]}
+    assert set(frame["evaluation"]) == {"pretrain"} and set(frame["config_hash"]) == {config.hash, twin.hash}
     assert "all: AvgDist is not defined: mask 0 of 2048 hides everything" in capsys.readouterr().out
 
 

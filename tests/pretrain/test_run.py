@@ -7,62 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.pretraining import ALONE, packed, pretrain_config
 from PIL import Image
 from safetensors.torch import load_file
 
-from simmim.config.sections import Pretraining
-from simmim.data.packing import pack
-from simmim.data.samples import RawSample
-from simmim.pretrain.reconstruction import recover
-from simmim.pretrain.run import Start, pretrain, pretrain_first_stage
-from simmim.storage import records
+from simmim.pretrain.reconstruction import reconstruct
+from simmim.pretrain.run import Init, pretrain, pretrain_first_stage
+from simmim.storage import model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
-from simmim.train.processes import Processes
-
-ALONE = Processes(0, 1, torch.device("cpu"))
-
-
-class Stripes:
-    """Sixteen images of coloured stripes, which any model can learn to continue."""
-
-    def classes(self):
-        return []
-
-    def fingerprint(self):
-        return ""
-
-    def samples(self):
-        for i in range(16):
-            rows = np.sin(np.arange(32) / (2 + i))[:, None, None] * np.array([1.0, -1.0, 0.5])
-            pixels = np.broadcast_to(127 + 120 * rows, (32, 48, 3)).astype(np.uint8)
-            stream = io.BytesIO()
-            Image.fromarray(pixels).save(stream, "png")
-            yield RawSample(f"{i}.png", stream.getvalue(), None)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stripes")
-    for split in ("train", "val"):
-        pack(Stripes(), folder / split, codec="png", shard_samples=100, short_side_px=None)
-    return {split: folder / split for split in ("train", "val")}
+    return packed(tmp_path_factory.mktemp("stripes"))
 
 
 def config(channels=3, **train):
-    sections = {
-        "encoder": {"name": "swin", "patch_px": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window": 4},
-        "geometry": {"image_px": [32, 48], "masked_patch_px": 16},
-        "mask": {"name": "random"},
-        "head": {"name": "linear"},
-        "target": {"name": "pixels"},
-        "images": {"mean": [0.5] * channels, "std": [0.25] * channels},
-        "train": {
-            "epochs": 4, "batch": 8, "base_lr": 3e-3, "base_lr_batch": 8, "precision": "fp32", "log_every_steps": 2,
-            "save_every_steps": 4,
-        } | train,
-    }  # fmt: skip
-    completed = Pretraining.model_validate(sections).model_dump(mode="json")
-    return {"scale": "test", "run": "stripes", "config_hash": records.config_hash(completed)} | completed
+    return pretrain_config(images={"mean": [0.5] * channels, "std": [0.25] * channels}, train=train, run="stripes")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -75,9 +36,9 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
     assert values["loss"].iloc[-1] < 0.7 * values["loss"].iloc[0]
     pretrain(config(channels, epochs=0), 0, data, tmp_path / "untrained", ALONE)
     untrained = records.read([tmp_path / "untrained" / "train.parquet"]).set_index("metric")["value"]
-    assert 0 < values["heldout_loss"] < 0.7 * untrained["heldout_loss"]
-    assert values["heldout_loss_mean_colour"] == untrained["heldout_loss_mean_colour"]
-    recover(config(channels, epochs=40), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+    assert 0 < values["validation_loss"] < 0.7 * untrained["validation_loss"]
+    assert values["validation_loss_mean_colour"] == untrained["validation_loss_mean_colour"]
+    reconstruct(config(channels, epochs=40), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
     shown = pd.read_parquet(tmp_path / "reconstruction.parquet")
     assert shown["mask"].value_counts().to_dict() == {"own": 8, "most of the object": 8, "all of the object": 8}
     whole = np.asarray(Image.open(io.BytesIO(shown[shown["mask"] == "all of the object"]["hidden"].iloc[0])))
@@ -90,7 +51,7 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, monkeypatch):
     pretrain(config(), 0, data, tmp_path / "whole", ALONE)
     with monkeypatch.context() as patch:
-        patch.setattr("simmim.pretrain.run.held_out_losses", _interrupted)
+        patch.setattr("simmim.methods.simmim.validation_losses", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(), 0, data, tmp_path / "cut", ALONE)
     assert list((tmp_path / "cut" / "state").glob("step-*"))
@@ -106,7 +67,7 @@ def _interrupted(*arguments):
 
 def test_an_interrupted_run_is_not_continued_with_another_config(tmp_path, data, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("simmim.pretrain.run.held_out_losses", _interrupted)
+        patch.setattr("simmim.methods.simmim.validation_losses", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(), 0, data, tmp_path, ALONE)
     with pytest.raises(ValueError, match=r"train.base_lr: 0.003 before, 0.001 now"):
@@ -132,13 +93,13 @@ def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, 
     for name, settings in (("short", short), ("long", long)):
         pretrain(settings, 0, data, tmp_path / name, ALONE)
         assert "going on" not in capsys.readouterr().out
-        pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Start(shared))
+        pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Init(shared))
         assert "going on from step 6" in capsys.readouterr().out
         alone, begun = (load_file(tmp_path / f"{name}{end}" / "encoder.safetensors") for end in ("", "_from_shared"))
         assert all(torch.equal(alone[key], begun[key]) for key in alone)
         logs = [records.read([tmp_path / f"{name}{end}" / "train.parquet"]) for end in ("", "_from_shared")]
         losses = [log[log["metric"] == "loss"]["value"].tolist() for log in logs]
-        assert losses[0] == losses[1] and len(losses[0]) == settings["train"]["epochs"]
+        assert losses[0] == losses[1] and len(losses[0]) == settings.train.epochs
 
 
 def test_a_first_stage_that_was_changed_is_refused(tmp_path, data):
@@ -148,31 +109,52 @@ def test_a_first_stage_that_was_changed_is_refused(tmp_path, data):
     weights[-1] ^= 1
     (tmp_path / "first_stage" / "model.safetensors").write_bytes(weights)
     with pytest.raises(ValueError, match=r"model.safetensors does not have the digest"):
-        pretrain(settings, 0, data, tmp_path, ALONE, Start(tmp_path / "first_stage"))
+        pretrain(settings, 0, data, tmp_path, ALONE, Init(tmp_path / "first_stage"))
 
 
 def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
     pretrain(config(epochs=2), 0, data, tmp_path / "first", ALONE)
     file = tmp_path / "first" / "encoder.safetensors"
-    pretrain(config(epochs=0), 1, data, tmp_path / "copy", ALONE, Start(encoder=file))
+    pretrain(config(epochs=0), 1, data, tmp_path / "copy", ALONE, Init(encoder=file))
     first, copy = (load_file(tmp_path / name / "encoder.safetensors") for name in ("first", "copy"))
     assert all(torch.equal(first[name], copy[name]) for name in first)
     other = load_encoder(file)[0]
     other.norm = torch.nn.Identity()
     save_encoder(tmp_path / "odd.safetensors", other, load_encoder(file)[1])
     with pytest.raises(ValueError, match=r"odd.safetensors does not fit the encoder"):
-        pretrain(config(epochs=0), 1, data, tmp_path / "odd", ALONE, Start(encoder=tmp_path / "odd.safetensors"))
+        pretrain(config(epochs=0), 1, data, tmp_path / "odd", ALONE, Init(encoder=tmp_path / "odd.safetensors"))
+
+
+def test_records_and_files_say_where_they_come_from(tmp_path, data):
+    pretrain(config(epochs=2), 3, data, tmp_path / "first", ALONE)
+    file = tmp_path / "first" / "encoder.safetensors"
+    pretrain(config(epochs=2), 3, data, tmp_path, ALONE, Init(encoder=file))
+    rows = records.read([tmp_path / "train.parquet"])
+    sets = json.loads((data["train"] / "index.json").read_text()), json.loads((data["val"] / "index.json").read_text())
+    origin = {"scale": "test", "run": "stripes", "evaluation": "pretrain", "dataset": "made_up", "seed": 3}
+    origin |= {"config_hash": config(epochs=2).hash, "encoder_digest": model_file.digest(file)}
+    for column, value in origin.items():
+        assert set(rows[column]) == {value}, column
+    assert set(rows["step"]) == {2, 4}
+    assert records.metadata(tmp_path / "train.parquet")["config"] == config(epochs=2).as_json()
+    digests = records.metadata(tmp_path / "train.parquet")["data_digests"]
+    assert [digests["train"], digests["val"]] == [each["digest"] for each in sets]
+    measured_on = rows.groupby(rows["metric"].str.startswith("validation_"))["data_digest"].agg(set).to_dict()
+    assert measured_on == {False: {digests["train"]}, True: {digests["val"]}}
+    header = load_encoder(tmp_path / "encoder.safetensors")[1]
+    assert (header["step"], header["seed"], header["config_hash"]) == (4, 3, config(epochs=2).hash)
+    assert (header["mean"], header["std"]) == ([0.5] * 3, [0.25] * 3)
 
 
 def test_pictures_of_another_config_or_a_damaged_head_are_refused(tmp_path, data):
     pretrain(config(epochs=1), 0, data, tmp_path, ALONE)
     with pytest.raises(ValueError, match=r"was made with another config; pre-train"):
-        recover(config(epochs=2), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+        reconstruct(config(epochs=2), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
     content = bytearray((tmp_path / "head.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "head.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"head.safetensors is damaged"):
-        recover(config(epochs=1), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
+        reconstruct(config(epochs=1), tmp_path, data["val"], {"*": "box 0 0 0.5 1"})
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step"])
@@ -187,7 +169,7 @@ def test_a_run_that_would_make_no_update_is_refused_and_leaves_no_encoder(tmp_pa
 def test_a_first_stage_without_updates_leaves_all_of_them_to_the_run(tmp_path, data):
     early = config(schedule="step", milestones=[0.2])  # 1.6 of 8 updates, less than one log row
     pretrain_first_stage(early, 0, data, tmp_path / "first_stage", ALONE)
-    pretrain(early, 0, data, tmp_path / "two", ALONE, Start(first_stage=tmp_path / "first_stage"))
+    pretrain(early, 0, data, tmp_path / "two", ALONE, Init(first_stage=tmp_path / "first_stage"))
     pretrain(early, 0, data, tmp_path / "one", ALONE)
     one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in ("one", "two"))
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.pretraining import ALONE, built, packed, pretrain_config, tokenizer_config
 from safetensors import safe_open
 from safetensors.torch import load_file
-from test_pretrain import ALONE, config, data  # noqa: F401 (data is a fixture)
 
 from simmim.config.reading import read_yaml
-from simmim.config.sections import Tokenizer
 from simmim.config.sheets import Sheets
-from simmim.plan.check import check_scale
-from simmim.pretrain.run import Start, build_task, pretrain
-from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer
+from simmim.pretrain.run import Init, pretrain
+from simmim.pretrain.tokenizer import build_tokenizer, load_tokenizer, make_tokenizer
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
@@ -27,30 +25,33 @@ TRAIN = {"epochs": 1, "batch": 8, "base_lr": 1e-3, "precision": "fp32", "log_eve
 
 
 def _tokenizer(kind, **sections):
-    made = Tokenizer.model_validate({"kind": kind} | sections).model_dump(mode="json")
-    return {"scale": "test", "name": kind["name"], "config_hash": records.config_hash(made)} | made
+    return tokenizer_config(kind, **({"train": TRAIN} if kind["name"] == "dvae" else {}) | sections)
 
 
 def _run(kind=CLUSTERS, resolution=16, **train):
     """Config of a pre-training that predicts codes; its images have 32 x 48 pixels."""
-    parts = {"target": {"name": "tokens", "tokenizer": kind["name"], "resolution_px": resolution}}
-    parts |= {"loss": {"name": "cross_entropy", "area": "masked"}}
-    sections = {"train": TRAIN} if kind["name"] == "dvae" else {}
-    return config(**train) | parts | {"tokenizer": _tokenizer(kind, **sections)}
+    target = {"name": "tokens", "tokenizer": kind["name"], "resolution_px": resolution}
+    loss = {"name": "cross_entropy", "area": "masked"}
+    return pretrain_config(target=target, loss=loss, tokenizer=_tokenizer(kind), train=train)
 
 
 @pytest.fixture(scope="module")
-def files(data, tmp_path_factory):  # noqa: F811
+def data(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("stripes"))
+
+
+@pytest.fixture(scope="module")
+def files(data, tmp_path_factory):
     """Tokenizer files by kind."""
     folder = tmp_path_factory.mktemp("tokenizers")
     for kind in (CLUSTERS, DVAE):
-        make_tokenizer(_run(kind)["tokenizer"], data["train"], folder / f"{kind['name']}.safetensors", ALONE)
+        make_tokenizer(_tokenizer(kind), data["train"], folder / f"{kind['name']}.safetensors", ALONE)
     return {kind["name"]: folder / f"{kind['name']}.safetensors" for kind in (CLUSTERS, DVAE)}
 
 
 @pytest.mark.parametrize("kind", [CLUSTERS, DVAE], ids=lambda kind: kind["name"])
 def test_a_file_gives_the_tokenizer_back(files, kind):
-    made_with = _run(kind)["tokenizer"]
+    made_with = _tokenizer(kind)
     images = torch.rand(2, 3, 16, 24)
     first, second = (load_tokenizer(files[kind["name"]], made_with) for _ in range(2))
     assert torch.equal(first.encode(images), second.encode(images))
@@ -60,11 +61,11 @@ def test_a_file_gives_the_tokenizer_back(files, kind):
     assert not list(files[kind["name"]].parent.glob("*_state"))
 
 
-def test_a_file_of_another_config_or_kind_or_with_changed_bytes_is_refused(files, data, tmp_path):  # noqa: F811
-    path, made_with = files["colour_clusters"], _run()["tokenizer"]
+def test_a_file_of_another_config_or_kind_or_with_changed_bytes_is_refused(files, data, tmp_path):
+    path, made_with = files["colour_clusters"], _tokenizer(CLUSTERS)
     with pytest.raises(ValueError, match=r"made with another config(.|\n)*seed: 0 before, 1 now"):
-        load_tokenizer(path, made_with | {"seed": 1})
-    pretrain(config(epochs=0), 0, data, tmp_path, ALONE)
+        load_tokenizer(path, _tokenizer(CLUSTERS, seed=1))
+    pretrain(pretrain_config(train={"epochs": 0}), 0, data, tmp_path, ALONE)
     with pytest.raises(ValueError, match="is no tokenizer"):
         load_tokenizer(tmp_path / "encoder.safetensors", made_with)
     with pytest.raises(ValueError, match="is no encoder"):
@@ -87,52 +88,52 @@ def test_published_centres_become_a_file_and_fit_what_they_say(tmp_path):
 
 def test_a_trained_kind_needs_a_training():
     with pytest.raises(ValueError, match=r"tokenizer 'dvae' is trained: give it train\.epochs"):
-        build_task(_run() | {"tokenizer": _tokenizer(DVAE)})
+        build_tokenizer(tokenizer_config(DVAE))
 
 
 @pytest.mark.parametrize("kind, resolution", [(CLUSTERS, 16), (DVAE, 4)], ids=["clusters", "dvae"])
-def test_codes_are_predicted_and_the_tokenizer_stays_as_it_is(files, data, tmp_path, kind, resolution):  # noqa: F811
+def test_codes_are_predicted_and_the_tokenizer_stays_as_it_is(files, data, tmp_path, kind, resolution):
     before = load_file(files[kind["name"]])
     run = _run(kind, resolution, epochs=20)
-    pretrain(run, 0, data, tmp_path, ALONE, Start(tokenizer=files[kind["name"]]))
+    pretrain(run, 0, data, tmp_path, ALONE, Init(tokenizer=files[kind["name"]]))
     values = records.read([tmp_path / "train.parquet"]).set_index("metric")["value"]
     assert values["loss"].iloc[-1] < values["loss"].iloc[0]
-    assert 0 < values["heldout_loss"] < np.log(kind.get("clusters", kind.get("vocabulary")))
-    assert "heldout_loss_mean_colour" not in values
+    assert 0 < values["validation_loss"] < np.log(kind.get("clusters", kind.get("vocabulary")))
+    assert "validation_loss_mean_colour" not in values
     after = load_file(files[kind["name"]])
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not {name for name in load_file(tmp_path / "encoder.safetensors") if "tokenizer" in name or "target" in name}
 
 
 def test_the_tokenizer_is_neither_trained_nor_decayed_nor_saved_in_checkpoints(files):
-    tokenizer = load_tokenizer(files["dvae"], _run(DVAE)["tokenizer"])
-    task = build_task(_run(DVAE, 4), tokenizer)
+    tokenizer = load_tokenizer(files["dvae"], _tokenizer(DVAE))
+    task = built(_run(DVAE, 4), tokenizer)
     held = {id(parameter) for parameter in tokenizer.parameters()}
     assert not held & {id(parameter) for parameter in task.parameters()}
-    groups = parameter_groups(task, "model.encoder.", 0.05, 1.0, set())
+    groups = parameter_groups(task, "encoder.", 0.05, 1.0, set())
     assert not held & {id(parameter) for group in groups for parameter in group["params"]}
     assert not [name for name in task.state_dict() if "tokenizer" in name or "target" in name]
 
 
-def test_an_interrupted_run_goes_on_with_the_same_tokenizer_only(files, data, tmp_path, monkeypatch):  # noqa: F811
+def test_an_interrupted_run_goes_on_with_the_same_tokenizer_only(files, data, tmp_path, monkeypatch):
     run, path = _run(), files["colour_clusters"]
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    pretrain(run, 0, data, tmp_path / "whole", ALONE, Start(tokenizer=path))
+    pretrain(run, 0, data, tmp_path / "whole", ALONE, Init(tokenizer=path))
     with monkeypatch.context() as patch:
-        patch.setattr("simmim.pretrain.run.held_out_losses", stop)
+        patch.setattr("simmim.methods.simmim.validation_losses", stop)
         for name in ("cut", "other"):
             with pytest.raises(KeyboardInterrupt):
-                pretrain(run, 0, data, tmp_path / name, ALONE, Start(tokenizer=path))
-    pretrain(run, 0, data, tmp_path / "cut", ALONE, Start(tokenizer=path))
+                pretrain(run, 0, data, tmp_path / name, ALONE, Init(tokenizer=path))
+    pretrain(run, 0, data, tmp_path / "cut", ALONE, Init(tokenizer=path))
     whole, cut = (load_file(tmp_path / name / "encoder.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
-    monkeypatch.setattr("simmim.storage.records.code_version", lambda: "another")  # as good as another tokenizer
-    make_tokenizer(run["tokenizer"], data["train"], tmp_path / "again.safetensors", ALONE)
+    monkeypatch.setattr("simmim.pretrain.tokenizer.code_version", lambda: "another")  # as good as another tokenizer
+    make_tokenizer(run.tokenizer, data["train"], tmp_path / "again.safetensors", ALONE)
     with pytest.raises(ValueError, match="tokenizer_sha256"):
-        pretrain(run, 0, data, tmp_path / "other", ALONE, Start(tokenizer=tmp_path / "again.safetensors"))
+        pretrain(run, 0, data, tmp_path / "other", ALONE, Init(tokenizer=tmp_path / "again.safetensors"))
 
 
 @pytest.fixture
@@ -155,23 +156,25 @@ def _replace(path, old, new):
 @pytest.mark.parametrize("scale", Sheets(CONFIG).scales())
 def test_every_tokenizer_resolves_at_every_scale(scale):
     sheets = Sheets(CONFIG)
-    hashes = {sheets.tokenizer(scale, name)["config_hash"] for (name,) in sheets.tokenizers}
+    hashes = {sheets.tokenizer(scale, name).hash for (name,) in sheets.tokenizers}
     assert len(hashes) == len(sheets.tokenizers) >= 4
 
 
 def test_a_tokenizer_is_part_of_the_config_of_the_runs_that_name_it_only(folder):
     before = {run: Sheets(folder).pretraining("smoke", run) for run in ("default", "codes")}
-    assert "tokenizer" not in before["default"]
-    assert before["codes"]["tokenizer"] == Sheets(folder).tokenizer("smoke", "colours_512")
-    assert before["codes"]["tokenizer"]["kind"]["clusters"] == 8  # the scale's, not the sheet's 512
+    assert before["default"].tokenizer is None
+    assert before["codes"].tokenizer == Sheets(folder).tokenizer("smoke", "colours_512")
+    assert before["codes"].tokenizer.kind.settings["clusters"] == 8  # the scale's, not the sheet's 512
     _replace(folder / "scales" / "smoke.yaml", "clusters: 8", "clusters: 9")
     read_yaml.cache_clear()
     after = {run: Sheets(folder).pretraining("smoke", run) for run in ("default", "codes")}
     assert after["default"] == before["default"]
-    assert after["codes"]["config_hash"] != before["codes"]["config_hash"]
+    assert after["codes"].hash != before["codes"].hash
 
 
 def test_rows_with_a_tokenizer_are_built_without_its_file(folder):
+    from simmim.plan.check import check_scale
+
     sheets = Sheets(folder)
     sheets.runs = lambda scale: ["codes"]
     check_scale(sheets, "smoke")
@@ -192,7 +195,12 @@ def test_rows_with_a_tokenizer_are_built_without_its_file(folder):
             "colors_512",
             "unknown tokenizer 'colors_512'; did you mean 'colours_512'",
         ),
-        ("tokenizers", "\tcolour_clusters\tclusters=512\n", "\tcolor_cluster\t\n", "row 'colours_512': unknown kind"),
+        (
+            "tokenizers",
+            "\tcolour_clusters\tclusters=512\n",
+            "\tcolor_cluster\t\n",
+            "'color_cluster'; did you mean",
+        ),
         ("tokenizers", "\tclusters=512\n", "\tclusters=512 trains.epochs=3\n", "'trains'; did you mean 'train'"),
     ],
 )

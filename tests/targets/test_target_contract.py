@@ -1,15 +1,15 @@
 """What every target must do, found by its file: shapes, the head's channels, a picture, and images only."""
 
-import inspect
-
 import pytest
 import torch
+from helpers.contracts import missing
 from torch import nn
 
 from simmim import losses, plugin
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.plugin import Component
 
-NORMALISER = ImageNormaliser([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
+NORMALISE = ImageNormaliser([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
 
 
 class Corners(nn.Module):
@@ -24,29 +24,37 @@ class Corners(nn.Module):
         return codes[:, None].float().expand(-1, 3, -1, -1).repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-SECTIONS = [
-    {"name": "pixels"},
-    {"name": "pixels", "resolution_px": 4},
-    {"name": "normalised_pixels", "window_px": 5},
-    {"name": "bins", "bins": 8},
-    {"name": "bins", "bins": 3, "resolution_px": 8},
-    {"name": "tokens", "tokenizer": Corners(), "resolution_px": 4},
+KNOWN = [
+    Component(name="pixels"),
+    Component(name="pixels", resolution_px=4),
+    Component(name="normalised_pixels", window_px=5),
+    Component(name="bins", bins=8),
+    Component(name="bins", bins=3, resolution_px=8),
+    Component(name="tokens", tokenizer=Corners(), resolution_px=4),
 ]
+OTHERS = sorted({*plugin.names("targets")} - {section.name for section in KNOWN})
+EVERY = pytest.mark.parametrize("section", [*KNOWN, *(Component(name=name) for name in OTHERS)], ids=lambda s: s.name)
 
 
 def _images():
-    values = torch.randint(256, (2, 3, 16, 32), generator=torch.Generator().manual_seed(0))
-    return NORMALISER(values.to(torch.uint8))
+    """The same images as stored, uint8, and normalised."""
+    pixels = torch.randint(256, (2, 3, 16, 32), generator=torch.Generator().manual_seed(0)).byte()
+    return pixels, NORMALISE(pixels)
 
 
-def test_every_target_is_under_this_contract():
-    assert {section["name"] for section in SECTIONS} == set(plugin.names("targets"))
+def _target(section):
+    return plugin.build("targets", section, image_channels=3)
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section["name"])
+@EVERY
+def test_it_has_the_members_of_the_contract(section):
+    assert not missing("targets", _target(section))
+
+
+@EVERY
 def test_a_target_gives_what_its_losses_compare(section):
-    target, images = plugin.build("targets", section, normaliser=NORMALISER), _images()
-    wanted = target(images)
+    target, (pixels, normalised) = _target(section), _images()
+    wanted = target(pixels, normalised)
     rows = target.resolution_px or 16
     assert wanted.shape[0] == 2 and wanted.shape[2:] == (rows, 2 * rows)
     assert 16 // rows % target.cell_multiple == 0
@@ -55,14 +63,39 @@ def test_a_target_gives_what_its_losses_compare(section):
     for name in target.losses:
         loss = losses.BY_NAME[name](prediction, wanted, torch.ones(2, 1, rows, 2 * rows))
         assert loss.ndim == 0 and loss > 0
-    assert target.to_pixels(prediction, images).shape == images.shape
-    assert wanted.dtype in (torch.int64, images.dtype)
-    assert target.in_pixel_units == (section["name"] == "pixels")
+    assert wanted.dtype in (torch.int64, normalised.dtype)
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section["name"])
-def test_a_target_sees_images_only(section):
-    kind = plugin.component("targets", section["name"])
-    assert list(inspect.signature(kind.__call__).parameters) == ["self", "images"]
-    target, images = plugin.build("targets", section, normaliser=NORMALISER), _images()
-    assert torch.equal(target(images)[:1], target(images[:1]))
+@EVERY
+def test_a_picture_of_a_prediction_is_normalised_or_none(section):
+    target, (_, normalised) = _target(section), _images()
+    rows = target.resolution_px or 16
+    picture = target.to_pixels(torch.zeros(2, target.channels, rows, 2 * rows), normalised, NORMALISE)
+    assert picture is None or picture.shape == normalised.shape
+
+
+@EVERY
+def test_images_of_a_batch_do_not_meet(section):
+    target, (pixels, normalised) = _target(section), _images()
+    assert torch.equal(target(pixels, normalised)[:1], target(pixels[:1], normalised[:1]))
+
+
+@EVERY
+def test_pixels_may_come_as_numbers_from_0_to_255(section):
+    target, (pixels, normalised) = _target(section), _images()
+    assert torch.equal(target(pixels.float(), normalised), target(pixels, normalised))
+
+
+@EVERY
+def test_a_target_whose_units_are_pixels_is_right_where_the_prediction_is_the_image(section):
+    """The mean-colour baseline is offered only where the colour itself is a prediction without error."""
+    target, (pixels, _) = _target(section), _images()
+    flat = pixels[:, :, :1, :1].expand_as(pixels)
+    colour, wanted = NORMALISE(flat)[:, :, :1, :1], target(flat, NORMALISE(flat))
+    is_colour = wanted.is_floating_point() and torch.allclose(wanted, colour.expand_as(wanted), atol=1e-5)
+    assert target.in_pixel_units == is_colour
+
+
+@EVERY
+def test_equal_settings_are_equal_targets(section):
+    assert _target(section) == _target(section)

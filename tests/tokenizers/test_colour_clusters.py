@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 import torch
 from coloured_blocks import COLOURS
+from helpers.pretraining import ALONE, tokenizer_config
 
 from simmim.tokenizers.colour_clusters import ColourClusters
-from simmim.train.processes import Processes
-
-ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 def _fitted(shards, seed=0, **settings):
     tokenizer = ColourClusters(**{"clusters": 4, "image_px": 32} | settings)
-    tokenizer.fit(shards, {"seed": seed}, None, ALONE)
+    config = tokenizer_config({"name": "colour_clusters"}, seed=seed)
+    tokenizer.fit(shards, config, None, ALONE)
     return tokenizer
 
 

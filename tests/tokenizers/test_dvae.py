@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from helpers.pretraining import ALONE, tokenizer_config
 from safetensors.torch import save_file
 
-from simmim.config.sections import Tokenizer
 from simmim.data.pretraining import whole_images
 from simmim.tokenizers import _dvae_training
 from simmim.tokenizers.dvae import Dvae
-from simmim.train.processes import Processes, seed_libraries
+from simmim.train.processes import seed_libraries
 
-ALONE = Processes(0, 1, torch.device("cpu"))
 SMALL = {"vocabulary": 16, "width": 8, "blocks": 1, "image_px": 32}
 
 
@@ -20,8 +19,7 @@ def _config(**train):
         "epochs": 2, "batch": 4, "base_lr": 2e-3, "base_lr_batch": 4, "weight_decay": 0, "precision": "fp32",
         "log_every_steps": 1, "save_every_steps": 2,
     }  # fmt: skip
-    made = Tokenizer.model_validate({"kind": {"name": "dvae"} | SMALL, "train": loop | train}).model_dump(mode="json")
-    return {"scale": "test", "name": "small"} | made
+    return tokenizer_config({"name": "dvae"} | SMALL, train=loop | train)
 
 
 def _trained(shards, state, config):
@@ -132,6 +130,28 @@ def test_the_divergence_is_zero_for_even_use_and_log_k_for_certainty():
     certain = torch.zeros(2, 8, 3, 3)
     certain[:, 5] = 1e4
     assert _dvae_training.divergence_from_uniform(certain).item() == pytest.approx(2.0794, abs=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_loss_is_the_error_and_the_weighted_divergence(weight):
+    torch.manual_seed(0)
+    model = Dvae(**SMALL | {"divergence_weight": weight})
+    task = _dvae_training._Reconstruction(model, model._training, images=64, world=1)
+    images = torch.randint(256, (2, 3, 32, 32)).byte()
+    torch.manual_seed(1)
+    loss = task({"images": images})
+    torch.manual_seed(1)
+    logits = model.logits(images / 255)
+    shares = torch.nn.functional.gumbel_softmax(logits, torch.tensor(1.0), dim=1)
+    error = (model.images(shares) - images / 255).square().mean()
+    divergence = _dvae_training.divergence_from_uniform(logits)
+    assert divergence > 1e-3
+    torch.testing.assert_close(loss, error + weight * divergence)
+
+
+def test_the_training_has_the_settings_of_the_constructor():
+    settings = {"image_px": 16, "first_temperature": 0.9, "last_temperature": 0.1, "divergence_weight": 0.25}
+    assert Dvae(**SMALL | settings)._training._asdict() == settings
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def together(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("two_processes")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = Path(__file__).with_name("two_processes.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}  # what pytest sees
     done = subprocess.run(
         [*command, script, out], timeout=240, capture_output=True, text=True, env=environment, check=False
     )

@@ -5,6 +5,7 @@ from torch import nn
 
 from simmim import plugin
 from simmim.evaluate.finetune.classifier import Classifier
+from simmim.plugin import Component
 from simmim.train.parameter_groups import parameter_groups
 
 PRETRAINED = [path.stem for path in GOLDEN.glob("groups_pretrain__*.json")]
@@ -55,7 +56,7 @@ def test_released_finetuning_groups(name):
     section = encoder_section(config)
     section |= {"shared_bias": False, "final_norm": False} if config["model"] == "vit" else {}
     with torch.device("meta"):
-        encoder = plugin.build("encoders", section, image_px=(config["img_size"],) * 2)
+        encoder = plugin.build("encoders", Component.model_validate(section), image_px=(config["img_size"],) * 2)
         model = Classifier(encoder, config["num_classes"])
     skip = encoder.no_weight_decay()
     groups = parameter_groups(model, "encoder.", config["weight_decay"], config["layer_decay"], skip)
@@ -69,7 +70,7 @@ class _Composite(nn.Module):
         super().__init__()
         section = {"name": "vit", "patch_px": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
         self.part = nn.Module()
-        self.part.encoder = plugin.build("encoders", section, image_px=(32, 32))
+        self.part.encoder = plugin.build("encoders", Component.model_validate(section), image_px=(32, 32))
         self.part.neck = nn.Conv2d(24, 8, 1)
         self.blocks = nn.ModuleList([nn.Linear(8, 4)])  # named like an encoder's part, but outside it
 

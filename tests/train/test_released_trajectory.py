@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from official import case, our_name, our_state, simmim_model, tensors
+from official import case, masked_loss, our_name, our_state, simmim_model, tensors
 
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.schedule import learning_rate
@@ -23,7 +23,7 @@ def _train(record, dtype):
     losses, norms, rates, lagging = [], [], [], 0
     for step in range(settings["epochs"] * per_epoch):
         images = batches["input.images"][step % per_epoch].to(dtype)
-        loss = model(images, batches["input.masks"][step % per_epoch].bool())
+        loss = masked_loss(model, images, batches["input.masks"][step % per_epoch].bool())
         (loss / every).backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_grad_norm"]).item())
         losses.append(loss.item())

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from agreement import FEW_STEPS, assert_two_steps_agree
+from helpers.pretraining import built_simmim
+from official import masked_loss
 from safetensors.torch import load_file
 from torch.utils.data import Dataset
 
 from simmim.config.training import TrainSettings
-from simmim.methods.simmim import build_simmim
 from simmim.rng import KeyedGenerator
 from simmim.train.guard import NonFiniteLoss
 from simmim.train.loop import Run, fit
@@ -72,13 +73,13 @@ class Task(TrainTask):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.model = build_simmim(**SECTIONS, image_px=(32, 32), masked_patch_px=8)
+        self.model = built_simmim(**SECTIONS, geometry={"image_px": 32, "masked_patch_px": 8})
         self.model.encoder.norm.bias.requires_grad_(False)
         self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, batch):
         self.batches += 1
-        return self.model(batch["images"], batch["hidden"])
+        return masked_loss(self.model, batch["images"], batch["hidden"])
 
 
 def train(state, processes=ALONE, dataset=None, **changes):
