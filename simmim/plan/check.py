@@ -6,7 +6,6 @@ import functools
 from collections.abc import Collection
 
 import numpy as np
-import torch
 
 from simmim import plugin
 from simmim.config.errors import DoesNotFit, located_at
@@ -15,7 +14,7 @@ from simmim.config.sheets import Sheets
 from simmim.data.pretraining import hidden_tokens
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
-from simmim.plan.network import SizedEncoder, build_encoder
+from simmim.plan.network import SizedEncoder, build_encoder, on_meta
 from simmim.plan.transfer_network import build_transfer
 from simmim.plugin import Component
 from simmim.pretrain.method import build_method
@@ -78,7 +77,7 @@ def _build(config: PretrainConfig) -> None:
 @functools.cache
 def _build_once(config: str) -> Method:
     """A network that many rows share is built for the first of them."""
-    with torch.device("meta"):
+    with on_meta():
         return build_method(PretrainConfig.model_validate_json(config))
 
 

@@ -6,12 +6,14 @@ A multiply-add is two FLOPs. Matrix products and convolutions count, what they a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from simmim import plugin
@@ -114,10 +116,29 @@ def encoder_part(encoder: SizedEncoder) -> Part:
     return count(network, lambda: network(encoder.image))
 
 
+class _NoDraws(TorchFunctionMode):
+    """Skips random initialisation."""
+
+    _DRAWS = ("uniform_", "normal_", "kaiming_uniform_", "erfinv_")
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "") in self._DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Networks that are made in this context have no weights; drawing them would be half of the time."""
+    with torch.device("meta"), _NoDraws():
+        yield
+
+
 @functools.cache
 def build_encoder(encoder: SizedEncoder) -> nn.Module:
     """An encoder on the meta device, one for all that is counted of it; what a transfer freezes changes no count."""
-    with torch.device("meta"):
+    with on_meta():
         return plugin.build("encoders", encoder.section, image_px=encoder.image_px, in_channels=encoder.channels)
 
 

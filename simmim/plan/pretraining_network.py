@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from simmim.plan.network import (
     counted_section,
     encoder_part,
     is_checkpointed,
+    on_meta,
 )
 from simmim.plugin import Component
 from simmim.pretrain.method import build_method
@@ -47,9 +49,7 @@ def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
         | {
             "encoder": counted_section(config.encoder),
             "mask": Component(name="random", ratio=0.5) if is_masked else None,
-            "geometry": GeometrySection(
-                image_px=image_px, masked_patch_px=math.gcd(*image_px) if is_masked else None
-            ),
+            "geometry": GeometrySection(image_px=image_px, masked_patch_px=math.gcd(*image_px) if is_masked else None),
             "loss": LossSection(name=config.loss.name),
             "images": ImagesSection(mean=config.images.mean, std=config.images.std),
             "train": TrainSettings(epochs=1, batch=1, base_lr=1),
@@ -80,10 +80,11 @@ def _counted_tokenizer(key: str) -> Network:
 def _counted(key: str, checkpointed: bool) -> Network:
     config = PretrainConfig.model_validate_json(key)
     sized = SizedEncoder(config.encoder, config.geometry.image_px, config.channels)
-    with torch.device("meta"), warnings.catch_warnings():
+    with on_meta(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # lightly's, about torch's weight_norm
         tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
         method = build_method(config, tokenizer)
+    with torch.device("meta"):
         if isinstance(method, TeacherMethod):
             return _with_teacher(method.eval(), sized, checkpointed)  # one image has no batch statistics
         encoder, head = method.get_submodule(method.trained_encoder), method.get_submodule(method.kept_head)
@@ -104,10 +105,7 @@ def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool
     predictor = dict(method.named_children()).get("predictor", nn.Identity())
     student = nn.ModuleList([method.student, predictor])
     views = [view.image_px for group in method.views.values() for view in group]
-    counts = {
-        image_px: count(student, lambda image=sized._replace(image_px=image_px).image: predictor(method.student(image)))
-        for image_px in set(views)
-    }
+    counts = {image_px: count(student, _seeing(method, predictor, sized, image_px)) for image_px in set(views)}
     taught = count(method.teacher, lambda: method.teacher(sized.image))
     flops, kept = (sum(counts[image_px][index] for image_px in views) for index in (1, 2))
     rest = Part(
@@ -115,3 +113,9 @@ def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool
     )
     seen = len(next(iter(method.views.values())))
     return Network(encoder, rest, taught._replace(forward_flops=seen * taught.forward_flops), checkpointed)
+
+
+def _seeing(method: TeacherMethod, predictor: nn.Module, sized: SizedEncoder, image_px: tuple[int, int]) -> Callable:
+    """The student's pass over a view of this size."""
+    image = sized._replace(image_px=image_px).image
+    return lambda: predictor(method.student(image))

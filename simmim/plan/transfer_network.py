@@ -29,6 +29,7 @@ from simmim.plan.network import (
     counted_section,
     encoder_part,
     is_checkpointed,
+    on_meta,
     parameters_of,
 )
 
@@ -65,7 +66,7 @@ def build_transfer(task: str, settings: TaskSettings, sized: SizedEncoder, class
         ValueError: for an encoder that the task cannot use.
     """
     mean = [0.5] * sized.channels
-    with torch.device("meta"):
+    with on_meta():
         encoder = plugin.build("encoders", sized.section, image_px=sized.image_px, in_channels=sized.channels)
         sets = {"train": _Labelled([str(number) for number in range(classes)])}
         header = {"mean": mean, "std": mean}
