@@ -11,13 +11,12 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import Job, Jobs
 from simmim.plan.graph import inputs_of
 from simmim.plugin import check_choice
-from simmim.report import names
+from simmim.report import catalogue
+from simmim.report.scale_facts import WITHOUT_ROW
 from simmim.storage import paths
 
 EVERYTHING = "everything"
 _REPORT = "table", "figure", "page"  # kinds of jobs that only print results
-# Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its network.
-_WITHOUT_ROW = "pretrain", "size"
 _FILES = "tables/NAME.md", "figures/NAME.png", "pretrain/RUN/seed0/FILE", "evaluate/RUN/EVALUATION.parquet"
 
 
@@ -71,7 +70,7 @@ def _of_file(file: str, jobs: Jobs, scale: str) -> Needed:
 
 
 def _of_name(target: str, jobs: Jobs, scale: str) -> Needed:
-    tables, figures = names.tables(jobs.sheets, scale), names.figures(jobs.sheets, scale)
+    tables, figures = catalogue.tables(jobs.sheets, scale), catalogue.figures(jobs.sheets, scale)
     check_choice("target", target, {EVERYTHING, *tables, *figures})
     if target == EVERYTHING:
         printed = [jobs.job("page", scale=scale)]
