@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Collection
 
 import numpy as np
-import torch
-from torch import nn
 
 from simmim import plugin
-from simmim.config.resolve import Config, DoesNotFit, located_at
+from simmim.config.errors import DoesNotFit, located_at
+from simmim.config.models import EvaluateConfig, PretrainConfig
 from simmim.config.sheets import Sheets
-from simmim.config.start import encoder_section
 from simmim.data.pretraining import hidden_tokens
-from simmim.evaluate.pyramid import check_dense
-from simmim.pretrain.run import build_task
+from simmim.geometry import Geometry
+from simmim.methods._method import Method
+from simmim.plan.network import SizedEncoder, build_encoder, on_meta
+from simmim.plan.transfer_network import build_transfer
+from simmim.plugin import Component
+from simmim.pretrain.method import build_method
+
+_CLASSES = 2  # however many a data set has, they fit or do not fit alike
 
 
 def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
@@ -28,12 +31,13 @@ def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
     Raises:
         ValueError: naming every row that cannot be built and why.
     """
-    faults, runs = [], runs or sheets.runs(scale)
+    faults: list[str] = []
+    runs = runs or sheets.runs(scale)
     for run in runs:
         try:
             _check_run(sheets, scale, run, faults)
         except DoesNotFit as misfit:
-            print(f"{run}: {misfit.words}: {misfit.reason}")
+            print(f"{run}: {misfit.message}: {misfit.reason}")
         except ValueError as error:
             faults.append(str(error))
     print(f"scale '{scale}': {len(runs)} runs and their evaluations checked")
@@ -54,38 +58,40 @@ def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
             with located_at(sheets.place("evaluate", run, evaluation)):
                 _build_transfer(config, transfer)
         except DoesNotFit as misfit:
-            print(f"{run} {evaluation}: {misfit.words}: {misfit.reason}")
+            print(f"{run} {evaluation}: {misfit.message}: {misfit.reason}")
         except ValueError as error:
             faults.append(str(error))
 
 
-def _build(config: Config) -> None:
-    kept = {key: value for key, value in config.items() if key not in ("run", "config_hash", "seeds", "mask")}
-    task = _build_once(json.dumps(kept))
-    if config["mask"]:  # some masks are impossible on some grids
-        hidden_tokens(plugin.build("masks", config["mask"]), task.model.geometry, 0, 0, np.arange(1))
+def _build(config: PretrainConfig) -> None:
+    mask = plugin.build("masks", config.mask) if config.mask else None
+    same = {"run": "", "seeds": 1, "data": {}, "numerics": {}}
+    same |= {"mask": Component(name="random", ratio=0.5)} if mask else {}
+    method = _build_once(config.model_copy(update=same).model_dump_json())
+    if mask:  # some masks are impossible on some grids
+        encoder, sizes = method.get_submodule(method.trained_encoder), config.geometry
+        geometry = Geometry(sizes.image_px, encoder.token, encoder.stride, sizes.masked_patch_px)
+        hidden_tokens(mask, geometry, 0, 0, np.arange(1))
 
 
 @functools.cache
-def _build_once(config: str) -> nn.Module:
+def _build_once(config: str) -> Method:
     """A network that many rows share is built for the first of them."""
-    with torch.device("meta"):
-        return build_task(json.loads(config))
+    with on_meta():
+        return build_method(PretrainConfig.model_validate_json(config))
 
 
-def _build_transfer(config: Config, transfer: Config) -> None:
-    """The encoder as an evaluation would load it, with what it changes about it and at its size of image."""
-    section = config["encoder"]
-    allowed = plugin.component("encoders", section["name"]).transfer_settings
-    for setting in transfer["encoder"]:
-        plugin.check_choice(f"transfer setting of encoder={section['name']}", setting, allowed)
-    side = transfer["settings"]["image_px"]
-    encoder = _build_encoder_once(json.dumps(encoder_section(config, transfer)), side, len(config["images"]["mean"]))
-    if transfer["task"] in ("detect", "segment"):
-        check_dense(encoder, transfer["task"])
+def _build_transfer(config: PretrainConfig, transfer: EvaluateConfig) -> None:
+    """The encoder as an evaluation would load it, with what it changes about it, and the task's heads on it."""
+    allowed = plugin.component("encoders", config.encoder.name).transfer_settings
+    for setting in transfer.encoder:
+        plugin.check_choice(f"transfer setting of encoder={config.encoder.name}", setting, allowed)
+    side = transfer.settings.image_px
+    sized = SizedEncoder(transfer.encoder_of(config), (side, side), config.channels)
+    if transfer.settings.reads_features:
+        build_encoder(sized)
+    else:
+        _build_transfer_once(transfer.task, transfer.settings, sized, _CLASSES)
 
 
-@functools.cache
-def _build_encoder_once(section: str, image_px: int, in_channels: int) -> nn.Module:
-    with torch.device("meta"):
-        return plugin.build("encoders", json.loads(section), image_px=(image_px, image_px), in_channels=in_channels)
+_build_transfer_once = functools.cache(build_transfer)

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-from simmim.config.first_stage import has_first_stage
-from simmim.config.sheets import Sheets
-from simmim.config.training import TrainSettings
+from simmim.config.models import EvaluateConfig, FeaturesConfig, PretrainConfig, TokenizerConfig
+from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.feature_rows import CHUNK
-from simmim.evaluate.feature_sets import FROZEN
 from simmim.evaluate.knn.vote import QUERIES
+from simmim.jobs import Jobs
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
-from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER, Job
-from simmim.plan.network import Network, key_of
+from simmim.plan.jobs import FEATURES, FIRST_STAGE, PRETRAIN, JobGroup
+from simmim.plan.network import Network
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
 
@@ -40,7 +38,7 @@ _BFLOAT16_SHARE = 0.65
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a job, for the seeds that are to do (for all of a finished job); None where data decide and are not here.
+    """Cost of a group of jobs, for the seeds that are to do (for all of a finished group); None until data are known.
 
     Args:
         images: that training, or the extraction of features, sees; a probe sees the features of as many.
@@ -54,30 +52,30 @@ class Cost:
     images: int | None
     flops: float | None
     memory_bytes: float
-    disk_bytes: float
+    disk_bytes: float | None
     checkpoint_bytes: float
 
 
 class Costs:
     """Costs of the jobs of one scale on one machine."""
 
-    def __init__(self, sheets: Sheets, scale: str, results: Path, machine: Machine) -> None:
+    def __init__(self, jobs: Jobs, scale: str, machine: Machine) -> None:
         self.machine = machine
-        self._sheets, self._scale, self._results = sheets, scale, results / scale
+        self._jobs, self._scale = jobs, scale
         self._sizes: dict[tuple[str, str], DataSize] = {}
 
-    def of(self, job: Job) -> Cost:
-        """Cost of a job."""
-        network = self._network(job)
-        images, flops = self._work(job, network)
-        seeds = job.seeds_to_do or job.seeds
+    def of(self, group: JobGroup) -> Cost:
+        """Cost of a group of jobs."""
+        network = self._network(group)
+        images, flops = self._work(group, network)
+        seeds = group.seeds_to_do or group.seeds
         return Cost(
             parameters=network.parameters,
             images=None if images is None else seeds * images,
             flops=None if flops is None else float(seeds * flops),
-            memory_bytes=self._memory(job, network),
-            disk_bytes=self._disk(job, network, seeds),
-            checkpoint_bytes=0 if _is_frozen(job) else _CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
+            memory_bytes=self._memory(group, network),
+            disk_bytes=self._disk(group, network, seeds),
+            checkpoint_bytes=0 if _is_frozen(group) else _CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
         )
 
     def gpu_hours(self, flops: float | None) -> float | None:
@@ -85,120 +83,136 @@ class Costs:
         rate = 1e12 * self.machine.gpu.peak_tflops * self.machine.utilisation
         return None if flops is None else flops / rate / 3600
 
-    def size(self, job: Job, split: str) -> DataSize:
-        """Size of a split of the data that a job reads."""
-        described = job.config["data"][split]
-        key = described["dataset"], described["split"]
-        if key not in self._sizes:
-            self._sizes[key] = data_size(self._sheets, self._results, described)
-        return self._sizes[key]
+    def size(self, dataset: str, split: str) -> DataSize:
+        """Size of a split of a data set."""
+        if (dataset, split) not in self._sizes:
+            self._sizes[dataset, split] = data_size(self._jobs, self._scale, dataset, split)
+        return self._sizes[dataset, split]
 
-    def _network(self, job: Job) -> Network:
-        if job.kind == TOKENIZER:
-            return tokenizer_network(key_of(job.config))
-        if job.kind not in (FEATURES, EVALUATE):
-            return pretraining_network(job.config)
-        pretraining = self._sheets.pretraining(self._scale, job.run)
-        classes = self.size(job, "train").classes or 1 if job.kind == EVALUATE else 1
-        task = {"task": FROZEN[0]} if job.kind == FEATURES else {}
-        return transfer_network(job.config | task, pretraining, classes)
+    def _size(self, group: JobGroup, split: str) -> DataSize:
+        return self.size(group.data[split].dataset, group.data[split].split)
 
-    def _work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
-        """Images and FLOPs of one seed, None where the number of images is not known.
+    def _classes(self, group: JobGroup) -> int:
+        """Classes of the training set; 1 if unknown."""
+        return self._size(group, "train").classes or 1
 
-        Neither are there for a tokenizer with published weights or one that is fitted on the CPU.
+    def _network(self, group: JobGroup) -> Network:
+        config, sheets = group.config, self._jobs.sheets
+        if isinstance(config, TokenizerConfig):
+            return tokenizer_network(config)
+        if isinstance(config, PretrainConfig):
+            return pretraining_network(config)
+        pretraining = sheets.pretraining(self._scale, group.run)
+        if isinstance(config, FeaturesConfig):
+            return transfer_network(sheets.evaluation(self._scale, group.run, config.evaluation), pretraining, 1)
+        return transfer_network(config, pretraining, self._classes(group))
+
+    def _work(self, group: JobGroup, network: Network) -> tuple[int | None, float | None]:
+        """Images and FLOPs of one seed, None if the number of images is not known.
+
+        Both are 0 for a tokenizer with published weights and for one that is fitted on the CPU.
         """
-        if job.kind == FEATURES:
-            samples = self.size(job, "set").samples
+        if isinstance(group.config, FeaturesConfig):
+            samples = self._samples(group)
             return samples, None if samples is None else samples * network.forward_flops
-        if _reads_features(job):
-            return self._frozen_work(job, network)
-        if not job.config["train"]:
+        if _reads_features(group):
+            return self._frozen_work(group, network)
+        if not group.config.train:
             return 0, 0.0
-        samples = self._training_samples(job)
-        held_out = set(job.config["data"]) - {"train"} if job.kind in (PRETRAIN, EVALUATE) else ()
-        scored = [self.size(job, split).samples for split in held_out]
+        samples = self._training_samples(group)
+        scored = [self._size(group, split).samples for split in _scored_splits(group)]
         if None in (samples, *scored):
             return None, None
-        images = self._steps(job, samples) * job.config["train"]["batch"]
+        images = self._steps(group, samples) * group.config.train.batch
         return images, images * network.train_flops + sum(scored) * network.score_flops
 
-    def _training_samples(self, job: Job) -> int | None:
+    def _samples(self, group: JobGroup) -> int | None:
+        """Images of the only set that a group reads."""
+        (data,) = group.data.values()
+        return self.size(data.dataset, data.split).samples
+
+    def _training_samples(self, group: JobGroup) -> int | None:
         """Images of the training set that the job uses."""
-        train, per_class = self.size(job, "train"), job.config.get("settings", {}).get("labels_per_class")
-        if per_class is None:
+        train, settings = self._size(group, "train"), getattr(group.config, "settings", None)
+        if not isinstance(settings, ClassificationSettings) or settings.labels_per_class is None:
             return train.samples
-        return per_class * train.classes if train.classes else None
+        return settings.labels_per_class * train.classes if train.classes else None
 
-    def _steps(self, job: Job, samples: int) -> int:
+    def _steps(self, group: JobGroup, samples: int) -> int:
         """Updates; of a first stage without those of a shorter run, of a run those that follow its first stage."""
-        settings = TrainSettings(**job.config["train"])
-        if job.kind not in (FIRST_STAGE, PRETRAIN):
-            return settings.steps(samples)
-        stage = settings.first_stage_steps(samples) if has_first_stage(job.config) else 0
-        if job.kind == PRETRAIN:
-            return settings.steps(samples) - stage
-        shorter = job.config["start"]["run"]
-        if not shorter:
+        config = group.config
+        steps = config.train.steps(samples)
+        if not isinstance(config, PretrainConfig):
+            return steps
+        stage = config.train.first_stage_steps(samples) if config.has_first_stage else 0
+        if group.kind == PRETRAIN:
+            return steps - stage
+        if not config.init.run:
             return stage
-        before = TrainSettings(**self._sheets.pretraining(self._scale, shorter)["train"])
-        return stage - before.first_stage_steps(samples)
+        shorter = self._jobs.sheets.pretraining(self._scale, config.init.run)
+        return stage - shorter.train.first_stage_steps(samples)
 
-    def _frozen_work(self, job: Job, network: Network) -> tuple[int | None, float | None]:
+    def _frozen_work(self, group: JobGroup, network: Network) -> tuple[int | None, float | None]:
         """Images whose features a probe sees in training, and its FLOPs; k-NN trains nothing."""
-        train = self.size(job, "train")
-        if not job.config["train"]:
+        train, samples = group.config.train, self._size(group, "train").samples
+        if not train:
             return 0, 0.0
-        if train.samples is None:
+        if samples is None:
             return None, None
-        settings = TrainSettings(**job.config["train"])
-        seen = settings.steps(round((1 - job.config["settings"]["held_out"]) * train.samples)) * settings.batch
-        return seen, 3 * seen * 2 * sum(network.block_widths) * (train.classes or 1)
+        seen = train.steps(round((1 - group.config.settings.held_out) * samples)) * train.batch
+        return seen, 3 * seen * 2 * sum(network.block_widths) * self._classes(group)
 
-    def _memory(self, job: Job, network: Network) -> float:
+    def _memory(self, group: JobGroup, network: Network) -> float:
         """Bytes on each GPU."""
-        if job.kind == FEATURES:
+        if isinstance(group.config, FeaturesConfig):
             kept = network.kept_bytes / len(network.block_widths)  # one block at a time
-            return _WEIGHT_BYTES * network.parameters + job.config["settings"]["score_batch"] * kept
-        if _reads_features(job):
-            return self._frozen_memory(job, network)
-        if not job.config["train"] or not job.config["train"]["epochs"]:
+            return _WEIGHT_BYTES * network.parameters + group.config.score_batch * kept
+        if _reads_features(group):
+            return self._frozen_memory(group, network)
+        train = group.config.train
+        if not train or not train.epochs:
             return _WEIGHT_BYTES * network.parameters
-        settings = TrainSettings(**job.config["train"])
-        share = 1.0 if settings.precision == "fp32" else _BFLOAT16_SHARE
-        images = min(settings.micro_batch, math.ceil(settings.batch / self.machine.gpus))
-        weights = _TRAINED_BYTES * network.parameters / (self.machine.gpus if settings.sharded else 1)
+        share = 1.0 if train.precision == "fp32" else _BFLOAT16_SHARE
+        images = min(train.micro_batch, math.ceil(train.batch / self.machine.gpus))
+        weights = _TRAINED_BYTES * network.parameters / (self.machine.gpus if train.sharded else 1)
         return weights + _WEIGHT_BYTES * network.unlearnt.parameters + images * share * network.kept_bytes
 
-    def _frozen_memory(self, job: Job, network: Network) -> float:
+    def _frozen_memory(self, group: JobGroup, network: Network) -> float:
         """Bytes on each GPU of what reads features: the probe's weights and a batch, or a part of the bank of k-NN."""
-        widths = network.block_widths
-        if not job.config["train"]:
+        widths, train = network.block_widths, group.config.train
+        if not train:
             return _WEIGHT_BYTES * CHUNK * (2 * max(widths) + QUERIES)
-        weights = sum(widths) * (self.size(job, "train").classes or 1)
-        return _TRAINED_BYTES * weights + _WEIGHT_BYTES * job.config["train"]["batch"] * sum(widths)
+        weights = sum(widths) * self._classes(group)
+        return _TRAINED_BYTES * weights + _WEIGHT_BYTES * train.batch * sum(widths)
 
-    def _disk(self, job: Job, network: Network, seeds: int) -> float | None:
+    def _disk(self, group: JobGroup, network: Network, seeds: int) -> float | None:
         """What `seeds` seeds leave behind but for the few kilobytes of their records."""
-        if job.kind != FEATURES:
-            return seeds * _disk_bytes(job, network)
-        samples = self.size(job, "set").samples
+        if group.kind != FEATURES:
+            return seeds * _disk_bytes(group, network)
+        samples = self._samples(group)
         return None if samples is None else seeds * samples * _WEIGHT_BYTES * sum(network.block_widths)
 
 
-def _reads_features(job: Job) -> bool:
-    return job.config.get("task") in FROZEN
+def _reads_features(group: JobGroup) -> bool:
+    return isinstance(group.config, EvaluateConfig) and group.config.settings.reads_features
 
 
-def _is_frozen(job: Job) -> bool:
-    return job.kind == FEATURES or _reads_features(job)
+def _is_frozen(group: JobGroup) -> bool:
+    return isinstance(group.config, FeaturesConfig) or _reads_features(group)
 
 
-def _disk_bytes(job: Job, network: Network) -> float:
+def _scored_splits(group: JobGroup) -> set[str]:
+    """Data sets that the trained network is scored on; those that train in stages are scored after the last one."""
+    is_scored = group.kind != FIRST_STAGE and not isinstance(group.config, TokenizerConfig)
+    return set(group.data) - {"train"} if is_scored else set()
+
+
+def _disk_bytes(group: JobGroup, network: Network) -> float:
     """What one seed leaves behind but for the few kilobytes of its records."""
-    if job.kind == FIRST_STAGE:
+    config = group.config
+    if group.kind == FIRST_STAGE:
         return _CHECKPOINT_BYTES * network.parameters
-    if job.kind == TOKENIZER:
+    if isinstance(config, TokenizerConfig):
         return _WEIGHT_BYTES * network.parameters
-    leaves_encoder = job.kind == PRETRAIN or job.config.get("task") == "finetune"
+    leaves_encoder = isinstance(config, PretrainConfig) or config.settings.leaves_encoders
     return _WEIGHT_BYTES * network.encoder.parameters if leaves_encoder else 0

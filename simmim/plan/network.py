@@ -6,19 +6,22 @@ A multiply-add is two FLOPs. Matrix products and convolutions count, what they a
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from simmim import plugin
+from simmim.plugin import Component
 
 # Of the activations, what is left where blocks are computed again: their inputs, and all of one block at a time.
 _KEPT_BY_CHECKPOINTING = 0.2
+_CHECKPOINTED = "checkpoint_activations"
 
 
 class Part(NamedTuple):
@@ -38,7 +41,7 @@ class Network:
 
     Args:
         encoder: the encoder at the input size of the job.
-        rest: everything else that is trained; of a rival of SimMIM, also further views through the encoder.
+        rest: everything else that is trained; of a method with a teacher, also further views through the encoder.
         unlearnt: what every image goes through and is not trained: a tokenizer, a teacher, a frozen encoder.
         checkpointed: whether the encoder computes its blocks again for the gradient.
         block_widths: channels of every block, for a probe of all blocks.
@@ -93,43 +96,63 @@ def count(network: nn.Module, run: Callable[[], Any]) -> Part:
     return Part(parameters_of(network), counter.get_total_flops(), kept_bytes)
 
 
+class SizedEncoder(NamedTuple):
+    """An encoder at the height and width of its input, with so many channels; equal ones are counted once."""
+
+    section: Component
+    image_px: tuple[int, int]
+    channels: int
+
+    @property
+    def image(self) -> Tensor:
+        """One image without content, [1, c, H, W]."""
+        return torch.empty(1, self.channels, *self.image_px, device="meta")
+
+
 @functools.cache
-def encoder_part(section: str, image_px: tuple[int, int], channels: int) -> Part:
+def encoder_part(encoder: SizedEncoder) -> Part:
     """One image through an encoder's `forward`; its `feature_maps` do the same but for a last norm."""
-    encoder = build_encoder(section, image_px, channels)
-    return count(encoder, lambda: encoder(meta_image(channels, image_px)))
+    network = build_encoder(encoder)
+    return count(network, lambda: network(encoder.image))
+
+
+class _NoDraws(TorchFunctionMode):
+    """Skips random initialisation."""
+
+    _DRAWS = ("uniform_", "normal_", "kaiming_uniform_", "erfinv_")
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "") in self._DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Networks that are made in this context have no weights; drawing them would be half of the time."""
+    with torch.device("meta"), _NoDraws():
+        yield
 
 
 @functools.cache
-def build_encoder(section: str, image_px: tuple[int, int], channels: int) -> nn.Module:
+def build_encoder(encoder: SizedEncoder) -> nn.Module:
     """An encoder on the meta device, one for all that is counted of it; what a transfer freezes changes no count."""
-    with torch.device("meta"):
-        return plugin.build("encoders", json.loads(section), image_px=image_px, in_channels=channels)
+    with on_meta():
+        return plugin.build("encoders", encoder.section, image_px=encoder.image_px, in_channels=encoder.channels)
 
 
-def encoder_key(section: Mapping[str, Any]) -> str:
+def counted_section(section: Component) -> Component:
     """An encoder's section without what changes neither its size nor the FLOPs of one forward pass."""
-    return key_of({name: value for name, value in section.items() if name not in ("drop_path", _CHECKPOINTED)})
+    kept = {name: value for name, value in section.settings.items() if name not in ("drop_path", _CHECKPOINTED)}
+    return Component(name=section.name, **kept)
 
 
-def is_checkpointed(section: Mapping[str, Any]) -> bool:
+def is_checkpointed(section: Component) -> bool:
     """Whether an encoder's section asks for its activations to be computed again."""
-    return bool(section.get(_CHECKPOINTED))
-
-
-def key_of(values: Mapping[str, Any]) -> str:
-    """Equal values give equal text, by which counts are kept."""
-    return json.dumps(values, sort_keys=True)
+    return bool(section.settings.get(_CHECKPOINTED))
 
 
 def parameters_of(network: nn.Module) -> int:
     """Number of parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def meta_image(channels: int, image_px: tuple[int, int]) -> Tensor:
-    """One image without content, [1, c, H, W]."""
-    return torch.empty(1, channels, *image_px, device="meta")
-
-
-_CHECKPOINTED = "checkpoint_activations"

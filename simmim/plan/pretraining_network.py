@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from simmim.config.models import PretrainConfig, TokenizerConfig
+from simmim.config.sections import GeometrySection, ImagesSection, InitSection, LossSection
+from simmim.config.training import TrainSettings
+from simmim.methods._branch import TeacherMethod
 from simmim.plan.network import (
     NO_PART,
     Network,
     Part,
+    SizedEncoder,
     count,
-    encoder_key,
+    counted_section,
     encoder_part,
     is_checkpointed,
-    key_of,
-    meta_image,
+    on_meta,
 )
-from simmim.pretrain.run import build_task, side_pair
+from simmim.plugin import Component
+from simmim.pretrain.method import build_method
 from simmim.pretrain.tokenizer import build_tokenizer
 
 _RGB = 3
 
 
-def pretraining_network(config: Mapping[str, Any]) -> Network:
+def pretraining_network(config: PretrainConfig) -> Network:
     """What a pre-training config describes, with its head, at its input size.
 
     Raises:
-        plugin.NotInstalled: for a method that needs a package which is not here.
+        plugin.NotInstalled: for a method that needs a package which is not installed.
     """
-    kept = {key: config[key] for key in ("method", "head", "target", "images", "tokenizer") if key in config}
-    kept |= {"encoder": json.loads(encoder_key(config["encoder"])), "loss": {"name": config["loss"]["name"]}}
-    image_px = side_pair(config["geometry"]["image_px"])
-    kept["geometry"] = {"image_px": image_px, "masked_patch_px": math.gcd(*image_px)}  # masks change no network
-    return _counted(key_of(kept), is_checkpointed(config["encoder"]))
+    return _counted(_without_what_changes_no_network(config).model_dump_json(), is_checkpointed(config.encoder))
+
+
+def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
+    image_px, is_masked = config.geometry.image_px, config.mask is not None
+    same = {"scale": "", "run": "", "seeds": 1, "init": InitSection(), "data": {}, "numerics": {}, "role": "pretrain"}
+    return config.model_copy(
+        update=same
+        | {
+            "encoder": counted_section(config.encoder),
+            "mask": Component(name="random", ratio=0.5) if is_masked else None,
+            "geometry": GeometrySection(image_px=image_px, masked_patch_px=math.gcd(*image_px) if is_masked else None),
+            "loss": LossSection(name=config.loss.name),
+            "images": ImagesSection(mean=config.images.mean, std=config.images.std),
+            "train": TrainSettings(epochs=1, batch=1, base_lr=1),
+        }
+    )
+
+
+def tokenizer_network(config: TokenizerConfig) -> Network:
+    """A tokenizer in training."""
+    return _counted_tokenizer(config.model_dump_json())
 
 
 @functools.cache
-def tokenizer_network(key: str) -> Network:
-    """A tokenizer in training, from the JSON of its config."""
-    config = json.loads(key)
-    side = config["kind"].get("image_px", 96)
+def _counted_tokenizer(key: str) -> Network:
+    config = TokenizerConfig.model_validate_json(key)
+    side = config.kind.settings.get("image_px", 96)
     with torch.device("meta"):
         tokenizer = build_tokenizer(config)
-        encode = count(tokenizer, lambda: tokenizer.encode(meta_image(_RGB, (side, side))))
-        codes = tokenizer.encode(meta_image(_RGB, (side, side)))
+        image = torch.empty(1, _RGB, side, side)
+        encode = count(tokenizer, lambda: tokenizer.encode(image))
+        codes = tokenizer.encode(image)
         decode = count(tokenizer, lambda: tokenizer.decode(codes))
     both = Part(encode.parameters, encode.forward_flops + decode.forward_flops, encode.kept_bytes + decode.kept_bytes)
     return Network(NO_PART, both)
@@ -58,38 +78,44 @@ def tokenizer_network(key: str) -> Network:
 
 @functools.cache
 def _counted(key: str, checkpointed: bool) -> Network:
-    config = json.loads(key)
-    image_px, channels = side_pair(config["geometry"]["image_px"]), len(config["images"]["mean"])
-    with torch.device("meta"), warnings.catch_warnings():
+    config = PretrainConfig.model_validate_json(key)
+    sized = SizedEncoder(config.encoder, config.geometry.image_px, config.channels)
+    with on_meta(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # lightly's, about torch's weight_norm
-        task = build_task(config | {"start": {"encoder": ""}, "train": {}})
-        encoder = encoder_part(key_of(config["encoder"]), image_px, channels)
-        if config["method"]["name"] != "simmim":
-            return _rival(task.eval(), encoder, image_px, channels, checkpointed)  # one image has no batch statistics
-        model = task.model
-        features = torch.empty(1, model.encoder.width, *(side // model.encoder.stride for side in image_px))
-        head = count(model.head, lambda: model.head(features))
-        return Network(encoder, head, _tokenizer_part(model.target), checkpointed)
+        tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
+        method = build_method(config, tokenizer)
+    with torch.device("meta"):
+        if isinstance(method, TeacherMethod):
+            return _with_teacher(method.eval(), sized, checkpointed)  # one image has no batch statistics
+        encoder, head = method.get_submodule(method.trained_encoder), method.get_submodule(method.kept_head)
+        features = torch.empty(1, encoder.width, *(side // encoder.stride for side in sized.image_px))
+        codes = _encoding(tokenizer, config.target) if tokenizer else NO_PART
+        return Network(encoder_part(sized), count(head, lambda: head(features)), codes, checkpointed)
 
 
-def _tokenizer_part(target: Any) -> Part:
-    """Making the codes of one image; nothing for a target that is no network."""
-    tokenizer = getattr(target, "tokenizer", None)
-    if tokenizer is None:
-        return NO_PART
-    side = target.resolution_px * tokenizer.factor
-    return count(tokenizer, lambda: tokenizer.encode(meta_image(_RGB, (side, side))))
+def _encoding(tokenizer: nn.Module, target: Component) -> Part:
+    """Making the codes of one image."""
+    side = target.settings["resolution_px"] * tokenizer.factor
+    return count(tokenizer, lambda: tokenizer.encode(torch.empty(1, _RGB, side, side)))
 
 
-def _rival(task: nn.Module, encoder: Part, image_px: tuple[int, int], channels: int, checkpointed: bool) -> Network:
+def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool) -> Network:
     """A student that sees all views of an image and a teacher that sees those of the first group."""
-    predictor = getattr(task, "predictor", nn.Identity())
-    student = nn.ModuleList([task.student, predictor])
-    views = [view.image_px for group in task.views.values() for view in group]
-    counts = {px: count(student, lambda px=px: predictor(task.student(meta_image(channels, px)))) for px in set(views)}
-    taught = count(task.teacher, lambda: task.teacher(meta_image(channels, image_px)))
-    total = [sum(counts[px][index] for px in views) for index in (1, 2)]
-    rest = Part(counts[views[0]].parameters - encoder.parameters, total[0] - encoder.forward_flops,
-                total[1] - encoder.kept_bytes)  # fmt: skip
-    seen = len(next(iter(task.views.values())))
+    encoder = encoder_part(sized)
+    predictor = dict(method.named_children()).get("predictor", nn.Identity())
+    student = nn.ModuleList([method.student, predictor])
+    views = [view.image_px for group in method.views.values() for view in group]
+    counts = {image_px: count(student, _seeing(method, predictor, sized, image_px)) for image_px in set(views)}
+    taught = count(method.teacher, lambda: method.teacher(sized.image))
+    flops, kept = (sum(counts[image_px][index] for image_px in views) for index in (1, 2))
+    rest = Part(
+        counts[views[0]].parameters - encoder.parameters, flops - encoder.forward_flops, kept - encoder.kept_bytes
+    )
+    seen = len(next(iter(method.views.values())))
     return Network(encoder, rest, taught._replace(forward_flops=seen * taught.forward_flops), checkpointed)
+
+
+def _seeing(method: TeacherMethod, predictor: nn.Module, sized: SizedEncoder, image_px: tuple[int, int]) -> Callable:
+    """The student's pass over a view of this size."""
+    image = sized._replace(image_px=image_px).image
+    return lambda: predictor(method.student(image))

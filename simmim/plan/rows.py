@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.plan.cost import Costs
-from simmim.plan.jobs import EVALUATE, PRETRAIN, Job
+from simmim.plan.jobs import EVALUATE, PRETRAIN, JobGroup
 from simmim.plugin import NotInstalled
 from simmim.storage.files import whole_file
 
+DataSet = tuple[str, str]  # name and split
 DATA = "data"
 TO_DO, DONE, CANNOT_BE = "to do", "done", "cannot be"
 # Numbers stand for the seeds that are to do, or for all of a finished row; null where the data, not here yet, decide.
@@ -44,9 +45,9 @@ SCHEMA = pa.schema(
 )
 
 
-def rows_of(jobs: Sequence[Job], misfits: Mapping[str, str], costs: Costs) -> list[dict[str, Any]]:
-    """One row per data set, job and row that cannot be, in this order, with every column of `SCHEMA`."""
-    rows = [*_data_rows(jobs, costs), *(_job_row(job, costs) for job in jobs)]
+def rows_of(groups: Sequence[JobGroup], misfits: Mapping[str, str], costs: Costs) -> list[dict[str, Any]]:
+    """One row per data set, group of jobs and unsupported row, in this order, with every column of `SCHEMA`."""
+    rows = [*_data_rows(groups, costs), *(_row(group, costs) for group in groups)]
     for name, reason in misfits.items():
         run, _, evaluation = name.partition("/")
         kind = EVALUATE if evaluation else PRETRAIN
@@ -55,32 +56,32 @@ def rows_of(jobs: Sequence[Job], misfits: Mapping[str, str], costs: Costs) -> li
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]], **metadata: Any) -> None:
-    """Write the rows as Parquet, whole or not at all; what a column is stands in its field's metadata."""
+    """Write the rows as Parquet, whole or not at all; the metadata of its field says what a column is."""
     header = {key: json.dumps(value) for key, value in metadata.items()}
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA.with_metadata(header))
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True)
 
 
-def _data_rows(jobs: Sequence[Job], costs: Costs) -> Iterator[dict[str, Any]]:
+def _data_rows(groups: Sequence[JobGroup], costs: Costs) -> Iterator[dict[str, Any]]:
     """Every data set that the jobs read; to pack only where a job to do needs it."""
-    read = {}
-    for job in jobs:
-        for split, described in job.config["data"].items():
-            key = described["dataset"], described["split"]
-            size, needed = costs.size(job, split), read.get(key, (None, False))[1]
-            read[key] = size, needed or job.seeds_to_do > 0
-    for (dataset, split), (size, needed) in read.items():
-        if size.packed or needed:
+    needed: dict[DataSet, bool] = {}
+    for group in groups:
+        for data in group.data.values():
+            key = data.dataset, data.split
+            needed[key] = needed.get(key, False) or group.seeds_to_do > 0
+    for (dataset, split), is_needed in needed.items():
+        size = costs.size(dataset, split)
+        if size.packed or is_needed:
             row = {"kind": DATA, "run": dataset, "evaluation": split, "state": DONE if size.packed else TO_DO}
             yield row | {"images": size.samples, "disk_bytes": size.shard_bytes}
 
 
-def _job_row(job: Job, costs: Costs) -> dict[str, Any]:
-    row = {"kind": job.kind, "run": job.run, "evaluation": job.evaluation, "seeds": job.seeds}
+def _row(group: JobGroup, costs: Costs) -> dict[str, Any]:
+    row = {"kind": group.kind, "run": group.run, "evaluation": group.evaluation, "seeds": group.seeds}
     try:
-        cost = costs.of(job)
+        cost = costs.of(group)
     except NotInstalled as reason:
         return row | {"state": CANNOT_BE, "reason": str(reason)}
-    row |= {"state": TO_DO if job.seeds_to_do else DONE, "seeds_to_do": job.seeds_to_do}
-    return row | asdict(cost) | {"gpu_hours": costs.gpu_hours(cost.flops), "config_hash": job.config["config_hash"]}
+    row |= {"state": TO_DO if group.seeds_to_do else DONE, "seeds_to_do": group.seeds_to_do}
+    return row | asdict(cost) | {"gpu_hours": costs.gpu_hours(cost.flops), "config_hash": group.config.hash}

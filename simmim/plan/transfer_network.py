@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from simmim.config.start import encoder_section
+from simmim import plugin
+from simmim.config.models import EvaluateConfig, PretrainConfig
+from simmim.config.sections import TaskSettings
 from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
+from simmim.evaluate.attentive.settings import AttentiveSettings
+from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.finetune.classifier import Classifier
 from simmim.evaluate.segment.segmenter import Segmenter
-from simmim.evaluate.segment.settings import SegmentSettings
+from simmim.evaluate.task import Inputs
 from simmim.plan.network import (
     NO_PART,
     Network,
     Part,
+    SizedEncoder,
     build_encoder,
     count,
-    encoder_key,
+    counted_section,
     encoder_part,
     is_checkpointed,
-    key_of,
-    meta_image,
+    on_meta,
     parameters_of,
 )
 
@@ -35,83 +37,112 @@ from simmim.plan.network import (
 _REGIONS_WITH_OBJECT = 0.25
 
 
-def transfer_network(config: Mapping[str, Any], pretraining: Mapping[str, Any], classes: int) -> Network:
+@dataclass(frozen=True)
+class _Labelled:
+    """All that a task asks of a data set while it builds its network."""
+
+    classes: list[str]
+
+
+def transfer_network(config: EvaluateConfig, pretraining: PretrainConfig, classes: int) -> Network:
     """What an evaluation makes of the encoder of a run, whose own config is `pretraining`, at its own input size."""
-    section = encoder_section(pretraining, config)
-    side, channels = config["settings"]["image_px"], len(pretraining["images"]["mean"])
-    source = encoder_key(section), (side, side), channels
-    if config["task"] in ("probe", "knn"):
-        return _frozen(*source)
-    if config["task"] == "attentive":
-        values = config["settings"]
-        return _attentive(*source, classes, values["block"], values["head_width"])
-    if config["task"] == "finetune":
-        return _classifier(*source, classes, is_checkpointed(section))
-    return _dense(*source, classes, is_checkpointed(section), config["task"], key_of(config["settings"]))
+    section, side = config.encoder_of(pretraining), config.settings.image_px
+    sized = SizedEncoder(counted_section(section), (side, side), pretraining.channels)
+    if config.settings.reads_features:
+        return _frozen(sized)
+    return _counted(config.task, config.settings, sized, classes, is_checkpointed(section))
 
 
 @functools.cache
-def _frozen(section: str, image_px: tuple[int, int], channels: int) -> Network:
-    blocks = build_encoder(section, image_px, channels).block_features(meta_image(channels, image_px))
-    widths = tuple(each.shape[1] for each in blocks)
-    return Network(encoder_part(section, image_px, channels), NO_PART, block_widths=widths)
+def _frozen(sized: SizedEncoder) -> Network:
+    blocks = build_encoder(sized).block_features(sized.image)
+    return Network(encoder_part(sized), NO_PART, block_widths=tuple(each.shape[1] for each in blocks))
+
+
+def build_transfer(task: str, settings: TaskSettings, sized: SizedEncoder, classes: int) -> tuple[nn.Module, nn.Module]:
+    """A new encoder and what a task with heads trains on it, on the meta device.
+
+    Raises:
+        ValueError: for an encoder that the task cannot use.
+    """
+    mean = [0.5] * sized.channels
+    with on_meta():
+        encoder = plugin.build("encoders", sized.section, image_px=sized.image_px, in_channels=sized.channels)
+        sets = {"train": _Labelled([str(number) for number in range(classes)])}
+        header = {"mean": mean, "std": mean}
+        inputs = Inputs(settings, None, 0, torch.device("meta"), sets, encoder, header)
+        return encoder, plugin.task(task)(inputs).module()
 
 
 @functools.cache
-def _classifier(section: str, image_px: tuple[int, int], channels: int, classes: int, checkpointed: bool) -> Network:
-    encoder = encoder_part(section, image_px, channels)
+def _counted(task: str, settings: TaskSettings, sized: SizedEncoder, classes: int, checkpointed: bool) -> Network:
+    """The network of a task with heads; an encoder that it does not train keeps nothing for the backward pass."""
+    encoder, module = build_transfer(task, settings, sized, classes)
     with torch.device("meta"):
-        classifier = Classifier(build_encoder(section, image_px, channels), classes)
-    head = Part(parameters_of(classifier) - encoder.parameters, 2 * classifier.head.weight.numel())
-    return Network(encoder, head, checkpointed=checkpointed)
+        heads = _heads(module.eval(), settings, encoder, sized.image)  # one image has no batch statistics
+    if any(parameter.requires_grad for parameter in encoder.parameters()):
+        return Network(encoder_part(sized), heads, checkpointed=checkpointed)
+    return Network(NO_PART, heads, unlearnt=encoder_part(sized))
 
 
-@functools.cache
-def _attentive(
-    section: str, image_px: tuple[int, int], channels: int, classes: int, block: int | None, head_width: int
-) -> Network:
-    """The encoder is not trained: its forward pass counts once, and nothing of it is kept."""
-    frozen = encoder_part(section, image_px, channels)
-    encoder, image = build_encoder(section, image_px, channels), meta_image(channels, image_px)
-    tokens = tokens_of(encoder, image, block)
-    with torch.device("meta"):
-        classifier = AttentiveClassifier(nn.Identity(), tokens.shape[1], classes, None, head_width)
-    head = count(classifier, lambda: classifier(tokens))
-    return Network(NO_PART, head, unlearnt=frozen)
+@functools.singledispatch
+def _heads(module: nn.Module, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+    """What a module adds to its encoder; the FLOPs of one that is unknown here are those of its encoder alone."""
+    return Part(parameters_of(module) - parameters_of(encoder))
 
 
-@functools.cache
-def _dense(
-    section: str, image_px: tuple[int, int], channels: int, classes: int, checkpointed: bool, task: str, settings: str
-) -> Network:
-    values, mean = json.loads(settings), [0.5] * channels
-    encoder = build_encoder(section, image_px, channels)
-    with torch.device("meta"):
-        if task == "detect":
-            network: nn.Module = Detector(encoder, mean, mean, classes, DetectSettings(**values))
-        else:
-            network = Segmenter(encoder, mean, mean, classes, SegmentSettings(**values))
-    network.eval()  # one image has no batch statistics
-    maps = [each.detach().requires_grad_() for each in encoder.feature_maps(meta_image(channels, image_px))]
-    heads = _detector_heads if task == "detect" else _segmenter_heads
-    counted = count(network, lambda: heads(network, maps, values))
-    rest = counted._replace(parameters=counted.parameters - parameters_of(encoder))
-    return Network(encoder_part(section, image_px, channels), rest, checkpointed=checkpointed)
+@_heads.register
+def _(module: ClassifierTraining, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+    return _heads(module.classifier, settings, encoder, image)
 
 
-def _detector_heads(detector: Detector, maps: list[Tensor], settings: Mapping[str, Any]) -> None:
+@_heads.register
+def _(module: Classifier, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+    return Part(parameters_of(module) - parameters_of(encoder), 2 * module.head.weight.numel())
+
+
+@_heads.register
+def _(module: AttentiveClassifier, settings: AttentiveSettings, encoder: nn.Module, image: Tensor) -> Part:
+    tokens = tokens_of(encoder, image, settings.block)
+    classes, width = module.head.weight.shape
+    head = AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width)
+    return count(head, lambda: head(tokens))
+
+
+@_heads.register
+def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Tensor) -> Part:
     """The most that a training image can meet: all regions that are drawn, as many with a mask as there may be.
 
     `part` is the head inside its switch of number formats, which does not know the meta device.
     """
-    detector.rpn.head.part(list(detector.pyramid(maps).values()))
-    heads, regions, width = detector.roi_heads, settings["rois_per_image"], settings["fpn_channels"]
-    heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7, device="meta")))
+    maps, heads = _maps(encoder, image), module.roi_heads
+    regions, width = settings.rois_per_image, settings.fpn_channels
     with_object = max(1, round(_REGIONS_WITH_OBJECT * regions))
-    heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14, device="meta")))
+
+    def run() -> None:
+        module.rpn.head.part(list(module.pyramid(maps).values()))
+        heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7)))
+        heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14)))
+
+    return _without(encoder, count(module, run))
 
 
-def _segmenter_heads(segmenter: Segmenter, maps: list[Tensor], settings: Mapping[str, Any]) -> None:
-    normed = segmenter.norms(maps)
-    segmenter.classifier(segmenter.decoder([None, None, *normed]))
-    segmenter.auxiliary(normed[-2])
+@_heads.register
+def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+    maps = _maps(encoder, image)
+
+    def run() -> None:
+        normed = module.norms(maps)
+        module.classifier(module.decoder([None, None, *normed]))
+        module.auxiliary(normed[-2])
+
+    return _without(encoder, count(module, run))
+
+
+def _maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:
+    """Feature maps that the heads are counted on by themselves."""
+    return [each.detach().requires_grad_() for each in encoder.feature_maps(image)]
+
+
+def _without(encoder: nn.Module, counted: Part) -> Part:
+    return counted._replace(parameters=counted.parameters - parameters_of(encoder))

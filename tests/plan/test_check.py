@@ -35,7 +35,7 @@ def append(path, *cells):
         ("head=liner", r"row 'odd': unknown heads name 'liner'; did you mean 'linear'"),
         ("mask.ratoi=0.5", r"row 'odd': unknown setting of masks=random 'ratoi'; did you mean 'ratio'"),
         ("mask.ratio=1.2", r"row 'odd': mask.ratio 1.2 must lie inside \(0, 1\)"),
-        ("mask.ratio=0", r"row 'odd': mask.ratio 0 must lie inside \(0, 1\)"),
+        ("mask.ratio=0", r"row 'odd': mask.ratio 0.0 must lie inside \(0, 1\)"),
         ("mask=square mask.ratio=0.95", r"row 'odd': mask.ratio 0.95 is a square of 6 x 6 .* nearest: 0.69 \(5 x 5\)"),
         ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
         ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
@@ -85,14 +85,62 @@ def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_sta
     ],
 )
 def test_an_encoder_that_cannot_be_segmented_with_is_refused_before_any_job_starts(folder, run, settings, message):
-    recipe = (folder / "recipes" / "probe.yaml").read_text()
-    for old, new in (("task: probe", "task: segment"), ("role: classify", "role: segment")):
-        assert old in recipe
-        recipe = recipe.replace(old, new)
-    (folder / "recipes" / "segment_any.yaml").write_text(recipe)
-    append(folder / "evaluate.tsv", run, "odd", "segment_any", f"settings.image_px=224 {settings}".strip())
+    settings = f"settings.image_px=224 init=pretrain {settings}".strip()
+    append(folder / "evaluate.tsv", run, "odd", "segment_any", settings)
+    recipe = (folder / "recipes" / "segment_swin_b.yaml").read_text()
+    assert "encoder: {window: 20, drop_path: 0.1, clamp_window: false}" in recipe
+    without = recipe.replace("encoder: {window: 20, drop_path: 0.1, clamp_window: false}\n", "")
+    (folder / "recipes" / "segment_any.yaml").write_text(without)
     append(folder / "scales" / "paper.yaml", f"runs: [{run}]")
     read_yaml.cache_clear()
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
         check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "message"),
+    [
+        ("segment_swin_b", "train.micro_batch=1", "at least 2"),
+        ("segment_swin_b", "settings.flip=2", "settings.flip = 2"),
+        ("finetune_swin_b", "settings.image_px=230", "image_px"),
+        ("attentive", "settings.block=25", "settings.block 25 is not among the encoder's blocks, 1 to 24"),
+        ("detect_swin_b", "settings.fpn_channels=0", "settings.fpn_channels = 0"),
+    ],
+)
+def test_what_only_a_task_knows_is_refused_before_any_job_starts(folder, recipe, settings, message):
+    append(folder / "evaluate.tsv", "default", "odd", recipe, f"{settings} init=pretrain")
+    append(folder / "scales" / "paper.yaml", "runs: [default]")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row 'default odd': .*{message}"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("detect_swin_b", "detection"), ("segment_swin_b", "segmentation")])
+def test_grey_images_are_refused_by_dense_tasks_and_taken_by_others(folder, recipe, task):
+    colour = (folder / "recipes" / "swin_b_100ep.yaml").read_text()
+    assert "images: {crop_scale: [0.67, 1.0]}" in colour
+    grey = colour.replace("images: {", "images: {mean: [0.5], std: [0.5], ")
+    (folder / "recipes" / "grey.yaml").write_text(grey)
+    append(folder / "pretrain.tsv", "grey", "grey", "")
+    for name in ("finetune_swin_b", "attentive", "probe", "knn"):
+        append(folder / "evaluate.tsv", "grey", name, name, "")
+    append(folder / "scales" / "paper.yaml", "runs: [grey]")
+    read_yaml.cache_clear()
+    check_scale(Sheets(folder), "paper")
+    append(folder / "evaluate.tsv", "grey", "odd", recipe, "init=pretrain")
+    read_yaml.cache_clear()
+    with pytest.raises(ValueError, match=rf"evaluate.tsv, row 'grey odd': {task} reads RGB images"):
+        check_scale(Sheets(folder), "paper")
+    read_yaml.cache_clear()
+
+
+def test_a_check_of_one_run_looks_at_no_other(folder, capsys):
+    append(folder / "pretrain.tsv", "odd", "swin_b_100ep", "mask.ratio=1.2")
+    read_yaml.cache_clear()
+    check_scale(Sheets(folder), "smoke", ["default"])
+    assert "1 runs" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="row 'odd'"):
+        check_scale(Sheets(folder), "smoke", ["default", "odd"])
     read_yaml.cache_clear()

@@ -1,30 +1,33 @@
 """Images, FLOPs, hours, memory and disk of jobs."""
 
 import json
-from pathlib import Path
 
 import pytest
-from sheets import CONFIG, copied
+from sheets import CONFIG, copied, evaluations, trainings
 
 from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
 from simmim.plan.cost import Costs
 from simmim.plan.data import data_size
 from simmim.plan.gpus import machine
-from simmim.plan.jobs import jobs_of
-from simmim.report.scale_facts import ResultFile
-from simmim.storage import paths
+from simmim.plan.jobs import groups_of
 
 SHEETS = Sheets(CONFIG)
 A100 = machine("A100", 0.35, 8)
 
 
 def costs_of(results, *needs, sheets=SHEETS, scale="paper", on=A100):
-    costs = Costs(sheets, scale, results, on)
-    return [costs.of(job) for job in jobs_of([ResultFile(*need) for need in needs], sheets, scale, results)], costs
+    """Costs of pre-trainings (their run) and evaluations (run, evaluation), and what computes them."""
+    jobs = Jobs(sheets, str(results))
+    costs = Costs(jobs, scale, on)
+    files = []
+    for need in needs:
+        files += evaluations(jobs, scale, *need) if len(need) > 1 else trainings(jobs, scale, *need)
+    return [costs.of(group) for group in groups_of(files, jobs)], costs
 
 
 def pack(results, scale, dataset, split, samples, classes):
-    index = Path(paths.packed(str(results / scale), dataset, split))
+    index = Jobs(SHEETS, str(results)).job("pack", scale=scale, dataset=dataset, split=split).output("index")
     index.parent.mkdir(parents=True)
     index.write_text(json.dumps({"samples": samples, "classes": [f"c{n}" for n in range(classes)]}))
     index.with_name("shard-00000.parquet").write_bytes(b"x" * 1000)
@@ -32,7 +35,7 @@ def pack(results, scale, dataset, split, samples, classes):
 
 def test_the_hours_of_swin_b_by_hand(tmp_path):
     """100 epochs of ImageNet-1K at 22.78 GFLOP a forward pass, on an A100 at 35 % of 312 TFLOP/s."""
-    (cost,), costs = costs_of(tmp_path, ("pretrain", "default"))
+    (cost,), costs = costs_of(tmp_path, ("default",))
     assert cost.images == 62_557 * 2048  # 100 epochs of 1,281,167 images in whole batches
     assert cost.flops == pytest.approx(128.1e6 * 3 * 22.78e9 + 50_000 * 22.78e9, rel=0.001)
     assert costs.gpu_hours(cost.flops) == pytest.approx(128.1e6 * 3 * 22.78e9 / (0.35 * 312e12) / 3600, rel=0.001)
@@ -41,14 +44,14 @@ def test_the_hours_of_swin_b_by_hand(tmp_path):
 
 def test_the_memory_of_swin_b_by_hand(tmp_path):
     """89.9 M parameters of 18 bytes and 128 images of 156 MiB in float32, of which bfloat16 keeps 65 %."""
-    (cost,), _ = costs_of(tmp_path, ("pretrain", "default"))
+    (cost,), _ = costs_of(tmp_path, ("default",))
     assert cost.memory_bytes == pytest.approx(89.9e6 * 18 + 128 * 0.65 * 155.7 * 2**20, rel=0.002)
     assert cost.disk_bytes == 4 * 86_725_304
     assert cost.checkpoint_bytes == 3 * 12 * 89_874_104
 
 
 def test_a_fine_tuning_leaves_an_encoder_and_a_segmentation_does_not(tmp_path):
-    costs, _ = costs_of(tmp_path, ("evaluate", "default", "segment"))
+    costs, _ = costs_of(tmp_path, ("default", "segment"))
     assert [cost.disk_bytes for cost in costs] == [4 * 86_725_304, 4 * 86_725_304, 0]
 
 
@@ -56,25 +59,25 @@ def test_sharded_training_shares_out_the_weights(tmp_path):
     rows = [f"{name} | swin_b_100ep | train.micro_batch=1 train.sharded={value}" for name, value in
             (("whole", "false"), ("shared", "true"))]  # fmt: skip
     sheets = copied(tmp_path / "config", *rows)
-    (whole, shared), _ = costs_of(tmp_path, ("pretrain", "whole"), ("pretrain", "shared"), sheets=sheets)
+    (whole, shared), _ = costs_of(tmp_path, ("whole",), ("shared",), sheets=sheets)
     assert whole.memory_bytes - shared.memory_bytes == pytest.approx(89_874_104 * 18 * 7 / 8)
 
 
 def test_a_micro_batch_is_no_larger_than_a_gpu_s_share(tmp_path):
-    (one,), _ = costs_of(tmp_path, ("pretrain", "default"), on=machine("A100", 0.35, 16))
-    (many,), _ = costs_of(tmp_path, ("pretrain", "default"), on=machine("A100", 0.35, 32))
+    (one,), _ = costs_of(tmp_path, ("default",), on=machine("A100", 0.35, 16))
+    (many,), _ = costs_of(tmp_path, ("default",), on=machine("A100", 0.35, 32))
     assert many.memory_bytes < one.memory_bytes
 
 
 def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
     rows = (
         "short | with_steps | ",
-        "long | with_steps | train.epochs=300 start.run=short",
+        "long | with_steps | train.epochs=300 init.run=short",
         "alone | with_steps | train.epochs=300",
     )
     sheets = copied(tmp_path / "config", *rows)
-    shared, _ = costs_of(tmp_path, ("pretrain", "short"), ("pretrain", "long"), sheets=sheets)
-    alone, _ = costs_of(tmp_path, ("pretrain", "alone"), sheets=sheets)
+    shared, _ = costs_of(tmp_path, ("short",), ("long",), sheets=sheets)
+    alone, _ = costs_of(tmp_path, ("alone",), sheets=sheets)
     stage, rest, *long = (cost.images for cost in shared)
     assert stage + sum(long) == sum(cost.images for cost in alone) == 187_671 * 2048
     assert stage + rest == 62_557 * 2048
@@ -82,18 +85,18 @@ def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
 
 
 def test_frozen_features_are_one_pass_an_image(tmp_path):
-    (_, train, val, probe), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "probe"))
+    (_, train, val, probe), _ = costs_of(tmp_path, ("default",), ("default", "probe"))
     assert (train.images, val.images) == (1_281_167, 50_000)
     assert train.flops + val.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
     assert train.disk_bytes == 1_281_167 * 12_032 * 4  # images, all blocks' widths, float32
     assert probe.flops == pytest.approx(6 * 12_032 * 1000 * 100 * 0.9 * 1_281_167, rel=0.001)
     assert train.memory_bytes < 5e9 and train.checkpoint_bytes == 0
-    (*_, knn), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "knn"))
+    (*_, knn), _ = costs_of(tmp_path, ("default",), ("default", "knn"))
     assert (knn.images, knn.flops) == (0, 0) and knn.memory_bytes < 2e9
 
 
 def test_an_attentive_probe_holds_its_encoder_and_passes_every_image_through_it(tmp_path):
-    (*_, cost), _ = costs_of(tmp_path, ("pretrain", "default"), ("evaluate", "default", "attentive"))
+    (*_, cost), _ = costs_of(tmp_path, ("default",), ("default", "attentive"))
     passes = cost.images + 50_000
     assert passes * 22.55e9 < cost.flops < passes * 22.55e9 * 1.03  # and the little that is trained
     assert 4 * 86_725_304 < cost.memory_bytes < 4 * 86_725_304 + 1e9
@@ -101,7 +104,7 @@ def test_an_attentive_probe_holds_its_encoder_and_passes_every_image_through_it(
 
 
 def test_data_that_are_not_made_yet_leave_the_work_open(tmp_path):
-    needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
+    needs = ("default",), ("default", "finetune")
     for cost in costs_of(tmp_path, *needs, scale="smoke")[0]:
         assert cost.images is cost.flops is None
         assert cost.parameters > 1000
@@ -113,17 +116,17 @@ def test_packed_data_count_as_they_are(tmp_path):
     pack(tmp_path, "smoke", "earth_climate", "train", 900, 5)
     pack(tmp_path, "smoke", "earth_climate", "val", 30, 5)
     pack(tmp_path, "smoke", "earth_climate_v2", "val", 30, 5)
-    needs = ("pretrain", "default"), ("evaluate", "default", "finetune")
+    needs = ("default",), ("default", "finetune")
     (training, finetuning), _ = costs_of(tmp_path, *needs, scale="smoke")
     assert training.images == 5 * 16  # two epochs of 40 in batches of 16
     assert finetuning.images == 3 * 2 * 8  # three seeds, an epoch of 4 labels in each of 5 classes, batches of 8
-    size = data_size(SHEETS, tmp_path / "smoke", SHEETS.packed("smoke", "earth_climate", "train"))
+    size = data_size(Jobs(SHEETS, str(tmp_path)), "smoke", "earth_climate", "train")
     assert (size.samples, size.classes, size.shard_bytes, size.packed) == (900, 5, 1000, True)
 
 
 def test_published_sizes_stand_in_until_data_are_packed(tmp_path):
     def size(dataset, split):
-        return data_size(SHEETS, tmp_path, SHEETS.packed("paper", dataset, split))
+        return data_size(Jobs(SHEETS, str(tmp_path)), "paper", dataset, split)
 
     assert (size("imagenet", "train").samples, size("imagenet", "train").classes) == (1_281_167, 1000)
     assert size("imagenet", "train").shard_bytes == pytest.approx(43e9, rel=0.01)  # JPEG at a short side of 256 px

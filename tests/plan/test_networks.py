@@ -1,25 +1,25 @@
 """Parameters, FLOPs and activations of the networks of jobs."""
 
-import copy
-
 import pytest
 import torch
 from sheets import CONFIG, copied
 from torch import nn
 
 from simmim import plugin
+from simmim.config.sections import GeometrySection
 from simmim.config.sheets import Sheets
-from simmim.plan.network import Part, count, encoder_part, key_of
+from simmim.plan.network import Part, SizedEncoder, count, encoder_part
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
+from simmim.plugin import Component
 
 SHEETS = Sheets(CONFIG)
 DEFAULT = SHEETS.pretraining("paper", "default")
 
 
 def transfer(evaluation, classes=10, **settings):
-    config = copy.deepcopy(SHEETS.evaluation("smoke", "default", evaluation))
-    config["settings"] |= settings
+    config = SHEETS.evaluation("smoke", "default", evaluation)
+    config = config.model_copy(update={"settings": config.settings.model_copy(update=settings)})
     return transfer_network(config, SHEETS.pretraining("smoke", "default"), classes)
 
 
@@ -32,15 +32,19 @@ def test_pretraining_is_the_released_model():
 
 
 def test_masks_and_drop_path_make_no_other_network():
-    other = copy.deepcopy(DEFAULT)
-    other["mask"], other["geometry"]["masked_patch_px"] = {"name": "random", "ratio": 0.1}, 4
-    other["encoder"]["drop_path"] = 0.2
+    geometry = GeometrySection(image_px=192, masked_patch_px=4)
+    other = DEFAULT.model_copy(
+        update={
+            "mask": Component(name="block"),
+            "geometry": geometry,
+            "encoder": DEFAULT.encoder.changed(drop_path=0.2),
+        }
+    )
     assert pretraining_network(other) is pretraining_network(DEFAULT)
 
 
 def test_a_checkpointed_encoder_goes_forward_twice_and_keeps_less():
-    other = copy.deepcopy(DEFAULT)
-    other["encoder"]["checkpoint_activations"] = True
+    other = DEFAULT.model_copy(update={"encoder": DEFAULT.encoder.changed(checkpoint_activations=True)})
     network, plain = pretraining_network(other), pretraining_network(DEFAULT)
     assert network.train_flops - plain.train_flops == plain.encoder.forward_flops
     assert network.kept_bytes < plain.kept_bytes / 4
@@ -49,8 +53,8 @@ def test_a_checkpointed_encoder_goes_forward_twice_and_keeps_less():
 
 def test_activations_are_those_that_autograd_keeps():
     """Counted without memory; here against tensors that are there."""
-    section = {"name": "swin", "patch_px": 4, "embed_dim": 8, "depths": [1, 1, 2], "num_heads": [1, 2, 2], "window": 4}
-    encoder = plugin.build("encoders", section, image_px=(32, 32))
+    section = Component(name="swin", patch_px=4, embed_dim=8, depths=(1, 1, 2), num_heads=(1, 2, 2), window=4)
+    encoder = plugin.build("encoders", section, image_px=(32, 32), in_channels=3)
     kept, weights = {}, {each.untyped_storage().data_ptr() for each in encoder.parameters()}
 
     def keep(tensor):
@@ -60,7 +64,7 @@ def test_activations_are_those_that_autograd_keeps():
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         encoder(torch.randn(1, 3, 32, 32))
     found = sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in weights)
-    assert encoder_part(key_of(section), (32, 32), 3).kept_bytes == pytest.approx(found, rel=0.01)
+    assert encoder_part(SizedEncoder(section, (32, 32), 3)).kept_bytes == pytest.approx(found, rel=0.01)
 
 
 def test_counted_by_hand():
@@ -72,7 +76,7 @@ def test_counted_by_hand():
 
 def test_a_probe_sees_every_block():
     network = transfer("probe")
-    blocks = SHEETS.pretraining("smoke", "default")["encoder"]["depths"]
+    blocks = SHEETS.pretraining("smoke", "default").encoder.settings["depths"]
     assert len(network.block_widths) == sum(blocks)
     assert network.rest == Part()
 
@@ -106,11 +110,11 @@ def test_a_target_of_tokens_costs_a_pass_through_its_tokenizer(tmp_path):
     assert network.unlearnt.forward_flops > 1e9
     assert network.train_flops == 3 * network.forward_flops + network.unlearnt.forward_flops
     assert network.encoder == default.encoder
-    trained = tokenizer_network(key_of(sheets.tokenizer("paper", "dvae_8192")))
+    trained = tokenizer_network(sheets.tokenizer("paper", "dvae_8192"))
     assert trained.forward_flops > network.unlearnt.forward_flops  # encoder and decoder, on crops of the same 96 px
 
 
-def test_a_rival_counts_its_views_and_its_teacher(tmp_path):
+def test_a_method_with_a_teacher_counts_its_views_and_its_teacher(tmp_path):
     pytest.importorskip("lightly")
     rows = "dino | dino_vit_b | method.local_crops=0", "more | dino_vit_b | method.local_crops=2"
     sheets = copied(tmp_path / "config", *rows)

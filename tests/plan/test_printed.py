@@ -8,6 +8,7 @@ from sheets import CONFIG, copied, finish_evaluation, finish_training
 
 from simmim.__main__ import main
 from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
 from simmim.plan.gpus import machine
 from simmim.plan.planner import plan
 from simmim.plan.printed import WIDTH, text_of
@@ -21,7 +22,7 @@ A100 = machine("A100", 0.35, 8)
 def table1(tmp_path_factory):
     """The plan of Table 1 at the paper's scale as text, and its rows."""
     results = tmp_path_factory.mktemp("results")
-    text = plan("table1", SHEETS, "paper", results, A100, results / "plan.parquet")
+    text = plan("table1", Jobs(SHEETS, str(results)), "paper", A100, results / "plan.parquet")
     return text, pq.read_table(results / "plan.parquet").to_pylist()
 
 
@@ -36,7 +37,7 @@ def test_nothing_is_wider_than_a_terminal(table1, tmp_path):
     sheets = copied(tmp_path / "config", long, "odd | swin_b_100ep | geometry.masked_patch_px=5")
     results = tmp_path / "a_folder_with_a_long_name" / "results"
     for target in ("everything", f"{results}/smoke/tables/table1.md"):
-        text = plan(target, sheets, "smoke", results, A100, tmp_path / "plan.parquet")
+        text = plan(target, Jobs(sheets, str(results)), "smoke", A100, tmp_path / "plan.parquet")
         assert max(map(len, text.splitlines()[:-1])) <= WIDTH  # the last line is a path
     assert max(map(len, table1[0].splitlines()[:-1])) <= WIDTH
 
@@ -64,11 +65,12 @@ def test_totals_are_the_sums_of_the_rows(table1):
 
 def test_what_is_finished_is_marked_and_not_counted(tmp_path):
     needs = f"{tmp_path}/smoke/evaluate/default/knn.parquet"
-    before = plan(needs, SHEETS, "smoke", tmp_path, A100, tmp_path / "plan.parquet")
+    before = plan(needs, Jobs(SHEETS, str(tmp_path)), "smoke", A100, tmp_path / "plan.parquet")
     assert "to do: 1 pre-training\n" in re.sub(r" {2,}.*", "", before)
-    finish_training(tmp_path, SHEETS.pretraining("smoke", "default"))
-    finish_evaluation(tmp_path, SHEETS.evaluation("smoke", "default", "knn"))
-    after = plan(needs, SHEETS, "smoke", tmp_path, A100, tmp_path / "plan.parquet")
+    jobs = Jobs(SHEETS, str(tmp_path))
+    finish_training(jobs, "smoke", "default")
+    finish_evaluation(jobs, "smoke", "default", "knn")
+    after = plan(needs, Jobs(SHEETS, str(tmp_path)), "smoke", A100, tmp_path / "plan.parquet")
     assert "to do" not in after
     assert [line[0] for line in lines_of(after)] == ["default", "knn"]
     assert all("done" in line for line in lines_of(after))
@@ -78,7 +80,7 @@ def test_what_is_finished_is_marked_and_not_counted(tmp_path):
 def test_what_cannot_be_is_listed_with_its_reason(tmp_path):
     sheets = copied(tmp_path / "config", "odd | swin_b_100ep | geometry.masked_patch_px=5")
     target = f"{tmp_path}/smoke/pretrain/odd/seed0/train.parquet"
-    text = plan(target, sheets, "smoke", tmp_path, A100, tmp_path / "plan.parquet")
+    text = plan(target, Jobs(sheets, str(tmp_path)), "smoke", A100, tmp_path / "plan.parquet")
     assert "Nothing to train" in text
     assert "odd: " in text and "has no counterpart" in " ".join(text.split())
     (row,) = pq.read_table(tmp_path / "plan.parquet").to_pylist()
@@ -93,16 +95,16 @@ def test_a_reason_that_several_rows_share_is_said_once():
 
 def test_what_needs_more_memory_than_there_is_is_marked(tmp_path):
     target = f"{tmp_path}/paper/evaluate/default/finetune.parquet"
-    small = plan(target, SHEETS, "paper", tmp_path, machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")
+    small = plan(target, Jobs(SHEETS, str(tmp_path)), "paper", machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")
     assert "!" not in small
     sheets = copied(tmp_path / "config", "big | swin_b_100ep | train.micro_batch=256")
     target = f"{tmp_path}/paper/pretrain/big/seed0/train.parquet"
-    small = plan(target, sheets, "paper", tmp_path, machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")
+    small = plan(target, Jobs(sheets, str(tmp_path)), "paper", machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")
     assert re.search(r"big .* \d\d\.\d! ", small) and "! more than the 24 GB of the GPU" in small
 
 
 def test_every_column_says_what_it_is(table1, tmp_path):
-    plan("table4", SHEETS, "paper", tmp_path, A100, tmp_path / "plan.parquet")
+    plan("table4", Jobs(SHEETS, str(tmp_path)), "paper", A100, tmp_path / "plan.parquet")
     schema = pq.read_schema(tmp_path / "plan.parquet")
     assert all(field.metadata[b"is"] for field in schema)
     assert schema.metadata[b"gpu"] == b'"A100"' and schema.metadata[b"target"] == b'"table4"'

@@ -2,16 +2,13 @@
 
 import pytest
 from sheets import CONFIG
-from simmim.config.resolve import Unavailable
-from simmim.plan.size_config import size_config
-from simmim.report.names import Need
-from simmim.report.paper_tables import status
 
 from simmim.__main__ import main
+from simmim.config.errors import Unavailable
 from simmim.config.sheets import Sheets
-from simmim.plan.jobs import jobs_of
-from simmim.report import names
-from simmim.report.measurements import measurement
+from simmim.jobs import Jobs
+from simmim.plan.jobs import groups_of
+from simmim.plan.target import needed
 from simmim.storage import records
 
 OPTIONS = ["--scale", "paper", "--run", "default", "--config", str(CONFIG)]
@@ -20,8 +17,8 @@ OPTIONS = ["--scale", "paper", "--run", "default", "--config", str(CONFIG)]
 def test_a_run_s_networks_are_recorded(tmp_path):
     assert main(["size", *OPTIONS, "--results", str(tmp_path)]) == 0
     frame = records.read([tmp_path / "paper" / "size" / "default.parquet"])
-    found = {metric: measurement(frame, "default", "size", metric).values[0] for metric in frame["metric"]}
-    assert found == pytest.approx(
+    assert set(frame["run"]) == {"default"} and set(frame["evaluation"]) == {"size"}
+    assert dict(zip(frame["metric"], frame["value"])) == pytest.approx(
         {
             "parameters_millions": 89.874104,  # Table 2: 89.9
             "encoder_parameters_millions": 86.725304,
@@ -33,8 +30,8 @@ def test_a_run_s_networks_are_recorded(tmp_path):
     )
     sheets = Sheets(CONFIG)
     hashes = dict(zip(frame["metric"], frame["config_hash"]))
-    assert hashes["pretrain_gmacs"] == sheets.pretraining("paper", "default")["config_hash"]
-    assert hashes["finetune_gmacs"] == sheets.evaluation("paper", "default", "finetune")["config_hash"]
+    assert hashes["pretrain_gmacs"] == sheets.pretraining("paper", "default").hash
+    assert hashes["finetune_gmacs"] == sheets.evaluation("paper", "default", "finetune").hash
 
 
 def test_a_size_counted_with_another_config_is_refused(tmp_path, capsys):
@@ -44,23 +41,22 @@ def test_a_size_counted_with_another_config_is_refused(tmp_path, capsys):
 
 def test_the_classifier_has_the_published_number_of_classes():
     sheets = Sheets(CONFIG)
-    assert size_config(sheets, "paper", "default")["classes"] == 1000
-    assert size_config(sheets, "smoke", "default")["classes"] == 1  # the demo's are counted when they are made
+    assert sheets.size("paper", "default").classes == 1000
+    assert sheets.size("smoke", "default").classes == 1  # the demo's are counted when they are made
 
 
-def test_a_run_whose_data_nobody_can_get_is_counted_and_not_planned(tmp_path):
+def test_a_run_whose_data_are_not_public_is_counted_and_not_planned(tmp_path):
     """Table 7 prints 3.0 B for SwinV2-G, with the classifier at 640 px."""
     sheets, giant = Sheets(CONFIG), "swin_v2_g_22k_ext"
-    assert Need("size", giant) in names.table_needs("table7", sheets, "paper")
-    jobs = jobs_of(names.table_needs("table7", sheets, "paper"), sheets, "paper", tmp_path)
-    assert jobs and not [job for job in jobs if job.run == giant]
+    jobs = Jobs(sheets, str(tmp_path))
+    files = needed("table7", jobs, "paper").files
+    assert jobs.path("size", "records", scale="paper", run=giant) in files
+    groups = groups_of(files, jobs)
+    assert groups and not [group for group in groups if group.run == giant]
     with pytest.raises(Unavailable):
         sheets.pretraining("paper", giant)
     options = ["--scale", "paper", "--run", giant, "--config", str(CONFIG), "--results", str(tmp_path)]
     assert main(["size", *options]) == 0
     frame = records.read([tmp_path / "paper" / "size" / f"{giant}.parquet"])
-    found = measurement(frame, giant, "size", "finetune_parameters_millions")
-    assert found.values[0] == pytest.approx(3000, rel=0.02)
-    facts = names.facts(sheets, "paper")
-    assert status(found, "paper", giant, "size", facts) == "counted at paper scale"
-    assert status(None, "paper", giant, "pretrain", facts).startswith("needs data that is not public")
+    found = dict(zip(frame["metric"], frame["value"]))
+    assert found["finetune_parameters_millions"] == pytest.approx(3000, rel=0.02)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from simmim import plugin
 from simmim.evaluate.finetune.classifier import Classifier
-from simmim.plan.network import count, meta_image
+from simmim.plan.network import SizedEncoder, build_encoder, count
+from simmim.plugin import Component
 
 SWIN_B = {"name": "swin"}
 SWIN_L = {"name": "swin", "embed_dim": 192, "num_heads": [6, 12, 24, 48]}
@@ -13,9 +13,13 @@ HUGE = {"name": "swin_v2", "embed_dim": 352, "num_heads": [11, 22, 44, 88], "mai
 GIANT = {"name": "swin_v2", "embed_dim": 512, "num_heads": [16, 32, 64, 128], "main_norm_every": 6}
 
 
+def _sized(section, image_px):
+    return SizedEncoder(Component.model_validate(section), (image_px, image_px), 3)
+
+
 def _classifier(section, image_px):
     with torch.device("meta"):
-        return Classifier(plugin.build("encoders", section, image_px=(image_px, image_px)), 1000)
+        return Classifier(build_encoder(_sized(section, image_px)), 1000)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ def _classifier(section, image_px):
 def test_table_8(section, image_px, window, parameters, macs):
     """Printed with a classifier of 1000 classes, at the input of pre-training and of fine-tuning."""
     classifier = _classifier(section | {"window": window}, image_px)
-    size = count(classifier, lambda: classifier(meta_image(3, (image_px, image_px))))
+    size = count(classifier, lambda: classifier(_sized(section | {"window": window}, image_px).image))
     assert size.parameters == pytest.approx(parameters, rel=0.01)
     assert size.forward_flops / 2 == pytest.approx(macs, rel=0.01)
 
