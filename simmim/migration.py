@@ -111,17 +111,20 @@ def _rewrite(path: Path, config: JobConfig | None, hashes: Mapping[str, str]) ->
     table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
     header = {key.decode(): value for key, value in (table.schema.metadata or {}).items()}
     kept = {key: json.loads(value) for key, value in header.items() if key not in ("config", "held_out_digest")}
+    rows = table.to_pylist()
     if "held_out_digest" in header:
-        kept["validation_digest"] = json.loads(header["held_out_digest"])
+        kept["data_digests"] = {"train": rows[0]["data_digest"], "val": json.loads(header["held_out_digest"])}
     data = config.data if isinstance(config, PretrainConfig | EvaluateConfig) else {}
-    rows = [_record(row, data, hashes) for row in table.to_pylist()]
+    rows = [_record(row, data, kept.get("data_digests", {}), hashes) for row in rows]
     records.write(path, rows, **kept | ({"config": config.as_json()} if config else {}))
 
 
-def _record(old: Values, data: Mapping[str, Any], hashes: Mapping[str, str]) -> Values:
+def _record(old: Values, data: Mapping[str, Any], digests: Mapping[str, str], hashes: Mapping[str, str]) -> Values:
     new = {key: old[key] for key in ("scale", "run", "seed", "step", "value", "data_digest", "code_version")}
-    measured_on = data.get("train" if old["task"] == "pretrain" else "val")
-    extra = data["extra"].dataset if "extra" in data else None
+    split = "train" if old["task"] == "pretrain" else "val"
+    if old["metric"].startswith("heldout_loss"):
+        split, new["data_digest"] = "val", digests["val"]
+    measured_on, extra = data.get(split), data["extra"].dataset if "extra" in data else None
     return new | {
         "evaluation": old["task"],
         "dataset": extra if extra == old["detail"] else measured_on.dataset if measured_on else "",
