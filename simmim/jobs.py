@@ -5,14 +5,14 @@ Rules, verbs and the plan ask here. Imports neither torch nor pandas, for Snakem
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from simmim import NUMERICS
-from simmim.config.models import DataConfig, EvaluateConfig, JobConfig, PretrainConfig
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import DataConfig, JobConfig, PretrainConfig
 from simmim.config.sheets import Sheets
 from simmim.plugin import check_choice
 from simmim.report import catalogue
@@ -180,11 +180,11 @@ class Jobs:
 
     def _table(self, scale: str, name: str) -> tuple[None, Inputs, str]:
         needs = catalogue.table_needs(name, self.sheets, scale)
-        return None, {"results": self._files(scale, needs)}, self._report_hash(scale)
+        return None, {"results": self._files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
 
     def _figure(self, scale: str, name: str) -> tuple[None, Inputs, str]:
         needs = catalogue.figure_needs(name, self.sheets, scale)
-        return None, {"results": self._files(scale, needs)}, self._report_hash(scale)
+        return None, {"results": self._files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
 
     def _page(self, scale: str) -> tuple[None, Inputs, str]:
         tables = catalogue.shown_tables(self.sheets, scale)
@@ -195,7 +195,7 @@ class Jobs:
             "figures": [self.path("figure", "png", scale=scale, name=name) for name in figures],
             "card": card,
         }
-        return None, inputs, self._report_hash(scale)
+        return None, inputs, catalogue.content_hash(self.sheets, scale)
 
     # What several kinds share.
 
@@ -247,16 +247,6 @@ class Jobs:
                 found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, evaluation=evaluation))
         return found
 
-    def _report_hash(self, scale: str) -> str:
-        return _report_hash(self.sheets, scale)
-
     def _evaluation_kind(self, wildcards: Mapping[str, str]) -> str:
         """'finetune' for an evaluation that leaves encoders, 'evaluate' for any other."""
         return "finetune" if wildcards["evaluation"] in self.sheets.fine_tunings() else "evaluate"
-
-
-@functools.cache
-def _report_hash(sheets: Sheets, scale: str) -> str:
-    """Changes with published numbers, with rows that do not fit, and with the report's own code."""
-    paper = [row.model_dump_json() for row in sheets.paper.values()]
-    return config_hash({"paper": paper, "facts": str(catalogue.facts(sheets, scale)), "numerics": NUMERICS["report"]})

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simmim.config.models import EvaluateConfig, JobConfig, PretrainConfig, SizeConfig, TokenizerConfig
+from simmim.config.evaluate_models import EvaluateConfig, SizeConfig
+from simmim.config.models import JobConfig, PretrainConfig, TokenizerConfig
 from simmim.storage import records
 from simmim.storage.files import whole_file
 

@@ -12,15 +12,9 @@ from simmim import NUMERICS, plugin
 from simmim.config.component_settings import checked
 from simmim.config.datasets import role_data
 from simmim.config.errors import DoesNotFit, validated
+from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, EvaluateSettings, FeaturesConfig, FineTunedInit
 from simmim.config.folder import ConfigFolder
-from simmim.config.models import (
-    PRETRAINED,
-    EvaluateConfig,
-    EvaluateSettings,
-    FeaturesConfig,
-    FineTunedInit,
-    PretrainConfig,
-)
+from simmim.config.models import PretrainConfig
 from simmim.config.pretraining import defaults
 from simmim.config.reading import parse_set
 from simmim.config.rows import EvaluateRow

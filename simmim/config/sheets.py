@@ -10,6 +10,7 @@ from pathlib import Path
 from simmim import plugin
 from simmim.config.datasets import data_config
 from simmim.config.errors import DoesNotFit, located_at
+from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, FeaturesConfig, SizeConfig
 from simmim.config.evaluation import (
     FEATURE_SPLITS,
     check_init,
@@ -22,15 +23,7 @@ from simmim.config.evaluation import (
 )
 from simmim.config.first_stage import check_first_stage
 from simmim.config.folder import ConfigFolder
-from simmim.config.models import (
-    PRETRAINED,
-    DataConfig,
-    EvaluateConfig,
-    FeaturesConfig,
-    PretrainConfig,
-    SizeConfig,
-    TokenizerConfig,
-)
+from simmim.config.models import DataConfig, PretrainConfig, TokenizerConfig
 from simmim.config.pretraining import pretrain_config
 from simmim.config.references import check_references
 from simmim.config.scale import ScaleConfig

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from simmim.config.differences import refuse_changed
-from simmim.config.models import FeaturesConfig
+from simmim.config.evaluate_models import FeaturesConfig
 from simmim.data.classification import scoring_images
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards

@@ -10,8 +10,8 @@ from typing import Any
 
 from simmim import plugin
 from simmim.config.differences import refuse_changed
+from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.evaluation import features_config
-from simmim.config.models import EvaluateConfig
 from simmim.data.requirements import require_same_classes
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features

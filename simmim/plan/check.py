@@ -9,7 +9,8 @@ import numpy as np
 
 from simmim import plugin
 from simmim.config.errors import DoesNotFit, located_at
-from simmim.config.models import EvaluateConfig, PretrainConfig
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import PretrainConfig
 from simmim.config.sheets import Sheets
 from simmim.data.pretraining import hidden_tokens
 from simmim.geometry import Geometry

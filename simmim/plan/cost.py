@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from simmim.config.models import EvaluateConfig, FeaturesConfig, PretrainConfig, TokenizerConfig
+from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
+from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.feature_rows import CHUNK
 from simmim.evaluate.knn.vote import QUERIES

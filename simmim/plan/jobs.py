@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from simmim.config.models import DataConfig, EvaluateConfig, FeaturesConfig, PretrainConfig, TokenizerConfig
+from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
+from simmim.config.models import DataConfig, PretrainConfig, TokenizerConfig
 from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Job, Jobs
 from simmim.plan.done import is_finished

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from simmim.config.models import SizeConfig
+from simmim.config.evaluate_models import SizeConfig
 from simmim.plan.network import Network
 from simmim.plan.pretraining_network import pretraining_network
 from simmim.plan.transfer_network import transfer_network

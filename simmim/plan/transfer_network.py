@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from simmim import plugin
-from simmim.config.models import EvaluateConfig, PretrainConfig
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import PretrainConfig
 from simmim.config.sections import TaskSettings
 from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.attentive.settings import AttentiveSettings

@@ -6,15 +6,17 @@ paper.tsv, with its title in tables.tsv. The Snakefile asks this module, so it i
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from simmim import plugin
+from simmim import NUMERICS, plugin
 from simmim.report.facts import facts, reference_run
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.tables._paper import PaperTable
+from simmim.storage.identity import config_hash
 
 if TYPE_CHECKING:
     from simmim.config.sheets import Sheets
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ResultFile",
     "ScaleFacts",
+    "content_hash",
     "facts",
     "figure",
     "figure_description",
@@ -111,6 +114,12 @@ def figure_description(name: str) -> str:
 def has_data_card(sheets: Sheets, scale: str) -> bool:
     """Whether the data of this scale are made by the package itself, which then writes a data card."""
     return facts(sheets, scale).has_data_card
+
+
+@functools.cache
+def content_hash(sheets: Sheets, scale: str) -> str:
+    """Changes with published numbers, with rows that do not fit, and with the report's own code."""
+    return config_hash({"facts": str(facts(sheets, scale)), "numerics": NUMERICS["report"]})
 
 
 def table(name: str, known: ScaleFacts) -> TableKind:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simmim.config.errors import DoesNotFit, Unavailable
-from simmim.config.models import EvaluateConfig, JobConfig, PretrainConfig
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import JobConfig, PretrainConfig
 from simmim.config.rows import EvaluateRow
 from simmim.config.scale import EXTRA
 from simmim.plugin import check_choice, names

@@ -7,8 +7,8 @@ import torch
 from drawn_sets import HEADER, coco_object, draw, packed, png
 
 from simmim import plugin
+from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.evaluation import FEATURE_SPLITS, features_config
-from simmim.config.models import EvaluateConfig
 from simmim.data.samples import RawSample
 from simmim.evaluate.features import write_features
 from simmim.evaluate.job import evaluate

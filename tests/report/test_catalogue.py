@@ -11,7 +11,8 @@ import pytest
 from made_up import FACTS, PAPER, PAPER_OF_MASKS, cell
 
 from simmim.config.errors import DoesNotFit
-from simmim.config.models import EvaluateConfig, PretrainConfig
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import PretrainConfig
 from simmim.config.rows import ClaimRow, DatasetRow, EvaluateRow, PaperRow, PretrainRow, TableRow
 from simmim.config.scale import ScaleConfig
 from simmim.config.sheets import Sheets
