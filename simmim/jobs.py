@@ -47,6 +47,10 @@ class Job:
         """One of its outputs."""
         return Path(self.outputs[role])
 
+    def input_files(self) -> list[str]:
+        """All of its inputs."""
+        return [file for files in self.inputs.values() for file in files]
+
     def planned_with(self, expected: str) -> Job:
         """The same job, which must still have the hash that it was planned with; any where that is ""."""
         if expected and expected != self.hash:

@@ -39,10 +39,25 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize(
     "module",
     [
-        "simmim.config.sheets", "simmim.commands", "simmim.report.write", "simmim.data.packing", "simmim.plan.jobs",
-        "simmim.plan.size_config",
+        "simmim.__main__", "simmim.report.write", "simmim.data.packing", "simmim.plan.graph", "simmim.plan.packed",
+        "simmim.migration",
     ],
 )  # fmt: skip
-def test_what_the_snakefile_and_light_verbs_import_is_free_of_torch(module):
+def test_what_light_verbs_import_is_free_of_torch(module):
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0
+
+
+def test_what_snakemake_parses_imports_the_standard_library_yaml_and_pydantic_only():
+    """In every job of a cluster, Snakemake parses the workflow again."""
+    check = (
+        "import sys; before = {*sys.modules}\n"
+        "from simmim.jobs import Jobs\nfrom simmim.config.sheets import Sheets\n"
+        f"Jobs(Sheets({str(ROOT / 'config')!r})).job('page', scale='smoke')\n"
+        "found = {name.partition('.')[0] for name in {*sys.modules} - before} - {*sys.stdlib_module_names}\n"
+        "print(*sorted(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], timeout=60, capture_output=True, text=True)
+    needed = {"annotated_types", "typing_extensions", "typing_inspection", "pydantic", "pydantic_core", "yaml"}
+    found = {name for name in done.stdout.split() if not name.startswith("_")} - {"cython_runtime"}  # yaml's own
+    assert {"simmim"} <= found <= needed | {"simmim"}, done.stdout + done.stderr

@@ -35,12 +35,36 @@ def plan(
         out: Parquet file (results/{scale}/plan.parquet).
     """
     from simmim.plan.gpus import machine
+    from simmim.plan.packed import changed_sources
     from simmim.plan.planner import plan as write_plan
     from simmim.plan.target import scale_of
 
     scale = scale or scale_of(target, jobs) or jobs.sheets.config_file.scale
     out = out or Path(jobs.results) / scale / "plan.parquet"
     print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out))
+    for line in changed_sources(jobs, scale):
+        print(line)
+
+
+def verify(jobs: Jobs, *, scale: str) -> None:
+    """Read every byte of a scale's packed data sets, and say which sources have changed since they were packed.
+
+    Raises:
+        ValueError: for sets that are damaged or whose source has changed.
+    """
+    from simmim.data.shards import Shards
+    from simmim.plan.packed import changed_sources, packed_sets
+
+    problems = []
+    for config, folder in packed_sets(jobs, scale):
+        try:
+            Shards(folder).verify()
+            print(f"{config.dataset}/{config.split}: as it was packed")
+        except ValueError as error:
+            problems.append(str(error))
+    problems += changed_sources(jobs, scale)
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 def convert(

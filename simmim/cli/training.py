@@ -23,14 +23,12 @@ def demo_data(jobs: Jobs, *, scale: str, expect: str = "") -> None:
 
 def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, expect: str = "") -> None:
     """Pack one split of a data set into Parquet shards."""
-    from simmim import plugin
+    from simmim.data.adapter import adapter
     from simmim.data.packing import pack as write_shards
 
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
-    source = job.config.source
-    paths = {key: jobs.sheets.located(value) for key, value in source.settings.items() if isinstance(value, str)}
-    adapter = plugin.build("data.sources", source.changed(**paths))
-    write_shards(adapter, job.output("index").parent, **job.config.pack.model_dump())
+    source = adapter(job.config, jobs.sheets.located)
+    write_shards(source, job.output("index").parent, **job.config.pack.model_dump())
 
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
