@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from simmim import plugin
 from simmim.evaluate.finetune.classifier import Classifier
+from simmim.plugin import Component
 
 CASES = "ft_swin_a", "ft_swinv2_a", "ft_vit_a"
 
@@ -17,7 +18,7 @@ def _classifier(name):
     settings = record["settings"]
     section = encoder_section(settings)
     section |= {"shared_bias": False, "final_norm": False} if settings["model"] == "vit" else {}
-    encoder = plugin.build("encoders", section, image_px=(settings["img_size"],) * 2)
+    encoder = plugin.build("encoders", Component.model_validate(section), image_px=(settings["img_size"],) * 2)
     weights = our_state(tensors(record["source_case"], "weights"))
     pretrained = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     encoder.load_state_dict(encoder.adapt(pretrained, (settings["pretrain_img_size"],) * 2), strict=True)
@@ -79,9 +80,9 @@ def test_gradients(name):
 
 
 def test_start_values_of_the_head():
-    section = {"name": "vit", "patch_px": 8, "embed_dim": 64, "depth": 1, "num_heads": 2}
+    section = Component(name="vit", patch_px=8, embed_dim=64, depth=1, num_heads=2)
     for final_norm, deviation in ((True, 0.02), (False, 0.02 * 0.001)):
-        encoder = plugin.build("encoders", section | {"final_norm": final_norm}, image_px=(32, 32))
+        encoder = plugin.build("encoders", section.changed(final_norm=final_norm), image_px=(32, 32))
         model = Classifier(encoder, 50)
         assert model.head.weight.std().item() == pytest.approx(deviation, rel=0.1)
         assert model.head.bias.eq(0).all()

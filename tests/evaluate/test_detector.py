@@ -107,3 +107,28 @@ def test_anchors_follow_the_strides(micro_swin):
         np.sqrt(cell[1, 2:] - cell[1, :2]).prod() for cell in map(np.array, task.rpn.anchor_generator.cell_anchors)
     ]
     assert sides == pytest.approx([32, 64, 128, 256, 512])
+
+
+def test_settings_reach_torchvision(micro_swin):
+    settings = MICRO.model_copy(update={"detections_per_image": 7, "score_threshold": 0.3})
+    task = task_of("detect", settings, micro_swin()).module()
+    heads, proposals = task.roi_heads, task.rpn
+    assert (heads.detections_per_img, heads.score_thresh) == (7, 0.3)
+    assert heads.fg_bg_sampler.batch_size_per_image == settings.rois_per_image
+    assert proposals.fg_bg_sampler.batch_size_per_image == settings.anchors_per_image
+    for training in (True, False):
+        proposals.train(training)
+        assert proposals.post_nms_top_n() == settings.proposals and proposals.pre_nms_top_n() == 100
+
+
+def test_whole_images_are_scored(detection_shards):
+    """Neither jittered nor mirrored: the objects themselves, found in the stored image, score 100."""
+
+    class Oracle(torch.nn.Module):
+        def predict(self, batch):
+            scores = torch.tensor([0.9, 0.8])
+            return [each | {"scores": scores, "masks": each["masks"].bool()} for each in batch["targets"]]
+
+    settings = MICRO.model_copy(update={"scale_jitter": (0.5, 1.5), "flip": 0.5})
+    rows = {row[:2]: row[2] for row in task_of("detect", settings, shards=detection_shards).score(Oracle(), "val")}
+    assert rows["box_ap", ""] == rows["mask_ap", ""] == pytest.approx(100)

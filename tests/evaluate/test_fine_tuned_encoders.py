@@ -130,7 +130,7 @@ def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, fi
 def test_a_probe_reads_the_features_of_every_fine_tuned_encoder(tmp_path, finished, labelled):
     settings = {"image_px": 64, "score_crop": 1.0, "score_batch": 4, "held_out": 0.5}
     init = {"evaluation": "finetune", "config_hash": FINETUNE.hash, "seeds": 2, "encoder": FINETUNE.encoder}
-    probe = evaluation("linear_probe", settings, TRAIN, seeds=2, encoder={"window": 8}, init=init)
+    probe = evaluation("linear_probe", settings, TRAIN | {"epochs": 4}, seeds=2, encoder={"window": 8}, init=init)
     encoders = sorted(finished.with_suffix(".encoders").iterdir())
     rows, _ = evaluated(probe, encoders, labelled, tmp_path / "probe.parquet")
     first, second = (tmp_path / "probe.features" / f"seed{seed}" / "train" / "block_02.npy" for seed in range(2))

@@ -53,7 +53,7 @@ def test_every_seed_draws_its_own_head_and_samples(encoders, data, tmp_path, mon
 
     def watched(module, dataset, groups, settings, run, processes):
         images = dataset.__getitems__([(0, 0)])["images"]
-        made.append((run.seed, float(module.classifier.head.weight[0, 0]), float(images.float().mean())))
+        made.append((run.seed, module.classifier.head.weight[0, 0].item(), float(images.float().mean())))
         return []
 
     monkeypatch.setattr("simmim.evaluate.job.fit", watched)

@@ -113,3 +113,16 @@ def test_several_views_are_told_from_the_plain_image(shards):
 def test_scales_without_1_are_refused(scales):
     with pytest.raises(ValueError, match=r"score_scales .* 1 among them"):
         SegmentSettings(score_scales=scales)
+
+
+class Contrary(Reader):
+    """Says the opposite of what the mirror image shows, with less certainty."""
+
+    def probabilities(self, images, output_size, mirrored=False):
+        shares = super().probabilities(images, output_size)
+        return 0.5 + 0.3 * (0.5 - shares) if mirrored else shares
+
+
+def test_the_single_scale_score_is_of_the_plain_image(shards):
+    values = scored(Contrary(), shards, score_flip=True)
+    assert values["miou_single_scale", ""] == values["miou", ""] == 100
