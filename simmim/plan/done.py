@@ -12,7 +12,7 @@ from safetensors import safe_open
 from simmim.jobs import Job
 from simmim.storage import records
 
-_MANIFEST = "manifest.json"  # what makes a folder of features complete
+_MANIFEST = "manifest.json"  # completes a folder of features; `simmim.evaluate.features.MANIFEST` would import torch
 
 
 def is_there(job: Job, role: str) -> bool:

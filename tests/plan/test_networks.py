@@ -8,6 +8,8 @@ from torch import nn
 from simmim import plugin
 from simmim.config.sections import GeometrySection
 from simmim.config.sheets import Sheets
+from simmim.evaluate import features
+from simmim.plan import done
 from simmim.plan.network import Part, SizedEncoder, count, encoder_part
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
@@ -123,3 +125,7 @@ def test_a_method_with_a_teacher_counts_its_views_and_its_teacher(tmp_path):
     assert more.unlearnt.forward_flops == plain.unlearnt.forward_flops
     assert 0 < more.forward_flops - plain.forward_flops < plain.forward_flops / 2  # two of 96 px
     assert more.parameters == plain.parameters
+
+
+def test_a_plan_looks_for_the_manifest_that_features_end_with():
+    assert done._MANIFEST == features.MANIFEST

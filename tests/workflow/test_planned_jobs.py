@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from test_workflow import copy_of_the_project, planned, snakemake
 
 from simmim.config.sheets import Sheets
-from simmim.plan.jobs import jobs_of
+from simmim.jobs import Jobs
+from simmim.plan.jobs import groups_of
 from simmim.plan.target import needed
 
 
@@ -16,12 +15,13 @@ from simmim.plan.target import needed
 def test_the_jobs_are_those_of_a_dry_run(tmp_path, table):
     folder = copy_of_the_project(tmp_path)
     dry = planned(snakemake(folder, "-n", f"results/paper/tables/{table}.md"))
-    sheets, results = Sheets(folder / "config"), Path("results")
-    jobs = jobs_of(needed(table, sheets, "paper", results).needs, sheets, "paper", folder / results)
+    jobs = Jobs(Sheets(folder / "config"), str(folder / "results"))
     found: dict[str, int] = {}
-    for job in jobs:  # one job of the workflow for every seed, but an evaluation has all seeds in one
-        rule = "finetune" if job.config.get("task") == "finetune" else job.kind
-        found[rule] = found.get(rule, 0) + (1 if job.kind == "evaluate" else job.seeds_to_do)
+    for group in groups_of(needed(table, jobs, "paper").files, jobs):
+        # one job of the workflow for every seed, but an evaluation has all seeds in one
+        is_fine_tuning = group.kind == "evaluate" and group.config.settings.leaves_encoders
+        rule = "finetune" if is_fine_tuning else group.kind
+        found[rule] = found.get(rule, 0) + (1 if group.kind == "evaluate" else group.seeds_to_do)
     assert found == {kind: number for kind, number in dry.items() if kind not in ("pack", "size", "table")}
 
 
