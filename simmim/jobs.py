@@ -95,11 +95,10 @@ class Jobs:
 
     def maker(self, file: str) -> Job | None:
         """The job that makes a file; None for one that no job makes."""
-        found = match(self.results, file)
-        if not found:
-            return None
-        kind, wildcards = found
-        return self.job(self._evaluation_kind(wildcards) if "evaluation" in wildcards else kind, **wildcards)
+        kind, wildcards = match(self.results, file) or ("", {})
+        if "evaluation" in wildcards:
+            kind = "finetune" if wildcards["evaluation"] in self.sheets.fine_tunings() else "evaluate"
+        return self.job(kind, **wildcards) if kind else None
 
     # What each kind of job is made of: its config, its inputs by role, its hash.
 
@@ -250,7 +249,3 @@ class Jobs:
             else:
                 found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, evaluation=evaluation))
         return found
-
-    def _evaluation_kind(self, wildcards: Mapping[str, str]) -> str:
-        """'finetune' for an evaluation that leaves encoders, 'evaluate' for any other."""
-        return "finetune" if wildcards["evaluation"] in self.sheets.fine_tunings() else "evaluate"
