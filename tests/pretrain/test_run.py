@@ -75,10 +75,30 @@ def test_an_interrupted_run_is_not_continued_with_another_config(tmp_path, data,
 
 
 def test_another_seed_is_another_run(tmp_path, data):
+    """With other start values, and with other batches."""
     for seed in (0, 1):
-        pretrain(config(epochs=1), seed, data, tmp_path / str(seed), ALONE)
+        pretrain(config(epochs=0), seed, data, tmp_path / str(seed), ALONE)
+        pretrain(config(epochs=1), seed, data, tmp_path / f"{seed}_trained", ALONE)
     first, second = (load_file(tmp_path / name / "encoder.safetensors") for name in "01")
     assert not torch.equal(first["mask_token"], second["mask_token"])
+    first, second = (records.read([tmp_path / f"{name}_trained" / "train.parquet"]) for name in "01")
+    assert not first[first["metric"] == "loss"]["value"].equals(second[second["metric"] == "loss"]["value"])
+
+
+def test_position_tables_decay_in_pre_training_and_mask_tokens_do_not(tmp_path, data, monkeypatch):
+    """As in the released code; `Encoder.no_weight_decay` says so of pre-training only."""
+    seen = {}
+
+    def fit(task, data, groups, *_):
+        decay = {id(each): group["weight_decay"] for group in groups for each in group["params"]}
+        seen.update({name: decay[id(each)] for name, each in task.named_parameters()})
+        return []
+
+    monkeypatch.setattr("simmim.pretrain.run.fit", fit)
+    pretrain(config(weight_decay=0.25), 0, data, tmp_path, ALONE)
+    tables = [name for name in seen if name.endswith("relative_position_bias_table")]
+    assert tables and {seen[name] for name in tables} == {0.25}
+    assert seen["encoder.mask_token"] == seen["encoder.norm.weight"] == 0
 
 
 STEPS = {"schedule": "step", "warmup_epochs": 1.0}
