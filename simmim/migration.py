@@ -26,6 +26,12 @@ _METRICS = {
     "heldout_loss_mean_colour": "validation_loss_mean_colour",
     "process_seconds": "device_seconds",
 }
+_RUNS = {
+    "rival_dino": "dino_vit_b",
+    "rival_moco_v3": "moco_v3_vit_b",
+    "rival_beit": "beit_vit_b",
+    "rival_vit_mpp": "mpp_vit_b",
+}
 _PROBE = {"neighbours", "temperature"}  # settings of k-NN that every probe had, too
 
 
@@ -39,6 +45,7 @@ def migrate(results: Path) -> list[str]:
         ValueError: for records whose pre-training is not there, so that their hash cannot be known.
     """
     hashes: dict[str, str] = {}
+    _rename_runs(results)
     files = _old_records(sorted(results.glob("pretrain/*/*/train.parquet")))
     for path in files:
         _rewrite(path, _pretraining(_config(path), hashes), hashes)
@@ -56,12 +63,22 @@ def migrate(results: Path) -> list[str]:
     return [f"{path}: brought up to date" for path in (*files, *evaluations, *sizes, *masks, *renamed)]
 
 
+def _rename_runs(results: Path) -> None:
+    for old, new in _RUNS.items():
+        for path in [*results.glob(f"*/{old}"), *results.glob(f"*/{old}.parquet")]:
+            path.rename(path.with_name(path.name.replace(old, new)))
+
+
 def _old_records(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if "task" in pq.read_schema(path).names]
 
 
 def _config(path: Path) -> Values:
-    return json.loads(pq.read_schema(path).metadata[b"config"])
+    config = json.loads(pq.read_schema(path).metadata[b"config"])
+    for section in (config, config.get("pretraining"), config.get("finetune")):
+        if isinstance(section, dict):
+            section["run"] = _RUNS.get(section["run"], section["run"])
+    return config
 
 
 def _pretraining(old: Values, hashes: dict[str, str]) -> PretrainConfig:
@@ -121,12 +138,13 @@ def _rewrite(path: Path, config: JobConfig | None, hashes: Mapping[str, str]) ->
 
 
 def _record(old: Values, data: Mapping[str, Any], digests: Mapping[str, str], hashes: Mapping[str, str]) -> Values:
-    new = {key: old[key] for key in ("scale", "run", "seed", "step", "value", "data_digest", "code_version")}
+    new = {key: old[key] for key in ("scale", "seed", "step", "value", "data_digest", "code_version")}
     split = "train" if old["task"] == "pretrain" else "val"
     if old["metric"].startswith("heldout_loss"):
         split, new["data_digest"] = "val", digests["val"]
     measured_on, extra = data.get(split), data["extra"].dataset if "extra" in data else None
     return new | {
+        "run": _RUNS.get(old["run"], old["run"]),
         "evaluation": old["task"],
         "dataset": extra if extra == old["detail"] else measured_on.dataset if measured_on else "",
         "part": "" if extra == old["detail"] else old["detail"],

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from simmim.config.resolve import DoesNotFit
 
+from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.report import catalogue
 from simmim.storage import records
+from simmim.storage.identity import config_hash
 
 ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow", "environment.yml"
@@ -59,7 +60,7 @@ def finished(tmp_path_factory):
     scale = folder / "config" / "scales" / "smoke.yaml"
     scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised, segment_lr3e4]\n")
     sheet = folder / "config" / "evaluate.tsv"
-    sheet.write_text(sheet.read_text() + "default\tprobe_after\tprobe\tstart=finetune seeds=1\n")
+    sheet.write_text(sheet.read_text() + "default\tprobe_after\tprobe\tinit=finetune seeds=1\n")
     snakemake(folder, "--config", "scale=smoke", timeout=900)
     return folder
 
@@ -80,7 +81,7 @@ def test_every_stage_leaves_its_files(finished):
 def test_a_probe_may_read_the_features_of_a_fine_tuned_encoder(finished):
     folder = finished / "results" / "smoke" / "evaluate" / "default"
     before, after = (records.read([folder / f"{name}.parquet"]) for name in ("probe", "probe_after"))
-    chosen = after[(after["metric"] == "top1") & (after["detail"] == "chosen")]
+    chosen = after[(after["metric"] == "top1") & (after["part"] == "chosen")]
     assert chosen["seed"].tolist() == [0] and np.isfinite(chosen["value"]).all()
     losses = [
         rows[(rows["metric"] == "train_loss") & (rows["seed"] == 0)]["value"].tolist() for rows in (before, after)
@@ -158,8 +159,8 @@ def test_a_segmentation_starts_from_the_encoders_of_the_fine_tuning(finished):
     """Encoders that are lost come back where something starts from them, and are not missed for the records alone."""
     folder = finished / "results" / "smoke" / "evaluate" / "default"
     target = "results/smoke/evaluate/default/segment.parquet"
-    start = records.metadata(folder / "segment.parquet")["config"]["start"]
-    assert start["config_hash"] == records.metadata(folder / "finetune.parquet")["config"]["config_hash"]
+    start = records.metadata(folder / "segment.parquet")["config"]["init"]
+    assert start["config_hash"] == config_hash(records.metadata(folder / "finetune.parquet")["config"])
     encoders = folder / "finetune.encoders"
     assert len(list(encoders.glob("seed*.safetensors"))) == start["seeds"] == 3
     encoders.rename(folder / "away")
