@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from new_files import NAMES, RUNS, add_new_files
 
 from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets
@@ -53,12 +54,29 @@ def copy_of_the_project(folder: Path) -> Path:
 FEW = "default, mask_block16_r60, loss_full, head_mlp, target_clusters_48, step_100ep, step_300ep, random_swin"
 
 
+def readme_rows() -> dict[str, list[str]]:
+    """The rows of the README's first example, by sheet, as a user would type them."""
+    readme, rows = (ROOT / "README.md").read_text(), {}
+    for sheet, text in re.findall(
+        r"^    # config/(pretrain|evaluate)\.tsv\n    run .*\n((?:    \S.*\n)+)", readme, re.M
+    ):
+        rows[sheet] = ["\t".join(line.split()) for line in text.splitlines()]
+    return rows
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A copy of the project in which a few rows of the smoke scale have run from data to report page."""
+    """A copy of the project in which a few rows of the smoke scale have run from data to report page.
+
+    Beside some of its own, it has the row of the README's first example, and rows that use a new file of every kind.
+    """
     folder = copy_of_the_project(tmp_path_factory.mktemp("project"))
-    scale = folder / "config" / "scales" / "smoke.yaml"
-    scale.write_text(scale.read_text() + f"runs: [{FEW}]\nwithout: [inat, supervised, segment_lr3e4]\n")
+    add_new_files(folder)
+    for name, rows in readme_rows().items():
+        sheet = folder / "config" / f"{name}.tsv"
+        sheet.write_text(sheet.read_text() + "".join(f"{row}\n" for row in rows))
+    scale, runs = folder / "config" / "scales" / "smoke.yaml", ", ".join([FEW, "mask_r40", *RUNS])
+    scale.write_text(scale.read_text() + f"runs: [{runs}]\nwithout: [inat, supervised, segment_lr3e4]\n")
     sheet = folder / "config" / "evaluate.tsv"
     sheet.write_text(sheet.read_text() + "default\tprobe_after\tprobe\tinit=finetune seeds=1\n")
     snakemake(folder, "--config", "scale=smoke", timeout=900)
@@ -76,6 +94,51 @@ def test_every_stage_leaves_its_files(finished):
         undefined = frame[frame["value"].isna()]  # the AP of a size of object that the set does not have
         assert undefined["metric"].str.contains("_ap|_ar").all()
     assert not list(results.rglob("*state*")) and not list(results.glob("features/*/*/*"))
+
+
+def test_the_first_example_of_the_readme_runs(finished):
+    assert readme_rows() == {
+        "pretrain": ["mask_r40\tswin_b_100ep\tmask.ratio=0.4"],
+        "evaluate": ["mask_r40\tfinetune\tfinetune_swin_b"],
+    }
+    frame = records.read([finished / "results" / "smoke" / "evaluate" / "mask_r40" / "finetune.parquet"])
+    assert np.isfinite(frame[frame["metric"] == "top1"]["value"]).all()
+    config = records.metadata(finished / "results/smoke/pretrain/mask_r40/seed0/train.parquet")["config"]
+    assert config["mask"] == {"name": "random", "ratio": 0.4}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_new_file_of_every_kind_trains_through_the_workflow(finished, run):
+    frame = records.read([finished / "results" / "smoke" / "pretrain" / run / "seed0" / "train.parquet"])
+    losses = frame[frame["metric"] == "loss"]["value"]
+    assert len(losses) and np.isfinite(losses).all()
+    config = json.dumps(records.metadata(frame["source"].iloc[0])["config"])
+    used = {"new_parts": ["checker", "two_layers", "contrast"], "new_codes": ["grey_levels"]}
+    used |= {"new_encoder": ["narrow_swin"], "new_method": ["mean_colour"], "new_data": ["drawn_squares"]}
+    assert all(f'"{name}"' in config for name in used[run])
+
+
+def test_a_new_task_table_and_figure_are_made_by_the_workflow(finished):
+    results = finished / "results" / "smoke"
+    frame = records.read([results / "evaluate" / "default" / "centroid.parquet"])
+    assert np.isfinite(frame[(frame["metric"] == "top1") & (frame["part"] == "chosen")]["value"]).all()
+    assert "Top-5 of fine-tuning" in (results / "tables" / "mine.md").read_text()
+    assert (results / "figures" / "mine.png").stat().st_size > 5000
+    assert "A section of its own" in (results / "report.html").read_text()
+
+
+def test_a_new_file_of_every_kind_is_under_the_contract_tests(finished):
+    for part in ("tests", "docs"):
+        shutil.copytree(ROOT / part, finished / part, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, finished)
+    contracts = sorted(str(path.relative_to(finished)) for path in finished.glob("tests/*/test_*contract.py"))
+    command = ["python", "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-k", " or ".join(NAMES), *contracts]
+    environment = os.environ | {"PYTHONPATH": str(finished), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=finished, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    for name in set(NAMES) - {"drawn_squares"}:
+        assert re.search(rf"^PASSED .*\b{name}\b", done.stdout, re.MULTILINE), f"no contract test looks at {name}"
 
 
 def test_a_probe_may_read_the_features_of_a_fine_tuned_encoder(finished):
