@@ -318,7 +318,7 @@ def make(results, facts):
 # What a sheet or scale says about them: a row each, and for the encoder its name among those that the scale has.
 CODES = "target=tokens target.tokenizer=greys target.resolution_px=32 loss.name=cross_entropy"
 ROWS = {
-    "pretrain.tsv": "new_parts\tswin_b_100ep\tmask=checker head=two_layers head.hidden=6 target=contrast target.gain=2\n"
+    "pretrain.tsv": "new_parts\tswin_b_100ep\tmask=checker head=two_layers head.hidden=6 target=contrast\n"
     f"new_codes\tswin_b_100ep\t{CODES}\n"
     "new_encoder\tswin_b_100ep\tencoder=narrow_swin\n"
     "new_method\tdino_vit_b\tmethod=mean_colour\n"
