@@ -64,3 +64,9 @@ def test_directions_compare_the_best_of_both(tmp_path):
     scores = {(run, name): each[name] for run, each in (("default", ours), ("loss_full", full)) for name in each}
     (row,) = rows(tmp_path, scores, "directions")
     assert (row["our difference"], row["evaluation"]) == ("−6.0", "segment")
+
+
+def test_a_search_of_which_only_the_second_can_be_shows_the_second(tmp_path):
+    facts = replace(FACTS, misfits={"default/segment": Misfit("does not fit this scale", "no data")})
+    shown, _ = rows(tmp_path, {("default", "segment_lr3e4"): [40.0]}, facts=facts)
+    assert shown["ours"] == "40.0" and shown["status"].startswith("measured at")

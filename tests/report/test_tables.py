@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import FACTS, SCALE, cell, write_evaluation, write_training
+from made_up import FACTS, FINETUNE, SCALE, cell, write_evaluation, write_training
 
 from simmim.config.sheets import Sheets
 from simmim.plugin import names
+from simmim.report.provenance import provenance
 from simmim.report.table_file import markdown, read_parquet, write_parquet
 from simmim.report.tables.claims import verdict
 from simmim.report.write import make_table, write_table
@@ -330,3 +331,14 @@ def test_no_published_value_is_within_reach_of_training_or_evaluation():
             assert "paper.tsv" not in text, path
             assert "simmim.report" not in text, path
             assert ".paper" not in text, path
+
+
+def test_no_mean_is_stored_of_too_few_seeds(results):
+    row = row_of(made("scratch", results), run="default", task="detection")
+    assert (row["pre-trained"], row["mean"], row["standard_deviation"]) == ("9.0", None, None)
+
+
+def test_provenance_has_one_line_for_each_file(results):
+    table = made("scratch", results)
+    sources = [line["source"] for line in provenance(table.records())]
+    assert len(sources) == len(set(sources)) == len({record["source"] for record in table.records()}) > len(FINETUNE)
