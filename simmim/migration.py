@@ -139,9 +139,9 @@ def _rewrite(path: Path, config: JobConfig | None, hashes: Mapping[str, str]) ->
 
 def _record(old: Values, data: Mapping[str, Any], digests: Mapping[str, str], hashes: Mapping[str, str]) -> Values:
     new = {key: old[key] for key in ("scale", "seed", "step", "value", "data_digest", "code_version")}
-    split = "train" if old["task"] == "pretrain" else "val"
-    if old["metric"].startswith("heldout_loss"):
-        split, new["data_digest"] = "val", digests["val"]
+    is_logged = old["metric"] == "train_loss" or old["task"] == "pretrain"
+    split = "train" if is_logged and not old["metric"].startswith("heldout_loss") else "val"
+    new["data_digest"] = digests.get(split, old["data_digest"])
     measured_on, extra = data.get(split), data["extra"].dataset if "extra" in data else None
     return new | {
         "run": _RUNS.get(old["run"], old["run"]),
