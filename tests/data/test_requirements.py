@@ -1,22 +1,19 @@
 """Sets that a task cannot use are refused in one line, before anything is trained and again before scoring."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from simmim.evaluate.driver import _NEEDS, evaluate
-from simmim.evaluate.settings import SETTINGS
 from source_files import png
 
+from simmim import plugin
 from simmim.data.classification import few_labels
 from simmim.data.dense import DetectionSet
 from simmim.data.packing import pack
 from simmim.data.requirements import require_labels, require_masks, require_same_classes
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
-from simmim.evaluate import attentive, finetune
+from simmim.plugin import names, task_settings
 
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
 
@@ -58,48 +55,28 @@ def with_objects(folder, *images):
 
 
 UNLABELLED = {"all": ([None] * 4, "4 of 4"), "one": ([0, 1, None, 0], "1 of 4"), "the last": ([0, 1, None], "1 of 3")}
+CLASSIFYING = [task for task in names("evaluate") if not task_settings(task).is_dense]
 
 
 @pytest.mark.parametrize("name", UNLABELLED)
-def test_unlabelled_images_are_never_scored(name, tmp_path):
+def test_unlabelled_images_are_never_trained_on_or_scored(name, tmp_path):
     labels, counted = UNLABELLED[name]
     shards = labelled(tmp_path, labels)
-    task = SimpleNamespace(eval=lambda: pytest.fail("scoring began"))
-    settings = SETTINGS["finetune"]()
-    for refuse in (
-        lambda: require_labels(shards),
-        lambda: few_labels(shards, None, 0),
-        lambda: few_labels(shards, 1, 0),
-        lambda: finetune.score(task, shards, settings, torch.device("cpu")),
-        lambda: attentive.score(task, shards, settings, torch.device("cpu")),
-    ):
+    for refuse in (require_labels, lambda shards: few_labels(shards, None, 0), lambda shards: few_labels(shards, 1, 0)):
         with pytest.raises(ValueError, match=f"^{counted} images in {tmp_path} have no label.*pack again$"):
-            refuse()
+            refuse(shards)
     require_labels(labelled(tmp_path / "whole", [0, 1, 1]))
 
 
-TASKS_WITH_LABELS = ["attentive", "finetune", "knn", "probe"]
+@pytest.mark.parametrize("task", CLASSIFYING)
+def test_every_task_that_classifies_refuses_unlabelled_images(task, tmp_path):
+    with pytest.raises(ValueError, match="1 of 3 images"):
+        plugin.task(task).check_set(labelled(tmp_path, [0, None, 1]))
 
 
-@pytest.mark.parametrize("task", TASKS_WITH_LABELS)
-@pytest.mark.parametrize("split", ["train", "val", "further"])
-def test_an_evaluation_refuses_them_before_it_starts(task, split, tmp_path):
-    sets = {name: labelled(tmp_path / name, [0, 1, None if name == split else 1]).folder
-            for name in ("train", "val", "further")}  # fmt: skip
-    with pytest.raises(ValueError, match=f"1 of 3 images in {tmp_path / split} have no label"):
-        evaluate({"task": task, "seeds": 1}, [], sets, tmp_path / "out.parquet", None)
-
-
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_detection_refuses_objects_without_masks_before_it_starts(split, tmp_path):
-    sets = {name: with_objects(tmp_path / name, [SQUARE], [[] if name == split else SQUARE]).folder
-            for name in ("train", "val")}  # fmt: skip
-    with pytest.raises(ValueError, match=f"1 of 2 objects in {tmp_path / split} have a box and no mask"):
-        evaluate({"task": "detect", "seeds": 1}, [], sets, tmp_path / "out.parquet", None)
-
-
-def test_every_task_that_needs_labels_or_masks_is_known():
-    assert sorted(_NEEDS) == sorted([*TASKS_WITH_LABELS, "detect"]) and set(_NEEDS) | {"segment"} == set(SETTINGS)
+def test_detection_refuses_objects_without_masks(tmp_path):
+    with pytest.raises(ValueError, match="1 of 2 objects"):
+        plugin.task("detect").check_set(with_objects(tmp_path, [SQUARE], [[]]))
 
 
 NO_MASK = {

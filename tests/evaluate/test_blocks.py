@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tasks import task_of
+from evaluation_tasks import task_of
 
 from simmim.evaluate.feature_rows import Features, rows_of_blocks, split_held_out
 from simmim.evaluate.knn.settings import KnnSettings

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from drawn_sets import png
+from evaluation_tasks import task_of
 from PIL import Image
-from tasks import task_of
 
 from simmim.config.sheets import Sheets
 from simmim.data.packing import pack

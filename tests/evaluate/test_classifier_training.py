@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from drawn_sets import HEADER, draw, packed, png
+from evaluation_tasks import task_of
 from evaluations import TRAIN, small
-from tasks import task_of
 from torch.nn.functional import log_softmax
 
 from simmim.data.samples import RawSample

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from drawn_sets import HEADER
+from evaluation_tasks import task_of
 from pycocotools.coco import COCO
-from tasks import task_of
 from test_coco_score import truth_as_detections
 
 from simmim.config.sections import Pretraining

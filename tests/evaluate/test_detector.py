@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tasks import task_of
+from evaluation_tasks import task_of
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 

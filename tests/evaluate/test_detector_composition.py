@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import task_of
+from evaluation_tasks import task_of
 from test_detector import MICRO
 
 from simmim.config.training import TrainSettings

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluation_tasks import task_of
 from evaluations import evaluation, extracted, made_encoder, made_sets
-from tasks import task_of
 
 from simmim.config.evaluation import features_config
 from simmim.config.sheets import Sheets

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from drawn_sets import HEADER, packed, png
-from tasks import task_of
+from evaluation_tasks import task_of
 from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
 

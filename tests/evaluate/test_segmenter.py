@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tasks import task_of
+from evaluation_tasks import task_of
 
 from simmim import plugin
 from simmim.evaluate.segment.segmenter import pixel_loss

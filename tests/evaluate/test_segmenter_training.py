@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tasks import task_of
+from evaluation_tasks import task_of
 from torch import nn
 
 from simmim.encoders.swin import Swin

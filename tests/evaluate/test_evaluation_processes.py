@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from drawn_sets import draw, packed, png
+from evaluation_tasks import task_of
 from evaluations import evaluation, extracted, made_encoder, made_sets
-from tasks import task_of
 
 from simmim.config.evaluation import FEATURE_SPLITS, features_config
 from simmim.config.training import TrainSettings
