@@ -12,7 +12,7 @@ from evaluation_tasks import task_of
 from pycocotools.coco import COCO
 from test_coco_score import truth_as_detections
 
-from simmim.config.sections import Pretraining
+from simmim.config.models import PretrainConfig
 from simmim.config.training import TrainSettings
 from simmim.data import coco_objects
 from simmim.data.packing import pack
@@ -21,7 +21,6 @@ from simmim.data.sources.coco import Coco
 from simmim.evaluate.detect.coco_score import average_precision, ground_truth
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.pretrain.run import pretrain
-from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
@@ -124,8 +123,9 @@ def pretrained(shards, out, epochs):
         "images": HEADER,
         "train": {"epochs": epochs, "batch": 8, "base_lr": 1e-3, "base_lr_batch": 8, "log_every_steps": 5},
     }  # fmt: skip
-    completed = Pretraining.model_validate(sections).model_dump(mode="json")
-    config = {"scale": "test", "run": "micro", "config_hash": records.config_hash(completed)} | completed
+    source = {"source": {"name": "coco", "images": "", "annotations": ""}, "numerics": 1}
+    data = {split: {"dataset": "coco", "split": split} | source for split in ("train", "val")}
+    config = PretrainConfig(scale="test", run="micro", numerics={}, data=data, **sections)
     pretrain(config, 0, {"train": shards.folder, "val": shards.folder}, out, ALONE)
     return load_encoder(out / "encoder.safetensors", (64, 64), clamp_window=False)[0]
 
