@@ -11,6 +11,7 @@ from simmim.plan.cost import Costs
 from simmim.plan.data import data_size
 from simmim.plan.gpus import machine
 from simmim.plan.jobs import groups_of
+from simmim.plan.pretraining_network import pretraining_network
 
 SHEETS = Sheets(CONFIG)
 A100 = machine("A100", 0.35, 8)
@@ -119,6 +120,8 @@ def test_packed_data_count_as_they_are(tmp_path):
     needs = ("default",), ("default", "finetune")
     (training, finetuning), _ = costs_of(tmp_path, *needs, scale="smoke")
     assert training.images == 5 * 16  # two epochs of 40 in batches of 16
+    network = pretraining_network(SHEETS.pretraining("smoke", "default"))
+    assert training.flops == 80 * network.train_flops + 8 * network.score_flops
     assert finetuning.images == 3 * 2 * 8  # three seeds, an epoch of 4 labels in each of 5 classes, batches of 8
     size = data_size(Jobs(SHEETS, str(tmp_path)), "smoke", "earth_climate", "train")
     assert (size.samples, size.classes, size.shard_bytes, size.packed) == (900, 5, 1000, True)
@@ -132,6 +135,16 @@ def test_published_sizes_stand_in_until_data_are_packed(tmp_path):
     assert size("imagenet", "train").shard_bytes == pytest.approx(43e9, rel=0.01)  # JPEG at a short side of 256 px
     assert size("coco", "train").shard_bytes == 19.3e9  # as they are
     assert not size("coco", "train").packed
+
+
+def test_smaller_images_take_less_room(tmp_path):
+    sheet = copied(tmp_path / "config").folder / "datasets.tsv"
+    text = sheet.read_text()
+    assert "pack.short_side_px=256" in text
+    sheet.write_text(text.replace("pack.short_side_px=256", "pack.short_side_px=128"))
+    small = data_size(Jobs(Sheets(sheet.parent), str(tmp_path)), "paper", "imagenet", "train")
+    large = data_size(Jobs(SHEETS, str(tmp_path)), "paper", "imagenet", "train")
+    assert small.shard_bytes == large.shard_bytes / 4
 
 
 @pytest.mark.parametrize(
