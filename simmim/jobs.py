@@ -1,6 +1,6 @@
 """Every job of the workflow, written once: its config, inputs, outputs and hash.
 
-Rules, verbs and the plan ask here. Imports neither torch nor pandas, for Snakemake reads it while it parses.
+Rules, verbs and the plan ask here. Torch-free: Snakemake reads it while it parses.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class Jobs:
         """Config of a run, and what all of its trainings read."""
         config = self.sheets.pretraining(scale, run)
         encoder = [self.sheets.located(config.init.encoder)] if config.init.encoder else []
-        tokenizer = [self.path("tokenizer", "tokenizer", scale=scale, tokenizer=config.tokenizer.name)] if (
-            config.tokenizer) else []  # fmt: skip
+        codes = [config.tokenizer.name] if config.tokenizer else []
+        tokenizer = [self.path("tokenizer", "tokenizer", scale=scale, tokenizer=name) for name in codes]
         return config, {"data": self._packed(scale, config.data), "encoder": encoder, "tokenizer": tokenizer}
 
     def _reconstruct(self, scale: str, run: str, seed: str) -> tuple[PretrainConfig, Inputs, str]:
@@ -153,9 +153,6 @@ class Jobs:
             encoder = self.path("finetune", "encoders", scale=scale, run=run, evaluation=config.init.evaluation)
         return config, {"data": self._packed(scale, {"": config.data}), "encoder": [encoder]}, config.hash
 
-    def _finetune(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
-        return self._evaluate(scale, run, evaluation)
-
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
         where = {"scale": scale, "run": run}
@@ -168,6 +165,8 @@ class Jobs:
             {"encoders": encoders, "data": self._packed(scale, config.data), "features": features},
             config.hash,
         )
+
+    _finetune = _evaluate
 
     def _size(self, scale: str, run: str) -> tuple[JobConfig, Inputs, str]:
         config = self.sheets.size(scale, run)

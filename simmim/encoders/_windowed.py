@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,14 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from simmim.encoders._encoder import Encoder
+
+
+def _set_blocks(blocks: Iterable[nn.Module], block: type[nn.Module], shifted: bool) -> None:
+    """Let timm's blocks pad first; where one window takes the whole map, nothing is shifted."""
+    for each in blocks:
+        each.__class__ = block
+        if not shifted:
+            each.shift_size = (0, 0)
 
 
 class WindowedEncoder(Encoder):
@@ -53,11 +61,9 @@ class WindowedEncoder(Encoder):
         super().__init__()
         if len(depths) != len(num_heads):
             raise ValueError(f"depths {list(depths)} and num_heads {list(num_heads)} must name the same stages")
-        self.image_px = tuple(image_px)
-        self._depths = tuple(depths)
-        self.token = patch_px
-        self.stride = patch_px * 2 ** (len(depths) - 1)
-        self.width = embed_dim * 2 ** (len(depths) - 1)
+        self.image_px, self._depths = tuple(image_px), tuple(depths)
+        merged = 2 ** (len(depths) - 1)
+        self.token, self.stride, self.width = patch_px, patch_px * merged, embed_dim * merged
         self.depth = sum(depths)
         self.levels = [(embed_dim * 2**stage, patch_px * 2**stage) for stage in range(len(depths))]
         sides = stage_sides(self.image_px, patch_px, len(depths))
@@ -83,10 +89,7 @@ class WindowedEncoder(Encoder):
         trunc_normal_(self.mask_token, std=0.02)
         for stage, side in zip(self.layers, sides):
             stage.grad_checkpointing = checkpoint_activations
-            for each in stage.blocks:
-                each.__class__ = block
-                if clamp_window and side <= window:
-                    each.shift_size = (0, 0)
+            _set_blocks(stage.blocks, block, shifted=not (clamp_window and side <= window))
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
