@@ -77,9 +77,14 @@ def converted(place: str, value: Any, annotation: Any) -> Any:
     if annotation is not str and isinstance(value, str) and value.lower() in ("none", "null"):
         value = None
     try:
-        return TypeAdapter(annotation).validate_python(value)
+        return _adapter(annotation).validate_python(value)
     except ValidationError as error:
         raise ValueError(f"{place} = {value!r}: {error.errors()[0]['msg']}") from None
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter:
+    return TypeAdapter(annotation)
 
 
 def _type(annotation: str) -> Any:
