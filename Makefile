@@ -5,6 +5,7 @@ PINS := config/constraints.txt
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1
 SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
+BOTH_CORES := --numprocesses auto --dist loadfile
 
 .PHONY: help setup demo test test-all mutants lint format
 .DEFAULT_GOAL := help
@@ -32,10 +33,10 @@ results/demo/snakemake-report.html: results/demo/report.html
 	@$(SNAKEMAKE) --config scale=demo --report $@ > logs/demo/snakemake-report.log 2>&1 || { cat logs/demo/snakemake-report.log; exit 1; }
 
 test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph among them
-	@$(RUN) $(TIME_LIMIT) 1500 pytest -m "not slow"
+	@$(RUN) $(TIME_LIMIT) 2400 pytest -m "not slow" $(BOTH_CORES)
 
 test-all: $(BIN)/.ready ## Run every test, the slow ones too: the whole paper at smoke scale among them
-	@$(RUN) $(TIME_LIMIT) 7200 pytest
+	@$(RUN) $(TIME_LIMIT) 7200 pytest $(BOTH_CORES)
 
 mutants: $(BIN)/.ready ## Change one line at a time and see that a test notices
 	@$(RUN) $(TIME_LIMIT) 7200 python tests/mutants/run.py
