@@ -5,6 +5,8 @@ rule demo_data:
         "logs/{scale}/demo_data.log",
     benchmark:
         "logs/{scale}/benchmarks/demo_data.tsv"
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("demo_data"),
     shell:
@@ -20,6 +22,8 @@ rule pack:
         "logs/{scale}/pack/{dataset}_{split}.log",
     benchmark:
         "logs/{scale}/benchmarks/pack_{dataset}_{split}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("pack"),
     shell:

@@ -10,6 +10,8 @@ rule evaluate:
     wildcard_constraints:
         evaluation="|".join(sorted(OTHER_EVALUATIONS)),
     priority: 50
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         hash=hash_of("evaluate"),

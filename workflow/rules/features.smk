@@ -10,6 +10,8 @@ rule features:
     benchmark:
         "logs/{scale}/benchmarks/features_{run}_seed{seed}_{features}.tsv"
     priority: 50
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         launch=launcher,

@@ -11,6 +11,8 @@ rule pretrain:
     benchmark:
         "logs/{scale}/benchmarks/pretrain_{run}_seed{seed}.tsv"
     priority: 100
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         hash=hash_of("pretrain"),
@@ -33,6 +35,8 @@ rule first_stage:
     benchmark:
         "logs/{scale}/benchmarks/first_stage_{run}_seed{seed}.tsv"
     priority: 100
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         hash=hash_of("first_stage"),
@@ -52,6 +56,8 @@ rule reconstruct:
         "logs/{scale}/reconstruct/{run}_seed{seed}.log",
     benchmark:
         "logs/{scale}/benchmarks/reconstruct_{run}_seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         hash=hash_of("reconstruct"),

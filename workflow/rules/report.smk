@@ -4,6 +4,8 @@ rule size:
         made("size", "records"),
     log:
         "logs/{scale}/size/{run}.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("size"),
     shell:
@@ -16,6 +18,8 @@ rule avg_dist:
         made("avg_dist", "records"),
     log:
         "logs/{scale}/avg_dist.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("avg_dist"),
     shell:
@@ -29,6 +33,8 @@ rule mask_samples:
         made("mask_samples", "pictures"),
     log:
         "logs/{scale}/mask_samples.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("mask_samples"),
     shell:
@@ -49,6 +55,8 @@ rule table:
         ),
     log:
         "logs/{scale}/tables/{name}.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("table"),
     shell:
@@ -67,6 +75,8 @@ rule figure:
         ),
     log:
         "logs/{scale}/figures/{name}.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("figure"),
         description=lambda wildcards: catalogue.figure_description(wildcards.name),
@@ -86,6 +96,8 @@ rule page:
         ),
     log:
         "logs/{scale}/page.log",
+    conda:
+        "../../environment.yml"
     params:
         hash=hash_of("page"),
     shell:

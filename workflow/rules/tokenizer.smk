@@ -9,6 +9,8 @@ rule tokenizer:
     benchmark:
         "logs/{scale}/benchmarks/tokenizer_{tokenizer}.tsv"
     priority: 110
+    conda:
+        "../../environment.yml"
     threads: 1
     params:
         hash=hash_of("tokenizer"),
