@@ -14,6 +14,7 @@ from simmim import plugin
 from simmim.data.shards import Shards, pack
 from simmim.demo_data import baseline, earth
 from simmim.demo_data.tiles import TRAIN, VAL, Bands, tile_counts
+from simmim.plugin import Component
 from simmim.storage.files import sha256_file
 
 try:
@@ -137,7 +138,7 @@ def test_all_sets_pack_without_a_single_complaint(built, tmp_path):
     card = json.loads((built / "data_card.json").read_text())["counts"]
     sizes = {}
     for name, section in sections.items():
-        source = plugin.build("data.sources", section)
+        source = plugin.build("data.sources", Component(**section))
         pack(source, tmp_path / name, codec="original", shard_samples=64, short_side_px=None, max_quarantined_share=0)
         sizes[name] = Shards(tmp_path / name)
         index = json.loads((tmp_path / name / "index.json").read_text())

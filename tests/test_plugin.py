@@ -3,6 +3,7 @@
 import pytest
 
 from simmim import plugin
+from simmim.plugin import Component
 
 
 def test_every_file_of_every_kind_defines_one_component():
@@ -13,7 +14,7 @@ def test_every_file_of_every_kind_defines_one_component():
 
 
 def test_a_section_becomes_a_component():
-    assert plugin.build("masks", {"name": "random", "ratio": 0.4}).ratio == 0.4
+    assert plugin.build("masks", Component(name="random", ratio=0.4)).ratio == 0.4
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,4 @@ def test_a_section_becomes_a_component():
 )
 def test_unknown_names_and_settings_are_refused_with_the_nearest(section, message):
     with pytest.raises(ValueError, match=message):
-        plugin.build("masks", section)
+        plugin.build("masks", Component(**section))

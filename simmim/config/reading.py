@@ -61,8 +61,8 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _check_columns(header: list[str], model: type[BaseModel]) -> None:
-    if len(header) == 1 and " " in header[0]:
-        raise ValueError(f"'{header[0][:60]}' is one cell: columns are separated by tabs, not by spaces")
+    if " " in header[0]:
+        raise ValueError(f"'{header[0][:60]}' is one column: columns are separated by tabs, not by spaces")
     if twice := {column for column in header if header.count(column) > 1}:
         raise ValueError(f"the column '{min(twice)}' stands twice")
     for column in header:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from simmim import plugin
 from simmim.encoders._position_bias import square_side
+from simmim.plugin import Component
 
 _TABLE = "attn.relative_position_bias_table"
 _SHARED_TABLE = "rel_pos_bias.relative_position_bias_table"
@@ -61,7 +62,9 @@ class Architecture:
     def build(self) -> nn.Module:
         """The encoder with fresh weights, in evaluation mode."""
         size = (self.image_px, self.image_px)
-        encoder = plugin.build("encoders", self.encoder, image_px=size, in_channels=self.in_channels).eval()
+        encoder = plugin.build(
+            "encoders", Component(**self.encoder), image_px=size, in_channels=self.in_channels
+        ).eval()
         self.check(encoder)
         return encoder
 

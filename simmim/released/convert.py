@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from simmim import plugin
 from simmim.config.sections import IMAGENET_MEAN, IMAGENET_STD
+from simmim.plugin import Component
 from simmim.released import names
 from simmim.released.architecture import Architecture, recognise
 from simmim.released.checkpoint import Checkpoint, is_encoder_file, read_checkpoint
@@ -129,7 +130,7 @@ def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
     """The encoder at another input size or window."""
     header, before = dict(loaded.header), tuple(loaded.header["image_px"])
     size = before if image_px is None else (image_px, image_px)
-    section = dict(header["encoder"]) | getattr(loaded.encoder, "kept_settings", {})
+    section = dict(header["encoder"]) | loaded.encoder.kept_settings
     if window is not None:
         name = section["name"]
         allowed = plugin.component("encoders", name).transfer_settings
@@ -137,7 +138,7 @@ def _fitted(loaded: Loaded, image_px: int | None, window: int | None) -> Loaded:
         section["window"] = window
     if size == before and section.get("window") == header["encoder"].get("window"):
         return loaded
-    encoder = plugin.build("encoders", section, image_px=size, in_channels=header["in_channels"]).eval()
+    encoder = plugin.build("encoders", Component(**section), image_px=size, in_channels=header["in_channels"]).eval()
     encoder.load_state_dict(encoder.adapt(loaded.encoder.state_dict(), before), strict=True)
     header |= {"encoder": section, "image_px": list(size)}
     return replace(loaded, encoder=encoder, header=header).with_note(f"position tables fitted to {_described(header)}")

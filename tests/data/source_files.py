@@ -14,6 +14,7 @@ from PIL import Image
 
 from simmim import plugin
 from simmim.data.shards import Shards, pack
+from simmim.plugin import Component
 
 REAL = Path(os.environ.get("SIMMIM_DEV_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_real_data = pytest.mark.skipif(
@@ -68,7 +69,7 @@ def write(path, content):
 
 
 def source(name, **settings):
-    return plugin.build("data.sources", {"name": name} | settings)
+    return plugin.build("data.sources", Component(name=name, **settings))
 
 
 def samples(name, **settings):

@@ -106,7 +106,7 @@ NOT_OF = {  # a JSON or an archive lists its images; an archive is one file
 
 
 def test_every_source_is_here():
-    assert sorted(SOURCES) == plugin.names("data.sources")
+    assert tuple(sorted(SOURCES)) == plugin.names("data.sources")
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -27,8 +27,22 @@ ROOT = Path(__file__).parents[2]
 SHEETS = Path(__file__).parent
 PARTS = ("simmim", "tests", "config", "workflow", "docs", "benchmarks", "results")
 FILES = ("pyproject.toml", "README.md", "Makefile", "environment.yml", "CITATION.cff", "LICENSE")
-LIBRARIES = ("pytest", "pandas", "pyarrow.parquet", "torch", "torchvision", "timm.data", "timm.models", "sklearn.cluster",
-             "scipy.ndimage", "matplotlib.pyplot", "seaborn", "segmentation_models_pytorch", "jinja2", "pydantic")  # fmt: skip
+LIBRARIES = [
+    "pytest",
+    "pandas",
+    "pyarrow.parquet",
+    "torch",
+    "torchvision",
+    "timm.data",
+    "timm.models",
+    "sklearn.cluster",
+    "scipy.ndimage",
+    "matplotlib.pyplot",
+    "seaborn",
+    "segmentation_models_pytorch",
+    "jinja2",
+    "pydantic",
+]
 TIMEOUT_SECONDS = 300
 _copy: Path | None = None  # of the project, this worker's own
 

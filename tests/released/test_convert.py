@@ -9,6 +9,7 @@ from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrai
 
 from simmim import plugin
 from simmim.evaluate.finetune.classifier import Classifier
+from simmim.plugin import Component
 from simmim.released.convert import convert
 from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
 from simmim.storage.files import sha256_file
@@ -149,7 +150,7 @@ def test_a_run_can_start_from_it(tmp_path, name):
     saved, header = load_encoder(tmp_path / "encoder.safetensors")
     section = header["encoder"] | TRANSFER[name] | getattr(saved, "kept_settings", {})
     size = case(name)["settings"]["img_size"]
-    encoder = plugin.build("encoders", section, image_px=(size, size), in_channels=3)
+    encoder = plugin.build("encoders", Component(**section), image_px=(size, size), in_channels=3)
     start_from(encoder, tmp_path / "encoder.safetensors")
     assert torch.equal(encoder.mask_token, saved.mask_token) and saved.mask_token.any()
     model, data = _golden_classifier(encoder, name)
@@ -158,7 +159,7 @@ def test_a_run_can_start_from_it(tmp_path, name):
 
 def test_the_encoder_of_a_run_is_converted_without_its_drop_path(tmp_path):
     section = {"name": "swin", "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window": 4, "drop_path": 0.5}
-    encoder = plugin.build("encoders", section, image_px=(64, 64))
+    encoder = plugin.build("encoders", Component(**section), image_px=(64, 64))
     save_encoder(tmp_path / "a.safetensors", encoder, {"encoder": section, "image_px": [64, 64], "in_channels": 3})
     convert(tmp_path / "a.safetensors", tmp_path / "b.pth")
     convert(tmp_path / "b.pth", tmp_path / "c.safetensors")

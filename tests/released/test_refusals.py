@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from simmim import plugin
 from simmim.__main__ import main
+from simmim.plugin import Component
 from simmim.released import convert as converting
 from simmim.released.convert import convert
 from simmim.storage.encoder_file import load_encoder, save_encoder
@@ -145,7 +146,7 @@ def test_other_channels_are_refused(tmp_path):
 
 def test_an_encoder_of_ours_the_released_code_cannot_have(tmp_path):
     section = {"name": "swin", "embed_dim": 12, "depths": [1, 1], "num_heads": [2, 2], "window": 5}
-    encoder = plugin.build("encoders", section, image_px=(64, 64))
+    encoder = plugin.build("encoders", Component(**section), image_px=(64, 64))
     save_encoder(tmp_path / "a.safetensors", encoder, {"encoder": section, "image_px": [64, 64], "in_channels": 3})
     with pytest.raises(ValueError, match="stage 1 has 16 x 16 tokens, which windows of 5 do not divide"):
         convert(tmp_path / "a.safetensors", tmp_path / "b.pth")

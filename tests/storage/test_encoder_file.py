@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from simmim import plugin
+from simmim.plugin import Component
 from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
 
 SWIN_V2 = {"name": "swin_v2", "embed_dim": 12, "depths": [1, 1], "num_heads": [1, 1], "window": 4}
@@ -12,7 +13,7 @@ HEADER = {"encoder": SWIN_V2, "image_px": [32, 48], "in_channels": 3, "mean": [0
 
 def build(image_px=(32, 48), **changes):
     torch.manual_seed(0)
-    return plugin.build("encoders", SWIN_V2 | changes, image_px=image_px, in_channels=3)
+    return plugin.build("encoders", Component(**SWIN_V2 | changes), image_px=image_px, in_channels=3)
 
 
 @pytest.fixture
@@ -41,14 +42,14 @@ def test_at_another_size_and_window_it_keeps_what_its_distances_were_measured_by
 
 def test_position_tables_are_fitted_from_the_saved_size(tmp_path):
     section = {"name": "vit", "patch_px": 8, "embed_dim": 12, "depth": 1, "num_heads": 2}
-    encoder = plugin.build("encoders", section, image_px=(32, 48), in_channels=3)
+    encoder = plugin.build("encoders", Component(**section), image_px=(32, 48), in_channels=3)
     for name, table in encoder.named_parameters():
         if name.endswith("relative_position_bias_table"):
             torch.nn.init.normal_(table)
     header = {"encoder": section, "image_px": [32, 48], "in_channels": 3}
     save_encoder(tmp_path / "a.safetensors", encoder, header)
     fitted, _ = load_encoder(tmp_path / "a.safetensors", (64, 64))
-    other = plugin.build("encoders", section, image_px=(64, 64), in_channels=3)
+    other = plugin.build("encoders", Component(**section), image_px=(64, 64), in_channels=3)
     assert start_from(other, tmp_path / "a.safetensors") == header
     for started in (fitted, other):
         expected = started.adapt(encoder.state_dict(), (32, 48))
