@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NAMES = ("checker", "two_layers", "contrast", "narrow_swin", "grey_levels", "mean_colour", "centroid", "drawn_squares")
+NAMES = ("half", "two_layers", "contrast", "narrow_swin", "grey_levels", "mean_colour", "centroid", "drawn_squares")
 
 FILES = {
-    "masks/checker.py": '''"""Every second cell, as on a chessboard."""
+    "masks/half.py": '''"""Half of the cells, drawn anew for every image."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from simmim.rng import KeyedGenerator
 
 
 @dataclass(frozen=True)
-class Checker:
-    """Hides the dark squares.
+class Half:
+    """Hides every second cell of a random order.
 
     Args:
-        shift: 1 hides the light ones.
+        spared: so many of them stay visible.
     """
 
-    shift: int = 0
+    spared: int = 0
 
     def sample(self, n: int, grid: tuple[int, int], generator: KeyedGenerator) -> np.ndarray:
         """bool [n, *grid]."""
-        rows, columns = np.indices(grid)
-        return np.repeat(((rows + columns + self.shift) % 2 == 0)[None], n, axis=0)
+        rank = generator.uniform(grid[0] * grid[1]).argsort(axis=1).argsort(axis=1)
+        hidden = max(1, grid[0] * grid[1] // 2 - self.spared)
+        return (rank < hidden).reshape(n, *grid)
 ''',
     "heads/two_layers.py": '''"""Two 1x1 convolutions."""
 
@@ -110,10 +111,12 @@ class NarrowSwin(_Swin):
         num_heads: Sequence[int] = (1, 1, 1, 2, 2),
         window: int = 4,
         drop_path: float = 0.0,
+        clamp_window: bool = True,
         checkpoint_activations: bool = False,
     ) -> None:
         sizes = {"patch_px": patch_px, "embed_dim": embed_dim, "depths": depths, "num_heads": num_heads}
-        rest = {"window": window, "drop_path": drop_path, "checkpoint_activations": checkpoint_activations}
+        rest = {"window": window, "drop_path": drop_path, "clamp_window": clamp_window}
+        rest |= {"checkpoint_activations": checkpoint_activations}
         super().__init__(image_px=image_px, in_channels=in_channels, **sizes, **rest)
 ''',
     "tokenizers/grey_levels.py": '''"""Codes that are levels of grey."""
@@ -318,7 +321,7 @@ def make(results, facts):
 # What a sheet or scale says about them: a row each, and for the encoder its name among those that the scale has.
 CODES = "target=tokens target.tokenizer=greys target.resolution_px=32 loss.name=cross_entropy"
 ROWS = {
-    "pretrain.tsv": "new_parts\tswin_b_100ep\tmask=checker head=two_layers head.hidden=6 target=contrast\n"
+    "pretrain.tsv": "new_parts\tswin_b_100ep\tmask=half mask.spared=1 head=two_layers head.hidden=6 target=contrast\n"
     f"new_codes\tswin_b_100ep\t{CODES}\n"
     "new_encoder\tswin_b_100ep\tencoder=narrow_swin\n"
     "new_method\tdino_vit_b\tmethod=mean_colour\n"
