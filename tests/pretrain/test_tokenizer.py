@@ -184,7 +184,7 @@ def test_rows_with_a_tokenizer_are_built_without_its_file(folder):
     spoilt.runs = lambda scale: ["codes"]
     with pytest.raises(
         ValueError,
-        match="smoke.yaml: unknown setting of tokenizers.colours_512.kind 'clustres'; did you mean 'clusters'",
+        match=r"smoke.yaml: unknown setting of tokenizers.colours_512.kind 'clustres'; did you mean 'clusters'",
     ):
         check_scale(spoilt, "smoke")
 
