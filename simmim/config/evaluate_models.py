@@ -78,7 +78,7 @@ class EvaluateConfig(EvaluateSettings, JobConfig):
 
     Args:
         pretraining: hash of the run's config.
-        data: 'train', 'val' and, of a fine-tuning whose scale has one, 'extra', a further set that is scored too.
+        data: 'train', 'val' and, of a fine-tuning whose scale has one, the extra validation set 'extra'.
         init: the fine-tuning it starts from, None for the pre-trained encoder.
     """
 

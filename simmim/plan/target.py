@@ -92,7 +92,7 @@ def _results(job: Job, jobs: Jobs) -> Iterator[str]:
 
 
 def _misfits(target: str, sheets: Sheets, scale: str) -> dict[str, str]:
-    """Rows of a paper's table that cannot be, or all such rows; a run that cannot be stands for its evaluations."""
+    """Unsupported rows of a paper's table, or all of them; an unsupported run stands for its evaluations."""
     found = {name: str(misfit) for name, misfit in catalogue.facts(sheets, scale).misfits.items()}
     runs, rows = sheets.runs(scale), sheets.evaluations(scale)
     cells = [cell for (table, _, _), cell in sheets.paper.items() if table == target]

@@ -197,8 +197,8 @@ def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
     snakemake(finished, "--config", "scale=smoke", "--report", "own.html")
     page = (finished / "own.html").read_text()
     for words in (
-        "What a model makes of held-out images",
-        "Held-out images with fixed masks",
+        "What a model makes of validation images",
+        "Validation images with fixed masks",
         "a dot per seed",
         "has a panel of its own",
         "on the features of every block",

@@ -1,4 +1,4 @@
-"""Stored reconstructions of held-out images, and pictures in lines and columns (Figures 1, 4, 5 and 6)."""
+"""Stored reconstructions of validation images, and pictures in lines and columns (Figures 1, 4, 5 and 6)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Pictures:
         """Where the pictures come from, for a caption."""
         runs = self.rows[["run", "seed", "step", "config_hash"]].drop_duplicates().itertuples(index=False)
         words = "; ".join(f"run {run}, seed {seed}, {step} steps (config {config})" for run, seed, step, config in runs)
-        return f"Held-out images with fixed masks, not picked by result: {words}."
+        return f"Validation images with fixed masks, not picked by result: {words}."
 
 
 def panels(image: bytes, hidden: bytes, prediction: bytes) -> Panels:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 title = "Figure 1: the framework"
 section = "The method"
-description = "The framework, with one held-out image and what the reference run predicts for it."
+description = "The framework, with one validation image and what the reference run predicts for it."
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:

@@ -1,4 +1,4 @@
-"""Figure 2: held-out images under each kind of mask at one ratio."""
+"""Figure 2: validation images under each kind of mask at one ratio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 title = "Figure 2: kinds of masks"
 section = "Masks"
-description = "Held-out images under each kind of mask at one ratio. Grey: hidden from the encoder."
+description = "Validation images under each kind of mask at one ratio. Grey: hidden from the encoder."
 
 _INCHES = 1.65
 
@@ -41,7 +41,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         heading = _heading(mine[0], facts.scale)
         column[0].set_title(heading, fontsize=8.5, color=INK, weight="normal", loc="center", pad=5)
     caption = (
-        f"{len(images)} held-out images, not picked, under masks drawn for them at a ratio of {rows['ratio'].iloc[0]}. "
+        f"{len(images)} validation images, not picked, under masks drawn at a ratio of {rows['ratio'].iloc[0]}. "
         "Grey: hidden from the encoder. Named by kind of mask and by the side of the masked patch in the paper. The "
         "share that is hidden differs a little from the ratio: counts are rounded up to whole patches, the square to a "
         "whole side of tokens."

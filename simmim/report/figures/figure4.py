@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 title = "Figure 4: reconstruction under different masks"
 section = "What the models reconstruct"
-description = "What a model makes of held-out images under random masks and with objects hidden."
+description = "What a model makes of validation images under random masks and with objects hidden."
 
 _OBJECT_MASKS = {"most of the object": "most of object", "all of the object": "all of object"}
 

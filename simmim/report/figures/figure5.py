@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 title = "Figure 5: predicting hidden patches only, or the full image"
 section = "What the models reconstruct"
-description = "What models make of held-out images by the area that their loss is taken on."
+description = "What models make of validation images by the area that their loss is taken on."
 
 _AREAS = {"masked": "loss on\nmasked area", "full": "loss on\nfull image"}
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 title = "Figure 6: reconstruction with different masked patch sizes"
 section = "What the models reconstruct"
-description = "What models make of held-out images by the size of the masked patch that they were trained with."
+description = "What models make of validation images by the size of the masked patch that they were trained with."
 
 _SHOWN_IMAGES = 2
 

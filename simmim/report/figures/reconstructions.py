@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from simmim.report.results import Results
 
-title = "Reconstructions of held-out images"
+title = "Reconstructions of validation images"
 section = "What the models reconstruct"
-description = "Held-out images with fixed masks: input, masked input, prediction, and the prediction in its place."
+description = "Validation images with fixed masks: input, masked input, prediction, and the prediction in its place."
 
 _HEADINGS = ("input", "masked input", "prediction", "reconstructed")
 _INCHES = 1.7

@@ -1,4 +1,4 @@
-"""Does pre-training learn? Its loss on held-out images against that of each image's mean visible colour."""
+"""Does pre-training learn? Its loss on validation images against that of each image's mean visible colour."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AREA_WORDS = {"masked": "masked area", "full": "full image"}
 
 
 class _Losses(NamedTuple):
-    """Held-out loss of one seed and that of the mean colour; either may be missing."""
+    """Validation loss of one seed and that of the mean colour; either may be missing."""
 
     model: Measurement | None
     baseline: Measurement | None
@@ -46,7 +46,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     frame = results.records
     lines = [_line(frame, run, seed, facts) for run in facts.loss_areas for seed in _seeds(frame, run) or [None]]
     caption = (
-        "L1 on the hidden pixels of held-out images under fixed masks, in units of the channels' standard deviation, "
+        "L1 on the hidden pixels of validation images under fixed masks, in units of the channels' standard deviation, "
         "whatever area the run was trained on. The baseline predicts the mean colour of each image's visible pixels. "
         "Masks differ between runs with different masking: compare a run with its own baseline."
     )
@@ -95,7 +95,7 @@ def _headline(seeds: list[_Losses]) -> Headline:
     share = f"{low} %" if low == high else f"{low}–{high} %"
     learns = all(each.model.mean < each.baseline.mean for each in seeds)
     how = (
-        f"loss on hidden pixels of held-out images: {', '.join(each.model.text for each in seeds)} "
+        f"loss on hidden pixels of validation images: {', '.join(each.model.text for each in seeds)} "
         f"({len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}), against {seeds[0].baseline.text} "
         "for each image's visible mean colour"
     )
