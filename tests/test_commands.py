@@ -22,6 +22,55 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path):
     assert error.count("\n") == 1
 
 
+SMOKE = ["--scale", "smoke"]
+MISTAKES = [
+    (["pretrain", "--scale", "smok", "--run", "default", "--seed", "0"], "unknown scale 'smok'; did you mean 'smoke'"),
+    (["pretrain", *SMOKE, "--run", "mask_r40_", "--seed", "0"], "unknown run 'mask_r40_'"),
+    (["evaluate", *SMOKE, "--run", "default", "--evaluation", "finetun"], "'default/finetun'; did you mean"),
+    (["evaluate", *SMOKE, "--run", "defaul", "--evaluation", "knn"], "'defaul/knn'; did you mean 'default/knn'"),
+    (
+        ["features", *SMOKE, "--run", "default", "--seed", "0", "--name", "val_1px_0"],
+        "unknown features of run 'default'",
+    ),
+    (["tokenizer", *SMOKE, "--tokenizer", "colours"], "unknown tokenizer 'colours'; did you mean 'colours_512'"),
+    (["pack", *SMOKE, "--dataset", "earth_tile", "--split", "train"], "'earth_tile'; did you mean 'earth_tiles'"),
+    (["pack", *SMOKE, "--dataset", "earth_tiles", "--split", "test"], "has no split 'test' of 'earth_tiles'"),
+    (
+        ["pack", *SMOKE, "--dataset", "kinetics_400", "--split", "val"],
+        "kinetics_400: videos that its authors only link",
+    ),
+    (["demo-data", "--scale", "paper"], "scale 'paper' makes no demo data"),
+    (["table", *SMOKE, "--name", "tabel1"], "unknown table 'tabel1'; did you mean 'table1'"),
+    (["figure", *SMOKE, "--name", "figure33"], "unknown figure 'figure33'; did you mean 'figure3'"),
+    (["plan", "tabel1", *SMOKE], "'tabel1'; did you mean 'table1'"),
+    (["plan", "table1", *SMOKE, "--gpu", "H10"], "'H10'; did you mean 'H100'"),
+    (["size", *SMOKE, "--run", "swin_b_80ep"], "unknown run 'swin_b_80ep'; did you mean 'swin_b_800ep'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_mistake_on_the_command_line_is_one_line_with_the_nearest_choice(capsys, tmp_path, arguments, message):
+    assert main([*arguments, "--results", str(tmp_path), *CONFIG]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("simmim: error: ") and message in error and error.count("\n") == 1, error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_sheets_is_named(capsys, tmp_path):
+    assert main(["check", *SMOKE, "--config", str(tmp_path / "nowhere")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_weights_that_are_none_are_one_line(capsys, tmp_path):
+    for name, content in (("a.pth", b""), ("b.pth", b"no weights"), ("c.safetensors", b"\x00" * 64)):
+        (tmp_path / name).write_bytes(content)
+        assert main(["convert", "--from", str(tmp_path / name), "--to", str(tmp_path / "out.safetensors")]) == 2
+        error = capsys.readouterr().err
+        assert name in error and error.count("\n") == 1, error
+    assert main(["convert", "--from", str(tmp_path / "absent.pth"), "--to", str(tmp_path / "out.safetensors")]) == 2
+    assert "absent.pth" in capsys.readouterr().err
+
+
 def test_missing_data_says_what_is_missing(capsys, tmp_path):
     code = main(
         ["pretrain", "--scale", "smoke", "--run", "default", "--seed", "0", "--results", str(tmp_path), *CONFIG]
