@@ -88,10 +88,14 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize(
     "module",
     [
-        "simmim.__main__", "simmim.report.write", "simmim.data.packing", "simmim.plan.graph", "simmim.plan.packed",
+        "simmim.__main__",
+        "simmim.report.write",
+        "simmim.data.packing",
+        "simmim.plan.graph",
+        "simmim.plan.packed",
         "simmim.migration",
     ],
-)  # fmt: skip
+)
 def test_what_light_verbs_import_is_free_of_torch(module):
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0

@@ -16,8 +16,10 @@ def check_first_stage(config: PretrainConfig, shorter: PretrainConfig) -> None:
         ValueError: naming the settings in which they differ, or the milestone that comes too early.
     """
     place = f"init.run={config.init.run}"
-    same = [each.model_dump(mode="json", exclude={**dict.fromkeys(_OWN, True), "train": _LENGTHS})
-            for each in (shorter, config)]  # fmt: skip
+    same = [
+        each.model_dump(mode="json", exclude={**dict.fromkeys(_OWN, True), "train": _LENGTHS})
+        for each in (shorter, config)
+    ]
     if changed := differing_fields(*same):
         raise ValueError(f"{place}: only runs that differ in length share a first stage; {'; '.join(changed)}")
     if not (config.has_first_stage and shorter.has_first_stage):

@@ -62,5 +62,6 @@ def defaults(model: type[Section]) -> dict[str, Any]:
     """The sections that a recipe may leave out, so that a row can still set one of their values."""
     found = {name: field.default for name, field in model.model_fields.items()}
     found = {name: value for name, value in found.items() if value is not None and value is not PydanticUndefined}
-    return {name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-            for name, value in found.items()}  # fmt: skip
+    return {
+        name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value for name, value in found.items()
+    }

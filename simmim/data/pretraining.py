@@ -49,9 +49,14 @@ class PretrainingImages(Dataset):
 
 
 def random_crops(
-    shards: Shards, images: ImagesSection, image_px: tuple[int, int], channels: int, seed: int,
-    epochs: np.ndarray | int, samples: np.ndarray,
-) -> Tensor:  # fmt: skip
+    shards: Shards,
+    images: ImagesSection,
+    image_px: tuple[int, int],
+    channels: int,
+    seed: int,
+    epochs: np.ndarray | int,
+    samples: np.ndarray,
+) -> Tensor:
     """A random crop of each of some samples, uint8 [b, c, H, W]."""
     draws = KeyedGenerator(seed, epochs, samples, "crop")
     crops = draw_crops(shards.sizes[samples], images.crop_scale, images.crop_ratio, images.flip, draws)

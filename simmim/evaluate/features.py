@@ -86,9 +86,13 @@ def _files(
 
 @torch.inference_mode()
 def _extract(
-    encoder: nn.Module, normalise: ImageNormaliser, shards: Shards, config: FeaturesConfig, files: list[Path],
+    encoder: nn.Module,
+    normalise: ImageNormaliser,
+    shards: Shards,
+    config: FeaturesConfig,
+    files: list[Path],
     device: torch.device,
-) -> None:  # fmt: skip
+) -> None:
     """This process's share of the rows of every array."""
     dtype = autocast_dtype(config.precision, device)
     maps = [np.load(file, mmap_mode="r+") for file in files]

@@ -60,10 +60,16 @@ class Job:
         """Where numbers that were measured on a split come from."""
         config = self.config
         return records.Origin(
-            scale=config.scale, run=config.run, evaluation=config.evaluation, seed=self.seed, config_hash=config.hash,
-            code_version=code_version(), dataset=config.data[split].dataset, data_digest=self.sets[split].digest,
+            scale=config.scale,
+            run=config.run,
+            evaluation=config.evaluation,
+            seed=self.seed,
+            config_hash=config.hash,
+            code_version=code_version(),
+            dataset=config.data[split].dataset,
+            data_digest=self.sets[split].digest,
             encoder_digest=model_file.digest(self.encoder_file),
-        )  # fmt: skip
+        )
 
     def inputs(self) -> Inputs:
         """What its task is given; an encoder is loaded at the evaluation's input size."""

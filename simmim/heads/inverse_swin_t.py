@@ -22,6 +22,11 @@ class InverseSwinT(InverseSwin):
         window: int = 6,
     ) -> None:
         super().__init__(
-            width=width, stride=stride, channels=channels,
-            embed_dim=embed_dim, depths=depths, num_heads=num_heads, window=window,
-        )  # fmt: skip
+            width=width,
+            stride=stride,
+            channels=channels,
+            embed_dim=embed_dim,
+            depths=depths,
+            num_heads=num_heads,
+            window=window,
+        )

@@ -57,8 +57,10 @@ def groups_of(files: Iterable[str], jobs: Jobs) -> list[JobGroup]:
     members: dict[tuple[str, str, str], list[str]] = {}
     for name in _shown(graph, to_run):
         members.setdefault(_key(graph.jobs[name]), []).append(name)
-    groups = [_group(key, [graph.jobs[name] for name in names], len(to_run.intersection(names)))
-              for key, names in members.items()]  # fmt: skip
+    groups = [
+        _group(key, [graph.jobs[name] for name in names], len(to_run.intersection(names)))
+        for key, names in members.items()
+    ]
     groups = [group for group in groups if group.seeds_to_do or _is_done(members, group, graph)]
     return sorted(groups, key=lambda group: _place(group, jobs.sheets))
 

@@ -76,9 +76,14 @@ def pretrain_first_stage(
 
 
 def _fit(
-    config: PretrainConfig, seed: int, train_set: Shards, state: Path, processes: Processes, init: Init,
+    config: PretrainConfig,
+    seed: int,
+    train_set: Shards,
+    state: Path,
+    processes: Processes,
+    init: Init,
     stop: Path | None = None,
-) -> tuple[Method, Log]:  # fmt: skip
+) -> tuple[Method, Log]:
     """The trained method and the log of its training."""
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
@@ -96,15 +101,27 @@ def _fit(
 
 def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) -> records.Origin:
     return records.Origin(
-        config.scale, config.run, "pretrain", seed, config.hash, code_version(), config.data["train"].dataset,
-        train_set.digest, model_file.digest(init.encoder) if init.encoder else "",
-    )  # fmt: skip
+        config.scale,
+        config.run,
+        "pretrain",
+        seed,
+        config.hash,
+        code_version(),
+        config.data["train"].dataset,
+        train_set.digest,
+        model_file.digest(init.encoder) if init.encoder else "",
+    )
 
 
 def _write_records(
-    path: Path, config: PretrainConfig, origin: records.Origin, method: Method, log: Log, val: Shards,
+    path: Path,
+    config: PretrainConfig,
+    origin: records.Origin,
+    method: Method,
+    log: Log,
+    val: Shards,
     processes: Processes,
-) -> None:  # fmt: skip
+) -> None:
     """The log, what the training cost, and the method's losses on the validation set."""
     dtype = autocast_dtype(config.train.precision, processes.device)
     step = log[-1]["step"] if log else 0

@@ -42,9 +42,14 @@ class Loaded:
 
 
 def convert(
-    source: Path, target: Path, *, image_px: int | None = None, window: int | None = None, overwrite: bool = False,
+    source: Path,
+    target: Path,
+    *,
+    image_px: int | None = None,
+    window: int | None = None,
+    overwrite: bool = False,
     sha256: str | None = None,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[str, ...]:
     """Write the encoder of one file to another: `.safetensors` is an encoder file of ours, `.pth` the released layout.
 
     Args:

@@ -84,8 +84,10 @@ class ColourClusters(nn.Module):
         """
         centres = np.load(path, allow_pickle=False)
         if centres.shape != tuple(self.centres.shape) or not np.abs(centres.astype(float)).max() <= 1:
-            raise ValueError(f"{path} must hold centres of shape {tuple(self.centres.shape)} in [-1, 1], "
-                             f"it holds {centres.shape} {centres.dtype}")  # fmt: skip
+            raise ValueError(
+                f"{path} must hold centres of shape {tuple(self.centres.shape)} in [-1, 1], "
+                f"it holds {centres.shape} {centres.dtype}"
+            )
         self._set((centres.astype(float) + 1) / 2)
 
     def _set(self, centres: np.ndarray) -> None:

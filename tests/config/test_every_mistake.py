@@ -25,28 +25,76 @@ KNN, SWIN, FINETUNE = "recipes/knn.yaml", "recipes/swin_b_100ep.yaml", "recipes/
 
 MISTAKES = [
     # sheets as such
-    ("pretrain.tsv", "run\trecipe\tset -> rnu\trecipe\tset", r"pretrain.tsv, .*unknown column 'rnu'; did you mean 'run'"),
+    (
+        "pretrain.tsv",
+        "run\trecipe\tset -> rnu\trecipe\tset",
+        r"pretrain.tsv, .*unknown column 'rnu'; did you mean 'run'",
+    ),
     ("pretrain.tsv", "run\trecipe\tset -> run\trecipe", r"pretrain.tsv, line \d+: \d cells under 5 columns"),
-    ("pretrain.tsv", "run\trecipe\tset -> run recipe set", r"pretrain.tsv, .*columns are separated by tabs, not by spaces"),
+    (
+        "pretrain.tsv",
+        "run\trecipe\tset -> run recipe set",
+        r"pretrain.tsv, .*columns are separated by tabs, not by spaces",
+    ),
     ("pretrain.tsv", "run\trecipe\tset -> recipe\tset", r"pretrain.tsv, .*the column 'run' is missing"),
     ("pretrain.tsv", "run\trecipe\tset -> run\trun\tset", r"pretrain.tsv, .*the column 'run' stands twice"),
     ("pretrain.tsv", "one\ttwo\t\t\t\t\tseven\n", r"pretrain.tsv, line \d+: 7 cells under 6 columns"),
     ("pretrain.tsv", "default\tswin_b_100ep\t\n", r"pretrain.tsv, line \d+: a second row 'default'"),
     ("pretrain.tsv", "a-b\tswin_b_100ep\t\n", r"pretrain.tsv, row 'a-b': run = 'a-b': .*pattern"),
-    ("evaluate.tsv", "defalt\tknn\tknn\t\n", r"evaluate.tsv, row 'defalt knn': unknown run 'defalt'; did you mean 'default'"),
-    ("evaluate.tsv", "default\tknn2\tkn\t\n", r"evaluate.tsv, row 'default knn2': unknown recipe 'kn'; did you mean 'knn'"),
-    ("evaluate.tsv", "default\tknn2\tswin_b_100ep\t\n", r"row 'default knn2': recipe 'swin_b_100ep' is for stage 'pretrain'"),
-    ("claims.tsv", "A\tdefault\tloss_ful\tbetter\tprobe\ttop1\t1\n", r"claims.tsv, .*'loss_ful'; did you mean 'loss_full'"),
-    ("claims.tsv", "A\tdefault\tloss_full\tbeter\tprobe\ttop1\t1\n", r"claims.tsv, row 'A probe': relation = 'beter': .*'better'"),
+    (
+        "evaluate.tsv",
+        "defalt\tknn\tknn\t\n",
+        r"evaluate.tsv, row 'defalt knn': unknown run 'defalt'; did you mean 'default'",
+    ),
+    (
+        "evaluate.tsv",
+        "default\tknn2\tkn\t\n",
+        r"evaluate.tsv, row 'default knn2': unknown recipe 'kn'; did you mean 'knn'",
+    ),
+    (
+        "evaluate.tsv",
+        "default\tknn2\tswin_b_100ep\t\n",
+        r"row 'default knn2': recipe 'swin_b_100ep' is for stage 'pretrain'",
+    ),
+    (
+        "claims.tsv",
+        "A\tdefault\tloss_ful\tbetter\tprobe\ttop1\t1\n",
+        r"claims.tsv, .*'loss_ful'; did you mean 'loss_full'",
+    ),
+    (
+        "claims.tsv",
+        "A\tdefault\tloss_full\tbeter\tprobe\ttop1\t1\n",
+        r"claims.tsv, row 'A probe': relation = 'beter': .*'better'",
+    ),
     ("paper.tsv", "table1\ta\tb\tdefalt\tprobe\ttop1\t1\n", r"paper.tsv, row 'table1 a b': unknown run 'defalt'"),
-    ("drawn_masks.tsv", "imagnet\tone\tbox 0 0 1 1\n", r"drawn_masks.tsv, .*unknown dataset 'imagnet'; did you mean 'imagenet'"),
+    (
+        "drawn_masks.tsv",
+        "imagnet\tone\tbox 0 0 1 1\n",
+        r"drawn_masks.tsv, .*unknown dataset 'imagnet'; did you mean 'imagenet'",
+    ),
     ("drawn_masks.tsv", "imagenet\tone\tbux 0 0 1 1\n", r"drawn_masks.tsv, row 'imagenet one': shape = 'bux 0 0 1 1'"),
-    ("tokenizers.tsv", "odd\tcolour_cluster\t\n", r"tokenizers.tsv, row 'odd': unknown tokenizers name 'colour_cluster'"),
-    ("tokenizers.tsv", "odd\tcolour_clusters\tcluster=9\n", r"row 'odd': unknown setting .*'cluster'; did you mean 'clusters'"),
+    (
+        "tokenizers.tsv",
+        "odd\tcolour_cluster\t\n",
+        r"tokenizers.tsv, row 'odd': unknown tokenizers name 'colour_cluster'",
+    ),
+    (
+        "tokenizers.tsv",
+        "odd\tcolour_clusters\tcluster=9\n",
+        r"row 'odd': unknown setting .*'cluster'; did you mean 'clusters'",
+    ),
     ("tokenizers.tsv", "odd\tcolour_clusters\tclusters=many\n", r"row 'odd': kind.clusters = 'many': .*integer"),
     # values of a `set` column
-    ("pretrain.tsv", ROW.format("mask.ratoi=0.4"), r"pretrain.tsv, row 'odd': .*masks=random 'ratoi'; did you mean 'ratio'"),
-    ("pretrain.tsv", ROW.format("maks=random"), r"row 'odd': unknown section in column 'set' 'maks'; did you mean 'mask'"),
+    (
+        "pretrain.tsv",
+        ROW.format("mask.ratoi=0.4"),
+        r"pretrain.tsv, row 'odd': .*masks=random 'ratoi'; did you mean 'ratio'",
+    ),
+    (
+        "pretrain.tsv",
+        ROW.format("maks=random"),
+        r"row 'odd': unknown section in column 'set' 'maks'; did you mean 'mask'",
+    ),
     ("pretrain.tsv", ROW.format("mask=randm"), r"row 'odd': unknown masks name 'randm'; did you mean 'random'"),
     ("pretrain.tsv", ROW.format("head=liner"), r"row 'odd': unknown heads name 'liner'; did you mean 'linear'"),
     ("pretrain.tsv", ROW.format("target=pixel"), r"row 'odd': unknown targets name 'pixel'; did you mean 'pixels'"),
@@ -57,7 +105,11 @@ MISTAKES = [
     ("pretrain.tsv", ROW.format("encoder.depths=[1,2]"), r"row 'odd': .*only single values"),
     ("pretrain.tsv", ROW.format("encoder.window=7.5"), r"row 'odd': encoder.window = '7.5': .*integer"),
     ("pretrain.tsv", ROW.format("train.epochs=ten"), r"row 'odd': train.epochs = 'ten': .*number"),
-    ("pretrain.tsv", ROW.format("train.epoch=10"), r"row 'odd': unknown setting 'train.epoch'; did you mean 'train.epochs'"),
+    (
+        "pretrain.tsv",
+        ROW.format("train.epoch=10"),
+        r"row 'odd': unknown setting 'train.epoch'; did you mean 'train.epochs'",
+    ),
     ("pretrain.tsv", ROW.format("train.batch=0"), r"row 'odd': train.batch = 0: .*greater than or equal to 1"),
     ("pretrain.tsv", ROW.format("train.schedule=cosin"), r"row 'odd': train.schedule = 'cosin': .*'cosine'"),
     ("pretrain.tsv", ROW.format("train.sharded=perhaps"), r"row 'odd': train.sharded = 'perhaps': .*boolean"),
@@ -67,16 +119,35 @@ MISTAKES = [
     ("pretrain.tsv", ROW.format("mask.ratio"), r"row 'odd': 'mask.ratio' in column 'set' is not key=value"),
     ("pretrain.tsv", ROW.format("mask.ratio=0.4 mask.ratio=0.5"), r"row 'odd': 'mask.ratio' is given twice"),
     ("pretrain.tsv", ROW.format("role=pretrian"), r"row 'odd': unknown data role 'pretrian'; did you mean 'pretrain'"),
-    ("pretrain.tsv", ROW.format("init.run=step_100epp"), r"row 'odd': unknown run 'step_100epp'; did you mean 'step_100ep'"),
-    ("pretrain.tsv", ROW.format("target=tokens target.tokenizer=colours target.resolution_px=48 loss.name=cross_entropy"),
-     r"row 'odd': unknown tokenizer 'colours'; did you mean 'colours_512'"),
-    ("pretrain.tsv", ROW.format("target=tokens target.resolution_px=48"), r"row 'odd': .*targets=tokens needs .*'tokenizer'"),
+    (
+        "pretrain.tsv",
+        ROW.format("init.run=step_100epp"),
+        r"row 'odd': unknown run 'step_100epp'; did you mean 'step_100ep'",
+    ),
+    (
+        "pretrain.tsv",
+        ROW.format("target=tokens target.tokenizer=colours target.resolution_px=48 loss.name=cross_entropy"),
+        r"row 'odd': unknown tokenizer 'colours'; did you mean 'colours_512'",
+    ),
+    (
+        "pretrain.tsv",
+        ROW.format("target=tokens target.resolution_px=48"),
+        r"row 'odd': .*targets=tokens needs .*'tokenizer'",
+    ),
     ("pretrain.tsv", ROW.format("method=dino"), r"row 'odd': method dino has no mask, head, target"),
-    ("evaluate.tsv", EVALUATION.format("settings.mixupp=0"), r"row 'default odd': unknown setting 'settings.mixupp'; did you"),
+    (
+        "evaluate.tsv",
+        EVALUATION.format("settings.mixupp=0"),
+        r"row 'default odd': unknown setting 'settings.mixupp'; did you",
+    ),
     ("evaluate.tsv", EVALUATION.format("settings.mixup=lots"), r"row 'default odd': settings.mixup = 'lots': .*number"),
     ("evaluate.tsv", EVALUATION.format("encoder.windo=7"), r"row 'default odd': .*'windo'; did you mean 'window'"),
     ("evaluate.tsv", EVALUATION.format("init=finetun"), r"row 'default odd': .*'finetun'; did you mean 'finetune'"),
-    ("evaluate.tsv", EVALUATION.format("role=clasify"), r"row 'default odd': unknown data role 'clasify'; did you mean 'classify'"),
+    (
+        "evaluate.tsv",
+        EVALUATION.format("role=clasify"),
+        r"row 'default odd': unknown data role 'clasify'; did you mean 'classify'",
+    ),
     # recipes
     (SWIN, "epochs: 100 -> epoch: 100", r"row 'default': unknown setting 'train.epoch'; did you mean 'train.epochs'"),
     (SWIN, "ratio: 0.6 -> ratoi: 0.6", r"row 'default': .*unknown setting of masks=random 'ratoi'"),
@@ -86,32 +157,100 @@ MISTAKES = [
     (KNN, "image_px: 192 -> image_px: 192, neigbours: 3", r"unknown setting 'settings.neigbours'; did you mean"),
     (KNN, "image_px: 192 -> image_px: big", r"image_px"),
     (SWIN, "train: -> train: [", r"swin_b_100ep.yaml is not valid YAML"),
-    (SWIN, "stage: pretrain -> stage: pretrain\nstage: pretrain", r"swin_b_100ep.yaml, line 1: \['stage'\] given twice|given twice"),
+    (
+        SWIN,
+        "stage: pretrain -> stage: pretrain\nstage: pretrain",
+        r"swin_b_100ep.yaml, line 1: \['stage'\] given twice|given twice",
+    ),
     # scales
     ("scales/smoke.yaml", "withuot: [knn]\n", r"smoke.yaml: unknown setting 'withuot'; did you mean 'without'"),
-    ("scales/smoke.yaml", "pretrain_epochs: -> pretrain_epoch:", r"smoke.yaml: .*'pretrain_epoch'; did you mean 'pretrain_epochs'"),
+    (
+        "scales/smoke.yaml",
+        "pretrain_epochs: -> pretrain_epoch:",
+        r"smoke.yaml: .*'pretrain_epoch'; did you mean 'pretrain_epochs'",
+    ),
     ("scales/smoke.yaml", "  detect:\n    settings -> detect_swin_c:\n    settings", r"smoke.yaml"),
-    ("scales/smoke.yaml", "  pretrain: earth_tiles ->   pretrian: earth_tiles", r"smoke.yaml: unknown data role 'pretrian'; did you mean"),
-    ("scales/smoke.yaml", "  pretrain: earth_tiles ->   pretrain: earth_tile", r"smoke.yaml: .*'earth_tile'; did you mean 'earth_tiles'"),
+    (
+        "scales/smoke.yaml",
+        "  pretrain: earth_tiles ->   pretrian: earth_tiles",
+        r"smoke.yaml: unknown data role 'pretrian'; did you mean",
+    ),
+    (
+        "scales/smoke.yaml",
+        "  pretrain: earth_tiles ->   pretrain: earth_tile",
+        r"smoke.yaml: .*'earth_tile'; did you mean 'earth_tiles'",
+    ),
     ("scales/smoke.yaml", "  swin: { ->   swim: {", r"smoke.yaml: unknown encoders name 'swim'; did you mean 'swin'"),
-    ("scales/smoke.yaml", "  swin: {patch_px: 2, embed_dim ->   swin: {patch_px: 2, embed_dmi", r"smoke.yaml: .*'embed_dmi'; did you mean 'embed_dim'"),
-    ("scales/smoke.yaml", "runs: [defualt]\n", r"smoke.yaml: unknown run among 'runs' 'defualt'; did you mean 'default'"),
-    ("scales/smoke.yaml", "seeds: {defualt: 3}\n", r"smoke.yaml: unknown run among 'seeds' 'defualt'; did you mean 'default'"),
-    ("scales/smoke.yaml", "without: [segmnt]\n", r"smoke.yaml: unknown evaluation among 'without' 'segmnt'; did you mean 'segment'"),
-    ("scales/smoke.yaml", "  finetune:\n    settings: {labels_per_class ->   finetune:\n    settings: {labels_per_clas", r"smoke.yaml: .*'labels_per_clas'; did you mean 'labels_per_class'"),
-    ("scales/smoke.yaml", "  colours_512: {kind ->   colours_521: {kind", r"smoke.yaml: unknown tokenizer 'colours_521'; did you mean 'colours_512'"),
-    ("scales/smoke.yaml", "tile_px: 64 -> tile_pix: 64", r"smoke.yaml: unknown setting 'demo_data.tile_pix'; did you mean 'demo_data.tile_px'"),
+    (
+        "scales/smoke.yaml",
+        "  swin: {patch_px: 2, embed_dim ->   swin: {patch_px: 2, embed_dmi",
+        r"smoke.yaml: .*'embed_dmi'; did you mean 'embed_dim'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "runs: [defualt]\n",
+        r"smoke.yaml: unknown run among 'runs' 'defualt'; did you mean 'default'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "seeds: {defualt: 3}\n",
+        r"smoke.yaml: unknown run among 'seeds' 'defualt'; did you mean 'default'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "without: [segmnt]\n",
+        r"smoke.yaml: unknown evaluation among 'without' 'segmnt'; did you mean 'segment'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "  finetune:\n    settings: {labels_per_class ->   finetune:\n    settings: {labels_per_clas",
+        r"smoke.yaml: .*'labels_per_clas'; did you mean 'labels_per_class'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "  colours_512: {kind ->   colours_521: {kind",
+        r"smoke.yaml: unknown tokenizer 'colours_521'; did you mean 'colours_512'",
+    ),
+    (
+        "scales/smoke.yaml",
+        "tile_px: 64 -> tile_pix: 64",
+        r"smoke.yaml: unknown setting 'demo_data.tile_pix'; did you mean 'demo_data.tile_px'",
+    ),
     # data sets
-    ("datasets.tsv", DATA.format("image_foldr", "root=x"), r"datasets.tsv, row 'odd train': .*'image_foldr'; did you mean 'image_folder'"),
-    ("datasets.tsv", DATA.format("image_folder", "rooot=x"), r"datasets.tsv, row 'odd train': .*'rooot'; did you mean 'root'"),
+    (
+        "datasets.tsv",
+        DATA.format("image_foldr", "root=x"),
+        r"datasets.tsv, row 'odd train': .*'image_foldr'; did you mean 'image_folder'",
+    ),
+    (
+        "datasets.tsv",
+        DATA.format("image_folder", "rooot=x"),
+        r"datasets.tsv, row 'odd train': .*'rooot'; did you mean 'root'",
+    ),
     ("datasets.tsv", DATA.format("image_folder", ""), r"datasets.tsv, row 'odd train': .*needs the setting 'root'"),
-    ("datasets.tsv", DATA.format("image_folder", "root=x pack.codce=jpeg"), r"row 'odd train': .*'pack.codce'; did you mean 'pack.codec'"),
-    ("datasets.tsv", DATA.format("image_folder", "root=x pack.codec=jpg"), r"row 'odd train': .*codec = 'jpg': .*'jpeg'"),
-    ("datasets.tsv", DATA.format("image_folder", "root=x class_folders=maybe"), r"row 'odd train': .*class_folders = 'maybe': .*boolean"),
-    ("datasets.tsv", DATA.format("image_folder", "root=x pack.short_side_px=64"), r"row 'odd train': .*short_side_px=64 needs"),
+    (
+        "datasets.tsv",
+        DATA.format("image_folder", "root=x pack.codce=jpeg"),
+        r"row 'odd train': .*'pack.codce'; did you mean 'pack.codec'",
+    ),
+    (
+        "datasets.tsv",
+        DATA.format("image_folder", "root=x pack.codec=jpg"),
+        r"row 'odd train': .*codec = 'jpg': .*'jpeg'",
+    ),
+    (
+        "datasets.tsv",
+        DATA.format("image_folder", "root=x class_folders=maybe"),
+        r"row 'odd train': .*class_folders = 'maybe': .*boolean",
+    ),
+    (
+        "datasets.tsv",
+        DATA.format("image_folder", "root=x pack.short_side_px=64"),
+        r"row 'odd train': .*short_side_px=64 needs",
+    ),
     # config.yaml
     ("config.yaml", "data_root: -> data_rot:", r"config.yaml: unknown setting 'data_rot'; did you mean 'data_root'"),
-]  # fmt: skip
+]
 
 
 def everything(folder: Path) -> None:

@@ -58,8 +58,9 @@ def grey_of_two_bits(values):
     pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed_rows))
     header = struct.pack(">IIBBBBB", width, height, 2, 0, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
-    chunks = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-              for kind, data in parts]  # fmt: skip
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 

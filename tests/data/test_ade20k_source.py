@@ -19,7 +19,7 @@ from source_files import (
     write,
 )
 
-from simmim.data.dense import SegmentationSet
+from simmim.data.segmentation import SegmentationSet
 
 
 def write_ade20k(folder):
@@ -116,9 +116,17 @@ class TestAde20k:
         reasons = {row["sample_id"]: (row["action"], row["reason"]) for row in incidents}
         assert reasons["1.jpg"] == ("converted", "mode CMYK converted to RGB") and "0.jpg" not in reasons
         images = SegmentationSet(
-            shards, image_px=6, scale_range=(1, 1), long_side_limit=4, flip=0, max_class_share=1,
-            distort_colours=False, padding=(0, 0, 0), seed=0, training=False,
-        )  # fmt: skip
+            shards,
+            image_px=6,
+            scale_range=(1, 1),
+            long_side_limit=4,
+            flip=0,
+            max_class_share=1,
+            distort_colours=False,
+            padding=(0, 0, 0),
+            seed=0,
+            training=False,
+        )
         assert images.__getitems__([(0, 0), (0, 1)])["images"].shape == (2, 3, 8, 6)
 
     def test_no_images_at_all(self, tmp_path):

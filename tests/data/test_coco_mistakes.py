@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from simmim.data import coco_objects
-from simmim.data.dense import DetectionSet
+from simmim.data.detection import DetectionSet
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.coco import Coco
@@ -162,8 +162,9 @@ FIELDS = {
     "annotations": {"image_id": [None, "1", [1]], "category_id": [None, {}, 7.0]},
     "categories": {"name": [None, 7, ""], "id": [None, [7]]},
 }
-WRONG_VALUES = [(kind, name, value) for kind, names in FIELDS.items() for name, values in names.items()
-                for value in values]  # fmt: skip
+WRONG_VALUES = [
+    (kind, name, value) for kind, names in FIELDS.items() for name, values in names.items() for value in values
+]
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), WRONG_VALUES)

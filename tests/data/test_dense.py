@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from simmim.data.dense import DetectionSet, SegmentationSet, largest_share
+from simmim.data.detection import DetectionSet
+from simmim.data.segmentation import SegmentationSet, largest_share
 
 GREY = (0.5, 0.5, 0.5)
 RED, GROUND = (250, 0, 0), (0, 0, 90)
@@ -71,9 +72,14 @@ def detection(samples, training=True, scale_jitter=(0.5, 2.0), seed=3):
 
 def segmentation(samples, training=True, **changes):
     settings = {
-        "image_px": 48, "scale_range": (0.5, 2.0), "long_side_limit": 4, "flip": 0.5, "max_class_share": 1,
-        "distort_colours": False, "padding": GREY,
-    }  # fmt: skip
+        "image_px": 48,
+        "scale_range": (0.5, 2.0),
+        "long_side_limit": 4,
+        "flip": 0.5,
+        "max_class_share": 1,
+        "distort_colours": False,
+        "padding": GREY,
+    }
     return SegmentationSet(Memory(samples), **{"seed": 3} | settings | changes, training=training)
 
 

@@ -13,10 +13,19 @@ from simmim.data.index import FORMAT, read_index, source_changed
 from simmim.data.packing import pack
 
 OBJECTS = {"images": [{"id": n, "file_name": f"{n}.png", "height": 8, "width": 6} for n in (1, 2, 3)]} | {
-    "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 2, 2], "area": 4,
-                     "segmentation": [[1, 1, 3, 1, 3, 3]]} for n in (1, 2, 3)],
+    "annotations": [
+        {
+            "id": n,
+            "image_id": n,
+            "category_id": 1,
+            "bbox": [1, 1, 2, 2],
+            "area": 4,
+            "segmentation": [[1, 1, 3, 1, 3, 3]],
+        }
+        for n in (1, 2, 3)
+    ],
     "categories": [{"id": 1, "name": "cat"}],
-}  # fmt: skip
+}
 
 
 def images_in(folder):

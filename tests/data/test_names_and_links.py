@@ -164,8 +164,10 @@ class TestByteOrderMarks:
             archive.addfile(member, io.BytesIO(png()))
         for name, text in {"names": "cat\ndog\n", "labels": "1.png 2\n", "ids": "cat\ndog\n"}.items():
             write(tmp_path / f"{name}.txt", encoded(text, encoding))
-        lists = {f"{name}_file": str(tmp_path / f"{file}.txt")
-                 for name, file in (("classes", "names"), ("labels", "labels"), ("ids", "ids"))}  # fmt: skip
+        lists = {
+            f"{name}_file": str(tmp_path / f"{file}.txt")
+            for name, file in (("classes", "names"), ("labels", "labels"), ("ids", "ids"))
+        }
         assert labels_by_id("tar", archive=str(tmp_path / "a.tar"), **lists) == {"1.png": 1}
 
 

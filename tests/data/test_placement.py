@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from simmim.data import coco_objects
-from simmim.data.dense import largest_share
 from simmim.data.placement import Placement, fit_long_side, fit_short_side, random_placement
+from simmim.data.segmentation import largest_share
 
 BLOB = (slice(10, 30), slice(40, 52))  # rows 10 to 29, columns 40 to 51 of 48 x 64
 POLYGON = [40, 10, 52, 10, 52, 30, 40, 30]

@@ -8,7 +8,7 @@ from source_files import png
 
 from simmim import plugin
 from simmim.data.classification import few_labels
-from simmim.data.dense import DetectionSet
+from simmim.data.detection import DetectionSet
 from simmim.data.packing import pack
 from simmim.data.requirements import require_labels, require_masks, require_same_classes
 from simmim.data.samples import RawSample

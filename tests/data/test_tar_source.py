@@ -62,8 +62,11 @@ class TestTar:
         write(tmp_path / "ids.txt", b"dog\ncat\n")
         settings = {"archive": str(tmp_path / "val.tar"), "classes_file": str(tmp_path / "classes.txt")}
         settings["labels_file"] = str(tmp_path / "labels.txt")
-        for text, more in ((b"v1.png cat\nv2.png dog\nv3.png dog", {}), (b"cat\ndog\ndog\n", {}),
-                           (b"2\n1\n1\n", {"ids_file": str(tmp_path / "ids.txt")})):  # fmt: skip
+        for text, more in (
+            (b"v1.png cat\nv2.png dog\nv3.png dog", {}),
+            (b"cat\ndog\ndog\n", {}),
+            (b"2\n1\n1\n", {"ids_file": str(tmp_path / "ids.txt")}),
+        ):
             write(tmp_path / "labels.txt", text)
             found = {sample.id: sample.label for sample in samples("tar", **settings, **more)}
             assert found == {"v1.png": 0, "v2.png": 1, "v3.png": 1}
@@ -80,8 +83,9 @@ class TestTar:
         tar_of({"../../out.png": png(), "link.png": link, "pipe": huge}, tmp_path / "in" / "a.tar")
         found = samples("tar", archive=str(tmp_path / "in" / "a.tar"))
         assert [(s.id, s.fault) for s in found][1:] == [
-            ("link.png", "not a regular file"), ("pipe", "not a regular file"),
-        ]  # fmt: skip
+            ("link.png", "not a regular file"),
+            ("pipe", "not a regular file"),
+        ]
         assert found[0].image == png() and not list(tmp_path.rglob("*.png"))
 
     def test_errors_name_the_file_and_the_way_out(self, tmp_path):

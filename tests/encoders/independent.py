@@ -31,10 +31,15 @@ def independent_maps(encoder: WindowedEncoder, window: int, images: Tensor) -> l
     first = encoder.layers[0].blocks[0]
     heads = [stage.blocks[0].attn.num_heads for stage in encoder.layers]
     other = SwinTransformer(
-        [encoder.token] * 2, first.norm1.normalized_shape[0], [len(stage.blocks) for stage in encoder.layers], heads,
-        [window, window], stochastic_depth_prob=0.0, norm_layer=partial(nn.LayerNorm, eps=1e-5),
+        [encoder.token] * 2,
+        first.norm1.normalized_shape[0],
+        [len(stage.blocks) for stage in encoder.layers],
+        heads,
+        [window, window],
+        stochastic_depth_prob=0.0,
+        norm_layer=partial(nn.LayerNorm, eps=1e-5),
         **(_V2 if isinstance(encoder, SwinV2) else _V1),
-    ).eval()  # fmt: skip
+    ).eval()
     missing, unexpected = other.load_state_dict(_renamed(encoder.state_dict()), strict=False)
     buffers = "relative_position_index", "relative_coords_table"
     assert not unexpected and all(name.startswith("head.") or name.endswith(buffers) for name in missing)

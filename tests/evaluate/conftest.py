@@ -44,8 +44,12 @@ def micro_swin() -> Callable[..., Swin]:
     def build(stages: int = 3, image_px: int = 64) -> Swin:
         torch.manual_seed(0)
         return Swin(
-            image_px=(image_px, image_px), embed_dim=24, depths=(1,) * (stages - 1) + (2,), num_heads=(2,) * stages,
-            window=4, clamp_window=False,
-        )  # fmt: skip
+            image_px=(image_px, image_px),
+            embed_dim=24,
+            depths=(1,) * (stages - 1) + (2,),
+            num_heads=(2,) * stages,
+            window=4,
+            clamp_window=False,
+        )
 
     return build

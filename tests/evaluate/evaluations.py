@@ -18,23 +18,48 @@ from simmim.train.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 SWIN = {
-    "name": "swin", "patch_px": 4, "embed_dim": 8, "depths": [1, 1, 2], "num_heads": [2, 2, 2], "window": 4,
+    "name": "swin",
+    "patch_px": 4,
+    "embed_dim": 8,
+    "depths": [1, 1, 2],
+    "num_heads": [2, 2, 2],
+    "window": 4,
     "clamp_window": False,
-}  # fmt: skip
+}
 TRAIN = {
-    "epochs": 5, "warmup_epochs": 1, "batch": 4, "micro_batch": 2, "base_lr": 1e-3, "base_lr_batch": 4,
-    "precision": "fp32", "log_every_steps": 1, "save_every_steps": 100,
-}  # fmt: skip
+    "epochs": 5,
+    "warmup_epochs": 1,
+    "batch": 4,
+    "micro_batch": 2,
+    "base_lr": 1e-3,
+    "base_lr_batch": 4,
+    "precision": "fp32",
+    "log_every_steps": 1,
+    "save_every_steps": 100,
+}
 CLASSIFIER = {"image_px": 64, "score_batch": 3}
 FROZEN = {"image_px": 64, "score_crop": 0.9, "score_batch": 3, "held_out": 0.25}
 DETECTOR = {
-    "image_px": 64, "scale_jitter": (0.8, 1.2), "fpn_channels": 16, "anchor_scale": 4, "anchors_per_image": 32,
-    "proposals": 30, "rois_per_image": 16, "box_width": 16, "mask_width": 8, "mask_layers": 1, "score_threshold": 0.0,
-}  # fmt: skip
+    "image_px": 64,
+    "scale_jitter": (0.8, 1.2),
+    "fpn_channels": 16,
+    "anchor_scale": 4,
+    "anchors_per_image": 32,
+    "proposals": 30,
+    "rois_per_image": 16,
+    "box_width": 16,
+    "mask_width": 8,
+    "mask_layers": 1,
+    "score_threshold": 0.0,
+}
 SEGMENTER = {
-    "image_px": 64, "scale_range": (0.6, 1.2), "decoder_channels": 16, "auxiliary_channels": 8,
-    "score_scales": (1.0, 1.25), "score_flip": True,
-}  # fmt: skip
+    "image_px": 64,
+    "scale_range": (0.6, 1.2),
+    "decoder_channels": 16,
+    "auxiliary_channels": 8,
+    "score_scales": (1.0, 1.25),
+    "score_flip": True,
+}
 # Small settings of every task and how it is trained; a task without an entry is tried with the defaults.
 SMALL = {
     "finetune": (CLASSIFIER, TRAIN | {"layer_decay": 0.8}),

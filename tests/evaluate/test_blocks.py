@@ -15,8 +15,9 @@ KNN = KnnSettings(neighbours=3, held_out=0.5)
 
 
 def features(blocks, labels):
-    return Features([np.asarray(block, dtype=np.float32) for block in blocks], torch.tensor(labels),
-                    torch.arange(len(labels)))  # fmt: skip
+    return Features(
+        [np.asarray(block, dtype=np.float32) for block in blocks], torch.tensor(labels), torch.arange(len(labels))
+    )
 
 
 def clusters(labels, sharp, seed):
@@ -39,10 +40,15 @@ def values(rows, metric, part):
 
 def test_rows_of_blocks():
     assert rows_of_blocks([10.0, 30.0, 20.0], [1.0, 2.0, 3.0]) == [
-        ("selection_top1", "block 1", 10.0), ("selection_top1", "block 2", 30.0), ("selection_top1", "block 3", 20.0),
-        ("top1", "block 1", 1.0), ("top1", "block 2", 2.0), ("top1", "block 3", 3.0),
-        ("top1", "chosen", 2.0), ("chosen_block", "", 2),
-    ]  # fmt: skip
+        ("selection_top1", "block 1", 10.0),
+        ("selection_top1", "block 2", 30.0),
+        ("selection_top1", "block 3", 20.0),
+        ("top1", "block 1", 1.0),
+        ("top1", "block 2", 2.0),
+        ("top1", "block 3", 3.0),
+        ("top1", "chosen", 2.0),
+        ("chosen_block", "", 2),
+    ]
     assert rows_of_blocks([5.0, 5.0], [1.0, 2.0])[-1] == ("chosen_block", "", 1), "the first of equals"
 
 

@@ -85,14 +85,26 @@ def test_overfits_eight_images(tmp_path):
     shards = Shards(packed(tmp_path / "train", "training", 46, size=(160, 120)))
     assert len(shards) == 8
     settings = SegmentSettings(
-        image_px=120, scale_range=(1, 1), flip=0, max_class_share=1, distort_colours=False, decoder_channels=64,
-        auxiliary_channels=16, dropout=0, score_batch=8,
-    )  # fmt: skip
+        image_px=120,
+        scale_range=(1, 1),
+        flip=0,
+        max_class_share=1,
+        distort_colours=False,
+        decoder_channels=64,
+        auxiliary_channels=16,
+        dropout=0,
+        score_batch=8,
+    )
     torch.manual_seed(0)
     encoder = Swin(
-        image_px=(120, 120), patch_px=4, embed_dim=32, depths=(1, 1, 2), num_heads=(2, 4, 8), window=4,
+        image_px=(120, 120),
+        patch_px=4,
+        embed_dim=32,
+        depths=(1, 1, 2),
+        num_heads=(2, 4, 8),
+        window=4,
         clamp_window=False,
-    )  # fmt: skip
+    )
     task = task_of("segment", settings, encoder, shards).module()
     task.autocast_dtype = torch.bfloat16
     overfit(task, task_of("segment", settings, shards=shards).dataset(), steps=900, peak=4e-3)

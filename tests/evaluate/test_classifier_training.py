@@ -71,8 +71,9 @@ def test_smoothing_moves_the_labels():
 def test_mixup_blends_every_image_with_its_mirrored_place(images, smoothing):
     seen, plain, loss, logits, labels = step(images, mixup=0.8, smoothing=smoothing)
     partner = plain.flip(0)
-    share = float((seen[0] - partner[0]).flatten().dot((plain[0] - partner[0]).flatten())
-                  / (plain[0] - partner[0]).square().sum())  # fmt: skip
+    share = float(
+        (seen[0] - partner[0]).flatten().dot((plain[0] - partner[0]).flatten()) / (plain[0] - partner[0]).square().sum()
+    )
     assert 0.02 < share < 0.98
     torch.testing.assert_close(seen, share * plain + (1 - share) * partner, rtol=0, atol=1e-5)
     if images % 2:

@@ -33,9 +33,19 @@ pytestmark = pytest.mark.skipif(
     reason=f"LOUD SKIP: {SAMPLE} with genuine COCO images is absent; SIMMIM_DEV_DATA names its folder",
 )
 MICRO = DetectSettings(
-    image_px=160, scale_jitter=(1, 1), flip=0, fpn_channels=32, anchor_scale=4, anchors_per_image=64, proposals=60,
-    rois_per_image=32, box_width=128, mask_width=32, mask_layers=2, score_batch=8,
-)  # fmt: skip
+    image_px=160,
+    scale_jitter=(1, 1),
+    flip=0,
+    fpn_channels=32,
+    anchor_scale=4,
+    anchors_per_image=64,
+    proposals=60,
+    rois_per_image=32,
+    box_width=128,
+    mask_width=32,
+    mask_layers=2,
+    score_batch=8,
+)
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
@@ -83,9 +93,13 @@ def trained(encoder, shards, state, settings=MICRO, **changes):
         "save_every_steps": 5000,
     } | changes
     history = fit(
-        task, task_of("detect", settings, shards=shards).dataset(), groups, TrainSettings(**training),
-        Run(0, state, {}, "detect"), ALONE,
-    )  # fmt: skip
+        task,
+        task_of("detect", settings, shards=shards).dataset(),
+        groups,
+        TrainSettings(**training),
+        Run(0, state, {}, "detect"),
+        ALONE,
+    )
     return task, [entry["loss"] for entry in history]
 
 
@@ -114,7 +128,12 @@ def pretrained(shards, out, epochs):
     """A micro encoder after so many epochs of pre-training; with 0, as it was initialised."""
     sections = {
         "encoder": {
-            "name": "swin", "patch_px": 4, "embed_dim": 24, "depths": [1, 1, 2], "num_heads": [2, 2, 2], "window": 4,
+            "name": "swin",
+            "patch_px": 4,
+            "embed_dim": 24,
+            "depths": [1, 1, 2],
+            "num_heads": [2, 2, 2],
+            "window": 4,
         },
         "geometry": {"image_px": [64, 64], "masked_patch_px": 16},
         "mask": {"name": "random"},
@@ -122,7 +141,7 @@ def pretrained(shards, out, epochs):
         "target": {"name": "pixels"},
         "images": HEADER,
         "train": {"epochs": epochs, "batch": 8, "base_lr": 1e-3, "base_lr_batch": 8, "log_every_steps": 5},
-    }  # fmt: skip
+    }
     source = {"source": {"name": "coco", "images": "", "annotations": ""}, "numerics": 1}
     data = {split: {"dataset": "coco", "split": split} | source for split in ("train", "val")}
     config = PretrainConfig(scale="test", run="micro", numerics={}, data=data, **sections)

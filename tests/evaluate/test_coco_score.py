@@ -133,8 +133,11 @@ def test_no_detections_is_0(detection_shards):
 
 def test_a_missed_class_and_a_false_alarm_lower_only_their_class(detection_shards):
     found = [entry for entry in truth_as_detections(detection_shards) if entry["category_id"] == 1]
-    values = {detail: value for metric, detail, value in average_precision(ground_truth(detection_shards), found, "box")
-              if metric == "box_ap"}  # fmt: skip
+    values = {
+        detail: value
+        for metric, detail, value in average_precision(ground_truth(detection_shards), found, "box")
+        if metric == "box_ap"
+    }
     assert values["disc"] == pytest.approx(1) and values["bar"] == 0 and values[""] == pytest.approx(0.5)
 
 

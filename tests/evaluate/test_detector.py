@@ -10,9 +10,19 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from simmim.evaluate.detect.settings import DetectSettings
 
 MICRO = DetectSettings(
-    image_px=64, scale_jitter=(1, 1), flip=0, fpn_channels=24, anchor_scale=4, anchors_per_image=64, proposals=50,
-    rois_per_image=32, box_width=64, mask_width=24, mask_layers=2, score_batch=3,
-)  # fmt: skip
+    image_px=64,
+    scale_jitter=(1, 1),
+    flip=0,
+    fpn_channels=24,
+    anchor_scale=4,
+    anchors_per_image=64,
+    proposals=50,
+    rois_per_image=32,
+    box_width=64,
+    mask_width=24,
+    mask_layers=2,
+    score_batch=3,
+)
 CPU = torch.device("cpu")
 
 

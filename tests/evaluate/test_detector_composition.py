@@ -107,13 +107,23 @@ def test_micro_batches_add_up_to_the_batch(detection_shards, tmp_path):
     for micro_batch in (4, 1):
         task = detector()
         training = TrainSettings(
-            epochs=16, batch=4, micro_batch=micro_batch, base_lr=1e-3, base_lr_batch=4, log_every_steps=8,
-            save_every_steps=80, precision="fp32",
-        )  # fmt: skip
+            epochs=16,
+            batch=4,
+            micro_batch=micro_batch,
+            base_lr=1e-3,
+            base_lr_batch=4,
+            log_every_steps=8,
+            save_every_steps=80,
+            precision="fp32",
+        )
         history = fit(
-            task, images, [{"params": list(task.parameters())}], training,
-            Run(0, tmp_path / str(micro_batch), {}, "detect"), Processes(0, 1, torch.device("cpu")),
-        )  # fmt: skip
+            task,
+            images,
+            [{"params": list(task.parameters())}],
+            training,
+            Run(0, tmp_path / str(micro_batch), {}, "detect"),
+            Processes(0, 1, torch.device("cpu")),
+        )
         losses.append([entry["loss"] for entry in history])
     assert losses[0][1] < 0.9 * losses[0][0]
     assert losses[1] == pytest.approx(losses[0], rel=0.15)

@@ -37,9 +37,16 @@ SMALL = {
 CLASSIFIER = FinetuneSettings(image_px=64, score_batch=3)
 POOLING = AttentiveSettings(image_px=64, score_batch=2)
 KNN = evaluation("knn", {"image_px": 64, "score_crop": 0.9, "score_batch": 3, "held_out": 0.2, "neighbours": 3}, None)
-PROBE = evaluation("linear_probe", KNN.settings.model_dump(exclude={"neighbours", "temperature"}), {
-    "epochs": 1, "batch": 4, "base_lr": 1.0, "precision": "fp32",
-})  # fmt: skip
+PROBE = evaluation(
+    "linear_probe",
+    KNN.settings.model_dump(exclude={"neighbours", "temperature"}),
+    {
+        "epochs": 1,
+        "batch": 4,
+        "base_lr": 1.0,
+        "precision": "fp32",
+    },
+)
 
 
 def micro_swin(**settings):
@@ -133,16 +140,21 @@ def two_steps(processes, folder, out):
     seen = []
     for sharded in (False, True):
         torch.manual_seed(0)
-        task = task_of("segment", SMALL["segment"], micro_swin(checkpoint_activations=sharded),
-                       Shards(folder / "segment" / "val"))  # fmt: skip
+        task = task_of(
+            "segment", SMALL["segment"], micro_swin(checkpoint_activations=sharded), Shards(folder / "segment" / "val")
+        )
         module = task.module()
         training = TrainSettings(
             epochs=1.6, batch=4, base_lr=3e-3, base_lr_batch=4, log_every_steps=1, sharded=sharded, precision="fp32"
         )
         history = fit(
-            module, task.dataset(), [{"params": list(module.parameters())}], training,
-            Run(0, out / str(sharded), {}, "segment"), processes,
-        )  # fmt: skip
+            module,
+            task.dataset(),
+            [{"params": list(module.parameters())}],
+            training,
+            Run(0, out / str(sharded), {}, "segment"),
+            processes,
+        )
         values = {name: [row[name] for row in history] for name in ("loss", "grad_norm")}
         values |= {row[:2]: row[2] for row in task.score(module, "val")}
         images = torch.from_numpy(np.stack([draw(seed)[0] for seed in range(5)])).permute(0, 3, 1, 2)

@@ -48,9 +48,9 @@ def test_every_seed_leaves_the_encoder_it_has_trained(finished, pretrained):
     assert sorted(file.name for file in folder.iterdir()) == ["seed0.safetensors", "seed1.safetensors"]
     assert sorted(finished.parent.iterdir()) == [folder, finished], "nothing else stays"
     first, second, before = (
-        load_encoder(path)[0].state_dict() for path in (folder / "seed0.safetensors", folder / "seed1.safetensors",
-                                                        pretrained)
-    )  # fmt: skip
+        load_encoder(path)[0].state_dict()
+        for path in (folder / "seed0.safetensors", folder / "seed1.safetensors", pretrained)
+    )
     name = "layers.1.blocks.0.mlp.fc1.weight"
     assert not torch.equal(first[name], before[name]) and not torch.equal(first[name], second[name])
 
@@ -106,14 +106,18 @@ def test_a_finished_seed_without_its_encoder_is_trained_again(tmp_path, finished
     out = tmp_path / "finetune.parquet"
     rows = records.read([finished])
     state = tmp_path / "finetune.state"
-    records.write(state / "seed0.parquet", rows[rows["seed"] == 0][records.SCHEMA.names].to_dict("records"),
-                  config=FINETUNE.as_json())  # fmt: skip
+    records.write(
+        state / "seed0.parquet",
+        rows[rows["seed"] == 0][records.SCHEMA.names].to_dict("records"),
+        config=FINETUNE.as_json(),
+    )
     evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     assert len(list(out.with_suffix(".encoders").iterdir())) == 2
 
 
-def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(tmp_path, finished, labelled, segmentation_shards,
-                                                                   monkeypatch):  # fmt: skip
+def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(
+    tmp_path, finished, labelled, segmentation_shards, monkeypatch
+):
     started = []
     loaded = Job.inputs
     monkeypatch.setattr(Job, "inputs", lambda job: started.append((job.seed, job.encoder_file.name)) or loaded(job))

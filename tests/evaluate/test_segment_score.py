@@ -51,9 +51,13 @@ def scored(task, shards, **settings):
 def test_the_truth_scores_100(shards):
     values = scored(Reader(), shards)
     assert set(values) == {
-        ("miou", ""), ("miou_single_scale", ""), ("pixel_accuracy", ""), ("mean_class_accuracy", ""),
-        ("iou", "disc"), ("iou", "bar"),
-    }  # fmt: skip
+        ("miou", ""),
+        ("miou_single_scale", ""),
+        ("pixel_accuracy", ""),
+        ("mean_class_accuracy", ""),
+        ("iou", "disc"),
+        ("iou", "bar"),
+    }
     assert set(values.values()) == {100.0}
 
 

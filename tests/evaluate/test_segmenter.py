@@ -10,9 +10,15 @@ from simmim.evaluate.segment.segmenter import pixel_loss
 from simmim.evaluate.segment.settings import SegmentSettings
 
 MICRO = SegmentSettings(
-    image_px=64, scale_range=(1, 1), flip=0, max_class_share=1, distort_colours=False, decoder_channels=24,
-    auxiliary_channels=16, score_batch=3,
-)  # fmt: skip
+    image_px=64,
+    scale_range=(1, 1),
+    flip=0,
+    max_class_share=1,
+    distort_colours=False,
+    decoder_channels=24,
+    auxiliary_channels=16,
+    score_batch=3,
+)
 CPU = torch.device("cpu")
 
 

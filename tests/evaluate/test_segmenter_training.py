@@ -18,9 +18,14 @@ def segmenter(depths=(1, 1, 2), checkpoint_activations=False):
     """At 72 px, 18 x 18 tokens: neither a multiple of the window of 4 nor, with three stages, of the stride."""
     torch.manual_seed(0)
     encoder = Swin(
-        image_px=(72, 72), embed_dim=12, depths=depths, num_heads=(2,) * len(depths), window=4, clamp_window=False,
+        image_px=(72, 72),
+        embed_dim=12,
+        depths=depths,
+        num_heads=(2,) * len(depths),
+        window=4,
+        clamp_window=False,
         checkpoint_activations=checkpoint_activations,
-    )  # fmt: skip
+    )
     return task_of("segment", SMALL, encoder).module()
 
 

@@ -25,15 +25,26 @@ SWIN = {"name": "swin", "patch_px": 4, "embed_dim": 8, "depths": [1, 1], "num_he
 VIT = {"name": "vit", "patch_px": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
 METHODS: dict[str, dict[str, Any]] = {  # settings of those whose defaults are too large; others keep theirs
     "dino": {
-        "local_crops": 2, "local_px": 16, "outputs": 64, "hidden": 32, "bottleneck": 16, "momentum": 0.9,
-        "temperature_warmup": 0.8, "last_layer_frozen": 0.1,
+        "local_crops": 2,
+        "local_px": 16,
+        "outputs": 64,
+        "hidden": 32,
+        "bottleneck": 16,
+        "momentum": 0.9,
+        "temperature_warmup": 0.8,
+        "last_layer_frozen": 0.1,
     },
     "moco_v3": {"outputs": 16, "hidden": 32, "momentum": 0.9},
-}  # fmt: skip
+}
 _TRAIN = {
-    "epochs": 4, "batch": 8, "base_lr": 3e-3, "base_lr_batch": 8, "precision": "fp32", "log_every_steps": 2,
+    "epochs": 4,
+    "batch": 8,
+    "base_lr": 3e-3,
+    "base_lr_batch": 8,
+    "precision": "fp32",
+    "log_every_steps": 2,
     "save_every_steps": 4,
-}  # fmt: skip
+}
 _MASKED = {"mask": {"name": "random"}, "head": {"name": "linear"}, "target": {"name": "pixels"}}
 _STATISTICS = {"mean": [0.5] * 3, "std": [0.25] * 3}
 
@@ -53,12 +64,18 @@ def pretrain_config(
     takes = arguments_of("methods", method)
     parts = {name: section for name, section in _MASKED.items() if name in takes}
     made = {
-        "scale": "test", "run": method, "numerics": {}, "method": {"name": method} | METHODS.get(method, {}),
-        "data": {split: {"dataset": "made_up", "split": split, "source": {"name": "image_folder"}, "numerics": 1}
-                 for split in ("train", "val")},
-        "encoder": SWIN, "geometry": {"image_px": IMAGE_PX} | ({"masked_patch_px": 16} if "mask" in takes else {}),
+        "scale": "test",
+        "run": method,
+        "numerics": {},
+        "method": {"name": method} | METHODS.get(method, {}),
+        "data": {
+            split: {"dataset": "made_up", "split": split, "source": {"name": "image_folder"}, "numerics": 1}
+            for split in ("train", "val")
+        },
+        "encoder": SWIN,
+        "geometry": {"image_px": IMAGE_PX} | ({"masked_patch_px": 16} if "mask" in takes else {}),
         "images": _STATISTICS,
-    }  # fmt: skip
+    }
     made["method"] |= settings or {}
     return PretrainConfig.model_validate(made | parts | sections | {"train": _TRAIN | dict(train or {})})
 

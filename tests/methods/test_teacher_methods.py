@@ -257,9 +257,12 @@ def test_two_processes_equal_one(tmp_path, data):
     pretrain(DINO, 0, data, tmp_path / "one", ALONE)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*command, HERE / "two_processes.py", data["train"].parent, tmp_path], timeout=200, capture_output=True,
-        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [*command, HERE / "two_processes.py", data["train"].parent, tmp_path],
+        timeout=200,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in ("one", "two"))
     for name in one:

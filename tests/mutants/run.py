@@ -119,6 +119,14 @@ def verdict(mutant: Mutant) -> str:
         path.write_text(text, encoding="utf-8")
 
 
+def _told(answers: Iterator[bool | str], total: int) -> Iterator[bool | str]:
+    """The same answers; every twentieth says how far this is, and a bad one what it is, as soon as it is known."""
+    for number, answer in enumerate(answers, start=1):
+        if number % 20 == 0 or answer not in (True, "killed"):
+            print(f"{number} of {total}: {answer}", file=sys.stderr, flush=True)
+        yield answer
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheets", nargs="*", help="names of sheets; all by default")
@@ -132,10 +140,10 @@ def main() -> int:
         pool = multiprocessing.get_context("fork").Pool(options.jobs, copy_project, (scratch,))
         with pool:
             tests = sorted({each.tests for each in wanted})
-            failing = [each for each, good in zip(tests, pool.imap(passes, tests)) if not good]
+            failing = [each for each, good in zip(tests, _told(pool.imap(passes, tests), len(tests))) if not good]
             print(*[f"fails without any mutant: {each}" for each in failing], sep="\n", flush=True)
             wanted = [each for each in wanted if each.tests not in failing]
-            verdicts = dict(zip(wanted, pool.imap(verdict, wanted)))
+            verdicts = dict(zip(wanted, _told(pool.imap(verdict, wanted), len(wanted))))
     other = {mutant: text for mutant, text in verdicts.items() if text != "killed"}
     print(f"{len(verdicts)} mutants, {len(verdicts) - len(other)} killed, {len(other)} not")
     for mutant, text in other.items():

@@ -57,8 +57,10 @@ def test_a_fine_tuning_leaves_an_encoder_and_a_segmentation_does_not(tmp_path):
 
 
 def test_sharded_training_shares_out_the_weights(tmp_path):
-    rows = [f"{name} | swin_b_100ep | train.micro_batch=1 train.sharded={value}" for name, value in
-            (("whole", "false"), ("shared", "true"))]  # fmt: skip
+    rows = [
+        f"{name} | swin_b_100ep | train.micro_batch=1 train.sharded={value}"
+        for name, value in (("whole", "false"), ("shared", "true"))
+    ]
     sheets = copied(tmp_path / "config", *rows)
     (whole, shared), _ = costs_of(tmp_path, ("whole",), ("shared",), sheets=sheets)
     assert whole.memory_bytes - shared.memory_bytes == pytest.approx(89_874_104 * 18 * 7 / 8)

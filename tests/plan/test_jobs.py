@@ -86,8 +86,10 @@ def test_an_evaluation_made_with_another_config_is_repeated_alone(jobs):
     finish_evaluation(jobs, "smoke", "default", "finetune")
     finish_evaluation(jobs, "smoke", "default", "attentive", seeds=7)
     assert kinds(jobs, *files) == [
-        ("pretrain", "default", 0), ("evaluate", "default/finetune", 0), ("evaluate", "default/attentive", 3),
-    ]  # fmt: skip
+        ("pretrain", "default", 0),
+        ("evaluate", "default/finetune", 0),
+        ("evaluate", "default/attentive", 3),
+    ]
 
 
 def test_a_lost_encoder_is_trained_only_for_an_evaluation_to_do(jobs):
@@ -111,8 +113,11 @@ def test_features_that_were_kept_are_not_extracted_again(jobs):
     finish_training(jobs, "smoke", "default")
     finish_features(jobs, "smoke", "default", "probe", "val")
     assert [(kind, seeds) for kind, _, seeds in kinds(jobs, *file)] == [
-        ("pretrain", 0), ("features", 1), ("features", 0), ("evaluate", 3),
-    ]  # fmt: skip
+        ("pretrain", 0),
+        ("features", 1),
+        ("features", 0),
+        ("evaluate", 3),
+    ]
     finish_features(jobs, "smoke", "default", "probe", "val", image_px=63)
     assert kinds(jobs, *file)[1:3] == features()
 

@@ -25,8 +25,11 @@ def to_do(jobs, *names):
 def test_what_it_starts_from_comes_first(jobs):
     assert list(to_do(jobs, "segment").items()) == [("default", 1), ("default/finetune", 3), ("default/segment", 1)]
     assert list(to_do(jobs, "segment", "detect", "finetune")) == [
-        "default", "default/finetune", "default/segment", "default/detect"
-    ]  # fmt: skip
+        "default",
+        "default/finetune",
+        "default/segment",
+        "default/detect",
+    ]
 
 
 def test_encoders_that_are_there_are_used(jobs):

@@ -32,15 +32,19 @@ ENCODERS = {
 SECTIONS = {
     "simmim_swin": {},
     "simmim_swin_v2": {
-        "target": {"name": "normalised_pixels", "window_px": 5}, "loss": {"name": "smooth_l1"},
+        "target": {"name": "normalised_pixels", "window_px": 5},
+        "loss": {"name": "smooth_l1"},
         "head": {"name": "mlp"},
     },
     "simmim_vit": {
-        "target": {"name": "bins", "resolution_px": 8}, "loss": {"name": "cross_entropy"}, "mask": {"name": "block"},
+        "target": {"name": "bins", "resolution_px": 8},
+        "loss": {"name": "cross_entropy"},
+        "mask": {"name": "block"},
     },
     "simmim_resnet": {"loss": {"name": "l2", "area": "full"}, "mask": {"name": "square", "ratio": 0.2}},
-    "dino_vit": {}, "moco_v3_vit": {},
-}  # fmt: skip
+    "dino_vit": {},
+    "moco_v3_vit": {},
+}
 TRAIN = {"epochs": 5, "warmup_epochs": 1, "base_lr": 1e-3, "micro_batch": 4, "log_every_steps": 1, "weight_decay": 0.05}
 
 # Kernels for another CPU add up in another order: a float32 sum of some thousand terms moves by up to 1e-6 of itself,
@@ -92,10 +96,14 @@ def main() -> None:
     """Write all curves with where they come from."""
     torch.set_num_threads(1)
     made_by = {
-        "made_by": "tests/pretrain/test_golden_curves.py", "torch": torch.__version__, "numpy": np.__version__,
-        "python": platform.python_version(), "kernels": torch.backends.cpu.get_cpu_capability(), "precision": "fp32",
+        "made_by": "tests/pretrain/test_golden_curves.py",
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "precision": "fp32",
         "threads": 1,
-    }  # fmt: skip
+    }
     for name in SECTIONS:
         with tempfile.TemporaryDirectory() as folder:
             found = {"provenance": made_by} | curve(name, Path(folder))

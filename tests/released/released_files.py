@@ -52,11 +52,18 @@ def released_config(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a released config that describes a model, as nested config nodes once written."""
     kind = settings["model"]
     keys = {
-        "PATCH_SIZE": "patch_size", "IN_CHANS": "in_chans", "EMBED_DIM": "embed_dim", "DEPTHS": "depths",
-        "DEPTH": "depth", "NUM_HEADS": "num_heads", "WINDOW_SIZE": "window_size", "MLP_RATIO": "mlp_ratio",
-        "PRETRAINED_WINDOW_SIZES": "pretrained_window_sizes", "USE_SHARED_RPB": "use_shared_rel_pos_bias",
+        "PATCH_SIZE": "patch_size",
+        "IN_CHANS": "in_chans",
+        "EMBED_DIM": "embed_dim",
+        "DEPTHS": "depths",
+        "DEPTH": "depth",
+        "NUM_HEADS": "num_heads",
+        "WINDOW_SIZE": "window_size",
+        "MLP_RATIO": "mlp_ratio",
+        "PRETRAINED_WINDOW_SIZES": "pretrained_window_sizes",
+        "USE_SHARED_RPB": "use_shared_rel_pos_bias",
         "USE_MEAN_POOLING": "use_mean_pooling",
-    }  # fmt: skip
+    }
     model = CfgNode({released: settings[ours] for released, ours in keys.items() if ours in settings})
     data = CfgNode({"IMG_SIZE": settings["img_size"]})
     whole = CfgNode({"TYPE": kind, kind.upper(): model})

@@ -107,10 +107,15 @@ def test_what_holds_no_state_is_refused(tmp_path, content):
     assert f"has no state under 'model', only: {', '.join(content)}" in refusal(tmp_path, content)
 
 
-@pytest.mark.parametrize("name, dtype", [
-    ("mim_swin_a", torch.bfloat16), ("mim_swinv2_a", torch.float16), ("mim_swinv2_a", torch.bfloat16),
-    ("mim_vit_a_norm", torch.float16),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, dtype",
+    [
+        ("mim_swin_a", torch.bfloat16),
+        ("mim_swinv2_a", torch.float16),
+        ("mim_swinv2_a", torch.bfloat16),
+        ("mim_vit_a_norm", torch.float16),
+    ],
+)
 def test_half_precision_is_widened(tmp_path, name, dtype):
     convert(pretrained(tmp_path / "plain.pth", name), tmp_path / "plain.safetensors")
     convert(tmp_path / "plain.safetensors", tmp_path / "tables.pth")  # with stored tables, in half precision too

@@ -72,16 +72,19 @@ def test_older_files_are_read_and_keep_their_digest(tmp_path):
     assert model_file.digest(tmp_path / "old.safetensors") == old == model_file.digest(tmp_path / "new.safetensors")
 
 
-@pytest.mark.parametrize("change", [
-    lambda header, state: header["encoder"].update(ratio=2e-5),
-    lambda header, state: header.update(more=1),
-    lambda header, state: state["weight"].add_(1e-6),
-    lambda header, state: state.update(gamma=state.pop("weight")),
-    lambda header, state: state.update(weight=state["weight"].view(2, 3)),
-    lambda header, state: state.update(index=state["index"].view(torch.float64)),
-    lambda header, state: state.update(more=torch.zeros(1)),
-    lambda header, state: state.pop("none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, state: header["encoder"].update(ratio=2e-5),
+        lambda header, state: header.update(more=1),
+        lambda header, state: state["weight"].add_(1e-6),
+        lambda header, state: state.update(gamma=state.pop("weight")),
+        lambda header, state: state.update(weight=state["weight"].view(2, 3)),
+        lambda header, state: state.update(index=state["index"].view(torch.float64)),
+        lambda header, state: state.update(more=torch.zeros(1)),
+        lambda header, state: state.pop("none"),
+    ],
+)
 def test_any_change_changes_the_digest(tmp_path, change):
     model_file.write(tmp_path / "a.safetensors", Model(), HEADER)
     with safe_open(tmp_path / "a.safetensors", framework="pt") as file:

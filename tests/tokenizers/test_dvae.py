@@ -16,9 +16,15 @@ SMALL = {"vocabulary": 16, "width": 8, "blocks": 1, "image_px": 32}
 
 def _config(**train):
     loop = {
-        "epochs": 2, "batch": 4, "base_lr": 2e-3, "base_lr_batch": 4, "weight_decay": 0, "precision": "fp32",
-        "log_every_steps": 1, "save_every_steps": 2,
-    }  # fmt: skip
+        "epochs": 2,
+        "batch": 4,
+        "base_lr": 2e-3,
+        "base_lr_batch": 4,
+        "weight_decay": 0,
+        "precision": "fp32",
+        "log_every_steps": 1,
+        "save_every_steps": 2,
+    }
     return tokenizer_config({"name": "dvae"} | SMALL, train=loop | train)
 
 

@@ -18,9 +18,13 @@ from simmim.data.sources._files import files_digest, lists_given, normal_form, r
 _IMAGE_COLUMNS = "image", "img"
 _BATCH = 64
 _LABEL_TYPES = (
-    pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_boolean,
+    pa.types.is_string,
+    pa.types.is_large_string,
     pa.types.is_null,
-)  # fmt: skip
+)
 Label = int | float | str | None
 
 

@@ -6,7 +6,7 @@ import operator
 
 from torch import nn
 
-from simmim.data.dense import DetectionSet
+from simmim.data.detection import DetectionSet
 from simmim.data.requirements import require_masks
 from simmim.data.shards import Shards
 from simmim.evaluate.detect import coco_score
@@ -58,6 +58,11 @@ class Detect(Task):
     def _images(self, split: str, seed: int, training: bool) -> DetectionSet:
         settings = self.inputs.settings
         return DetectionSet(
-            self.inputs.sets[split], image_px=settings.image_px, scale_jitter=settings.scale_jitter, flip=settings.flip,
-            padding=self.inputs.header["mean"], seed=seed, training=training,
-        )  # fmt: skip
+            self.inputs.sets[split],
+            image_px=settings.image_px,
+            scale_jitter=settings.scale_jitter,
+            flip=settings.flip,
+            padding=self.inputs.header["mean"],
+            seed=seed,
+            training=training,
+        )

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from simmim.data.dense import Key, SegmentationSet
+from simmim.data.dense import Key
+from simmim.data.segmentation import SegmentationSet
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.segment import confusion
@@ -79,11 +80,18 @@ class Segment(Task):
     def _images(self, split: str, seed: int, training: bool, scale: float = 1.0) -> SegmentationSet:
         settings = self.inputs.settings
         return SegmentationSet(
-            self.inputs.sets[split], image_px=settings.image_px, scale_range=settings.scale_range, flip=settings.flip,
-            max_class_share=settings.max_class_share, distort_colours=settings.distort_colours,
-            padding=self.inputs.header["mean"], long_side_limit=settings.long_side_limit, seed=seed, training=training,
+            self.inputs.sets[split],
+            image_px=settings.image_px,
+            scale_range=settings.scale_range,
+            flip=settings.flip,
+            max_class_share=settings.max_class_share,
+            distort_colours=settings.distort_colours,
+            padding=self.inputs.header["mean"],
+            long_side_limit=settings.long_side_limit,
+            seed=seed,
+            training=training,
             score_scale=scale,
-        )  # fmt: skip
+        )
 
 
 def _rows(single: np.ndarray, combined: np.ndarray, classes: list[str]) -> list[Row]:
