@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,13 +138,14 @@ def main() -> int:
     for library in LIBRARIES:
         importlib.import_module(library)
     with tempfile.TemporaryDirectory() as scratch:
-        pool = multiprocessing.get_context("fork").Pool(options.jobs, copy_project, (scratch,))
-        with pool:
+        fork = multiprocessing.get_context("fork")
+        # A Pool's workers are daemons, in which tests could not start loader workers.
+        with ProcessPoolExecutor(options.jobs, fork, copy_project, (scratch,)) as pool:
             tests = sorted({each.tests for each in wanted})
-            failing = [each for each, good in zip(tests, _told(pool.imap(passes, tests), len(tests))) if not good]
+            failing = [each for each, good in zip(tests, _told(pool.map(passes, tests), len(tests))) if not good]
             print(*[f"fails without any mutant: {each}" for each in failing], sep="\n", flush=True)
             wanted = [each for each in wanted if each.tests not in failing]
-            verdicts = dict(zip(wanted, _told(pool.imap(verdict, wanted), len(wanted))))
+            verdicts = dict(zip(wanted, _told(pool.map(verdict, wanted), len(wanted))))
     other = {mutant: text for mutant, text in verdicts.items() if text != "killed"}
     print(f"{len(verdicts)} mutants, {len(verdicts) - len(other)} killed, {len(other)} not")
     for mutant, text in other.items():
