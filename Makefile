@@ -5,7 +5,7 @@ PINS := config/constraints.txt
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1
 SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
-BOTH_CORES := --numprocesses auto --dist loadfile
+BOTH_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-all mutants lint format
 .DEFAULT_GOAL := help
