@@ -99,7 +99,7 @@ def _run_tests(tests: str) -> None:
     signal.alarm(TIMEOUT_SECONDS)
     os.chdir(_copy)
     sys.path.insert(0, str(_copy))
-    os.environ |= {"PYTHONPATH": str(_copy), "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONPATH"] = str(_copy)
     sys.dont_write_bytecode = True
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
@@ -135,6 +135,7 @@ def main() -> int:
     options = parser.parse_args()
     every = list(mutants(options.sheets))
     wanted = [each for each in every if not each.reason]
+    os.environ["OMP_NUM_THREADS"] = "1"  # as in tests/conftest.py, which a fork from here reads too late
     for library in LIBRARIES:
         importlib.import_module(library)
     with tempfile.TemporaryDirectory() as scratch:

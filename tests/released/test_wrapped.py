@@ -37,7 +37,7 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize("name, wrapper", zip(CASES, ["module.", "_orig_mod.", "module._orig_mod.", "model."]))
+@pytest.mark.parametrize("name, wrapper", list(zip(CASES, ["module.", "_orig_mod.", "module._orig_mod.", "model."])))
 def test_a_wrapper_of_the_whole_model_is_taken_off(tmp_path, name, wrapper):
     state = {wrapper + key: value for key, value in tensors(name, "weights").items()}
     notes, weights, _ = converted(tmp_path, content_of(name, state))
