@@ -73,6 +73,7 @@ def convert(
     target: Path,
     image_px: int | None = None,
     window: int | None = None,
+    sha256: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Convert the authors' published weights into an encoder file, or an encoder file into their layout.
@@ -82,11 +83,13 @@ def convert(
         target: .safetensors of ours, or released .pth.
         image_px: side of the input it is written for (default: as in --from).
         window: attention window it is written for (default: as in --from).
+        sha256: the published digest of --from in 64 hex digits; another one is refused.
         overwrite: replace --to if it exists.
     """
     from simmim.released.convert import convert as convert_file
 
-    print(*convert_file(source, target, image_px=image_px, window=window, overwrite=overwrite), sep="\n")
+    notes = convert_file(source, target, image_px=image_px, window=window, sha256=sha256, overwrite=overwrite)
+    print(*notes, sep="\n")
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:

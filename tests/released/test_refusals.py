@@ -12,6 +12,7 @@ from simmim.plugin import Component
 from simmim.released import convert as converting
 from simmim.released.convert import convert
 from simmim.storage.encoder_file import load_encoder, save_encoder
+from simmim.storage.files import sha256_file
 
 
 def _changed(state):
@@ -110,6 +111,14 @@ def test_what_exists_is_kept_unless_told(tmp_path, capsys):
     assert main([*command, "--overwrite"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"wrote {target}"
     load_encoder(target)
+
+
+def test_the_stated_digest_is_asked_of_the_command_line(tmp_path, capsys):
+    source, target = pretrained(tmp_path / "a.pth", "mim_vit_a_norm"), tmp_path / "encoder.safetensors"
+    command = ["convert", "--from", str(source), "--to", str(target), "--sha256"]
+    assert main([*command, "0" * 64]) == 2
+    assert f"not the stated {'0' * 64}; fetch it again" in capsys.readouterr().err and not target.exists()
+    assert main([*command, sha256_file(source)]) == 0 and target.exists()
 
 
 def test_file_endings_decide(tmp_path):
