@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from simmim.config.evaluate_models import EvaluateConfig, SizeConfig
 from simmim.config.models import JobConfig, PretrainConfig, TokenizerConfig
 from simmim.storage import records
-from simmim.storage.files import whole_file
+from simmim.storage.parquet import read_parquet, write_parquet
 
 Values = dict[str, Any]
 _METRICS = {
@@ -126,7 +126,7 @@ def _new_hash(old: str, hashes: Mapping[str, str]) -> str:
 
 
 def _rewrite(path: Path, config: JobConfig | None, hashes: Mapping[str, str]) -> None:
-    table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    table = read_parquet(path)
     header = {key.decode(): value for key, value in (table.schema.metadata or {}).items()}
     kept = {key: json.loads(value) for key, value in header.items() if key not in ("config", "held_out_digest")}
     rows = table.to_pylist()
@@ -156,12 +156,11 @@ def _record(old: Values, data: Mapping[str, Any], digests: Mapping[str, str], ha
 
 def _rehash(path: Path, hashes: Mapping[str, str]) -> bool:
     """Replace the hashes in a table of pictures; whether any was an old one."""
-    table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    table = read_parquet(path)
     old = table["config_hash"].to_pylist()
     if not {*old} & {*hashes}:
         return False
     place = table.schema.get_field_index("config_hash")
-    with whole_file(path) as temporary:
-        new = table.set_column(place, "config_hash", pa.array([hashes.get(each, each) for each in old]))
-        pq.write_table(new, temporary, write_page_checksum=True)
+    new = pa.array([hashes.get(each, each) for each in old])
+    write_parquet(path, table.set_column(place, "config_hash", new))
     return True

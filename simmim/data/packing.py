@@ -26,6 +26,7 @@ from simmim.data.layout import (
 from simmim.data.samples import RawSample, Source, some_of
 from simmim.plugin import check_choice
 from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
+from simmim.storage.parquet import write_parquet
 
 _ROW_GROUP = 64
 _CONTENT = "image", "annotation"
@@ -65,9 +66,9 @@ def pack(
     try:
         index["shards"], samples = _write_shards(rows, out, shard_samples)
     finally:
-        _write_table(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
+        write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
     _check_enough(len(samples), incidents, max_quarantined_share, out)
-    _write_table(out / SAMPLES, samples)
+    write_parquet(out / SAMPLES, samples)
     index |= _counts(samples, incidents, index["classes"])
     index["source"] = {"name": type(source).__name__} | _settings(source)
     index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
@@ -243,8 +244,3 @@ def _place(written: mmap.mmap, name: str, content: bytes | None, starts: dict[st
     assert offset >= 0, "Parquet did not store this column plain"
     starts[name] = offset + len(content)
     return {f"{name}_offset": offset, f"{name}_bytes": len(content)}
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)

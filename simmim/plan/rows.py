@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from simmim.plan.cost import Costs
 from simmim.plan.jobs import EVALUATE, PRETRAIN, JobGroup
 from simmim.plugin import NotInstalled
-from simmim.storage.files import whole_file
+from simmim.storage.parquet import write_parquet
 
 DataSet = tuple[str, str]  # name and split
 DATA = "data"
@@ -59,8 +58,7 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]], **metadata: Any) -> Non
     """Write the rows as Parquet, whole or not at all; the metadata of its field says what a column is."""
     header = {key: json.dumps(value) for key, value in metadata.items()}
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA.with_metadata(header))
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+    write_parquet(path, table)
 
 
 def _data_rows(groups: Sequence[JobGroup], costs: Costs) -> Iterator[dict[str, Any]]:

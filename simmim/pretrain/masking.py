@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
@@ -24,8 +23,8 @@ from simmim.geometry import Geometry
 from simmim.plugin import Component
 from simmim.pretrain.avg_dist import avg_dist
 from simmim.storage import records
-from simmim.storage.files import whole_file
 from simmim.storage.identity import code_version
+from simmim.storage.parquet import write_parquet
 
 TOKEN_MASKS, PIXEL_MASKS = 2048, 256
 SHOWN_IMAGES = 3
@@ -99,7 +98,7 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
             an empty `hidden`.
         shards: validation images.
     """
-    samples = np.unique(np.linspace(0, len(shards) - 1, SHOWN_IMAGES).astype(int))
+    samples = spread_samples(shards, SHOWN_IMAGES)
     geometry = geometry_of(config)
     images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
     origin = {"scale": config.scale, "run": config.run, "config_hash": config.hash}
@@ -113,8 +112,7 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
             origin | mask | {"sample_id": shards.ids[sample], "image": png(image), "hidden": area}
             for sample, image, area in zip(samples, images, areas)
         ]
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows), temporary, write_page_checksum=True)
+    write_parquet(path, pa.Table.from_pylist(rows))
 
 
 def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) -> list[bytes]:
@@ -122,6 +120,11 @@ def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) ->
     made = plugin.build("masks", Component(name=mask, ratio=SHOWN_RATIO))
     hidden = hidden_tokens(made, replace(geometry, masked_patch=patch_px), 0, 0, samples)  # [n, h, w]
     return [png(area[None]) for area in geometry.tokens_to_pixels(hidden).byte() * 255]
+
+
+def spread_samples(shards: Shards, at_most: int) -> np.ndarray:
+    """Indices of some images of a set, as far apart as there are images: those that pictures show."""
+    return np.unique(np.linspace(0, len(shards) - 1, at_most).astype(int))
 
 
 def png(pixels: Tensor) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -19,9 +18,9 @@ from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
 from simmim.plugin import Component
-from simmim.pretrain.masking import geometry_of, png
+from simmim.pretrain.masking import geometry_of, png, spread_samples
 from simmim.pretrain.method import load_method
-from simmim.storage.files import whole_file
+from simmim.storage.parquet import write_parquet
 
 SHOWN_IMAGES = 8
 OWN_MASK = "own"  # the mask that the run was trained with
@@ -53,16 +52,15 @@ def reconstruct(
         raise ValueError(f"run '{config.run}' has no reconstructions: method={config.method.name} hides nothing")
     method, header = load_method(config, run, tokenizer)
     shards, geometry = Shards(val), geometry_of(config)
-    samples = np.unique(np.linspace(0, len(shards) - 1, SHOWN_IMAGES).astype(int))
+    samples = spread_samples(shards, SHOWN_IMAGES)
     images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
     names = [shards.ids[sample] for sample in samples]
     own = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
     masks = {OWN_MASK: own} | _drawn_masks(names, samples, geometry, drawn)
     rows = [row for mask, hidden in masks.items() for row in _rows(method, geometry, images, names, mask, hidden)]
     columns = {key: header[key] for key in _ORIGIN}
-    with whole_file(run / "reconstruction.parquet") as temporary:
-        stored = pa.Table.from_pylist([columns | row for row in rows], schema=_SCHEMA)
-        pq.write_table(stored, temporary, write_page_checksum=True)
+    stored = pa.Table.from_pylist([columns | row for row in rows], schema=_SCHEMA)
+    write_parquet(run / "reconstruction.parquet", stored)
 
 
 def _drawn_masks(

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from simmim.storage import records
+from simmim.storage.parquet import read_parquet
 
 
 class DataCard(NamedTuple):
@@ -77,8 +78,7 @@ class Results:
 
 
 def _pictures(file: Path) -> pd.DataFrame:
-    stored = pq.read_table(file, page_checksum_verification=True, partitioning=None)
-    return stored.to_pandas().assign(source=str(file))
+    return read_parquet(file).to_pandas().assign(source=str(file))
 
 
 def _holds_pictures(file: Path) -> bool:

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from simmim.report.provenance import provenance
 from simmim.report.table import NUMBERS, RECORD, TEXTS, Headline, Table
-from simmim.storage.files import whole_file
+from simmim.storage import parquet
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _TYPED = pa.schema(
@@ -27,8 +26,7 @@ def write_parquet(shown: Table, path: Path) -> None:
     head = {key: json.dumps(value) for key, value in shown.head().items()}
     schema = pa.schema([(name, pa.string()) for name in shown.columns if name not in _TYPED.names] + list(_TYPED))
     stored = pa.Table.from_pylist(shown.rows, schema=schema.with_metadata(head))
-    with whole_file(path) as temporary:
-        pq.write_table(stored, temporary, write_page_checksum=True)
+    parquet.write_parquet(path, stored)
 
 
 def read_parquet(path: Path) -> Table:
@@ -37,7 +35,7 @@ def read_parquet(path: Path) -> Table:
     Raises:
         ValueError: for a table of another version of the package.
     """
-    stored = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    stored = parquet.read_parquet(path)
     try:
         head = {key.decode(): json.loads(value) for key, value in stored.schema.metadata.items()}
         headlines = tuple(Headline(*each) for each in head.pop("headlines"))

@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from simmim.storage.files import whole_file
+from simmim.storage.parquet import read_parquet, write_parquet
 
 SCHEMA = pa.schema(
     [
@@ -66,8 +65,7 @@ def write(path: Path | str, rows: Iterable[Mapping[str, Any]], **metadata: Any) 
     """Write rows to a Parquet file, whole or not at all; metadata values are stored as JSON in its header."""
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA.with_metadata(header))
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+    write_parquet(path, table)
 
 
 def read(paths: Iterable[Path | str]) -> pd.DataFrame:
@@ -88,7 +86,7 @@ def metadata(path: Path | str) -> dict[str, Any]:
 
 
 def _read_table(path: Path | str) -> pa.Table:
-    table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    table = read_parquet(path)
     if table.schema.names == SCHEMA.names:
         return table
     if {*table.schema.names} >= _FIRST_COLUMNS:

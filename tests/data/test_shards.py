@@ -239,7 +239,7 @@ def test_a_killed_pack_leaves_nothing_that_reads(tmp_path, monkeypatch, stop_aft
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in (tmp_path / "good").iterdir())
 
 
-@pytest.mark.parametrize("last", ["_write_table", "write_text"])
+@pytest.mark.parametrize("last", ["write_parquet", "write_text"])
 def test_killed_before_the_index(tmp_path, monkeypatch, last):
     monkeypatch.setattr(packing, last, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     run_and_die(lambda: packed(tmp_path, labelled()))
