@@ -7,10 +7,10 @@ Snakemake does while it parses, which imports no torch.
 
 import contextlib
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from helpers.sheets import CONFIG
 
 from simmim.config.errors import DoesNotFit
 from simmim.config.reading import read_yaml
@@ -18,7 +18,6 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage.paths import OUTPUTS
 
-CONFIG = Path(__file__).parents[2] / "config"
 ROW, EVALUATION = "odd\tswin_b_100ep\t{}\n", "default\todd\tfinetune_swin_b\t{}\n"
 DATA = "odd\ttrain\t{}\t\t{}\n"
 KNN, SWIN, FINETUNE = "recipes/knn.yaml", "recipes/swin_b_100ep.yaml", "recipes/finetune_swin_b.yaml"
@@ -273,15 +272,13 @@ def everything(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("file", "change", "message"), MISTAKES)
-def test_a_mistake_is_one_line_before_any_job(tmp_path, file, change, message):
-    folder = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+def test_a_mistake_is_one_line_before_any_job(folder, file, change, message):
     text = (folder / file).read_text()
     old, arrow, new = change.partition(" -> ")
     assert not arrow or old in text, f"{old!r} is not in {file}"
     (folder / file).write_text(text.replace(old, new, 1) if arrow else text + change)
     with pytest.raises(ValueError, match=message) as refused:
         everything(folder)
-    read_yaml.cache_clear()
     assert not isinstance(refused.value, DoesNotFit)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 1500
 

@@ -1,23 +1,12 @@
 """An evaluation that starts from a fine-tuning: what its config keeps of it, and which starts are refused."""
 
-import shutil
-from pathlib import Path
-
 import pytest
+from helpers.sheets import CONFIG
 
 from simmim.config.errors import DoesNotFit
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of the project's sheets that a test may spoil."""
-    yield Path(shutil.copytree(CONFIG, tmp_path / "config"))
-    read_yaml.cache_clear()
 
 
 def with_rows(folder, *rows):

@@ -1,30 +1,10 @@
 """What is wrong in a sheet is one line with file, row, value and the nearest valid choice, before any job starts."""
 
-import shutil
-from pathlib import Path
-
 import pytest
+from helpers.sheets import CONFIG, append, replace
 
 from simmim.config.reading import parse_set, read_yaml
 from simmim.config.sheets import Sheets
-
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of the project's sheets that a test may spoil."""
-    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
-
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text, f"{old!r} is not in {path.name}"
-    path.write_text(text.replace(old, new))
-
-
-def append(path, *cells):
-    path.write_text(path.read_text() + "\t".join(cells) + "\n")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +71,6 @@ def test_a_scale_that_names_what_no_sheet_has_is_refused(folder):
         Sheets(folder).runs("paper")
     with pytest.raises(ValueError, match="unknown evaluation among 'without' 'segmnt'; did you mean 'segment'"):
         Sheets(folder).evaluations("smoke")
-    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +113,6 @@ def test_settings_of_a_task_are_checked(folder):
         ValueError, match=r"row 'default knn': unknown setting 'settings.neighbors'; did you mean 'settings.neighbours'"
     ):
         Sheets(folder).evaluation("smoke", "default", "knn")
-    read_yaml.cache_clear()
 
 
 def test_duplicate_rows_keys_and_values_are_refused(folder, tmp_path):

@@ -1,30 +1,15 @@
 """Rows, recipes and scales become completed configs, and what is wrong in them is named before any job starts."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
+from helpers.sheets import CONFIG, replace
 
 from simmim.config.differences import differing_fields
 from simmim.config.errors import DoesNotFit, Unavailable
 from simmim.config.reading import read_sheet, read_yaml
 from simmim.config.rows import PretrainRow
 from simmim.config.sheets import Sheets
-
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of the project's sheets that a test may spoil."""
-    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
-
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text, f"{old!r} is not in {path.name}"
-    path.write_text(text.replace(old, new))
 
 
 def every_row(sheets):

@@ -7,53 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.new_files import FILES, ROWS
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = '''"""Settings of the nearest class centroid."""
-
-from __future__ import annotations
-
-from typing import ClassVar
-
-from simmim.evaluate.frozen_settings import FrozenSettings
-
-
-class CentroidSettings(FrozenSettings):
-    """Nearest class centroid; `power` is that of the distance."""
-
-    label: ClassVar[str] = "nearest centroid"
-    trains: ClassVar[bool] = False
-
-    power: int = 2
-'''
-TASK = '''"""Nearest class centroid on frozen features."""
-
-from __future__ import annotations
-
-import torch
-
-from simmim.evaluate.feature_rows import rows_of_blocks
-from simmim.evaluate.frozen_task import FrozenTask
-
-
-class Centroid(FrozenTask):
-    """The class whose mean feature is nearest."""
-
-    def score(self, module, split):
-        kept, held_out = self.parts
-        return rows_of_blocks(self._all(kept, held_out), self._all(self.train, self.inputs.features[split]))
-
-    def _all(self, bank, queries):
-        return [self._accuracy(bank, queries, block) for block in range(len(bank.maps))]
-
-    def _accuracy(self, bank, queries, block):
-        found = bank.read(block)
-        classes = range(len(self.inputs.classes))
-        means = torch.stack([found[bank.labels == each].mean(0) for each in classes])
-        nearest = torch.cdist(queries.read(block), means, p=self.inputs.settings.power).argmin(1)
-        return 100 * (nearest == queries.labels).double().mean().item()
-'''
-RECIPE = "stage: evaluate\ntask: centroid\nrole: classify\nsettings: {image_px: 192}\n"
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -79,9 +35,9 @@ def scratch(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     package = folder / "simmim" / "evaluate" / "centroid"
     package.mkdir()
-    for name, text in {"__init__": '"""Nearest class centroid."""\n', "settings": SETTINGS, "task": TASK}.items():
-        (package / f"{name}.py").write_text(text)
-    (folder / "config" / "recipes" / "centroid.yaml").write_text(RECIPE)
+    for name in ("__init__", "settings", "task"):
+        (package / f"{name}.py").write_text(FILES[f"evaluate/centroid/{name}.py"])
+    (folder / "config" / "recipes" / "centroid.yaml").write_text(ROWS["recipes/centroid.yaml"])
     with (folder / "config" / "evaluate.tsv").open("a") as sheet:
         sheet.write("default\tcentroid_l3\tcentroid\tsettings.power=3\n")
     return folder

@@ -1,31 +1,11 @@
 """What only a component knows is refused before any job starts, with file, row, value and the nearest valid choice."""
 
-import shutil
-from pathlib import Path
-
 import pytest
+from helpers.sheets import append
 
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.plan.check import check_scale
-
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of the project's sheets that a test may spoil."""
-    return Path(shutil.copytree(CONFIG, tmp_path / "config"))
-
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert old in text, f"{old!r} is not in {path.name}"
-    path.write_text(text.replace(old, new))
-
-
-def append(path, *cells):
-    path.write_text(path.read_text() + "\t".join(cells) + "\n")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +34,6 @@ def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, se
     with pytest.raises(ValueError, match=message) as refused:
         check_scale(Sheets(folder), "paper")
     assert "\n" not in str(refused.value)
-    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +49,6 @@ def test_an_encoder_that_an_evaluation_cannot_have_is_refused_before_any_job_sta
     read_yaml.cache_clear()
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
         check_scale(Sheets(folder), "paper")
-    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +73,6 @@ def test_an_encoder_that_cannot_be_segmented_with_is_refused_before_any_job_star
     read_yaml.cache_clear()
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row '{run} odd': .*{message}"):
         check_scale(Sheets(folder), "paper")
-    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +90,6 @@ def test_what_only_a_task_knows_is_refused_before_any_job_starts(folder, recipe,
     read_yaml.cache_clear()
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row 'default odd': .*{message}"):
         check_scale(Sheets(folder), "paper")
-    read_yaml.cache_clear()
 
 
 @pytest.mark.parametrize(("recipe", "task"), [("detect_swin_b", "detection"), ("segment_swin_b", "segmentation")])
@@ -132,7 +108,6 @@ def test_grey_images_are_refused_by_dense_tasks_and_taken_by_others(folder, reci
     read_yaml.cache_clear()
     with pytest.raises(ValueError, match=rf"evaluate.tsv, row 'grey odd': {task} reads RGB images"):
         check_scale(Sheets(folder), "paper")
-    read_yaml.cache_clear()
 
 
 def test_a_check_of_one_run_looks_at_no_other(folder, capsys):
@@ -142,4 +117,3 @@ def test_a_check_of_one_run_looks_at_no_other(folder, capsys):
     assert "1 runs" in capsys.readouterr().out
     with pytest.raises(ValueError, match="row 'odd'"):
         check_scale(Sheets(folder), "smoke", ["default", "odd"])
-    read_yaml.cache_clear()

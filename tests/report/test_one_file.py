@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.new_files import FILES
 from made_up import FACTS
 
 from simmim.plugin import names
@@ -18,41 +19,6 @@ from simmim.report.page import SECTIONS
 from simmim.report.scale_facts import ResultFile
 
 ROOT = Path(__file__).parents[2]
-TABLE = """
-from simmim.report.measurements import measurement
-from simmim.report.scale_facts import ResultFile
-from simmim.report.table import Body, Line
-
-title = "Top-5 of fine-tuning"
-section = "A section of its own"
-
-def needs(facts):
-    return [ResultFile("evaluate", "default", "finetune"), ResultFile("evaluate", "default", "finetune")]
-
-def make(results, facts):
-    found = measurement(results.records, "default", "finetune", "top5")
-    cells = {"run": "default", "top-5": found.text}
-    return Body("Mine.", [Line(cells, "default", "finetune", "top5", None, {"top-5": found})])
-"""
-FIGURE = """
-from simmim.report.scale_facts import ResultFile
-
-title = "Gradient norms"
-section = "A section of its own"
-description = "How large the gradients are."
-
-def needs(facts):
-    return [ResultFile("pretrain", "default")]
-
-def make(results, facts):
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    rows = results.records
-    figure, axis = plt.subplots()
-    sns.lineplot(rows[rows["metric"] == "grad_norm"], x="step", y="value", hue="seed", ax=axis)
-    return figure, "One line per seed."
-"""
 ASK = """
 from simmim.config.sheets import Sheets
 from simmim.report import catalogue as c
@@ -75,8 +41,8 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for part in ("simmim", "config", "results/small"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "simmim" / "report" / "tables" / "mine.py").write_text(TABLE)
-    (folder / "simmim" / "report" / "figures" / "mine.py").write_text(FIGURE)
+    for file in ("report/tables/mine.py", "report/figures/mine.py"):
+        (folder / "simmim" / file).write_text(FILES[file])
     return folder
 
 

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from simmim.config.training import TrainSettings
 from simmim.train.batch_sampler import BatchSampler
 
 SAMPLER = {"samples": 50, "batch": 12, "micro_batch": 12, "steps": 25, "seed": 3}
@@ -34,6 +35,15 @@ def test_ranks_and_micro_batches_only_share_out_the_same_keys(step, world, micro
 def test_accumulation_is_the_fewest_even_micro_batches_that_fit():
     assert BatchSampler(**(SAMPLER | {"micro_batch": 5})).accumulation == 3
     assert BatchSampler(**(SAMPLER | {"micro_batch": 100})).accumulation == 1
+
+
+def test_settings_and_sampler_agree_on_the_size_of_a_micro_batch():
+    for batch, micro_batch, world in itertools.product((1, 6, 7, 12), (1, 4, 5, 100), (1, 2, 3)):
+        at_once = TrainSettings(epochs=1, batch=batch, micro_batch=micro_batch, base_lr=1.0).images_at_once(world)
+        if batch % world == 0:
+            sampler = BatchSampler(**(SAMPLER | {"batch": batch, "micro_batch": micro_batch}), world=world)
+            assert {len(keys) for keys in sampler} == {at_once}
+    assert TrainSettings(epochs=1, batch=1, base_lr=1.0).images_at_once(2) == 0
 
 
 def test_a_batch_larger_than_the_data_set_takes_several_epochs():

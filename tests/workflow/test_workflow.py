@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from new_files import NAMES, RUNS, add_new_files
+from helpers.new_files import NAMES, RUNS, add_new_files
 
 from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets

@@ -289,7 +289,7 @@ section = "A section of its own"
 
 
 def needs(facts):
-    return [ResultFile("evaluate", "default", "finetune")]
+    return [ResultFile("evaluate", "default", "finetune"), ResultFile("evaluate", "default", "finetune")]
 
 
 def make(results, facts):

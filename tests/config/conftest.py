@@ -1,0 +1,5 @@
+"""The fixture that these tests share."""
+
+from helpers.sheets import folder
+
+__all__ = ["folder"]
