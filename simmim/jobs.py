@@ -97,8 +97,12 @@ class Jobs:
         """The job that makes a file; None for one that no job makes."""
         kind, wildcards = match(self.results, file) or ("", {})
         if "evaluation" in wildcards:
-            kind = "finetune" if wildcards["evaluation"] in self.sheets.fine_tunings() else "evaluate"
+            kind = self.kind_of(wildcards["evaluation"])
         return self.job(kind, **wildcards) if kind else None
+
+    def kind_of(self, evaluation: str) -> str:
+        """The kind of job that an evaluation is: one that leaves encoders has more outputs."""
+        return "finetune" if evaluation in self.sheets.fine_tunings() else "evaluate"
 
     # What each kind of job is made of: its config, its inputs by role, its hash.
 
@@ -160,11 +164,8 @@ class Jobs:
         if config.init:
             encoders = [self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)]
         features = [file for by_split in self.features_of(config) for file in by_split.values()]
-        return (
-            config,
-            {"encoders": encoders, "data": self._packed(scale, config.data), "features": features},
-            config.hash,
-        )
+        inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": features}
+        return config, inputs, config.hash
 
     _finetune = _evaluate
 
@@ -210,9 +211,8 @@ class Jobs:
         """The encoder files that an evaluation starts from, by the seed they were trained with."""
         if not config.init:
             return [Path(file) for file in self._seeds("pretrain", "encoder", config.scale, config.run)]
-        folder = self.path(
-            "finetune", "encoders", scale=config.scale, run=config.run, evaluation=config.init.evaluation
-        )
+        where = {"scale": config.scale, "run": config.run}
+        folder = self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)
         return [Path(folder) / f"seed{seed}.safetensors" for seed in range(config.init.seeds)]
 
     def features_of(self, config: EvaluateConfig) -> list[dict[str, str]]:

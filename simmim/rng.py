@@ -10,6 +10,8 @@ import zlib
 
 import numpy as np
 
+Key = tuple[int, int]  # (epoch, sample index): what a data set is asked for, and what its draws depend on
+
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

@@ -101,8 +101,7 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     from simmim.evaluate.job import evaluate as run_evaluation
     from simmim.train.processes import joined_processes
 
-    kind = "finetune" if evaluation in jobs.sheets.fine_tunings() else "evaluate"
-    job = jobs.job(kind, scale=scale, run=run, evaluation=evaluation).planned_with(expect)
+    job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
     beside = [job.output(role) for role in job.outputs if role != "records"]
     if is_finished(job.output("records"), job.config, *beside):
         return

@@ -72,9 +72,8 @@ class TrainSettings(BaseModel):
         return self.batch / self.base_lr_batch
 
     def images_at_once(self, processes: int = 1) -> int:
-        """Images of a micro-batch: the most that share the batch out evenly within `micro_batch`."""
-        share = self.batch // processes
-        return next(size for size in range(min(share, self.micro_batch), 0, -1) if share % size == 0)
+        """Images of a micro-batch; 0 where there are more processes than images in a batch."""
+        return micro_batch_size(self.batch // processes, self.micro_batch)
 
     def steps(self, samples: int) -> int:
         """Updates in all for a data set of this size.
@@ -98,3 +97,8 @@ class TrainSettings(BaseModel):
         steps = self.steps(samples)
         stage = round(min(self.milestones, default=1.0) * steps)
         return stage - stage % self.log_every_steps if stage < steps else stage
+
+
+def micro_batch_size(share: int, most: int) -> int:
+    """Images of a micro-batch: as many as divide a process's share of the batch evenly, `most` at the most."""
+    return next((size for size in range(min(share, most), 0, -1) if share % size == 0), 0)

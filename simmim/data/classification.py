@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
-from simmim.rng import KeyedGenerator, epoch_order, seed_for
+from simmim.rng import Key, KeyedGenerator, epoch_order, seed_for
 
 
 class LabelledSettings(Protocol):
@@ -67,7 +67,7 @@ class LabelledImages(Dataset):
         """Names of the samples in the source."""
         return [self._shards.ids[sample] for sample in self._samples]
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         """`images` uint8 [b, c, H, W] and `labels` int64 [b]."""
         epochs, positions = np.array(keys).T
         samples = self._samples[positions]

@@ -17,9 +17,8 @@ from torch.utils.data import Dataset
 
 from simmim.data.placement import Placement, random_placement
 from simmim.data.shards import Shards
-from simmim.rng import KeyedGenerator
+from simmim.rng import Key, KeyedGenerator
 
-Key = tuple[int, int]  # epoch, index in the data set
 Colour = Sequence[float]  # red, green and blue in [0, 1]
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from simmim.data import coco_objects
-from simmim.data.dense import Colour, DenseSet, Key
+from simmim.data.dense import Colour, DenseSet
 from simmim.data.placement import Placement, fit_long_side
 from simmim.data.requirements import require_masks
 from simmim.data.shards import Shards
+from simmim.rng import Key
 
 
 class DetectionSet(DenseSet):

@@ -14,7 +14,7 @@ from simmim.config.sections import ImagesSection
 from simmim.data.crops import Crop, cut, draw_crops, open_image
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
-from simmim.rng import KeyedGenerator
+from simmim.rng import Key, KeyedGenerator
 
 
 class PretrainingImages(Dataset):
@@ -38,7 +38,7 @@ class PretrainingImages(Dataset):
         """Names of the samples in the source."""
         return self._shards.ids
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         """Batch of (epoch, sample) keys: `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
         epochs, samples = np.array(keys).T
         image_px, channels = self._geometry.image, self._channels

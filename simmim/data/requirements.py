@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from simmim.data import coco_objects
@@ -23,6 +24,7 @@ def require_labels(shards: Shards) -> None:
         )
 
 
+@functools.lru_cache(maxsize=8)  # parses every annotation, and both the task and its data sets ask
 def require_masks(shards: Shards) -> None:
     """Refuse a set with objects that have a box and no mask: they would count in the score, but never be trained on.
 

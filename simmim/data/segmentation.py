@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from simmim.data import photometric
-from simmim.data.dense import Colour, DenseSet, Key
+from simmim.data.dense import Colour, DenseSet
 from simmim.data.placement import Placement, fit_short_side
 from simmim.data.shards import Shards
-from simmim.rng import KeyedGenerator
+from simmim.rng import Key, KeyedGenerator
 
 IGNORED = 255
 _WINDOWS = 11  # tried at most, in mmsegmentation: a first one and ten better ones

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from simmim.config.sections import ImagesSection
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.shards import Shards
-from simmim.rng import KeyedGenerator
+from simmim.rng import Key, KeyedGenerator
 
 # Both methods take these from BYOL (2006.07733, appendix B); blur in pixels of the view.
 JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2
@@ -67,7 +67,7 @@ class ViewImages(Dataset):
         """Names of the samples in the source."""
         return self._shards.ids
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         """Batch of (epoch, sample) keys: every group as uint8 [b, views, c, H, W]."""
         epochs, samples = np.array(keys).T
         images = [open_image(self._shards.image_bytes(sample), self._channels) for sample in samples.tolist()]

@@ -10,7 +10,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_share, sum_over_processes
+from simmim.train.processes import my_batches, sum_over_processes
 
 
 class ClassificationTask(Task):
@@ -32,9 +32,7 @@ class ClassificationTask(Task):
         copy_buffers_from_first(module)
         settings, shards, device = self.inputs.settings, self.inputs.sets[split], self.inputs.device
         right, channels = torch.zeros(2, device=device), module.normalise.channels
-        mine = my_share(len(shards))
-        for first in range(0, len(mine), settings.score_batch):
-            samples = mine[first : first + settings.score_batch]
+        for samples in my_batches(len(shards), settings.score_batch):
             images = scoring_images(shards, samples, settings.image_px, settings.score_crop, channels).to(device)
             labels = torch.from_numpy(shards.labels[samples]).to(device)
             best = module.predict(images).topk(min(5, len(shards.classes)), dim=1).indices == labels[:, None]  # [b, 5]

@@ -25,7 +25,7 @@ from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import sha256_file, write_text
 from simmim.storage.identity import code_version
-from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
+from simmim.train.processes import Processes, autocast_dtype, my_batches, wait_for_all
 
 MANIFEST = "manifest.json"
 
@@ -96,9 +96,7 @@ def _extract(
     """This process's share of the rows of every array."""
     dtype = autocast_dtype(config.precision, device)
     maps = [np.load(file, mmap_mode="r+") for file in files]
-    mine, batch = my_share(len(shards)), config.score_batch
-    for first in range(0, len(mine), batch):
-        samples = mine[first : first + batch]
+    for samples in my_batches(len(shards), config.score_batch):
         images = scoring_images(shards, samples, config.image_px, config.score_crop, normalise.channels)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             outputs = encoder.block_features(normalise(images.to(device)))

@@ -5,7 +5,7 @@ Shapes: b images, c channels, H W pixels, h w tokens.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from simmim.data.shards import Shards
 from simmim.train.task import TrainData, TrainTask
 
 
-class Method(TrainTask, ABC):
+class Method(TrainTask):
     """What one step of a pre-training does, on which data, and what is kept of it.
 
     Attributes:

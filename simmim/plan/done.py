@@ -22,14 +22,15 @@ def is_there(job: Job, role: str) -> bool:
 
 def is_finished(job: Job) -> bool:
     """Whether a training has left the file that it writes last."""
-    return is_there(job, _LAST[job.kind])
+    return is_there(job, _STORED[job.kind][0])
 
 
 def is_outdated(job: Job) -> bool:
     """Whether its outputs exist and were made with another config; False for kinds that store none."""
-    if job.kind not in _LAST or not is_finished(job):
+    if job.kind not in _STORED or not is_finished(job):
         return False
-    stored, today = _STORED[job.kind](job.output(_LAST[job.kind])), job.config.as_json()
+    last, config_of = _STORED[job.kind]
+    stored, today = config_of(job.output(last)), job.config.as_json()
     return {key: stored.get(key) for key in today} != today  # a first stage adds the digest of its tokenizer
 
 
@@ -51,19 +52,11 @@ def _of_tokenizer(file: Path) -> Mapping[str, Any]:
 
 
 # By kind of job, the output that it writes last, and how the config is read that this was made with.
-_LAST = {
-    "tokenizer": "tokenizer",
-    "first_stage": "manifest",
-    "pretrain": "records",
-    "features": "folder",
-    "finetune": "records",
-    "evaluate": "records",
-}
 _STORED = {
-    "tokenizer": _of_tokenizer,
-    "first_stage": _of_manifest,
-    "pretrain": _of_records,
-    "features": _of_features,
-    "finetune": _of_records,
-    "evaluate": _of_records,
+    "tokenizer": ("tokenizer", _of_tokenizer),
+    "first_stage": ("manifest", _of_manifest),
+    "pretrain": ("records", _of_records),
+    "features": ("folder", _of_features),
+    "finetune": ("records", _of_records),
+    "evaluate": ("records", _of_records),
 }

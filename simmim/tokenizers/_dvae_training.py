@@ -17,6 +17,7 @@ from simmim.config.models import TokenizerConfig
 from simmim.config.sections import ImagesSection
 from simmim.data.pretraining import random_crops
 from simmim.data.shards import Shards
+from simmim.rng import Key
 from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 from simmim.train.task import TrainTask
@@ -93,6 +94,6 @@ class _Crops(Dataset):
     def sample_ids(self) -> list[str]:
         return self._shards.ids
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> dict[str, Tensor]:
+    def __getitems__(self, keys: list[Key]) -> dict[str, Tensor]:
         epochs, samples = np.array(keys).T
         return {"images": random_crops(self._shards, self._images, self._image_px, 3, self._seed, epochs, samples)}

@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from simmim.rng import epoch_order
-from simmim.train.task import Key
+from simmim.config.training import micro_batch_size
+from simmim.rng import Key, epoch_order
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BatchSampler:
     def accumulation(self) -> int:
         """Micro-batches of one update: the fewest of equal size that fit `micro_batch`."""
         share = self.batch // self.world
-        return next(k for k in range(1, share + 1) if share % k == 0 and share // k <= self.micro_batch)
+        return share // micro_batch_size(share, self.micro_batch)
 
     def __iter__(self) -> Iterator[list[Key]]:
         """Micro-batches of this rank, `accumulation` of them a step."""

@@ -103,6 +103,12 @@ def my_share(samples: int) -> range:
     return range(dist.get_rank(), samples, dist.get_world_size())
 
 
+def my_batches(samples: int, at_once: int) -> Iterator[range]:
+    """This process's share, in parts of `at_once`."""
+    mine = my_share(samples)
+    return (mine[first : first + at_once] for first in range(0, len(mine), at_once))
+
+
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     """The sum of a tensor over all processes, on each of them."""
     if dist.is_initialized():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-Key = tuple[int, int]  # (epoch, sample index)
+from simmim.rng import Key
 
 
-class TrainTask(nn.Module):
+class TrainTask(nn.Module, ABC):
     """A module whose `forward(batch)` is the mean loss of a batch.
 
     Attributes:
@@ -23,9 +24,9 @@ class TrainTask(nn.Module):
     own_autocast: ClassVar[bool] = False
     autocast_dtype: torch.dtype | None = None
 
+    @abstractmethod
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Mean loss of a batch, a scalar."""
-        raise NotImplementedError
 
     def after_update(self, step: int, steps: int) -> None:
         """Called when `step` of `steps` updates are done; does nothing by default."""

@@ -6,7 +6,7 @@ import codecs
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from simmim.data.samples import printable
@@ -18,11 +18,7 @@ def existing_folder(path: str, what: str) -> Path:
     Raises:
         ValueError: when it is missing or not a folder.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        found = "is not a folder" if folder.exists() else "does not exist"
-        raise ValueError(f"{what} {folder} {found}; check the path, relative paths start at {Path.cwd()}")
-    return folder
+    return _existing(Path(path), what, "a folder", Path.is_dir)
 
 
 def existing_file(path: str | Path, what: str) -> Path:
@@ -31,11 +27,14 @@ def existing_file(path: str | Path, what: str) -> Path:
     Raises:
         ValueError: when it is missing or not a file.
     """
-    file = Path(path)
-    if not file.is_file():
-        found = "is not a file" if file.exists() else "does not exist"
-        raise ValueError(f"{what} {file} {found}; check the path, relative paths start at {Path.cwd()}")
-    return file
+    return _existing(Path(path), what, "a file", Path.is_file)
+
+
+def _existing(path: Path, what: str, kind: str, is_kind: Callable[[Path], bool]) -> Path:
+    if not is_kind(path):
+        found = f"is not {kind}" if path.exists() else "does not exist"
+        raise ValueError(f"{what} {path} {found}; check the path, relative paths start at {Path.cwd()}")
+    return path
 
 
 def walk(folder: Path) -> Iterator[Path]:

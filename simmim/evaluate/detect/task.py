@@ -15,7 +15,7 @@ from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_share
+from simmim.train.processes import my_batches
 
 
 class Detect(Task):
@@ -44,9 +44,9 @@ class Detect(Task):
         module.to(self.inputs.device).eval()
         copy_buffers_from_first(module)
         shards, images = self.inputs.sets[split], self._images(split, seed=0, training=False)
-        mine, found, at_once = my_share(len(shards)), [], self.inputs.settings.score_batch
-        for first in range(0, len(mine), at_once):
-            batch = images.__getitems__([(0, index) for index in mine[first : first + at_once]])
+        found = []
+        for samples in my_batches(len(shards), self.inputs.settings.score_batch):
+            batch = images.__getitems__([(0, index) for index in samples])
             predictions = module.predict(batch | {"images": batch["images"].to(self.inputs.device)})
             for index, prediction in zip(batch["samples"], predictions):
                 found += coco_score.detections(index, prediction)

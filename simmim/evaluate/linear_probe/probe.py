@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from simmim.evaluate.feature_rows import CHUNK, Features
-from simmim.train.processes import my_share, sum_over_processes
+from simmim.rng import Key
+from simmim.train.processes import my_batches, sum_over_processes
 from simmim.train.task import TrainTask
 
 
@@ -33,10 +34,10 @@ class Probe(TrainTask):
     @torch.inference_mode()
     def accuracies(self, features: Features) -> list[float]:
         """Accuracy of every block in percent; each process takes its share of the images."""
-        device, mine = self.heads[0].weight.device, my_share(len(features))
+        device = self.heads[0].weight.device
         right = torch.zeros(len(self.heads), device=device)
-        for first in range(0, len(mine), CHUNK):
-            chosen = torch.tensor(mine[first : first + CHUNK])
+        for mine in my_batches(len(features), CHUNK):
+            chosen = torch.tensor(mine)
             labels = features.labels[chosen].to(device)
             for block, head in enumerate(self.heads):
                 logits = head(features.read(block, chosen).to(device))
@@ -58,7 +59,7 @@ class FeatureSet(Dataset):
         """Rows among the kept training images."""
         return [f"row {row}" for row in range(len(self))]
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    def __getitems__(self, keys: Sequence[Key]) -> dict[str, Any]:
         chosen = torch.tensor([sample for _, sample in keys])
         blocks = [self._features.read(block, chosen) for block in range(len(self._features.maps))]
         return {"features": blocks, "labels": self._features.labels[chosen]}

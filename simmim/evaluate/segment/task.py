@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from simmim.data.dense import Key
 from simmim.data.segmentation import SegmentationSet
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
@@ -16,6 +15,7 @@ from simmim.evaluate.segment import confusion
 from simmim.evaluate.segment.segmenter import Segmenter
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.evaluate.task import Row, Task
+from simmim.rng import Key
 from simmim.train.processes import my_share, sum_over_processes
 
 
