@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.interpolate import RectBivariateSpline
 from torch import Tensor
 
 _RATIO_RANGE = 1.01, 1.5
@@ -68,6 +67,8 @@ def placement(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _resample(plane: np.ndarray, rows: tuple, columns: tuple) -> np.ndarray:
     """Evaluate one [rows, columns] plane at new positions; offsets outside the old range take the edge value."""
+    from scipy.interpolate import RectBivariateSpline  # half a second that most jobs need not wait for
+
     for axis, (old, _) in enumerate((rows, columns)):
         if len(old) == 1:  # a window of one token has a single value: constant along this axis
             plane = np.repeat(plane, 2, axis=axis)

@@ -13,7 +13,7 @@ import jinja2
 
 from simmim.report import provenance
 from simmim.report.data_card import card_sections
-from simmim.report.style import Drawing, read_drawing
+from simmim.report.drawing import Drawing, read_drawing
 from simmim.report.table import Table, scale_words
 from simmim.report.table_file import read_parquet
 from simmim.storage.files import write_text

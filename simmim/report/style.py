@@ -1,12 +1,10 @@
-"""One look for every figure: palette, type, and how a figure is saved with its title, caption and section inside."""
+"""One look for every figure: palette, type and lines."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib
 
@@ -15,11 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
 
 from simmim.report.status import NOT_RUN
-from simmim.storage.files import whole_file
 
 INK, MUTED, HAIRLINE = "#1d2430", "#687180", "#dfe3e8"
 SCRATCH = "#8b929c"
@@ -52,17 +47,6 @@ _TICKS = {
 _LOOK = {"figure.dpi": _DPI, "savefig.dpi": _DPI, "figure.facecolor": "white", **_TYPE, **_TITLES, **_AXES, **_TICKS}
 
 
-class Drawing(NamedTuple):
-    """A figure as `save` stored it: its words, its width in pixels and its PNG."""
-
-    name: str
-    title: str
-    section: str
-    caption: str
-    width_px: int
-    png: bytes
-
-
 def colours(names: Iterable[str], reference: str) -> dict[str, str]:
     """A colour per name by its place, so that a run looks the same in every figure; the reference has its own."""
     others = [name for name in names if name != reference]
@@ -79,27 +63,6 @@ def look() -> Iterator[None]:
         finally:
             for number in set(plt.get_fignums()) - before:
                 plt.close(number)
-
-
-def save(figure: Figure, path: Path, title: str, caption: str, section: str) -> None:
-    """Write a PNG that carries its own title, caption and section, for the page to print."""
-    metadata = {"Title": title, "Description": caption, "Section": section, "Software": "simmim"}
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.15, metadata=metadata)
-
-
-def read_drawing(path: Path) -> Drawing:
-    """A figure that `save` stored.
-
-    Raises:
-        ValueError: for a picture without its words.
-    """
-    with Image.open(path) as image:
-        image.load()
-        words, width = image.text, image.width
-    if missing := {"Title", "Section", "Description"} - words.keys():
-        raise ValueError(f"{path} has no {' and '.join(sorted(missing))} inside: draw it again with `simmim figure`")
-    return Drawing(path.stem, words["Title"], words["Section"], words["Description"], width, path.read_bytes())
 
 
 def say_not_run(axis: Axes) -> None:

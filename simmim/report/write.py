@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simmim.report import catalogue
+from simmim.report.drawing import save
 from simmim.report.page import table_page
 from simmim.report.results import Results
 from simmim.report.scale_facts import ScaleFacts
-from simmim.report.style import look, save
 from simmim.report.table import Table, as_table, with_scale
 from simmim.report.table_file import markdown, write_parquet
 from simmim.storage.files import write_text
@@ -48,6 +48,8 @@ def write_figure(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts
     Raises:
         ValueError: for an unknown figure, a figure that a scale has nothing to draw for, or inputs of another scale.
     """
+    from simmim.report.style import look  # seaborn and scipy, a second that tables need not wait for
+
     kind, inputs, out = catalogue.figure(name), list(inputs), Path(out)
     if not inputs:
         raise ValueError(f"scale '{facts.scale}' has no results that figure '{name}' could be drawn from")

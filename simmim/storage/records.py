@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 
 from simmim.storage.parquet import read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = pa.schema(
     [
@@ -74,6 +76,8 @@ def read(paths: Iterable[Path | str]) -> pd.DataFrame:
     Raises:
         ValueError: for a file of other columns, saying how to go on.
     """
+    import pandas as pd  # not where records are only written
+
     frames = [pa.Table.to_pandas(_read_table(path)).assign(source=str(path)) for path in paths]
     empty = SCHEMA.empty_table().to_pandas().assign(source="")
     return pd.concat(frames, ignore_index=True) if frames else empty

@@ -29,7 +29,6 @@ def batch(segmentation_shards):
 
 def test_overfits_five_images(segmentation_shards, micro_swin):
     task = task_of("segment", MICRO, micro_swin()).module()
-    task.autocast_dtype = torch.bfloat16
     images = task_of("segment", MICRO, shards=segmentation_shards).dataset()
     optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3, fused=True)
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from made_up import FACTS, RANDOM, SCALE, png, write_evaluation, write_reconstru
 from PIL import Image
 
 from simmim.plugin import names
+from simmim.report.drawing import read_drawing
 from simmim.report.figures import (
     figure1,
     figure2,
@@ -23,7 +24,7 @@ from simmim.report.figures import (
 )
 from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
-from simmim.report.style import colours, look, read_drawing, spread_labels
+from simmim.report.style import colours, look, spread_labels
 from simmim.report.write import write_figure
 
 FIGURES = names("report.figures")
