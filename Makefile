@@ -7,7 +7,7 @@ SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
 BOTH_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all mutants lint format
+.PHONY: help setup demo test test-all test-real-size mutants lint format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,9 @@ test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph am
 
 test-all: $(BIN)/.ready ## Run every test, the slow ones too: the whole paper at smoke scale among them
 	@$(RUN) $(TIME_LIMIT) 7200 pytest $(BOTH_CORES)
+
+test-real-size: $(BIN)/.ready ## Run every kind of row at its real size, two updates each, into docs/real_size.md: an hour or two, 20 GB
+	@$(RUN) python benchmarks/real_size.py
 
 mutants: $(BIN)/.ready ## Change one line at a time and see that a test notices
 	@$(RUN) $(TIME_LIMIT) 7200 python tests/mutants/run.py

@@ -244,6 +244,13 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
         earth.load_earth()
 
 
+@needs_rasters
+def test_tiles_too_large_for_two_classes_are_named(tmp_path):
+    few = dict.fromkeys(("pretrain_tiles", "dense_tiles", "class_tiles"), {"train": 1, "val": 1})
+    with pytest.raises(ValueError, match="tile_px=192 beside gaps of dense_tile_px=192 leaves 0 climate zones"):
+        demo.build(tmp_path, tile_px=192, dense_tile_px=192, **few)
+
+
 @pytest.mark.parametrize(("tile_px", "dense_tile_px"), [(30, 64), (64, 32), (64, 512), (0, 0)])
 def test_unusable_sizes_are_named(tmp_path, tile_px, dense_tile_px):
     with pytest.raises(ValueError, match=f"tile_px={tile_px} must .* dense_tile_px={dense_tile_px}"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ def build(
     zones = {split: zone_corners(earth, bands.corners(split, tile_px, stride_px), tile_px) for split in (TRAIN, VAL)}
     between = zone_corners(earth, bands.corners(VAL, tile_px, stride_px, stride_px // 2), tile_px)
     classes = class_corners(zones, class_tiles or {VAL: 100})
+    _check_classes(classes[VAL], tile_px, dense_tile_px)
     rare = class_corners(zones, rare_class_tiles or {TRAIN: 50, VAL: 30}, rare=True)
     extra = {name: evenly(between[name], len(corners)) for name, corners in classes[VAL].items()}
     counts["classify_v2"] = _classify_v2(earth, extra, tile_px, out / "classify_v2")
@@ -66,6 +67,14 @@ def build(
     measured = _colour_baselines(earth, classes, tile_px)
     settings = {"tile_px": tile_px, "dense_tile_px": dense_tile_px, "gap_px": dense_tile_px}
     write_text(out / "data_card.json", json.dumps(card(earth, bands, settings, counts, measured), indent=1) + "\n")
+
+
+def _check_classes(zones: Collection[str], tile_px: int, dense_tile_px: int) -> None:
+    if len(zones) < 2:
+        raise ValueError(
+            f"tile_px={tile_px} beside gaps of dense_tile_px={dense_tile_px} leaves {len(zones)} climate zones with "
+            "enough tiles, and classification needs two: make them smaller"
+        )
 
 
 def _check_sizes(tile_px: int, dense_tile_px: int) -> None:

@@ -22,7 +22,7 @@ from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sync_folder
 from simmim.storage.identity import code_version
 from simmim.train.loop import History, Run, fit
-from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 from simmim.train.task import TrainTask
 
 
@@ -126,7 +126,8 @@ def evaluate(
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
         machine = environment(processes, autocast_dtype(config.precision, processes.device))
         digests = {split: each.digest for split, each in sets.items()}
-        records.write(out, rows, config=config.as_json(), data_digests=digests, environment=machine)
+        used = peak_bytes(processes.device)
+        records.write(out, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)
         shutil.rmtree(state, ignore_errors=True)
 
 

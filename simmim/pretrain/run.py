@@ -18,7 +18,7 @@ from simmim.storage.encoder_file import save_encoder, start_from
 from simmim.storage.identity import code_version
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
-from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 
 Log = list[dict[str, float]]
 
@@ -132,7 +132,8 @@ def _write_records(
     losses = method.validate(val, dtype)
     rows += [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
     digests, machine = {"train": origin.data_digest, "val": val.digest}, environment(processes, dtype)
-    records.write(path, rows, config=config.as_json(), data_digests=digests, environment=machine)
+    used = peak_bytes(processes.device)
+    records.write(path, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)
 
 
 def _cost(log: Log, images: int, processes: Processes) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,6 +90,14 @@ def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, st
         "threads": torch.get_num_threads(),
         "precision": "bf16" if dtype else "fp32",
     }
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has held so far: tensors on its GPU, or everything, libraries too, without one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, kilobytes elsewhere
 
 
 def wait_for_all() -> None:
