@@ -246,7 +246,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 @needs_rasters
 def test_tiles_too_large_for_two_classes_are_named(tmp_path):
-    few = dict.fromkeys(("pretrain_tiles", "dense_tiles", "class_tiles"), {"train": 1, "val": 1})
+    few = {key: {"train": 1, "val": 1} for key in ("pretrain_tiles", "dense_tiles", "class_tiles")}
     with pytest.raises(ValueError, match="tile_px=192 beside gaps of dense_tile_px=192 leaves 0 climate zones"):
         demo.build(tmp_path, tile_px=192, dense_tile_px=192, **few)
 

@@ -93,7 +93,7 @@ def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, st
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that this process has held so far: tensors on its GPU, or everything, libraries too, without one."""
+    """The most memory that this process has held: tensors on its GPU, or without one everything, libraries too."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
