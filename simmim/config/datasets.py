@@ -73,7 +73,7 @@ def role_data(
         if packed_px is None or packed_px >= short_side_px:
             return config
     raise ValueError(
-        f"its image_px asks for images of {short_side_px} px on the short side (docs/data_sizes.md), '{name}' {split} "
+        f"its image_px asks for {short_side_px} px on the short side (docs/data_sizes.md), but '{name}' {split} "
         f"is packed to pack.short_side_px={packed_px}: pack it larger in {sheets.folder}/datasets.tsv, or add a larger "
         f"set to the role in {sheets.folder}/scales/{scale}.yaml, datasets: {{{role}: [{', '.join(names)}, ...]}}"
     )
