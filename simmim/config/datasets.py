@@ -49,17 +49,34 @@ def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, need
         return _config(sheets, scale, dataset, split, source, packing)
 
 
-def role_data(sheets: ConfigFolder, scale: str, role: str, split: str, needs_data: bool = True) -> DataConfig:
-    """The data set that plays a role ('pretrain', 'classify', ...) at a scale.
+def role_data(
+    sheets: ConfigFolder, scale: str, role: str, split: str, short_side_px: int, needs_data: bool = True
+) -> DataConfig:
+    """The first data set of a role ('pretrain', 'classify', ...) that has the split and is packed large enough.
+
+    Args:
+        short_side_px: that packing must leave of images; what is not reduced at all is taken as it is.
 
     Raises:
         DoesNotFit: where the scale gives no data set that role.
+        ValueError: where every set is packed smaller.
     """
     check_choice("data role", role, {role for name in sheets.scales() for role in sheets.scale(name).datasets})
     roles = sheets.scale(scale).datasets
     if role not in roles:
         raise DoesNotFit(f"no data set has the role '{role}' at this scale")
-    return data_config(sheets, scale, roles[role], split, needs_data)
+    names = roles[role]
+    with_split = [name for name in names if (name, split) in sheets.datasets] or names[:1]
+    for name in with_split:
+        config = data_config(sheets, scale, name, split, needs_data)
+        packed_px = config.pack.short_side_px
+        if packed_px is None or packed_px >= short_side_px:
+            return config
+    raise ValueError(
+        f"its image_px asks for {short_side_px} px on the short side (docs/data_sizes.md), but '{name}' {split} "
+        f"is packed to pack.short_side_px={packed_px}: pack it larger in {sheets.folder}/datasets.tsv, or add a larger "
+        f"set to the role in {sheets.folder}/scales/{scale}.yaml, datasets: {{{role}: [{', '.join(names)}, ...]}}"
+    )
 
 
 def _config(

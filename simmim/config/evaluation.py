@@ -71,10 +71,11 @@ def _encoder_at_scale(changes: dict[str, Any], own: dict[str, Any], scale: Scale
 
 def evaluation_data(sheets: ConfigFolder, scale: str, settings: EvaluateSettings, needs_data: bool) -> dict[str, Any]:
     """Train and validation set, and of a fine-tuning the extra validation set that its scale may have."""
-    data = {split: role_data(sheets, scale, settings.role, split, needs_data) for split in ("train", "val")}
+    size = settings.settings.short_side_px
+    data = {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
     extra = settings.role + EXTRA
     if settings.settings.scores_extra_set and extra in sheets.scale(scale).datasets:
-        data["extra"] = role_data(sheets, scale, extra, "val", needs_data)
+        data["extra"] = role_data(sheets, scale, extra, "val", size, needs_data)
     return data
 
 

@@ -147,6 +147,11 @@ class PretrainSettings(Section):
         """Channels of the images."""
         return len(self.images.mean)
 
+    @property
+    def short_side_px(self) -> int:
+        """Short side of images that a crop of all of them need not be enlarged from."""
+        return max(self.geometry.image_px)
+
 
 class PretrainConfig(PretrainSettings, JobConfig):
     """The config of a pre-training run at a scale."""

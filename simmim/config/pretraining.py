@@ -37,8 +37,9 @@ def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool
     settings = validated(PretrainSettings, _at_scale(recipe, values, here) | _seeds(here, run))
     if here.encoders and settings.encoder.name not in here.encoders:
         raise DoesNotFit(f"encoder {settings.encoder.name} has no counterpart at this scale")
+    size = settings.short_side_px
     parts: dict[str, Any] = {
-        "data": {split: role_data(sheets, scale, settings.role, split, needs_data) for split in ("train", "val")}
+        "data": {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
     }
     if settings.target and "tokenizer" in settings.target.settings:
         parts["tokenizer"] = tokenizer_config(sheets, scale, settings.target.settings["tokenizer"], needs_data)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from simmim.config.sections import DemoDataSection, Section
 
@@ -15,7 +15,8 @@ class ScaleConfig(Section):
     """One file of `config/scales/`.
 
     Args:
-        datasets: role to a data set of datasets.tsv.
+        datasets: role to a data set of datasets.tsv, or to several: a row reads the first that is packed large enough
+            for its input.
         demo_data: how the demo's data are made, for a scale that uses them.
         pixels: pixels of the paper to pixels here, for every setting that ends in `_px`; None keeps them.
         pretrain_epochs: factor of all lengths of pre-training.
@@ -28,7 +29,7 @@ class ScaleConfig(Section):
         without: evaluations that it leaves out.
     """
 
-    datasets: dict[str, str]
+    datasets: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
     demo_data: DemoDataSection | None = None
     pixels: dict[int, int] | None = None
     pretrain_epochs: float = Field(default=1.0, gt=0)
@@ -41,6 +42,13 @@ class ScaleConfig(Section):
     seeds: dict[str, int] = {}
     runs: Literal["all"] | list[str] = "all"
     without: list[str] = []
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {role: [names] if isinstance(names, str) else names for role, names in value.items()}
 
     @property
     def widths(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -51,9 +51,10 @@ def check_scale_file(sheets: ConfigFolder, name: str) -> None:
 
 def _check_rows(sheets: ConfigFolder, scale: ScaleConfig, roles: Collection[str]) -> None:
     datasets = {name for name, _ in sheets.datasets}
-    for role, dataset in scale.datasets.items():
+    for role, names in scale.datasets.items():
         check_choice("data role", role, roles | {each + EXTRA for each in roles})
-        check_choice(f"data set of role '{role}'", dataset, datasets)
+        for dataset in names:
+            check_choice(f"data set of role '{role}'", dataset, datasets)
     for run in scale.seeds:
         check_choice("run among 'seeds'", run, sheets.all_runs)
     for run in [] if scale.runs == "all" else scale.runs:

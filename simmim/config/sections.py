@@ -42,6 +42,11 @@ class TaskSettings(Section):
 
     image_px: int = Field(default=224, ge=8)
 
+    @property
+    def short_side_px(self) -> int:
+        """Short side of images that need not be enlarged for this input, in training and in scoring alike."""
+        return self.image_px
+
     def check_training(self, training: TrainSettings, processes: int = 1) -> None:
         """Refuse a section `train` that the task cannot be trained with on so many processes.
 

@@ -32,6 +32,7 @@ def tokenizer_config(sheets: ConfigFolder, scale: str, name: str, needs_data: bo
         draft["kind"] = checked("tokenizers", draft["kind"])
         settings = validated(TokenizerSettings, draft)
         is_published = bool(settings.kind.settings.get("file"))
-        data = {} if is_published else {"train": role_data(sheets, scale, "pretrain", "train", needs_data)}
+        size = settings.kind.settings.get("image_px", 0)  # what a kind takes by itself is below any set
+        data = {} if is_published else {"train": role_data(sheets, scale, "pretrain", "train", size, needs_data)}
     numerics = {stage: NUMERICS[stage] for stage in ("data", "tokenizer")}
     return TokenizerConfig(**dict(settings), scale=scale, name=name, numerics=numerics, data=data)

@@ -35,6 +35,11 @@ class ClassificationSettings(TaskSettings):
     score_batch: int = Field(default=256, ge=1)
 
     @property
+    def short_side_px(self) -> int:
+        """Short side that an image is resized to for scoring."""
+        return int(self.image_px / self.score_crop)
+
+    @property
     def mixes(self) -> bool:
         """Whether images of a micro-batch are mixed with each other."""
         return self.mixup > 0 or self.cutmix > 0

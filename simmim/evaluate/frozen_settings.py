@@ -23,3 +23,8 @@ class FrozenSettings(TaskSettings):
     score_crop: float = Field(default=224 / 256, gt=0, le=1)
     score_batch: int = Field(default=256, ge=1)
     held_out: float = Field(default=0.1, gt=0, lt=1)
+
+    @property
+    def short_side_px(self) -> int:
+        """Short side that an image is resized to for scoring."""
+        return int(self.image_px / self.score_crop)

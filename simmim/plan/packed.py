@@ -16,7 +16,8 @@ from simmim.jobs import Jobs
 def packed_sets(jobs: Jobs, scale: str) -> Iterator[tuple[DataConfig, Path]]:
     """The data sets that the roles of a scale name and that are packed, with their folders."""
     roles = jobs.sheets.checked_scale(scale).datasets
-    wanted = {(name, split) for role, name in roles.items() for split in ("train", "val")[role.endswith(EXTRA) :]}
+    splits = {role: ("train", "val")[role.endswith(EXTRA) :] for role in roles}
+    wanted = {(name, split) for role, names in roles.items() for name in names for split in splits[role]}
     for dataset, split in sorted(wanted):
         index = Path(jobs.path("pack", "index", scale=scale, dataset=dataset, split=split))
         if index.is_file():

@@ -134,7 +134,8 @@ def _evaluated(config: EvaluateConfig) -> Evaluated:
 
 def _extra_sets(sheets: Sheets, scale: str) -> tuple[str, ...]:
     """Names of the extra validation sets of a scale."""
-    return tuple(name for role, name in sheets.scale(scale).datasets.items() if role.endswith(EXTRA))
+    roles = sheets.scale(scale).datasets
+    return tuple(name for role, names in roles.items() if role.endswith(EXTRA) for name in names)
 
 
 def _masks(sheets: Sheets, reference: str) -> dict[str, MaskName]:
@@ -190,4 +191,4 @@ def _figure_runs(sheets: Sheets) -> dict[str, tuple[str, ...]]:
 
 def _has_data_card(sheets: Sheets, scale: str) -> bool:
     made = {dataset for (dataset, _), row in sheets.datasets.items() if row.made_by == "demo"}
-    return not made.isdisjoint(sheets.scale(scale).datasets.values())
+    return any(not made.isdisjoint(names) for names in sheets.scale(scale).datasets.values())

@@ -247,6 +247,12 @@ MISTAKES = [
         DATA.format("image_folder", "root=x pack.short_side_px=64"),
         r"row 'odd train': .*short_side_px=64 needs",
     ),
+    (
+        "scales/smoke.yaml",
+        "pretrain: earth_tiles\n -> pretrain: [earth_tiles, earth_tile]\n",
+        r"smoke.yaml: unknown data set of role 'pretrain' 'earth_tile'; did you mean 'earth_tiles'",
+    ),
+    ("scales/smoke.yaml", "pretrain: earth_tiles\n -> pretrain: []\n", r"smoke.yaml: datasets.pretrain = .*at least 1"),
     # config.yaml
     ("config.yaml", "data_root: -> data_rot:", r"config.yaml: unknown setting 'data_rot'; did you mean 'data_root'"),
 ]

@@ -188,7 +188,7 @@ def test_a_named_component_gets_the_widths_of_the_scale_but_for_what_the_row_say
 def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
     sheets = with_rows(folder, ("dense", "swin_b_100ep", "role=other"))
     scale = folder / "scales" / "paper.yaml"
-    replace(scale, "  pretrain: imagenet\n", "  pretrain: imagenet\n  other: imagenet\n")
+    replace(scale, "\n  detect: coco\n", "\n  detect: coco\n  other: imagenet\n")
     assert sheets.pretraining("paper", "dense").data["train"].dataset == "imagenet"
     with pytest.raises(DoesNotFit, match="no data set has the role 'other' at this scale"):
         sheets.pretraining("smoke", "dense")

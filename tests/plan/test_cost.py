@@ -139,6 +139,18 @@ def test_published_sizes_stand_in_until_data_are_packed(tmp_path):
     assert not size("coco", "train").packed
 
 
+def test_a_large_input_adds_the_unreduced_set_to_the_plan(tmp_path):
+    jobs = Jobs(SHEETS, str(tmp_path))
+
+    def read_for(*names):
+        groups = groups_of(evaluations(jobs, "paper", "swin_v2_h_800ep", *names), jobs)
+        return {(data.dataset, data.split) for group in groups for data in group.data.values()}
+
+    (more,) = read_for("finetune", "finetune_512") - read_for("finetune")
+    assert more == ("imagenet_full", "train")
+    assert data_size(jobs, "paper", *more).shard_bytes == 147.9e9  # as it is published
+
+
 def test_smaller_images_take_less_room(tmp_path):
     sheet = copied(tmp_path / "config").folder / "datasets.tsv"
     text = sheet.read_text()
