@@ -36,6 +36,8 @@ METRIC_LABELS = {
 UNITS = {"relative_cost": "x", "parameters_millions": "M", "finetune_parameters_millions": "M"}
 UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
 
+LOWER_IS_BETTER = ("loss", "validation_loss", "relative_cost")
+
 
 @dataclass(frozen=True)
 class Measurement:
