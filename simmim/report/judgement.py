@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from simmim.config.claims import RISING
-from simmim.report.measurements import LOWER_IS_BETTER, seeds_ahead
+from simmim.report.measurements import LOWER_IS_BETTER, assumed_spread, seeds_ahead
 from simmim.report.verdicts import CONTRADICTED, rank, verdict, with_seeds
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ class Judgement(NamedTuple):
 
     Args:
         first, second: the numbers that decide; of a series its last and its first.
-        spread: of their difference over seeds, None where there are too few to know it.
+        spread: of their difference over seeds, None where there are too few to know it or the tolerance is wider.
         seeds: of the number with the fewest.
         series: all numbers of a series.
     """
@@ -77,8 +76,9 @@ def _margin(relation: str, pair: Judgement) -> float:
 
 
 def _pair(relation: str, first: Number, second: Number, tolerance: float) -> Judgement:
-    spreads = (first.deviation, second.deviation)
-    spread = None if None in spreads else math.hypot(*spreads)
+    spread = assumed_spread(first.deviation, second.deviation)
+    if None in (first.deviation, second.deviation) and spread is not None and spread < tolerance:
+        spread = None  # of one side alone: the wider of what is known and what is tolerated
     words = verdict(relation, first.goodness - second.goodness, spread, tolerance)
     return Judgement(words, first, second, spread, min(first.seeds, second.seeds))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from simmim.report.measurements import (
     Measurement,
     best_measurement,
     decimals_of,
-    measurement,
     number,
     relative_cost,
     signed,
@@ -47,8 +47,8 @@ class Number:
     @property
     def deviation(self) -> float | None:
         """Standard deviation over seeds, None where there are too few to know it."""
-        known = all(each.claims_mean for each in self.measured)
-        return math.hypot(*(each.deviation for each in self.measured)) if known else None
+        every = [each.known_deviation for each in self.measured]
+        return None if None in every else math.hypot(*every)
 
     @property
     def seeds(self) -> int:
@@ -70,19 +70,23 @@ class Number:
         return f"{self.label}: {signed(self.mean, decimals_of(metric))}{spread}{UNITS.get(metric, '')}"
 
 
+class Lookup:
+    """Finds measurements in records, each once: claims share most of theirs."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.best = functools.cache(functools.partial(best_measurement, frame))
+
+
 class Operands:
     """The numbers of one claim; costs are relative to the first run that it names.
-
-    Args:
-        frame: records.
 
     Attributes:
         found: every score that the claim needs to its measurement, None where there is none.
     """
 
-    def __init__(self, frame: pd.DataFrame, claim: Claim) -> None:
+    def __init__(self, lookup: Lookup, claim: Claim) -> None:
         self._claim = claim
-        self.found = {score: self._measured(frame, score) for score in claim.scores()}
+        self.found = {score: self._measured(lookup, score) for score in claim.scores()}
 
     def number(self, operand: Operand) -> Number:
         """What stands for an operand all of whose scores were measured."""
@@ -96,12 +100,11 @@ class Operands:
         """Whether there is a number."""
         return all(self.found[score] for score in operand.scores)
 
-    def _measured(self, frame: pd.DataFrame, score: Score) -> Measurement | None:
+    def _measured(self, lookup: Lookup, score: Score) -> Measurement | None:
         """Of a cost the training time over the mean of the first run's."""
         if self._claim.metric != "relative_cost":
-            return best_measurement(frame, score.run, score.evaluation, self._claim.metric)
-        base = self._claim.first.operands[0].score
-        both = [measurement(frame, each.run, each.evaluation, "train_seconds") for each in (score, base)]
+            return lookup.best(*score, self._claim.metric)
+        both = [lookup.best(*each, "train_seconds") for each in (score, self._claim.first.operands[0].score)]
         return relative_cost(*both) if all(both) else None
 
     def _label(self, score: Score) -> str:

@@ -7,9 +7,9 @@ from simmim.report.measurements import SEEDS_FOR_A_MEAN
 HOLDS = "holds"
 CONTRADICTED = "contradicted"
 UNDECIDED = "undecided"
-INSIDE = "undecided: inside the seeds' spread"
+INSIDE = "undecided: inside the spread"
 INSIDE_TOLERANCE = "undecided: inside the tolerance"
-_TOO_WIDE = "undecided: the seeds' spread is too wide"
+_TOO_WIDE = "undecided: the spread is too wide"
 _WORST_FIRST = (CONTRADICTED, UNDECIDED, HOLDS)
 
 
@@ -18,7 +18,7 @@ def verdict(relation: str, difference: float, spread: float | None, tolerance: f
 
     Args:
         difference: first minus second, positive where the first is better.
-        spread: over seeds; None where there are too few to know it, and then the tolerance stands in its place.
+        spread: of the difference over seeds; None where the tolerance stands in its place.
         tolerance: how far apart two numbers may be and still be called close.
     """
     difference = round(difference, 9)  # 82.9 - 82.8 is 0.1

@@ -16,7 +16,7 @@ from simmim.report.measurements import (
     number,
     signed,
 )
-from simmim.report.operands import Number, Operands
+from simmim.report.operands import Lookup, Number, Operands
 from simmim.report.status import NOT_RUN, NOTHING, misfit_of, status, trouble
 from simmim.report.table import Body, Line, records_of
 from simmim.report.tables._paper import cells_need
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 title = "The paper's claims against our runs"
 section = "Do the paper's claims hold here?"
 
+_LONGEST_LIST = 4
+
 _CAPTION = (
     f"{SEEDS_NOTE} What a verdict rests on: from {SEEDS_FOR_A_MEAN} seeds on, the spread (root of the sum of both "
     "variances over seeds). 'Better' and 'rising' hold, or are contradicted, only beyond it; 'close' and 'not worse' "
     "hold within the claim's tolerance where the spread is at most twice as wide, and are contradicted beyond both. "
-    "With fewer seeds nobody knows the spread: the tolerance stands in its place, the verdict says on how many seeds "
-    "it rests, and another seed may overturn it. 'Each of' several runs is decided by the worst of them; the 'best "
-    "of' several is chosen on these very numbers, which favours the longer list. A series is 'rising' if no step "
-    "falls and the last value exceeds the first. Ahead: in how many seeds the first run is better."
+    "With fewer seeds nobody knows the spread: a run is taken to vary by the tolerance, or as much as the one that it "
+    "is compared with if that is more; the verdict says on how many seeds it rests, and another seed may overturn it. "
+    "'Each of' several runs is decided by the worst of them; the 'best of' several is chosen on these very numbers, "
+    "which favours the longer list. A series is 'rising' if no step falls and the last value exceeds the first. "
+    "Ahead: in how many seeds the first run is better."
 )
 
 
@@ -48,9 +51,15 @@ def needs(facts: ScaleFacts) -> list[ResultFile]:
 
 
 def make(results: Results, facts: ScaleFacts) -> Body:
-    """One line per claim: what is compared, the difference, what the verdict rests on, and the verdict."""
-    lines = [_line(claim, Operands(results.records, claim), facts) for claim in facts.claims]
-    return Body(_CAPTION + _trained_once(lines, facts), lines)
+    """One line per claim, those with a verdict first."""
+    lines = lines_of(Lookup(results.records), facts)
+    shown = sorted(lines, key=lambda line: line.cells["rests on"] == NOTHING)
+    return Body(_CAPTION + _trained_once(lines, facts), shown)
+
+
+def lines_of(lookup: Lookup, facts: ScaleFacts) -> list[Line]:
+    """The lines in the order of the sheet."""
+    return [_line(claim, Operands(lookup, claim), facts) for claim in facts.claims]
 
 
 def _trained_once(lines: Iterable[Line], facts: ScaleFacts) -> str:
@@ -79,7 +88,7 @@ def _undecided(claim: Claim, operands: Operands, facts: ScaleFacts) -> dict[str,
     return {
         "claim": claim.claim,
         "verdict": NOTHING if cannot else NOT_RUN,
-        "measured by": f"{facts.evaluation_label(claim.evaluation)}, {metric_label(claim.metric)}",
+        "measured by": f"{_measured_by(claim, facts)}, {metric_label(claim.metric)}",
         "first": _incomplete(claim.first, operands),
         "relation": claim.relation,
         "second": _incomplete(claim.second, operands) if claim.second else NOTHING,
@@ -92,11 +101,15 @@ def _undecided(claim: Claim, operands: Operands, facts: ScaleFacts) -> dict[str,
     }
 
 
+def _measured_by(claim: Claim, facts: ScaleFacts) -> str:
+    return "pre-training" if claim.evaluation == "pretrain" else facts.evaluation_label(claim.evaluation)
+
+
 def _incomplete(side: Side, operands: Operands) -> str:
     """A side that may lack numbers: the one that is there, or how many of several are."""
     measured = [each for each in side.operands if operands.is_measured(each)]
     if len(side.operands) > 1:
-        return f"{len(measured)} of {len(side.operands)} runs measured"
+        return f"{side.which or 'series'} of {len(side.operands)}, {len(measured) or 'none'} measured"
     return operands.number(*measured).text if measured else f"{operands.label(*side.operands)}: {NOT_RUN}"
 
 
@@ -108,9 +121,16 @@ def _status(operands: Operands, facts: ScaleFacts) -> str:
             run = operands.label(Operand(score))
             lacking.setdefault(str(misfit_of(facts, *score) or NOT_RUN), []).append(run)
     if lacking:
-        return "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in lacking.items())
+        return "; ".join(f"{_few(runs)}: {reason}" for reason, runs in lacking.items())
     parts = [part for score, found in operands.found.items() for part in status(found, facts, *score).split("; ")]
-    return "; ".join(dict.fromkeys(parts))
+    return "; ".join(part for part in dict.fromkeys(parts) if not any(each.startswith(f"{part}, ") for each in parts))
+
+
+def _few(runs: list[str]) -> str:
+    """All of a short list, the first ones of a long one."""
+    if len(runs) <= _LONGEST_LIST:
+        return ", ".join(runs)
+    return f"{', '.join(runs[:_LONGEST_LIST])} and {len(runs) - _LONGEST_LIST} more"
 
 
 def _decided(claim: Claim, decided: Judgement) -> dict[str, str]:
@@ -133,12 +153,13 @@ def _shown(side: Side, chosen: Number) -> str:
 
 
 def _rests_on(claim: Claim, decided: Judgement, unit: str) -> str:
-    """The spread, the tolerance, or both."""
+    """The spread, the tolerance, or both, and how many seeds, where they are few."""
     tolerance = f"tolerance {claim.tolerance:g}{unit}"
-    if decided.spread is None:
-        return f"{tolerance}, {count_of_seeds(decided.seeds)}"
-    spread = f"spread {number(decided.spread, decimals_of(claim.metric))}{unit}"
-    return spread if claim.relation in ("better than", RISING) else f"{tolerance}, {spread}"
+    few = decided.seeds < SEEDS_FOR_A_MEAN and count_of_seeds(decided.seeds)
+    word = "assumed spread" if few else "spread"
+    spread = decided.spread is not None and f"{word} {number(decided.spread, decimals_of(claim.metric))}{unit}"
+    needs_tolerance = not spread or claim.relation not in ("better than", RISING)
+    return ", ".join(filter(None, [needs_tolerance and tolerance, spread, few]))
 
 
 def _records(claim: Claim, operands: Operands, decided: Judgement | None) -> Iterator[dict[str, Any]]:
