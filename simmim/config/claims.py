@@ -90,7 +90,8 @@ def tolerances(text: str) -> dict[str, float]:
     Raises:
         ValueError: for anything else.
     """
-    if not re.fullmatch(rf"{_NUMBER}( +[A-Za-z0-9_]+={_NUMBER})*", text):
+    scales = re.findall(r"(\w+)=", text)
+    if not re.fullmatch(rf"{_NUMBER}( +\w+={_NUMBER})*", text) or len({*scales}) < len(scales):
         raise ValueError(f"tolerance = '{text}': write a number, and behind it SCALE=NUMBER where a scale has another")
     everywhere, *others = text.split()
     pairs = [word.split("=") for word in others]

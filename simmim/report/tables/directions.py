@@ -47,7 +47,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     caption = (
         f"What changes when one thing differs from the run '{facts.reference}', in the paper and here. Spread: root of "
         "the sum of both variances over seeds. A difference inside the spread decides nothing; one outside it that has "
-        "the other sign contradicts the paper and is printed as such. "
+        "the other sign contradicts the paper and is printed as such."
     )
     return Body(caption + _signs(line.cells["verdict"] for line in lines), lines)
 
@@ -72,11 +72,12 @@ def verdict(difference: float, spread: float | None, theirs: float) -> str:
 def _signs(verdicts: Iterable[str]) -> str:
     """What the lines without a spread say, taken together."""
     signs = [words for words in verdicts if words.startswith((_SAME_SIGN, _OTHER_SIGN))]
-    count = f" Of {len(signs)} such lines {sum(map(_is_same, signs))} point the paper's way." if signs else ""
+    if not signs:
+        return ""
     return (
-        f"With fewer than {SEEDS_FOR_A_MEAN} seeds nobody knows the spread and only signs are compared, which is no "
-        f"evidence line by line: by chance half of them would point either way, and all share the run "
-        f"they are held against.{count}"
+        f" With fewer than {SEEDS_FOR_A_MEAN} seeds nobody knows the spread and only signs are compared, which is no "
+        "evidence line by line: by chance half of them would point the paper's way, and all share the run they are "
+        f"held against. Of {len(signs)} such lines {sum(map(_is_same, signs))} point the paper's way."
     )
 
 
