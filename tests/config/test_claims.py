@@ -45,7 +45,9 @@ def test_a_scale_may_have_a_tolerance_of_its_own():
     assert [claim_of(row, scale).tolerance for scale in ("paper", "small", "demo")] == [0.3, 1.0, 2.5]
 
 
-@pytest.mark.parametrize("text", ["", "small=1", "0.3 small", "0.3 small=x", "-1", "nan", "0.3 0.4", "0.3 small=1 small=2"])
+@pytest.mark.parametrize(
+    "text", ["", "small=1", "0.3 small", "0.3 small=x", "-1", "nan", "0.3 0.4", "0.3 small=1 small=2"]
+)
 def test_a_tolerance_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="write a number, and behind it SCALE=NUMBER"):
         tolerances(text)

@@ -206,6 +206,10 @@ def test_a_claim_holds_is_contradicted_or_was_not_run(results):
     row = found["default is close to loss_full"]
     assert (row["verdict"], row["rests on"]) == ("contradicted", "tolerance 1, spread 1.4")
     assert found["loss_full is not worse than default"]["verdict"] == "holds"
+    counted = (
+        "Of 5 claims 4 have a verdict: holds 2, contradicted 2, undecided 0; 0 of these rest on fewer than 3 seeds."
+    )
+    assert table.caption.startswith(counted)
     last = table.rows[-1]
     assert (last["second"], last["verdict"], last["status"]) == (
         "mask_block: not run",

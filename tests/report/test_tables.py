@@ -13,6 +13,7 @@ from made_up import FACTS, FINETUNE, SCALE, cell, write_evaluation, write_traini
 
 from simmim.config.sheets import Sheets
 from simmim.plugin import names
+from simmim.report.page import table_page
 from simmim.report.provenance import provenance
 from simmim.report.table_file import markdown, read_parquet, write_parquet
 from simmim.report.write import make_table, write_table
@@ -305,3 +306,14 @@ def test_provenance_has_one_line_for_each_file(results):
     table = made("scratch", results)
     sources = [line["source"] for line in provenance(table.records())]
     assert len(sources) == len(set(sources)) == len({record["source"] for record in table.records()}) > len(FINETUNE)
+
+
+def test_a_long_table_shows_what_was_measured_and_folds_the_rest(results):
+    short, one = made("table1", results), made("table4", results).rows[0]
+    assert short.folded() == (short.rows, [])
+    unrun = one | {"status": "not run"}
+    long = dataclasses.replace(short, rows=[unrun] * 20 + [one] * 5)
+    assert long.folded() == ([one] * 5, [unrun] * 20)
+    assert dataclasses.replace(short, rows=[one] * 25).folded() == ([], [one] * 25)
+    page = table_page(long)
+    assert page.count("<tr>") == 2 + 25 + 1 and "Show the other 20 rows" in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simmim.config.claims import RISING, Operand
@@ -20,7 +20,7 @@ from simmim.report.operands import Lookup, Number, Operands
 from simmim.report.status import NOT_RUN, NOTHING, misfit_of, status, trouble
 from simmim.report.table import Body, Line, records_of
 from simmim.report.tables._paper import cells_need
-from simmim.report.verdicts import count_of_seeds
+from simmim.report.verdicts import CONTRADICTED, HOLDS, UNDECIDED, count_of_seeds
 
 if TYPE_CHECKING:
     from simmim.config.claims import Claim, Side
@@ -54,12 +54,23 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     """One line per claim, those with a verdict first."""
     lines = lines_of(Lookup(results.records), facts)
     shown = sorted(lines, key=lambda line: line.cells["rests on"] == NOTHING)
-    return Body(_CAPTION + _trained_once(lines, facts), shown)
+    return Body(f"{_count(lines)} {_CAPTION}{_trained_once(lines, facts)}", shown)
 
 
 def lines_of(lookup: Lookup, facts: ScaleFacts) -> list[Line]:
     """The lines in the order of the sheet."""
     return [_line(claim, Operands(lookup, claim), facts) for claim in facts.claims]
+
+
+def _count(lines: Sequence[Line]) -> str:
+    """How many claims hold, and on how many seeds that rests."""
+    judged = [line.cells["verdict"] for line in lines if line.cells["rests on"] != NOTHING]
+    counts = [f"{word} {sum(each.startswith(word) for each in judged)}" for word in (HOLDS, CONTRADICTED, UNDECIDED)]
+    few = sum(line.cells["rests on"].endswith(("seed", "seeds")) for line in lines)
+    return (
+        f"Of {len(lines)} claims {len(judged)} have a verdict: {', '.join(counts)}; {few} of these rest on fewer than "
+        f"{SEEDS_FOR_A_MEAN} seeds."
+    )
 
 
 def _trained_once(lines: Iterable[Line], facts: ScaleFacts) -> str:
