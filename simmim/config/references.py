@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from simmim.config.claims import claim_of, tolerances
 from simmim.config.errors import located_at
 from simmim.config.folder import ConfigFolder
-from simmim.config.rows import PaperRow
+from simmim.config.rows import ClaimRow
 from simmim.plugin import check_choice
 
 # Evaluations that cells of paper.tsv name without a row in evaluate.tsv: the training itself, and its networks.
 WITHOUT_ROW = ("pretrain", "size")
+# What a claim can compare of the training itself.
+OF_PRETRAINING = ("loss", "validation_loss", "relative_cost", "avg_dist")
 
 
 def check_references(sheets: ConfigFolder) -> None:
@@ -30,24 +33,40 @@ def check_references(sheets: ConfigFolder) -> None:
             check_choice("table of tables.tsv", table, [name for (name,) in sheets.tables])
     for key, row in sheets.claims.items():
         with located_at(sheets.place("claims", *key)):
-            for run in (row.run, row.other):
-                check_choice("run", run, runs)
-                check_choice(f"evaluation of run '{run}'", row.evaluation, known[run])
+            _check_claim(sheets, row, known)
     for key, cell in sheets.paper.items():
         with located_at(sheets.place("paper", *key)):
             for run in filter(None, (cell.run, cell.against)):
                 check_choice("run", run, runs)
             if cell.run:
-                _check_evaluations(cell, known[cell.run])
+                _check_evaluations(cell.run, cell.evaluation, cell.metric, known)
     for dataset, sample in sheets.drawn_masks:
         with located_at(sheets.place("drawn_masks", dataset, sample)):
             check_choice("dataset", dataset, {"*", *(name for name, _ in sheets.datasets)})
 
 
-def _check_evaluations(cell: PaperRow, known: Collection[str]) -> None:
-    """Refuse evaluations that a published cell's run does not have, and a search among what has no best."""
-    evaluations = cell.evaluation.split() or [""]
-    for evaluation in evaluations:
-        check_choice(f"evaluation of run '{cell.run}'", evaluation, known)
-    if len(evaluations) > 1 and ("." in cell.metric or {*WITHOUT_ROW} & {*evaluations}):
-        raise ValueError(f"'{cell.evaluation}': only a score can be the best of several evaluations")
+def _check_claim(sheets: ConfigFolder, row: ClaimRow, known: Mapping[str, Collection[str]]) -> None:
+    """Refuse a claim about a run, an evaluation, a metric or a scale that there is not."""
+    check_choice("metric", row.metric, _metrics(sheets, row.evaluation.split()))
+    for scale in filter(None, tolerances(row.tolerance)):
+        check_choice("scale in column 'tolerance'", scale, sheets.scales())
+    for score in claim_of(row, "").scores():
+        check_choice("run", score.run, known)
+        _check_evaluations(score.run, score.evaluation, row.metric, known)
+
+
+def _metrics(sheets: ConfigFolder, evaluations: Collection[str]) -> set[str]:
+    """What evaluations are compared by; where their rows do not say, whatever any row says."""
+    if "pretrain" in evaluations:
+        return {*OF_PRETRAINING}
+    said = [(name, metric) for (_, name), row in sheets.evaluate.items() for metric in row.metrics.split()]
+    return {metric for name, metric in said if name in evaluations} or {metric for _, metric in said}
+
+
+def _check_evaluations(run: str, evaluations: str, metric: str, known: Mapping[str, Collection[str]]) -> None:
+    """Refuse evaluations that a run does not have, and a search among what has no best."""
+    names = evaluations.split() or [""]
+    for evaluation in names:
+        check_choice(f"evaluation of run '{run}'", evaluation, known[run])
+    if len(names) > 1 and ("." in metric or {*WITHOUT_ROW} & {*names}):
+        raise ValueError(f"'{evaluations}': only a score can be the best of several evaluations")

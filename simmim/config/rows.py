@@ -99,14 +99,25 @@ class TableRow(Section):
 
 
 class ClaimRow(Section):
-    """A row of claims.tsv: what the paper claims by comparing two runs; `relation` is what `run` must be to `other`."""
+    """A row of claims.tsv: what the paper claims by comparing runs; `first` must be `relation` `second`.
+
+    Args:
+        section: where the paper says so.
+        first, second: a run, `each of` or `best of` several, or a gain (`run-other`); `run/evaluation` is measured by
+            another evaluation than the row's. `second` is empty for a rising series.
+        evaluation: one or several, of which the best counts.
+        tolerance: in the metric's unit, then SCALE=NUMBER for scales that have another one.
+        paper: the difference as printed.
+    """
 
     claim: Text
-    run: Name
-    other: Name
-    relation: Literal["better", "not worse", "close"]
-    evaluation: Name
+    section: Text
+    first: Text
+    relation: Literal["better than", "not worse than", "close to", "rising"]
+    second: str = ""
+    evaluation: Annotated[str, Field(pattern="^[A-Za-z0-9_]+( [A-Za-z0-9_]+)*$")]
     metric: Text
+    tolerance: Text
     paper: Text
 
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from simmim.config.claims import claim_of
 from simmim.config.errors import DoesNotFit, Unavailable
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import JobConfig, PretrainConfig
@@ -52,7 +53,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         paper={key: row.model_dump() for key, row in sheets.paper.items()},
         table_titles={table: row.title for (table,), row in sheets.tables.items()},
         table_sections={table: row.section for (table,), row in sheets.tables.items()},
-        claims=tuple(row.model_dump() for row in sheets.claims.values()),
+        claims=tuple(claim_of(row, scale) for row in sheets.claims.values()),
         extra_sets=_extra_sets(sheets, scale),
         has_data_card=_has_data_card(sheets, scale),
     )

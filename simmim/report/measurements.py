@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ METRIC_LABELS = {
 UNITS = {"relative_cost": "x", "parameters_millions": "M", "finetune_parameters_millions": "M"}
 UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
 
+LOWER_IS_BETTER = ("loss", "validation_loss", "relative_cost")
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -69,25 +72,30 @@ class Measurement:
         """Name of the evaluation that measured it."""
         return self.rows["evaluation"].iloc[0]
 
-    @property
+    @functools.cached_property
     def claims_mean(self) -> bool:
         """Whether there are enough seeds of one and the same config and data, all finite, to speak of a mean."""
         return len(self.rows) >= SEEDS_FOR_A_MEAN and not self.is_mixed and all(map(math.isfinite, self.values))
 
-    @property
+    @functools.cached_property
     def is_mixed(self) -> bool:
         """Whether the seeds were measured with different configs or data."""
-        return len(self.rows[["config_hash", "data_digest"]].drop_duplicates()) > 1
+        return len({*zip(self.rows["config_hash"], self.rows["data_digest"])}) > 1
 
-    @property
+    @functools.cached_property
     def mean(self) -> float:
         """Mean over seeds."""
         return float(self.rows["value"].mean())
 
-    @property
+    @functools.cached_property
     def deviation(self) -> float:
         """Sample standard deviation over seeds (n - 1)."""
         return float(self.rows["value"].std(ddof=1))
+
+    @property
+    def known_deviation(self) -> float | None:
+        """The deviation where a mean may be claimed, else None."""
+        return self.deviation if self.claims_mean else None
 
     @property
     def text(self) -> str:
@@ -159,6 +167,12 @@ def relative_cost(mine: Measurement, base: Measurement) -> Measurement:
 def spread_of_difference(one: Measurement, other: Measurement) -> float:
     """Standard deviation that the difference of two single seeds would have: root of the sum of both variances."""
     return math.hypot(one.deviation, other.deviation)
+
+
+def assumed_spread(one: float | None, other: float | None) -> float | None:
+    """The same of two deviations; one that is not known is taken to be as wide as the other. None if neither is."""
+    known = [each for each in (one, other) if each is not None]
+    return math.hypot(known[0], known[-1]) if known else None
 
 
 def seeds_ahead(one: Measurement, other: Measurement) -> str:

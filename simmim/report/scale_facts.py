@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from simmim.config.claims import Claim
 
 Cell = Mapping[str, str]
 
@@ -79,7 +82,7 @@ class ScaleFacts:
         figure_runs: figure to the runs whose stored images it shows, whether or not the scale has them.
         paper: rows of paper.tsv by (table, row, column).
         table_titles, table_sections: of the paper's tables.
-        claims: rows of claims.tsv.
+        claims: rows of claims.tsv, with the tolerances of the scale.
         has_data_card: whether the data are made by the package itself.
         extra_sets: data sets that fine-tunings are scored on beside their validation set.
     """
@@ -103,7 +106,7 @@ class ScaleFacts:
     paper: dict[tuple[str, str, str], Cell] = field(default_factory=dict)
     table_titles: dict[str, str] = field(default_factory=dict)
     table_sections: dict[str, str] = field(default_factory=dict)
-    claims: tuple[Cell, ...] = ()
+    claims: tuple[Claim, ...] = ()
     has_data_card: bool = False
     extra_sets: tuple[str, ...] = ()
 

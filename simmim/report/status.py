@@ -36,11 +36,16 @@ def status(found: Measurement | None, facts: ScaleFacts, run: str, evaluations: 
     return "; ".join([_measured(found, facts.scale), *_searched(found, facts, run, evaluations.split())])
 
 
-def _measured(found: Measurement, scale: str) -> str:
+def trouble(found: Measurement) -> str:
+    """Why seeds cannot be taken together, however many there are; '' where they can."""
     if found.is_mixed:
-        return f"measured at {scale} scale, no mean: its seeds differ in config or data"
-    if not all(map(math.isfinite, found.values)):
-        return f"measured at {scale} scale, no mean: some values are not finite"
+        return "its seeds differ in config or data"
+    return "" if all(map(math.isfinite, found.values)) else "some values are not finite"
+
+
+def _measured(found: Measurement, scale: str) -> str:
+    if reason := trouble(found):
+        return f"measured at {scale} scale, no mean: {reason}"
     if not found.claims_mean:
         return f"measured at {scale} scale, {TOO_FEW}"
     return f"measured at {scale} scale"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from simmim.report.measurements import Measurement
 
+LONGEST = 24  # rows that a page shows at once
 TEXTS = ("run", "evaluation", "metric")
 NUMBERS = ("paper_value", "mean", "standard_deviation")
 _RECORD_TEXTS = ("column", "run", "evaluation", "dataset", "part", "metric")
@@ -95,6 +96,15 @@ class Table:
     columns: list[str]
     rows: list[dict[str, Any]]
     headlines: tuple[Headline, ...] = ()
+
+    def folded(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows to show at once and rows to fold: of a long table all, or those that nothing was measured for."""
+        if len(self.rows) <= LONGEST:
+            return self.rows, []
+        parts: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for row in self.rows:
+            parts[row["status"].startswith("measured")].append(row)
+        return (parts[True], parts[False]) if len(parts[True]) <= LONGEST else ([], self.rows)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Every record behind any cell."""

@@ -44,16 +44,6 @@ from simmim.config.sheets import Sheets
             ("table2", "a", "b", "default", "pretrain", "relative_cost", "1x", "", "defalt"),
             r"row 'table2 a b': unknown run 'defalt'; did you mean 'default'",
         ),
-        (
-            "claims",
-            ("One is better", "default", "los_full", "better", "finetune", "top1", "+1"),
-            r"claims.tsv, row 'One is better finetune': unknown run 'los_full'; did you mean 'loss_full'",
-        ),
-        (
-            "claims",
-            ("One is better", "default", "loss_l2", "better", "knn", "top1", "+1"),
-            r"claims.tsv, row 'One is better knn': unknown evaluation of run 'loss_l2' 'knn'",
-        ),
     ],
 )
 def test_a_sheet_with_a_wrong_row_is_refused_as_it_is_read(folder, sheet, cells, message):

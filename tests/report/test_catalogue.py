@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from made_up import FACTS, PAPER, PAPER_OF_MASKS, cell
+from made_up import CLAIMS, PAPER, PAPER_OF_MASKS, cell
 
 from simmim.config.errors import DoesNotFit
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
-from simmim.config.rows import ClaimRow, DatasetRow, EvaluateRow, PaperRow, PretrainRow, TableRow
+from simmim.config.rows import DatasetRow, EvaluateRow, PaperRow, PretrainRow, TableRow
 from simmim.config.scale import ScaleConfig
 from simmim.config.sheets import Sheets
 from simmim.report import catalogue
@@ -41,7 +41,7 @@ class FewSheets:
         (name, "train"): DatasetRow(dataset=name, split="train", source="image_folder", made_by=maker)
         for name, maker in (("tiles", "demo"), ("photos", ""))
     }
-    claims: ClassVar = {(each["claim"],): ClaimRow(**each) for each in FACTS.claims}
+    claims: ClassVar = {(each.claim,): each for each in CLAIMS}
     _tasks: ClassVar = {"finetune": "finetune", "probe": "linear_probe", "detect": "detect"}
     _runs = ("default", "mask_r4", "loss_full", "random_swin", "vit", "random_vit")
     tables: ClassVar = {

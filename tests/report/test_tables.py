@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from made_up import FACTS, FINETUNE, SCALE, cell, write_evaluation, write_traini
 
 from simmim.config.sheets import Sheets
 from simmim.plugin import names
+from simmim.report.page import table_page
 from simmim.report.provenance import provenance
 from simmim.report.table_file import markdown, read_parquet, write_parquet
-from simmim.report.tables.claims import verdict
 from simmim.report.write import make_table, write_table
 
 REPOSITORY = Path(__file__).parents[2]
@@ -138,62 +139,25 @@ def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
     assert {row["column"] for row in table.rows} == scores, "costs, losses and AvgDist have no direction"
 
 
-def test_directions_decide_nothing_inside_the_spread_or_with_few_seeds(tmp_path):
-    def verdict(folder, ours, reference):
-        values = {"loss_full": ours, "default": reference}
-        paths = [write_evaluation(tmp_path / folder, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
-        return row_of(make_table("directions", paths, FACTS), table="table4")["verdict"]
-
-    assert verdict("a", [50.0, 52.0, 54.0], [51.0, 53.0, 55.0]).startswith("undecided: inside the seeds' spread")
-    assert verdict("b", [40.0], [50.0]) == "no verdict: too few seeds for a mean"
-    assert verdict("c", [40.0, 41.0, 42.0], [50.0, 51.0, 52.0]) == "agrees with the paper's direction"
-
-
-def test_a_claim_holds_is_contradicted_or_was_not_run(results):
-    table = made("claims", results)
-    found = {row["claim"]: row for row in table.rows}
-    row = found["loss_full is better than default"]
-    assert (row["difference"], row["spread"], row["ahead"], row["verdict"]) == ("+10.0", "1.4", "3 of 3", "holds")
-    assert found["default is better than loss_full"]["verdict"] == "contradicted"
-    assert found["default is close than loss_full"]["verdict"] == "contradicted"
-    assert found["loss_full is not worse than default"]["verdict"] == "holds"
-    row = found["default is better than mask_block"]
-    assert (row["other"], row["verdict"], row["status"]) == ("mask_block: not run", "not run", "not run")
-
-
-def test_a_claim_says_why_the_run_it_compares_with_cannot_be(results):
-    facts = dataclasses.replace(FACTS, claims=({**FACTS.claims[0], "other": "mask_r4"},))
-    (row,) = make_table("claims", evaluations(results), facts).rows
-    assert (row["first"], row["other"]) == ("default: 60.0 ± 1.0", "mask_r4: not run")
-    assert (row["verdict"], row["status"]) == ("–", str(FACTS.misfits["mask_r4"]))
-
-
-def test_claims_say_which_runs_were_pretrained_once(results):
-    assert "pre-trained once" not in made("claims", results).caption
-    facts = dataclasses.replace(FACTS, trained_once=("loss_full", "vit"))
-    caption = make_table("claims", [], facts).caption
-    assert caption.endswith("order of fine-tuning only: loss_full.")
-
-
 @pytest.mark.parametrize(
-    ("relation", "difference", "spread", "expected"),
+    ("ours", "reference", "words"),
     [
-        ("better", 1.5, 1.4, "holds"),
-        ("better", 1.3, 1.4, "undecided: inside the seeds' spread"),
-        ("better", -1.5, 1.4, "contradicted"),
-        ("not worse", 3.0, 1.4, "holds"),
-        ("not worse", -0.9, 1.4, "holds"),
-        ("not worse", -1.3, 1.4, "undecided: inside the seeds' spread"),
-        ("not worse", -1.5, 1.4, "contradicted"),
-        ("not worse", -0.9, 0.1, "holds"),
-        ("close", -0.9, 0.1, "holds"),
-        ("close", 1.1, 0.1, "contradicted"),
-        ("close", 1.1, 1.2, "undecided: inside the seeds' spread"),
-        ("close", 0.1, 2.1, "undecided: the seeds' spread is too wide"),
+        ([50.0, 52.0, 54.0], [51.0, 53.0, 55.0], "undecided: inside the spread (direction is the paper's)"),
+        ([40.0, 41.0, 42.0], [50.0, 51.0, 52.0], "agrees with the paper's direction"),
+        ([40.0], [50.0], "points the paper's way (one seed)"),
+        ([60.0, 60.0], [50.0, 50.0], "points the other way (2 seeds)"),
+        ([50.0], [50.04], "undecided: no difference to be seen, here or in the paper (one seed)"),
+        ([50.0], [49.0, 51.0, 53.0], "undecided: inside the spread (direction is the paper's) (one seed)"),
+        ([math.nan], [50.0], "no verdict: some values are not finite"),
     ],
 )
-def test_verdicts(relation, difference, spread, expected):
-    assert verdict(relation, difference, spread) == expected
+def test_directions_decide_nothing_inside_the_spread_and_say_where_nobody_knows_it(tmp_path, ours, reference, words):
+    values = {"loss_full": ours, "default": reference}
+    paths = [write_evaluation(tmp_path, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
+    table = make_table("directions", paths, FACTS)
+    assert row_of(table, table="table4")["verdict"] == words
+    if words.startswith("points"):
+        assert table.caption.endswith(f"Of 1 such lines {int('paper' in words)} point the paper's way.")
 
 
 def test_pretrained_stands_beside_scratch_with_its_verdict(results):
@@ -342,3 +306,14 @@ def test_provenance_has_one_line_for_each_file(results):
     table = made("scratch", results)
     sources = [line["source"] for line in provenance(table.records())]
     assert len(sources) == len(set(sources)) == len({record["source"] for record in table.records()}) > len(FINETUNE)
+
+
+def test_a_long_table_shows_what_was_measured_and_folds_the_rest(results):
+    short, one = made("table1", results), made("table4", results).rows[0]
+    assert short.folded() == (short.rows, [])
+    unrun = one | {"status": "not run"}
+    long = dataclasses.replace(short, rows=[unrun] * 20 + [one] * 5)
+    assert long.folded() == ([one] * 5, [unrun] * 20)
+    assert dataclasses.replace(short, rows=[one] * 25).folded() == ([], [one] * 25)
+    page = table_page(long)
+    assert page.count("<tr>") == 2 + 25 + 1 and "Show the other 20 rows" in page

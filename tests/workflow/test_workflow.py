@@ -76,7 +76,10 @@ def small_project(folder: Path) -> Path:
         sheet = folder / "config" / f"{name}.tsv"
         sheet.write_text(sheet.read_text() + "".join(f"{row}\n" for row in rows))
     scale, runs = folder / "config" / "scales" / "smoke.yaml", ", ".join([FEW, "mask_r40", *RUNS])
-    scale.write_text(scale.read_text() + f"runs: [{runs}]\nwithout: [inat, supervised, segment_lr3e4]\n")
+    scale.write_text(
+        scale.read_text()
+        + f"runs: [{runs}]\nwithout: [inat, supervised, segment_lr3e4, segment_pretrained, segment_pretrained_lr3e4]\n"
+    )
     for sheet in (folder / "config" / "evaluate.tsv", folder / "config" / "claims.tsv"):
         sheet.write_text(LEFT_OUT.sub("", sheet.read_text()))
     with (folder / "config" / "evaluate.tsv").open("a") as sheet:

@@ -1,102 +1,182 @@
-"""The paper's qualitative claims (section 4) against our runs: each a comparison of two runs over seeds."""
+"""What the paper's prose claims by comparing runs, against our runs: the rows of claims.tsv."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+from simmim.config.claims import RISING, Operand
+from simmim.report.judgement import Judgement, judge
 from simmim.report.measurements import (
     SEEDS_FOR_A_MEAN,
-    Measurement,
-    measurement,
+    SEEDS_NOTE,
+    UNITS,
+    decimals_of,
     metric_label,
     number,
-    seeds_ahead,
     signed,
-    spread_of_difference,
 )
-from simmim.report.scale_facts import Cell, ResultFile, ScaleFacts
-from simmim.report.status import NOT_RUN, NOTHING, TOO_FEW, status
-from simmim.report.table import Body, Line
+from simmim.report.operands import Lookup, Number, Operands
+from simmim.report.status import NOT_RUN, NOTHING, misfit_of, status, trouble
+from simmim.report.table import Body, Line, records_of
+from simmim.report.tables._paper import cells_need
+from simmim.report.verdicts import CONTRADICTED, HOLDS, UNDECIDED, count_of_seeds
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from simmim.config.claims import Claim, Side
     from simmim.report.results import Results
+    from simmim.report.scale_facts import ResultFile, ScaleFacts
 
 title = "The paper's claims against our runs"
 section = "Do the paper's claims hold here?"
 
-_CLOSE_POINTS = 1.0
-_WIDEST_SPREAD = 2.0  # beyond it, finding no difference says nothing
-_INSIDE = "undecided: inside the seeds' spread"
+_LONGEST_LIST = 4
+
+_CAPTION = (
+    f"{SEEDS_NOTE} What a verdict rests on: from {SEEDS_FOR_A_MEAN} seeds on, the spread (root of the sum of both "
+    "variances over seeds). 'Better' and 'rising' hold, or are contradicted, only beyond it; 'close' and 'not worse' "
+    "hold within the claim's tolerance where the spread is at most twice as wide, and are contradicted beyond both. "
+    "With fewer seeds nobody knows the spread: a run is taken to vary by the tolerance, or as much as the one that it "
+    "is compared with if that is more; the verdict says on how many seeds it rests, and another seed may overturn it. "
+    "'Each of' several runs is decided by the worst of them; the 'best of' several is chosen on these very numbers, "
+    "which favours the longer list. A series is 'rising' if no step falls and the last value exceeds the first. "
+    "Ahead: in how many seeds the first run is better."
+)
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
-    """The evaluations that claims.tsv compares, as far as the scale has them."""
-    pairs = [(row[which], row["evaluation"]) for row in facts.claims for which in ("run", "other")]
-    return [need for need in (ResultFile("evaluate", *pair) for pair in pairs) if need in facts.evaluations()]
+    """What claims.tsv compares, as far as the scale has it."""
+    scores = [(score, claim.metric) for claim in facts.claims for score in claim.scores()]
+    return cells_need(facts, [{**score._asdict(), "metric": metric} for score, metric in scores])
 
 
 def make(results: Results, facts: ScaleFacts) -> Body:
-    """One line per claim: both runs, their difference, its spread over seeds, and whether the claim holds here."""
-    caption = (
-        f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value. "
-        "Spread: root of the sum of both variances. 'Better' holds, or is contradicted, only beyond the spread. "
-        f"'Close' and 'not worse' hold within {_CLOSE_POINTS:g} point where the spread is at most {_WIDEST_SPREAD:g}, "
-        "and are contradicted beyond both that point and the spread. Ahead: in how many seeds the first run is higher."
-        + _trained_once(facts)
+    """One line per claim, those with a verdict first."""
+    lines = lines_of(Lookup(results.records), facts)
+    shown = sorted(lines, key=lambda line: line.cells["rests on"] == NOTHING)
+    return Body(f"{_count(lines)} {_CAPTION}{_trained_once(lines, facts)}", shown)
+
+
+def lines_of(lookup: Lookup, facts: ScaleFacts) -> list[Line]:
+    """The lines in the order of the sheet."""
+    return [_line(claim, Operands(lookup, claim), facts) for claim in facts.claims]
+
+
+def _count(lines: Sequence[Line]) -> str:
+    """How many claims hold, and on how many seeds that rests."""
+    judged = [line.cells["verdict"] for line in lines if line.cells["rests on"] != NOTHING]
+    counts = [f"{word} {sum(each.startswith(word) for each in judged)}" for word in (HOLDS, CONTRADICTED, UNDECIDED)]
+    few = sum(line.cells["rests on"].endswith(("seed", "seeds")) for line in lines)
+    return (
+        f"Of {len(lines)} claims {len(judged)} have a verdict: {', '.join(counts)}; {few} of these rest on fewer than "
+        f"{SEEDS_FOR_A_MEAN} seeds."
     )
-    return Body(caption, [_line(results.records, row, facts) for row in facts.claims])
 
 
-def verdict(relation: str, difference: float, spread: float) -> str:
-    """Whether `difference`, first run minus other, bears out a relation: better, not worse or close."""
-    if relation == "better":
-        if abs(difference) <= spread:
-            return _INSIDE
-        return "holds" if difference > 0 else "contradicted"
-    distance = abs(difference) if relation == "close" else -difference
-    if distance > max(_CLOSE_POINTS, spread):
-        return "contradicted"
-    if spread > _WIDEST_SPREAD:
-        return "undecided: the seeds' spread is too wide"
-    return "holds" if distance <= _CLOSE_POINTS else _INSIDE
-
-
-def _trained_once(facts: ScaleFacts) -> str:
-    compared = dict.fromkeys(run for row in facts.claims for run in (row["run"], row["other"]))
-    once = [run for run in compared if run in facts.trained_once]
+def _trained_once(lines: Iterable[Line], facts: ScaleFacts) -> str:
+    """Which of the runs with several seeds have but one pre-training."""
+    repeated = {record["run"] for line in lines for record in line.records if record["seed"] > 0}
+    once = [run for run in facts.trained_once if run in repeated]
     words = " These runs were pre-trained once, so their seeds vary labels, head and order of fine-tuning only: "
     return f"{words}{', '.join(once)}." if once else ""
 
 
-def _line(frame: pd.DataFrame, row: Cell, facts: ScaleFacts) -> Line:
-    run, other, evaluation, metric = row["run"], row["other"], row["evaluation"], row["metric"]
-    ours, base = measurement(frame, run, evaluation, metric), measurement(frame, other, evaluation, metric)
-    words = status(ours if base else None, facts, run if base else other, evaluation)
-    cells = {
-        "claim": row["claim"],
-        "verdict": NOT_RUN if words == NOT_RUN else NOTHING,
-        "measured by": f"{facts.evaluation_label(evaluation)}, {metric_label(metric)}",
-        "first": f"{run}: {ours.text if ours else NOT_RUN}",
-        "other": f"{other}: {base.text if base else NOT_RUN}",
+def _line(claim: Claim, operands: Operands, facts: ScaleFacts) -> Line:
+    spoilt = [reason for each in operands.found.values() if each and (reason := trouble(each))]
+    cells, decided = _undecided(claim, operands, facts), None
+    if all(operands.found.values()) and not spoilt:
+        decided = judge(claim, operands)
+        cells |= _decided(claim, decided)
+    elif spoilt:
+        cells["verdict"] = f"no verdict: {spoilt[0]}"
+    run, evaluation = claim.first.operands[0].score
+    return Line(cells, run, evaluation, claim.metric, records=tuple(_records(claim, operands, decided)))
+
+
+def _undecided(claim: Claim, operands: Operands, facts: ScaleFacts) -> dict[str, str]:
+    """The cells of a claim that lacks a number."""
+    cannot = any(misfit_of(facts, *score) for score in operands.found)
+    return {
+        "claim": claim.claim,
+        "verdict": NOTHING if cannot else NOT_RUN,
+        "measured by": f"{_measured_by(claim, facts)}, {metric_label(claim.metric)}",
+        "first": _incomplete(claim.first, operands),
+        "relation": claim.relation,
+        "second": _incomplete(claim.second, operands) if claim.second else NOTHING,
         "difference": NOTHING,
-        "spread": NOTHING,
+        "rests on": NOTHING,
         "ahead": NOTHING,
-        "paper's difference": row["paper"],
+        "the paper": f"{claim.paper} ({claim.section})",
         "scale": facts.scale,
-        "status": words,
+        "status": _status(operands, facts),
     }
-    if not (ours and base):
-        return Line(cells, run, evaluation, metric)
-    cells |= _compared(row["relation"], ours, base)
-    return Line(cells, run, evaluation, metric, None, {"first": ours, "other": base})
 
 
-def _compared(relation: str, ours: Measurement, base: Measurement) -> dict[str, str]:
-    ahead = {"ahead": seeds_ahead(ours, base)}
-    if not (ours.claims_mean and base.claims_mean):
-        return ahead | {"verdict": f"no verdict: {TOO_FEW}"}
-    difference, spread = ours.mean - base.mean, spread_of_difference(ours, base)
-    cells = {"difference": signed(difference, 1), "spread": number(spread, 1)}
-    return ahead | cells | {"verdict": verdict(relation, difference, spread)}
+def _measured_by(claim: Claim, facts: ScaleFacts) -> str:
+    return "pre-training" if claim.evaluation == "pretrain" else facts.evaluation_label(claim.evaluation)
+
+
+def _incomplete(side: Side, operands: Operands) -> str:
+    """A side that may lack numbers: the one that is there, or how many of several are."""
+    measured = [each for each in side.operands if operands.is_measured(each)]
+    if len(side.operands) > 1:
+        return f"{side.which or 'series'} of {len(side.operands)}, {len(measured) or 'none'} measured"
+    return operands.number(*measured).text if measured else f"{operands.label(*side.operands)}: {NOT_RUN}"
+
+
+def _status(operands: Operands, facts: ScaleFacts) -> str:
+    """Whether all was measured, else what was not and why."""
+    lacking: dict[str, list[str]] = {}
+    for score, found in operands.found.items():
+        if not found:
+            run = operands.label(Operand(score))
+            lacking.setdefault(str(misfit_of(facts, *score) or NOT_RUN), []).append(run)
+    if lacking:
+        return "; ".join(f"{_few(runs)}: {reason}" for reason, runs in lacking.items())
+    parts = [part for score, found in operands.found.items() for part in status(found, facts, *score).split("; ")]
+    return "; ".join(part for part in dict.fromkeys(parts) if not any(each.startswith(f"{part}, ") for each in parts))
+
+
+def _few(runs: list[str]) -> str:
+    """All of a short list, the first ones of a long one."""
+    if len(runs) <= _LONGEST_LIST:
+        return ", ".join(runs)
+    return f"{', '.join(runs[:_LONGEST_LIST])} and {len(runs) - _LONGEST_LIST} more"
+
+
+def _decided(claim: Claim, decided: Judgement) -> dict[str, str]:
+    """The cells that a verdict adds."""
+    decimals, unit = decimals_of(claim.metric), UNITS.get(claim.metric, "")
+    return {
+        "verdict": decided.in_words,
+        "first": _shown(claim.first, decided.first) if claim.second else decided.series,
+        "second": _shown(claim.second, decided.second) if claim.second else NOTHING,
+        "difference": f"{signed(decided.difference, decimals)}{unit}",
+        "rests on": _rests_on(claim, decided, unit),
+        "ahead": decided.ahead or NOTHING,
+    }
+
+
+def _shown(side: Side, chosen: Number) -> str:
+    """The number of a side that decides."""
+    of = {"each": "worst", "best": "best"}.get(side.which)
+    return f"{chosen.text} ({of} of {len(side.operands)})" if of else chosen.text
+
+
+def _rests_on(claim: Claim, decided: Judgement, unit: str) -> str:
+    """The spread, the tolerance, or both, and how many seeds, where they are few."""
+    tolerance = f"tolerance {claim.tolerance:g}{unit}"
+    few = decided.seeds < SEEDS_FOR_A_MEAN and count_of_seeds(decided.seeds)
+    word = "assumed spread" if few else "spread"
+    spread = decided.spread is not None and f"{word} {number(decided.spread, decimals_of(claim.metric))}{unit}"
+    needs_tolerance = not spread or claim.relation not in ("better than", RISING)
+    return ", ".join(filter(None, [needs_tolerance and tolerance, spread, few]))
+
+
+def _records(claim: Claim, operands: Operands, decided: Judgement | None) -> Iterator[dict[str, Any]]:
+    """Every record behind a line; a cell leads to the first that stands under its column, which is what decides."""
+    for column, side in (("first", claim.first), ("second", claim.second)):
+        decisive = getattr(decided, column).operand if decided else None
+        every = sorted(side.operands, key=lambda each: each != decisive) if side else ()
+        measured = [operands.found[score] for operand in every for score in operand.scores]
+        yield from (record for each in measured if each for record in records_of(each, column))

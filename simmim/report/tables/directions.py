@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from simmim.report.measurements import (
+    SEEDS_FOR_A_MEAN,
     Measurement,
+    assumed_spread,
     best_measurement,
     number,
     signed,
-    spread_of_difference,
 )
 from simmim.report.scale_facts import Cell, ResultFile, ScaleFacts
-from simmim.report.status import NOT_RUN, NOTHING, TOO_FEW, status
+from simmim.report.status import NOT_RUN, NOTHING, status, trouble
 from simmim.report.table import Body, Line
 from simmim.report.tables._paper import SECTION, cells_need, published, shown_evaluation
+from simmim.report.verdicts import INSIDE, with_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 title = "Do our differences point the paper's way?"
 section = SECTION
+
+_SAME_SIGN = "points the paper's way"
+_OTHER_SIGN = "points the other way"
+_NO_SIGN = "undecided: no difference to be seen, here or in the paper"
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
@@ -42,17 +49,40 @@ def make(results: Results, facts: ScaleFacts) -> Body:
         "the sum of both variances over seeds. A difference inside the spread decides nothing; one outside it that has "
         "the other sign contradicts the paper and is printed as such."
     )
-    return Body(caption, lines)
+    return Body(caption + _signs(line.cells["verdict"] for line in lines), lines)
 
 
-def verdict(difference: float, spread: float, theirs: float) -> str:
-    """Whether our difference has the sign of the paper's, as far as the spread over seeds lets one say so."""
+def verdict(difference: float, spread: float | None, theirs: float) -> str:
+    """Whether our difference has the sign of the paper's, as far as the spread over seeds lets one say so.
+
+    Args:
+        spread: None where there are too few seeds to know it: only the signs are compared then.
+    """
+    has_sign = round(difference, 1) != 0 and round(theirs, 9) != 0
+    if spread is None:
+        return (_SAME_SIGN if difference * theirs > 0 else _OTHER_SIGN) if has_sign else _NO_SIGN
     if abs(difference) <= spread:
         same = "the paper's" if difference * theirs > 0 else "not the paper's"
-        return f"undecided: inside the seeds' spread (direction is {same})"
+        return f"{INSIDE} (direction is {same})"
     if round(theirs, 9) == 0:
         return "contradicts the paper, which prints no difference"
     return "agrees with the paper's direction" if difference * theirs > 0 else "contradicts the paper's direction"
+
+
+def _signs(verdicts: Iterable[str]) -> str:
+    """What the lines without a spread say, taken together."""
+    signs = [words for words in verdicts if words.startswith((_SAME_SIGN, _OTHER_SIGN))]
+    if not signs:
+        return ""
+    return (
+        f" With fewer than {SEEDS_FOR_A_MEAN} seeds nobody knows the spread and only signs are compared, which is no "
+        "evidence line by line: by chance half of them would point the paper's way, and all share the run they are "
+        f"held against. Of {len(signs)} such lines {sum(map(_is_same, signs))} point the paper's way."
+    )
+
+
+def _is_same(words: str) -> bool:
+    return words.startswith(_SAME_SIGN)
 
 
 def _reference(key: tuple[str, str, str], cell: Cell, facts: ScaleFacts) -> Cell | None:
@@ -90,9 +120,10 @@ def _line(frame: pd.DataFrame, key: tuple[str, str, str], cell: Cell, reference:
 
 
 def _compared(ours: Measurement, base: Measurement, theirs: float) -> dict[str, str]:
-    if not (ours.claims_mean and base.claims_mean):
-        differences = [signed(a - b, 1) for a, b in zip(ours.values, base.values)]
-        return {"our difference": ", ".join(differences), "verdict": f"no verdict: {TOO_FEW}"}
-    difference, spread = ours.mean - base.mean, spread_of_difference(ours, base)
-    cells = {"our difference": signed(difference, 1), "spread": number(spread, 1)}
-    return cells | {"verdict": verdict(difference, spread, theirs)}
+    difference = ours.mean - base.mean
+    if reason := trouble(ours) or trouble(base):
+        return {"verdict": f"no verdict: {reason}"}
+    spread = assumed_spread(ours.known_deviation, base.known_deviation)
+    cells = {"our difference": signed(difference, 1), "spread": NOTHING if spread is None else number(spread, 1)}
+    words = verdict(difference, spread, theirs)
+    return cells | {"verdict": with_seeds(words, min(len(ours.seeds), len(base.seeds)))}

@@ -1,0 +1,112 @@
+"""What claims compare: a score, a gain or a cost, from the records behind it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simmim.report.measurements import (
+    LOWER_IS_BETTER,
+    UNITS,
+    Measurement,
+    best_measurement,
+    decimals_of,
+    number,
+    relative_cost,
+    signed,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simmim.config.claims import Claim, Operand, Score
+
+
+@dataclass(frozen=True)
+class Number:
+    """What stands for an operand.
+
+    Args:
+        operand: what it stands for.
+        label: its run, or 'one − another' for a gain.
+        measured: what it is, or for a gain the two that it lies between.
+    """
+
+    operand: Operand
+    label: str
+    measured: tuple[Measurement, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds that there are, of a gain the difference of both."""
+        first, *less = self.measured
+        return first.mean - sum(each.mean for each in less)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over seeds, None where there are too few to know it."""
+        every = [each.known_deviation for each in self.measured]
+        return None if None in every else math.hypot(*every)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds of the one with the fewest."""
+        return min(len(each.seeds) for each in self.measured)
+
+    @property
+    def goodness(self) -> float:
+        """The mean, or its negative where less is better."""
+        return -self.mean if self.measured[0].metric in LOWER_IS_BETTER else self.mean
+
+    @property
+    def text(self) -> str:
+        """`default: 45.6 ± 0.2`; a gain with its sign."""
+        if len(self.measured) == 1:
+            return f"{self.label}: {self.measured[0].text}"
+        metric = self.measured[0].metric
+        spread = "" if self.deviation is None else f" ± {number(self.deviation, decimals_of(metric))}"
+        return f"{self.label}: {signed(self.mean, decimals_of(metric))}{spread}{UNITS.get(metric, '')}"
+
+
+class Lookup:
+    """Finds measurements in records, each once: claims share most of theirs."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.best = functools.cache(functools.partial(best_measurement, frame))
+
+
+class Operands:
+    """The numbers of one claim; costs are relative to the first run that it names.
+
+    Attributes:
+        found: every score that the claim needs to its measurement, None where there is none.
+    """
+
+    def __init__(self, lookup: Lookup, claim: Claim) -> None:
+        self._claim = claim
+        self.found = {score: self._measured(lookup, score) for score in claim.scores()}
+
+    def number(self, operand: Operand) -> Number:
+        """What stands for an operand all of whose scores were measured."""
+        return Number(operand, self.label(operand), tuple(self.found[score] for score in operand.scores))
+
+    def label(self, operand: Operand) -> str:
+        """What a line calls an operand: as in the sheet, so that an evaluation of its own shows."""
+        return " − ".join(self._label(score) for score in operand.scores)
+
+    def is_measured(self, operand: Operand) -> bool:
+        """Whether there is a number."""
+        return all(self.found[score] for score in operand.scores)
+
+    def _measured(self, lookup: Lookup, score: Score) -> Measurement | None:
+        """Of a cost the training time over the mean of the first run's."""
+        if self._claim.metric != "relative_cost":
+            return lookup.best(*score, self._claim.metric)
+        both = [lookup.best(*each, "train_seconds") for each in (score, self._claim.first.operands[0].score)]
+        return relative_cost(*both) if all(both) else None
+
+    def _label(self, score: Score) -> str:
+        own = "" if score.evaluation == self._claim.evaluation else f"/{score.evaluation.split()[0]}"
+        return f"{score.run}{own}"
