@@ -41,7 +41,7 @@ def check_references(sheets: ConfigFolder) -> None:
                 _check_evaluations(cell, known[cell.run])
     for dataset, sample in sheets.drawn_masks:
         with located_at(sheets.place("drawn_masks", dataset, sample)):
-            check_choice("dataset", dataset, {"*", *(name for name, _ in sheets.datasets)})
+            check_choice("dataset", dataset, {name for name, _ in sheets.datasets})
 
 
 def _check_evaluations(cell: PaperRow, known: Collection[str]) -> None:
