@@ -29,6 +29,7 @@ OWN_MASK = "own"  # the mask that the run was trained with
 # Share of the cells of an object that is hidden. "Most" is "larger than 90 %" in the paper: 0.905, rounded up to whole
 # cells, is that for any number of them, and leaves one visible of 11 or more.
 DRAWN_MASKS = {"most": 0.905, "all": 1.0}
+_NEAR = 1.5  # a drawn mask hides at most so many times the tokens that the outline touches
 CENTRAL_BOX = "box 0.2 0.2 0.8 0.8"  # hidden where no object is outlined
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("scale", "run")]
@@ -100,20 +101,27 @@ def _drawn_masks(
 
 
 def _hidden(outline: str, geometry: Geometry, sample: np.ndarray) -> list[Tensor]:
-    """What each drawn mask hides, bool [1, *tokens]: whole masked patches or, of a small object, parts of them.
+    """What each drawn mask hides, bool [1, *tokens], in the largest patches that are near enough to the outline.
+
+    They are masked patches of the run or whole parts of them; such that leave nothing of the object visible in any mask
+    but "all", or all of the image hidden, are too large.
 
     Raises:
-        ValueError: for an outline of which not even one token could stay visible.
+        ValueError: for an outline that touches too few tokens, or all of them.
     """
-    masks = [Component(name="drawn", outline=outline, share=share) for share in DRAWN_MASKS.values()]
-    try:
-        return [hidden_tokens(plugin.build("masks", mask), geometry, 0, 0, sample) for mask in masks]
-    except ValueError:
-        whole, token = geometry.masked_patch, geometry.token
-        parts = [side for side in range(token, whole, token) if whole % side == 0]
-        if not parts:
-            raise
-        return _hidden(outline, replace(geometry, masked_patch=parts[-1]), sample)
+    masks = [plugin.build("masks", Component(name="drawn", outline=outline, share=s)) for s in DRAWN_MASKS.values()]
+    whole, token = geometry.masked_patch, geometry.token
+    sizes = [replace(geometry, masked_patch=side) for side in range(token, whole + 1, token) if whole % side == 0]
+    hidden = smallest = [hidden_tokens(mask, sizes[0], 0, 0, sample) for mask in masks]
+    for size in sizes[1:]:
+        try:
+            larger = [hidden_tokens(mask, size, 0, 0, sample) for mask in masks]
+        except ValueError:
+            break
+        if larger[-1].sum() > _NEAR * smallest[-1].sum():
+            break
+        hidden = larger
+    return hidden
 
 
 @torch.inference_mode()

@@ -46,12 +46,23 @@ def test_outlined_objects_are_hidden_for_more_than_90_percent_and_whole(run, cap
     assert hidden(rows, "1.png", "all")[inside].all()
 
 
-def test_patches_are_those_of_the_run_unless_the_object_is_too_small_for_them(run):
-    """The central box touches all patches of 16 px, and 16 of 8 px, of which one stays visible."""
-    reconstruct(CONFIG, run, run / "val", {})
+@pytest.mark.parametrize(
+    ("outline", "width", "height", "patch", "visible"),
+    [
+        ("box 0.2 0.2 0.8 0.8", 32, 32, 8, 1),  # touches all patches of 16 px, and 16 of 8 px
+        ("box 0.2 0.1 0.8 0.7", 32, 24, 8, 1),
+        ("box 0.2 0.3 0.6 0.7", 24, 16, 4, 2),  # 6 patches of 8 px: none would stay visible
+        ("box 0.11 0.16 0.72 0.59", 32, 16, 4, 3),  # 15 patches of 8 px are 1.9 times the tokens that it touches
+    ],
+)
+def test_patches_are_parts_of_the_run_s_as_large_as_the_object_allows(run, outline, width, height, patch, visible):
+    reconstruct(CONFIG, run, run / "val", {"0.png": outline})
     rows = pd.read_parquet(run / "reconstruction.parquet")
-    area = hidden(rows, "0.png", "all") & ~hidden(rows, "0.png", "most")
-    assert area.sum() == 64 and (area.any(0).sum(), area.any(1).sum()) == (8, 8)
+    whole = hidden(rows, "0.png", "all")
+    shown = whole & ~hidden(rows, "0.png", "most")
+    assert whole.sum() == width * height and (whole.any(0).sum(), whole.any(1).sum()) == (width, height)
+    patches = shown.reshape(32 // patch, patch, 48 // patch, patch)
+    assert shown.sum() == visible * patch**2 and (patches.all((1, 3)) == patches.any((1, 3))).all()
 
 
 def test_an_outline_in_an_image_that_is_not_there_is_refused(run):
