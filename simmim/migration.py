@@ -1,4 +1,4 @@
-"""Brings the results of version 0.1 up to date: other column names, and hashes of the typed configs. No value changes.
+"""Brings older results up to date: other column names, hashes of the typed configs, regions of masks. No value changes.
 
 The config that records were made with stands in their file. It is rewritten as today's config, whose hash takes the
 place of the old one everywhere.
@@ -38,7 +38,7 @@ _PROBE = {"neighbours", "temperature"}  # settings of k-NN that every probe had,
 
 
 def migrate(results: Path) -> list[str]:
-    """Rewrite all records of version 0.1 below the folder of a scale.
+    """Rewrite all records of version 0.1 and all older pictures below the folder of a scale.
 
     Returns:
         One line for every file that was rewritten.
