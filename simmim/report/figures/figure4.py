@@ -61,7 +61,9 @@ def _share(shares: list[float]) -> str:
 
 def _visible(loss_area: str | None) -> str:
     """What the prediction is to be on visible patches."""
-    whole = "The prediction is shown whole, visible patches too"
     if loss_area != "masked":
-        return f"{whole}."
-    return f"{whole}: a checkerboard there, for the loss is taken on the masked area only and does not ask for them."
+        return "The prediction is shown whole."
+    return (
+        "The prediction is shown whole. The loss is taken on the masked area only, so the model is asked for nothing "
+        "on visible patches: a checkerboard there is no fault."
+    )
