@@ -121,7 +121,7 @@ def hashes(folder):
             "weight_decay: 0.06",
             {"pretrain", "reconstruct", "knn", "probe"},
         ),
-        ("drawn_masks.tsv", "box 0.2", "box 0.25", {"reconstruct"}),
+        ("drawn_masks.tsv", "\ncifar10", "\nearth_tiles\tone\tbox 0.2 0.2 0.8 0.8\ncifar10", {"reconstruct"}),
         ("paper.tsv", "\t81.7", "\t81.8", {"table4"}),
         ("scales/smoke.yaml", "  tile_px: 64", "  tile_px: 32", {"train", "pretrain", "reconstruct", "knn", "probe"}),
     ],

@@ -93,6 +93,5 @@ class ConfigFolder:
         return f"{self.folder}/{sheet}.tsv, row '{' '.join(key)}'"
 
     def drawn(self, dataset: str) -> dict[str, str]:
-        """Outlines of objects in the images of a data set, by sample id; "*" stands for all others."""
-        own = {sample: row.shape for (name, sample), row in self.drawn_masks.items() if name == dataset}
-        return {"*": self.drawn_masks["*", "*"].shape} | own
+        """Outlines of objects in the images of a data set, by sample id."""
+        return {sample: row.outline for (name, sample), row in self.drawn_masks.items() if name == dataset}

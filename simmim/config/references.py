@@ -42,7 +42,7 @@ def check_references(sheets: ConfigFolder) -> None:
                 _check_evaluations(cell.run, cell.evaluation, cell.metric, known)
     for dataset, sample in sheets.drawn_masks:
         with located_at(sheets.place("drawn_masks", dataset, sample)):
-            check_choice("dataset", dataset, {"*", *(name for name, _ in sheets.datasets)})
+            check_choice("dataset", dataset, {name for name, _ in sheets.datasets})
 
 
 def _check_claim(sheets: ConfigFolder, row: ClaimRow, known: Mapping[str, Collection[str]]) -> None:

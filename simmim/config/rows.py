@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from simmim.config.sections import Section
 
@@ -12,6 +13,17 @@ Name = Annotated[str, Field(pattern="^[A-Za-z0-9_]+$")]
 NameOrNone = Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")]
 Names = Annotated[str, Field(pattern="^([A-Za-z0-9_]+( [A-Za-z0-9_]+)*)?$")]
 Text = Annotated[str, Field(min_length=1)]
+_SHARE = r" +(?:0(?:\.\d*)?|\.\d+|1(?:\.0*)?)"
+
+
+def _outline(text: str) -> str:
+    if not re.fullmatch(rf"box(?:{_SHARE}){{4}}|polygon(?:{_SHARE}{_SHARE}){{3,}}", text):
+        forms = "'box left top right bottom' or 'polygon x y x y x y ...'"
+        raise ValueError(f"an outline is {forms}, in shares of the image's width and height from 0 to 1")
+    return text
+
+
+Outline = Annotated[str, AfterValidator(_outline)]
 
 
 class PretrainRow(Section):
@@ -122,11 +134,11 @@ class ClaimRow(Section):
 
 
 class DrawnMaskRow(Section):
-    """A row of drawn_masks.tsv: an outline of an object in shares of an image's width and height."""
+    """A row of drawn_masks.tsv: the outline of the object in one image, as `mask=drawn` takes it."""
 
     dataset: Text
     sample_id: Text
-    shape: Annotated[str, Field(pattern="^(box|polygon) ")]
+    outline: Outline
 
 
 class ConfigFile(Section):

@@ -11,24 +11,26 @@ import numpy as np
 from simmim.plugin import check_choice
 from simmim.rng import KeyedGenerator
 
+_FINE = 8  # points along each side of a cell; an outline that passes between two of them does not touch it
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """Hides cells whose centre lies inside an outline, the same outline in every image.
+    """Hides the cells that an outlined object touches, so that nothing of it is seen, the same ones in every image.
 
     Args:
-        shape: the outline in shares of the image's width (x, to the right) and height (y, downwards), from 0 to 1:
-            `box left top right bottom` or `polygon x y x y x y ...`, which may be concave. In a sheet it is quoted:
-            `mask=drawn mask.shape='box 0.2 0.2 0.8 0.7'`.
+        outline: in shares of the image's width (x, to the right) and height (y, downwards), from 0 to 1: `box left
+            top right bottom` or `polygon x y x y x y ...`, which may be concave. In a sheet it is quoted:
+            `mask=drawn mask.outline='box 0.2 0.2 0.8 0.7'`.
         share: part of the object's cells to hide, in (0, 1]: 1 hides all of it, less hides `ceil(share * cells of the
             object)`, drawn anew in every image.
     """
 
-    shape: str = "box 0.25 0.25 0.75 0.75"
+    outline: str = "box 0.25 0.25 0.75 0.75"
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        _corners(self.shape)
+        _corners(self.outline)
         if not isinstance(self.share, Real) or not 0 < self.share <= 1:
             raise ValueError(f"mask.share {self.share} must lie inside (0, 1], 1 for the whole object")
 
@@ -36,43 +38,54 @@ class Drawn:
         """Masks for n images, bool [n, *grid], True = hidden.
 
         Raises:
-            ValueError: for an outline that holds no cell's centre, or all of them.
+            ValueError: for an outline that touches no cell, or all of them, or so few that a share of them is all.
         """
-        object_cells = np.flatnonzero(_inside(_corners(self.shape), grid))
+        object_cells = np.flatnonzero(_touched(_corners(self.outline), grid))
         count, cells = math.ceil(self.share * len(object_cells)), grid[0] * grid[1]
         if not 0 < count < cells:
             raise ValueError(
-                f"mask.shape '{self.shape}' hides {count} of {cells} cells ({grid[0]} x {grid[1]}): "
+                f"mask.outline '{self.outline}' hides {count} of {cells} cells ({grid[0]} x {grid[1]}): "
                 "at least one must be hidden and one visible"
             )
+        if self.share < 1 and count == len(object_cells):
+            raise ValueError(f"mask.share {self.share} of {count} cells that '{self.outline}' touches is all of them")
         order = np.argsort(generator.uniform(len(object_cells)), axis=1, kind="stable")[:, :count]  # [n, count]
         hidden = np.zeros((n, cells), dtype=bool)
         np.put_along_axis(hidden, object_cells[order], True, axis=1)
         return hidden.reshape(n, *grid)
 
 
-def _corners(shape: str) -> np.ndarray:
+def _corners(outline: str) -> np.ndarray:
     """Outline in words -> corners [k, 2] as (x, y)."""
-    form, *words = str(shape).split() or [""]
-    check_choice("form of mask.shape", form, ("box", "polygon"))
+    form, *words = str(outline).split() or [""]
+    check_choice("form of mask.outline", form, ("box", "polygon"))
     try:
         numbers = [float(word) for word in words]
     except ValueError:
-        raise ValueError(f"mask.shape '{shape}': every word after '{form}' must be a number") from None
+        raise ValueError(f"mask.outline '{outline}': every word after '{form}' must be a number") from None
     if not all(0 <= number <= 1 for number in numbers):
-        raise ValueError(f"mask.shape '{shape}': positions are shares of the image, from 0 to 1")
+        raise ValueError(f"mask.outline '{outline}': positions are shares of the image, from 0 to 1")
     if form == "polygon":
         if len(numbers) < 6 or len(numbers) % 2:
-            raise ValueError(f"mask.shape '{shape}': a polygon is at least three pairs x y")
+            raise ValueError(f"mask.outline '{outline}': a polygon is at least three pairs x y")
         return np.array(numbers).reshape(-1, 2)
     if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
-        raise ValueError(f"mask.shape '{shape}': a box is left top right bottom, left < right and top < bottom")
+        raise ValueError(f"mask.outline '{outline}': a box is left top right bottom, left < right and top < bottom")
     left, top, right, bottom = numbers
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
+def _touched(corners: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Cells with a part inside the outline, bool [*grid]."""
+    points = _inside(corners, (grid[0] * _FINE, grid[1] * _FINE))
+    return points.reshape(grid[0], _FINE, grid[1], _FINE).any((1, 3))
+
+
 def _inside(corners: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Cells whose centre lies inside the outline, bool [*grid]: a ray from there crosses it an odd number of times."""
+    """Points that lie inside the outline, bool [*grid]: a ray from there crosses it an odd number of times.
+
+    They are the centres of the cells of a grid.
+    """
     y, x = np.meshgrid(*((np.arange(side) + 0.5) / side for side in grid), indexing="ij")
     inside = np.zeros(grid, dtype=bool)
     for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0)):

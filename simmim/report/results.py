@@ -78,7 +78,11 @@ class Results:
 
 
 def _pictures(file: Path) -> pd.DataFrame:
-    return read_parquet(file).to_pandas().assign(source=str(file))
+    frame = read_parquet(file).to_pandas().assign(source=str(file))
+    if "prediction" in frame and "region" not in frame:
+        advice = "bring its scale up to date with `simmim migrate`"
+        raise ValueError(f"{file} was written by an earlier version and does not say what its masks hide; {advice}")
+    return frame
 
 
 def _holds_pictures(file: Path) -> bool:

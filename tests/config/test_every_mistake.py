@@ -71,7 +71,14 @@ MISTAKES = [
         "imagnet\tone\tbox 0 0 1 1\n",
         r"drawn_masks.tsv, .*unknown dataset 'imagnet'; did you mean 'imagenet'",
     ),
-    ("drawn_masks.tsv", "imagenet\tone\tbux 0 0 1 1\n", r"drawn_masks.tsv, row 'imagenet one': shape = 'bux 0 0 1 1'"),
+    *(
+        (
+            "drawn_masks.tsv",
+            f"imagenet\tone\t{outline}\n",
+            f"row 'imagenet one': outline = '{outline}': an outline is 'box",
+        )
+        for outline in ("bux 0 0 1 1", "box 0 0 1", "box 0 0 1.2 1", "polygon 0 0 1 1", "polygon 0 0 1 1 0 1 1")
+    ),
     (
         "tokenizers.tsv",
         "odd\tcolour_cluster\t\n",

@@ -3,7 +3,7 @@ has no room for them; other masks keep their defaults."""
 
 SMALL = {
     "block": {"ratio": 0.4},
-    "drawn": {"shape": "box 0.1 0.1 0.9 0.9", "share": 0.6},
+    "drawn": {"outline": "box 0.1 0.1 0.9 0.9", "share": 0.6},
     "random": {"ratio": 0.6},
     "square": {"ratio": 0.25},
 }

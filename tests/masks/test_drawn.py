@@ -10,24 +10,25 @@ from simmim.rng import KeyedGenerator
 TRIANGLE = "polygon 0.5 0 1 1 0 1"
 
 
-def draw(shape, share=1.0, grid=(6, 6), n=100):
-    return Drawn(shape, share).sample(n, grid, KeyedGenerator(0, 0, np.arange(n), "mask"))
+def draw(outline, share=1.0, grid=(6, 6), n=100):
+    return Drawn(outline, share).sample(n, grid, KeyedGenerator(0, 0, np.arange(n), "mask"))
 
 
 def test_a_box_is_its_cells_left_top_right_bottom():
     wanted = np.zeros((6, 6), dtype=bool)
     wanted[1:5, 2:4] = True
-    assert (draw("box 0.3 0.1 0.7 0.85") == wanted).all()
+    assert (draw("box 0.35 0.2 0.65 0.8") == wanted).all()
 
 
-def test_a_cell_is_hidden_if_its_centre_is_inside():
-    assert draw("box 0.26 0 1 1", grid=(1, 2))[0].tolist() == [[False, True]]
-    assert draw("box 0.24 0 0.74 1", grid=(1, 2))[0].tolist() == [[True, False]]
+def test_a_cell_is_hidden_if_the_outline_touches_it():
+    """All of an object is hidden then, and a cell that it only borders on is not."""
+    assert draw("box 0.7 0 1 1", grid=(1, 3))[0].tolist() == [[False, False, True]]
+    assert draw("box 0.6 0 1 1", grid=(1, 3))[0].tolist() == [[False, True, True]]
 
 
 def test_a_polygon_may_be_concave():
-    wanted = ["......", "......", "..##..", "..##..", ".#..#.", "#....#"]
-    masks = draw("polygon 0.5 0.2 0.95 0.95 0.5 0.65 0.05 0.95")
+    wanted = ["......", "..##..", ".####.", ".####.", "######", "##..##"]
+    masks = draw("polygon 0.5 0.17 0.95 0.95 0.5 0.65 0.05 0.95")
     assert ["".join(".#"[cell] for cell in row) for row in masks[0].astype(int)] == wanted
 
 
@@ -44,7 +45,7 @@ def test_most_of_an_object_is_another_part_of_it_in_every_image():
 
 
 @pytest.mark.parametrize(
-    "shape, words",
+    "outline, words",
     [
         ("bxo 0 0 1 1", "did you mean 'box'"),
         ("", "allowed: box, polygon"),
@@ -56,9 +57,9 @@ def test_most_of_an_object_is_another_part_of_it_in_every_image():
         ("polygon 0 0 1 1 0", "three pairs"),
     ],
 )
-def test_an_outline_that_is_none_is_refused(shape, words):
+def test_an_outline_that_is_none_is_refused(outline, words):
     with pytest.raises(ValueError, match=words):
-        Drawn(shape)
+        Drawn(outline)
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.01, "all"])
@@ -67,12 +68,18 @@ def test_a_share_outside_0_to_1_is_refused(share):
         Drawn(share=share)
 
 
-@pytest.mark.parametrize("shape, count", [("box 0.5 0.5 0.51 0.51", 0), ("box 0 0 1 1", 36)])
-def test_nothing_hidden_or_nothing_visible_is_refused(shape, count):
+@pytest.mark.parametrize("outline, count", [("box 0.5 0.5 0.501 0.501", 0), ("box 0.1 0.1 0.9 0.9", 36)])
+def test_nothing_hidden_or_nothing_visible_is_refused(outline, count):
     with pytest.raises(ValueError, match=f"hides {count} of 36 cells"):
-        draw(shape)
+        draw(outline)
+
+
+def test_a_part_of_an_object_that_is_all_of_it_is_refused():
+    with pytest.raises(ValueError, match=r"mask.share 0.905 of 10 cells that 'box 0 0 0.8 0.3' touches is all of them"):
+        draw("box 0 0 0.8 0.3", share=0.905)
+    assert draw("box 0 0 0.9 0.3", share=0.905)[0].sum() == 11
 
 
 def test_an_outline_can_be_written_in_a_sheet():
-    values = parse_set("mask=drawn mask.shape='box 0.2 0.2 0.8 0.7' mask.share=0.8")
-    assert values == {"mask": "drawn", "mask.shape": "box 0.2 0.2 0.8 0.7", "mask.share": "0.8"}
+    values = parse_set("mask=drawn mask.outline='box 0.2 0.2 0.8 0.7' mask.share=0.8")
+    assert values == {"mask": "drawn", "mask.outline": "box 0.2 0.2 0.8 0.7", "mask.share": "0.8"}

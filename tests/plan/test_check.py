@@ -17,7 +17,7 @@ from simmim.plan.check import check_scale
         ("mask.ratio=1.2", r"row 'odd': mask.ratio 1.2 must lie inside \(0, 1\)"),
         ("mask.ratio=0", r"row 'odd': mask.ratio 0.0 must lie inside \(0, 1\)"),
         ("mask=square mask.ratio=0.95", r"row 'odd': mask.ratio 0.95 is a square of 6 x 6 .* nearest: 0.69 \(5 x 5\)"),
-        ("mask=drawn mask.shape='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.shape 'bxo'; did you mean 'box'"),
+        ("mask=drawn mask.outline='bxo 0 0 1 1'", r"row 'odd': unknown form of mask.outline 'bxo'; did you mean 'box'"),
         ("geometry.masked_patch_px=14", r"row 'odd': masked patch of 14 px does not divide the image of 192 x 192 px"),
         ("geometry.masked_patch_px=2", r"row 'odd': token of 4 px does not divide the masked patch of 2 px"),
         ("target.resolution_px=50", r"row 'odd': target resolution of 50 px .* nearest that fit: 24 and 48"),

@@ -184,18 +184,23 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def write_reconstruction(root: Path, run: str, seed: int = 0, images: int = 6) -> Path:
-    """Each image is one red, its prediction one blue, the left half is hidden."""
-    hidden = np.zeros((32, 32))
-    hidden[:, :16] = 255
+def write_reconstruction(root: Path, run: str, seed: int = 0, images: int = 6, outlined: int = 3) -> Path:
+    """Each image is one red, its prediction one blue; the left half is hidden, of most of a region all but a column."""
+    hidden, most = np.zeros((32, 32)), np.zeros((32, 32))
+    hidden[:, :16], most[:, :15] = 255, 255
     base = {"scale": SCALE, "run": run, "seed": seed, "step": 490}
     base |= {"config_hash": f"config-{run}-pretrain", "data_digest": "data-digest", "code_version": "commit+code"}
     red, blue = np.zeros((32, 32, 3)), np.zeros((32, 32, 3))
     red[..., 0], blue[..., 2] = 200, 200
-    masks = ("own", "most of the object", "all of the object")
-    content = {"image": png(red), "hidden": png(hidden), "prediction": png(blue)}
+    masks = {"own": png(hidden), "most": png(most), "all": png(hidden)}
+    content = {"image": png(red), "prediction": png(blue)}
+    regions = ["object" if i < outlined else "central box" for i in range(images)]
     path = root / "pretrain" / run / f"seed{seed}" / "reconstruction.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [base | content | {"sample_id": f"image {i}", "mask": mask} for mask in masks for i in range(images)]
+    rows = [
+        base | content | {"sample_id": f"image {i}", "region": region, "mask": mask, "hidden": area}
+        for mask, area in masks.items()
+        for i, region in enumerate(regions)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_up import FACTS, RANDOM, SCALE, png, write_evaluation, write_reconstruction
 from PIL import Image
 
+from simmim.migration import migrate
 from simmim.plugin import names
 from simmim.report.drawing import read_drawing
 from simmim.report.figures import (
@@ -180,6 +183,44 @@ def test_the_dot_is_on_the_block_chosen_most_often(results):
     with look():
         figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
     assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2  # seeds chose 8, 8 and 10
+
+
+@pytest.mark.parametrize("outlined, region, images", [(2, "object", 2), (0, "central box", 4)])
+def test_predictions_are_whole_and_headings_tell_what_is_hidden(tmp_path, outlined, region, images):
+    """15 of 16 columns are 94 %; where objects are outlined, only images with one are shown."""
+    with look():
+        stored = write_reconstruction(tmp_path, "default", outlined=outlined)
+        figure, caption = figure4.make(Results([stored], SCALE), FACTS)
+    assert len(figure.axes) == 7 * images
+    headings = [axis.get_title(loc="center") for axis in figure.axes[:7]]
+    words = ["random", f"94 % of {region}", f"all of {region}"]
+    assert headings == ["image", *(f"{each}\n{state}" for each in words for state in ("masked", "prediction"))]
+    shown = [axis.images[0].get_array() for axis in figure.axes[:7]]
+    assert all((each[..., 2] == 200).all() for each in shown[2::2]), "visible pixels too"
+    assert (shown[3][:, 15] == shown[0][:, 15]).all() and (shown[5][:, 15] != shown[0][:, 15]).any()
+    assert f"94 % of {'an' if outlined else 'a'} {region} hidden" in caption and "checkerboard" in caption
+    assert ("outlined by hand" in caption) == bool(outlined)
+    full = dataclasses.replace(FACTS, loss_areas={"default": "full"})
+    assert "checkerboard" not in figure4.make(Results([stored], SCALE), full)[1]
+
+
+def test_pictures_of_an_earlier_version_are_refused_until_they_are_migrated(tmp_path):
+    """They hid 75 % of a box as most of the object."""
+    path = write_reconstruction(tmp_path, "default", images=2, outlined=1)
+    rows = pq.read_table(path).drop_columns("region").to_pylist()
+    box = np.zeros((32, 32))
+    box[8:24, 8:24] = 255
+    for row in rows:
+        row["hidden"] = png(box) if (row["mask"], row["sample_id"]) == ("all", "image 1") else row["hidden"]
+        row["mask"] += "" if row["mask"] == "own" else " of the object"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    with pytest.raises(ValueError, match=r"reconstruction.parquet was written by an earlier .* `simmim migrate`"):
+        write_figure("figure4", [path], tmp_path / "x", FACTS)
+    assert migrate(tmp_path) == [f"{path}: brought up to date"] and migrate(tmp_path) == []
+    after = pq.read_table(path).to_pylist()
+    assert [(row["mask"], row["region"]) for row in after[::2]] == [(mask, "object") for mask in ("own", "most", "all")]
+    assert {row["region"] for row in after[1::2]} == {"central box"}
+    assert [row["hidden"] for row in after] == [row["hidden"] for row in rows]
 
 
 def test_pictures_are_those_of_the_first_seed(results, tmp_path):

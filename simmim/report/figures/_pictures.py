@@ -42,9 +42,10 @@ class Pictures:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows[rows["seed"] == rows.groupby("run")["seed"].transform("min")]
 
-    def samples(self, count: int = _IMAGES) -> list[str]:
-        """Some of the stored images, evenly spread."""
-        names = list(dict.fromkeys(self.rows["sample_id"]))
+    def samples(self, count: int = _IMAGES, region: str = "") -> list[str]:
+        """Some of the stored images, evenly spread; if asked, of those whose drawn masks hide such a region."""
+        rows = self.rows[self.rows["region"] == region] if region else self.rows
+        names = list(dict.fromkeys(rows["sample_id"]))
         return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, count).astype(int))]
 
     def image(self, sample: str) -> np.ndarray:
@@ -53,9 +54,17 @@ class Pictures:
 
     def of(self, run: str, sample: str, mask: str = OWN_MASK) -> Panels | None:
         """What a run makes of an image under a mask, None where nothing is stored."""
-        rows = self.rows
-        found = rows[(rows["run"] == run) & (rows["mask"] == mask) & (rows["sample_id"] == sample)]
+        found = self._of(run, sample, mask)
         return panels(*_stored(found)) if len(found) else None
+
+    def shares(self, run: str, samples: Sequence[str]) -> list[float]:
+        """How much of its region the mask "most" hides in some images, of those that it fits."""
+        most, everything = ([self._of(run, sample, mask) for sample in samples] for mask in ("most", "all"))
+        return [_hidden_px(part) / _hidden_px(whole) for part, whole in zip(most, everything) if len(part)]
+
+    def _of(self, run: str, sample: str, mask: str) -> pd.DataFrame:
+        rows = self.rows
+        return rows[(rows["run"] == run) & (rows["mask"] == mask) & (rows["sample_id"] == sample)]
 
     def origin(self) -> str:
         """Where the pictures come from, for a caption."""
@@ -99,6 +108,10 @@ def grid(lines: Sequence[Sequence[np.ndarray | None]], headings: Sequence[str]) 
     for heading, axis in zip(headings, axes[0]):
         axis.set_title(heading, fontsize=8, color=INK, weight="normal", loc="center", pad=4)
     return figure
+
+
+def _hidden_px(rows: pd.DataFrame) -> int:
+    return int(opened_mask(rows.iloc[0]["hidden"]).sum())
 
 
 def _stored(rows: pd.DataFrame) -> tuple[bytes, bytes, bytes]:
