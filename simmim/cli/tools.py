@@ -93,7 +93,7 @@ def convert(
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:
-    """Bring the records of a scale that version 0.1 has written up to date; no value changes."""
+    """Bring results of a scale that an earlier version has written up to date; no value changes."""
     from simmim.migration import migrate as rewrite
 
     print(*(rewrite(Path(jobs.results) / scale) or ["nothing to bring up to date"]), sep="\n")

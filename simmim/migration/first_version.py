@@ -35,7 +35,7 @@ _RUNS = {
 _PROBE = {"neighbours", "temperature"}  # settings of k-NN that every probe had, too
 
 
-def migrate(results: Path) -> list[str]:
+def rewrite(results: Path) -> list[str]:
     """Rewrite all records of version 0.1 below the folder of a scale.
 
     Returns:
