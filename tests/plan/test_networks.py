@@ -10,7 +10,8 @@ from simmim.config.sections import GeometrySection
 from simmim.config.sheets import Sheets
 from simmim.evaluate import features
 from simmim.plan import done
-from simmim.plan.network import Part, SizedEncoder, count, encoder_part
+from simmim.plan.counting import Part, count, moved
+from simmim.plan.network import SizedEncoder, encoder_part
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
 from simmim.plugin import Component
@@ -72,7 +73,7 @@ def test_activations_are_those_that_autograd_keeps():
 def test_counted_by_hand():
     with torch.device("meta"):
         network = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
-    found = count(network, lambda: network(torch.empty(5, 6, device="meta")))
+    found = count(moved(network), lambda: network(torch.empty(5, 6)))
     assert found == Part(6 * 4 + 4 + 4 * 2 + 2, 2 * 5 * (6 * 4 + 4 * 2), 4 * 5 * (6 + 4))
 
 
