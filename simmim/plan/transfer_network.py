@@ -115,7 +115,8 @@ def _(
 ) -> Part:
     tokens = tokens_of(encoder, image, settings.block)
     classes, width = module.head.weight.shape
-    head = AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width)
+    with on_meta():
+        head = moved(AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width))
     return count(head, lambda: head(tokens), precision)
 
 
