@@ -27,6 +27,7 @@ class Part(NamedTuple):
     Args:
         kept_bytes: what a backward pass needs.
         recomputed_bytes: the most that is there at once where blocks keep their input only and are computed again.
+        inputs_bytes: what these keep when the forward pass is done.
         block_parameters: of the largest block.
     """
 
@@ -34,6 +35,7 @@ class Part(NamedTuple):
     forward_flops: int = 0
     kept_bytes: int = 0
     recomputed_bytes: int = 0
+    inputs_bytes: int = 0
     block_parameters: int = 0
 
 
@@ -80,7 +82,8 @@ def count(network: nn.Module, run: Callable[[], Any], precision: str = "fp32", d
             run()
         kept.remove_hooks()
     largest = max(map(parameters_of, blocks_of(network)), default=0)
-    return Part(parameters_of(network), counter.get_total_flops(), kept.total, kept.most_recomputed, largest)
+    flops, bytes_kept = counter.get_total_flops(), (kept.total, kept.most_recomputed, kept.inputs)
+    return Part(parameters_of(network), flops, *bytes_kept, largest)
 
 
 def moved(network: nn.Module, device: str = "cuda") -> nn.Module:
@@ -97,6 +100,7 @@ class _Kept(TorchDispatchMode):
     Attributes:
         total: bytes.
         most_recomputed: the most that is there at once where only the inputs of blocks are kept; 0 without blocks.
+        inputs: what is kept in the end, then.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -123,6 +127,10 @@ class _Kept(TorchDispatchMode):
             self.total += size
             self._in_block += size
         return tensor
+
+    @property
+    def inputs(self) -> int:
+        return self._outside + self._in_block
 
     def _enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._outside += self._in_block + inputs[0].untyped_storage().nbytes()

@@ -61,8 +61,13 @@ class Network:
 
     @property
     def kept_bytes(self) -> int:
-        """Activations that the backward pass of one image needs, in the precision it was counted in."""
-        return self.rest.kept_bytes + (self.encoder.recomputed_bytes if self.checkpointed else self.encoder.kept_bytes)
+        """The most activations at once in the backward pass of one image, in the precision it was counted in.
+
+        What the rest keeps is let go before a checkpointed encoder computes its blocks again.
+        """
+        if self.checkpointed:
+            return max(self.rest.kept_bytes + self.encoder.inputs_bytes, self.encoder.recomputed_bytes)
+        return self.rest.kept_bytes + self.encoder.kept_bytes
 
     @property
     def cast_parameters(self) -> int:

@@ -25,6 +25,15 @@ SHEETS = Sheets(CONFIG)
 MOMENTS = 8  # bytes a parameter, which the optimiser would hold beside what is measured
 FEW_BLOCKS = {"swin": {"depths": (1, 1, 2, 1)}, "swin_v2": {"depths": (1, 1, 2, 1)}, "vit": {"depth": 3}}
 
+HUGE = SHEETS.pretraining("paper", "swin_v2_h_800ep")
+# SwinV2-G at 640 px: its own row needs data that are not public.
+GIANT = HUGE.model_copy(
+    update={
+        "encoder": HUGE.encoder.changed(embed_dim=512, num_heads=(16, 32, 64, 128), window=20),
+        "geometry": HUGE.geometry.model_copy(update={"image_px": (640, 640)}),
+    }
+)
+
 
 class Live(TorchDispatchMode):
     """Bytes of all tensors that are there, and the most there were."""
@@ -77,7 +86,7 @@ def shortened(section):
 
 def pretraining(run, images):
     """Measured and planned bytes of a pre-training."""
-    config = SHEETS.pretraining("paper", run)
+    config = GIANT if run == "giant" else SHEETS.pretraining("paper", run)
     config = config.model_copy(update={"encoder": shortened(config.encoder)})
     with on_meta():
         task = build_method(config)
@@ -115,14 +124,14 @@ def transfer(run, evaluation, images, classes, **changes):
 @pytest.mark.parametrize(
     ("run", "images"),
     [
-        ("default", 8),
+        ("vit_b_800ep", 8),
+        pytest.param("default", 8, marks=pytest.mark.slow),
         pytest.param("swin_l_800ep", 8, marks=pytest.mark.slow),
-        pytest.param("vit_b_800ep", 8, marks=pytest.mark.slow),
         pytest.param("resnet50x4_300ep", 4, marks=pytest.mark.slow),
         pytest.param("head_inverse_swin_b", 4, marks=pytest.mark.slow),
         pytest.param("target_bins8_192", 8, marks=pytest.mark.slow),
         pytest.param("swin_v2_b_800ep_released", 8, marks=pytest.mark.slow),
-        pytest.param("swin_v2_g_22k_ext", 8, marks=pytest.mark.slow),
+        pytest.param("giant", 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_pretraining(run, images):
@@ -161,8 +170,8 @@ def test_the_largest_classifier_is_scored_on_80_gb():
 
 
 def test_the_micro_batch_that_fits():
-    network = pretraining_network(SHEETS.pretraining("paper", "default"), "bf16")
-    train = SHEETS.pretraining("paper", "default").train
+    network = pretraining_network(SHEETS.pretraining("paper", "vit_b_800ep"), "bf16")
+    train = SHEETS.pretraining("paper", "vit_b_800ep").train
     small, large = (machine(name, 0.35, 8) for name in ("RTX4090", "A100"))
     assert fitting_micro_batch(train, network, "bf16", large) == train.micro_batch
     fits = fitting_micro_batch(train.model_copy(update={"micro_batch": 256}), network, "bf16", small)
