@@ -7,7 +7,7 @@
     an image   activations that the backward pass needs; where blocks are computed again, the inputs of the blocks so
                far and all of the largest one, with its gradients
 
-Measured peaks are within a fifth of it (tests/plan/test_memory.py). What the CUDA context and fragmentation take, about
+Measured peaks are within a tenth of it (tests/plan/test_memory.py). What the CUDA context and fragmentation take, about
 a gigabyte, is not in it; nor what fused attention saves.
 """
 

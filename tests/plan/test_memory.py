@@ -136,7 +136,7 @@ def transfer(run, evaluation, images, classes, **changes):
 )
 def test_a_pretraining(run, images):
     found, planned = pretraining(run, images)
-    assert planned == pytest.approx(found, rel=0.2)
+    assert planned == pytest.approx(found, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_pretraining(run, images):
 )
 def test_a_transfer(run, evaluation, images, classes):
     found, planned = transfer(run, evaluation, images, classes)
-    assert planned == pytest.approx(found, rel=0.2)
+    assert planned == pytest.approx(found, rel=0.1)
 
 
 def test_the_largest_classifier_is_scored_on_80_gb():

@@ -51,6 +51,9 @@ def test_a_checkpointed_encoder_goes_forward_twice_and_keeps_less():
     network, plain = pretraining_network(other), pretraining_network(DEFAULT)
     assert network.train_flops - plain.train_flops == plain.encoder.forward_flops
     assert network.kept_bytes < plain.kept_bytes / 4
+    inputs = sum(4 * blocks * side**2 * width for blocks, side, width in ((2, 48, 128), (2, 24, 256), (18, 12, 512)))
+    assert inputs < network.encoder.inputs_bytes < network.kept_bytes  # of the blocks, in float32
+    assert network.kept_bytes - network.encoder.inputs_bytes < 0.1 * plain.kept_bytes  # and one block at a time
     assert network.parameters == plain.parameters
 
 
