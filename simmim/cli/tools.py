@@ -93,7 +93,10 @@ def convert(
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:
-    """Bring older records and pictures of a scale up to date; no value changes."""
+    """Bring results of a scale that an earlier version has written up to date; no value changes."""
     from simmim.migration import migrate as rewrite
 
-    print(*(rewrite(Path(jobs.results) / scale) or ["nothing to bring up to date"]), sep="\n")
+    lines = rewrite(Path(jobs.results) / scale)
+    print(*(lines or ["nothing to bring up to date"]), sep="\n")
+    if lines:
+        print("Snakemake remembers the old hashes and would make all of it again: run it once with --touch")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from simmim.config.machine_settings import without_machine_settings
+
 
 def refuse_changed(made: Path, before: Mapping[str, Any], now: Mapping[str, Any], remove: Path) -> None:
     """Raise a ValueError that lists every setting in which two configs differ, if any does.
@@ -14,6 +16,11 @@ def refuse_changed(made: Path, before: Mapping[str, Any], now: Mapping[str, Any]
         made: what was made with the config `before`.
         remove: what to remove in order to start anew.
     """
+    if before != without_machine_settings(before):
+        raise ValueError(
+            f"{made} was written before settings of the machine left the config; bring its scale up to date with "
+            "`simmim migrate`"
+        )
     if changed := differing_fields(before, now):
         listing = "\n".join(f"  {line}" for line in changed)
         raise ValueError(f"{made} was made with another config; remove {remove} to start anew, or undo:\n{listing}")

@@ -104,7 +104,7 @@ class FeaturesConfig(JobConfig):
     """What determines the frozen features that an evaluation reads of a split, beside the seed of the encoder.
 
     Every evaluation has its own: features go when they are read, so a new evaluation would have shared ones made again,
-    and Snakemake would repeat all that had read them before. The batch belongs to it: it can change the last bits.
+    and Snakemake would repeat all that had read them before.
     """
 
     evaluation: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simmim.config.differences import differing_fields
+from simmim.config.machine_settings import without_machine_settings
 from simmim.config.models import PretrainConfig
 
 _OWN = {"scale", "run", "numerics", "init", "seeds"}
@@ -17,7 +18,7 @@ def check_first_stage(config: PretrainConfig, shorter: PretrainConfig) -> None:
     """
     place = f"init.run={config.init.run}"
     same = [
-        each.model_dump(mode="json", exclude={**dict.fromkeys(_OWN, True), "train": _LENGTHS})
+        without_machine_settings(each.model_dump(mode="json", exclude={**dict.fromkeys(_OWN, True), "train": _LENGTHS}))
         for each in (shorter, config)
     ]
     if changed := differing_fields(*same):

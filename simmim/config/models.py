@@ -1,6 +1,6 @@
 """The complete configs of packing, tokenizers and pre-training: frozen, checked, and known by their hash.
 
-Code takes these; they become JSON where they are written to disk (`model_dump(mode="json")`).
+Code takes these; they become JSON where they are written to disk (`as_json`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from simmim import PACKED_FORMAT
 from simmim.config.component_settings import arguments_of, checked
+from simmim.config.machine_settings import without_machine_settings
 from simmim.config.sections import (
     DemoDataSection,
     GeometrySection,
@@ -33,12 +34,12 @@ class JobConfig(Section):
     """What all configs of jobs can do."""
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values, as they are stored and hashed."""
-        return self.model_dump(mode="json")
+        """JSON values, as they are stored and hashed: all that determines what the job makes."""
+        return without_machine_settings(self.model_dump(mode="json"))
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits that change with any value."""
+        """Twelve hex digits that change with any value but those of `machine_settings`."""
         return config_hash(self.as_json())
 
 

@@ -20,6 +20,7 @@ class ClassificationSettings(TaskSettings):
         mixup, cutmix: their alpha; 0 switches one off.
         smoothing: label smoothing.
         score_crop: share of the short side that the centre crop of the evaluation keeps; 1 keeps all.
+        score_batch: images at once when scoring, half of it where they do not fit the memory, and so on.
     """
 
     labels_per_class: int | None = Field(default=None, ge=1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.classifier_training import ClassifierTraining
+from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_batches, sum_over_processes
+from simmim.train.processes import my_share, sum_over_processes
 
 
 class ClassificationTask(Task):
@@ -32,10 +36,15 @@ class ClassificationTask(Task):
         copy_buffers_from_first(module)
         settings, shards, device = self.inputs.settings, self.inputs.sets[split], self.inputs.device
         right, channels = torch.zeros(2, device=device), module.normalise.channels
-        for samples in my_batches(len(shards), settings.score_batch):
+
+        def right_of(samples: Sequence[int]) -> Tensor:
+            """How many images have their class first, and among the first five, [2]."""
             images = scoring_images(shards, samples, settings.image_px, settings.score_crop, channels).to(device)
             labels = torch.from_numpy(shards.labels[samples]).to(device)
             best = module.predict(images).topk(min(5, len(shards.classes)), dim=1).indices == labels[:, None]  # [b, 5]
-            right += torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))
+            return torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))
+
+        for _, counts in FittingParts(settings.score_batch).results(my_share(len(shards)), right_of):
+            right += counts
         top1, top5 = (100 * sum_over_processes(right) / len(shards)).tolist()
         return [("top1", "", top1), ("top5", "", top5)]

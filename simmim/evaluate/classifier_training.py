@@ -11,6 +11,7 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor, nn
 
 from simmim.evaluate.classification_settings import ClassificationSettings
+from simmim.evaluate.precision import autocast
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.task import TrainTask
 
@@ -47,8 +48,9 @@ class ClassifierTraining(TrainTask):
         return nn.functional.cross_entropy(self.classifier(images).float(), shares)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits [b, classes] of uint8 images [b, c, H, W]."""
-        return self.classifier(self.normalise(images))
+        """Logits float32 [b, classes] of uint8 images [b, c, H, W], in the number format of the training."""
+        with autocast(images.device, self.autocast_dtype):
+            return self.classifier(self.normalise(images)).float()
 
 
 class AnyBatchMixup(Mixup):

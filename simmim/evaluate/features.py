@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import FeaturesConfig
@@ -20,12 +21,13 @@ from simmim.data.classification import scoring_images
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
+from simmim.evaluate.fitting_parts import FittingParts
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import sha256_file, write_text
 from simmim.storage.identity import code_version
-from simmim.train.processes import Processes, autocast_dtype, my_batches, wait_for_all
+from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
 
 MANIFEST = "manifest.json"
 
@@ -96,10 +98,13 @@ def _extract(
     """This process's share of the rows of every array."""
     dtype = autocast_dtype(config.precision, device)
     maps = [np.load(file, mmap_mode="r+") for file in files]
-    for samples in my_batches(len(shards), config.score_batch):
+
+    def outputs_of(samples: Sequence[int]) -> list[Tensor]:
         images = scoring_images(shards, samples, config.image_px, config.score_crop, normalise.channels)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            outputs = encoder.block_features(normalise(images.to(device)))
+            return encoder.block_features(normalise(images.to(device)))
+
+    for samples, outputs in FittingParts(config.score_batch).results(my_share(len(shards)), outputs_of):
         for rows, output in zip(maps, outputs):
             rows[samples.start : samples.stop : samples.step] = output.float().cpu().numpy()
     for rows in maps:

@@ -14,7 +14,7 @@ class FrozenSettings(TaskSettings):
 
     Args:
         score_crop: share of the short side that the centre crop keeps; 1 keeps all.
-        score_batch: images at once.
+        score_batch: images at once, half of it where they do not fit the memory, and so on.
         held_out: share of the training set on which the block is chosen.
     """
 

@@ -124,7 +124,7 @@ def evaluate(
     if processes.is_main_process:
         if config.settings.leaves_encoders:
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
-        machine = environment(processes, autocast_dtype(config.precision, processes.device))
+        machine = environment(processes, autocast_dtype(config.precision, processes.device), config.train)
         digests = {split: each.digest for split, each in sets.items()}
         used = peak_bytes(processes.device)
         records.write(out, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)

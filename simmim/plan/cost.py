@@ -2,9 +2,7 @@
 
     FLOPs      images x (3 x forward pass, 4 x with activation checkpointing) + scored images x forward pass
     GPU hours  FLOPs / (peak rate of the GPU x utilisation)
-    memory     18 bytes a parameter (weight, gradient, two moments of AdamW in float32, weight in bfloat16)
-               + 4 bytes a parameter that is not trained (tokenizer, teacher, frozen encoder)
-               + images of a micro-batch x activations that the backward pass needs
+    memory     `simmim.plan.memory`
 
 Frozen features are one forward pass an image, and lie on disk until their probe or k-NN is done; the
 votes of k-NN are not counted. A detector counts with all the regions it may draw, a scored image with the size of a
@@ -13,7 +11,6 @@ training image.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
@@ -25,16 +22,13 @@ from simmim.jobs import Jobs
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import FEATURES, FIRST_STAGE, PRETRAIN, JobGroup
+from simmim.plan.memory import TRAINED_BYTES, WEIGHT_BYTES, fitting_micro_batch, training_memory
 from simmim.plan.network import Network
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
 
-_WEIGHT_BYTES, _BFLOAT16_BYTES = 4, 2
-_TRAINED_BYTES = 4 * _WEIGHT_BYTES + _BFLOAT16_BYTES  # weight, gradient, two moments; autocast's copy of the weight
-_CHECKPOINT_BYTES = 3 * _WEIGHT_BYTES  # weight, two moments
+_CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
 _CHECKPOINTS = 3  # the two newest are kept while a third is written
-# Kept activations under bfloat16 autocast over those in float32, measured on the CPU: 0.57 for Swin-B, 0.69 for ViT-B.
-_BFLOAT16_SHARE = 0.65
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,8 @@ class Cost:
         images: that training, or the extraction of features, sees; a probe sees the features of as many.
         flops: of everything on the GPUs.
         memory_bytes: on each GPU.
+        fitting_micro_batch: the most images at once that fit the GPU, at most those of the config, 0 where not even one
+            does; None where no batch goes through a network for its gradient.
         disk_bytes: what stays, or with features, what stays while evaluations read them.
         checkpoint_bytes: what lies beside it while the job runs.
     """
@@ -53,6 +49,7 @@ class Cost:
     images: int | None
     flops: float | None
     memory_bytes: float
+    fitting_micro_batch: int | None
     disk_bytes: float | None
     checkpoint_bytes: float
 
@@ -75,6 +72,7 @@ class Costs:
             images=None if images is None else seeds * images,
             flops=None if flops is None else float(seeds * flops),
             memory_bytes=self._memory(group, network),
+            fitting_micro_batch=self._fitting(group, network),
             disk_bytes=self._disk(group, network, seeds),
             checkpoint_bytes=0 if _is_frozen(group) else _CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
         )
@@ -98,15 +96,24 @@ class Costs:
         return self._size(group, "train").classes or 1
 
     def _network(self, group: JobGroup) -> Network:
-        config, sheets = group.config, self._jobs.sheets
+        config, sheets, precision = group.config, self._jobs.sheets, self._precision(group)
         if isinstance(config, TokenizerConfig):
-            return tokenizer_network(config)
+            return tokenizer_network(config, precision)
         if isinstance(config, PretrainConfig):
-            return pretraining_network(config)
+            return pretraining_network(config, precision)
         pretraining = sheets.pretraining(self._scale, group.run)
         if isinstance(config, FeaturesConfig):
-            return transfer_network(sheets.evaluation(self._scale, group.run, config.evaluation), pretraining, 1)
-        return transfer_network(config, pretraining, self._classes(group))
+            evaluation = sheets.evaluation(self._scale, group.run, config.evaluation)
+            return transfer_network(evaluation, pretraining, 1, precision)
+        return transfer_network(config, pretraining, self._classes(group), precision)
+
+    def _precision(self, group: JobGroup) -> str:
+        """The number format of a group's network on this machine."""
+        config = group.config
+        asked = (
+            config.precision if isinstance(config, FeaturesConfig) else config.train.precision if config.train else ""
+        )
+        return "bf16" if self.machine.gpu.has_bf16 and asked in ("auto", "bf16") else "fp32"
 
     def _work(self, group: JobGroup, network: Network) -> tuple[int | None, float | None]:
         """Images and FLOPs of one seed, None if the number of images is not known.
@@ -167,31 +174,34 @@ class Costs:
         """Bytes on each GPU."""
         if isinstance(group.config, FeaturesConfig):
             kept = network.kept_bytes / len(network.block_widths)  # one block at a time
-            return _WEIGHT_BYTES * network.parameters + group.config.score_batch * kept
+            return WEIGHT_BYTES * network.parameters + group.config.score_batch * kept
         if _reads_features(group):
             return self._frozen_memory(group, network)
         train = group.config.train
         if not train or not train.epochs:
-            return _WEIGHT_BYTES * network.parameters
-        share = 1.0 if train.precision == "fp32" else _BFLOAT16_SHARE
-        images = min(train.micro_batch, math.ceil(train.batch / self.machine.gpus))
-        weights = _TRAINED_BYTES * network.parameters / (self.machine.gpus if train.sharded else 1)
-        return weights + _WEIGHT_BYTES * network.unlearnt.parameters + images * share * network.kept_bytes
+            return WEIGHT_BYTES * network.parameters
+        return training_memory(train, network, self._precision(group), self.machine.gpus)
+
+    def _fitting(self, group: JobGroup, network: Network) -> int | None:
+        train = None if _is_frozen(group) else group.config.train
+        if not train or not train.epochs:
+            return None
+        return fitting_micro_batch(train, network, self._precision(group), self.machine)
 
     def _frozen_memory(self, group: JobGroup, network: Network) -> float:
         """Bytes on each GPU of what reads features: the probe's weights and a batch, or a part of the bank of k-NN."""
         widths, train = network.block_widths, group.config.train
         if not train:
-            return _WEIGHT_BYTES * CHUNK * (2 * max(widths) + QUERIES)
+            return WEIGHT_BYTES * CHUNK * (2 * max(widths) + QUERIES)
         weights = sum(widths) * self._classes(group)
-        return _TRAINED_BYTES * weights + _WEIGHT_BYTES * train.batch * sum(widths)
+        return TRAINED_BYTES * weights + WEIGHT_BYTES * train.batch * sum(widths)
 
     def _disk(self, group: JobGroup, network: Network, seeds: int) -> float | None:
         """What `seeds` seeds leave behind but for the few kilobytes of their records."""
         if group.kind != FEATURES:
             return seeds * _disk_bytes(group, network)
         samples = self._samples(group)
-        return None if samples is None else seeds * samples * _WEIGHT_BYTES * sum(network.block_widths)
+        return None if samples is None else seeds * samples * WEIGHT_BYTES * sum(network.block_widths)
 
 
 def _reads_features(group: JobGroup) -> bool:
@@ -214,6 +224,6 @@ def _disk_bytes(group: JobGroup, network: Network) -> float:
     if group.kind == FIRST_STAGE:
         return _CHECKPOINT_BYTES * network.parameters
     if isinstance(config, TokenizerConfig):
-        return _WEIGHT_BYTES * network.parameters
+        return WEIGHT_BYTES * network.parameters
     leaves_encoder = isinstance(config, PretrainConfig) or config.settings.leaves_encoders
-    return _WEIGHT_BYTES * network.encoder.parameters if leaves_encoder else 0
+    return WEIGHT_BYTES * network.encoder.parameters if leaves_encoder else 0

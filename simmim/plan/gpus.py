@@ -16,12 +16,14 @@ class GPU:
         memory_gb: in 1e9 bytes.
         source: where both are printed.
         remark: what to know about the hours.
+        has_bf16: whether trainings run in bfloat16 on it; in float32 otherwise.
     """
 
     peak_tflops: float
     memory_gb: float
     source: str
     remark: str = ""
+    has_bf16: bool = True
 
 
 GPUS = {
@@ -30,6 +32,7 @@ GPUS = {
         32,
         "V100 SXM2 data sheet (2020), in float16",
         "its peak is in float16; it has no bfloat16, so these trainings run in float32 there, up to 8 times as long",
+        has_bf16=False,
     ),
     "A100": GPU(312, 80, "A100 SXM 80 GB data sheet (2021)"),
     "RTX4090": GPU(165.2, 24, "Ada architecture paper (2022), table of GeForce RTX 4090"),

@@ -1,7 +1,4 @@
-"""What a network holds and one image through it costs, counted on the meta device: neither memory nor time is needed.
-
-A multiply-add is two FLOPs. Matrix products and convolutions count, what they are surrounded by does not.
-"""
+"""What a network holds and one image through it costs, counted without memory or time (`simmim.plan.counting`)."""
 
 from __future__ import annotations
 
@@ -13,26 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from simmim import plugin
+from simmim.plan.counting import NO_PART, Part, count, moved
 from simmim.plugin import Component
 
-# Of the activations, what is left where blocks are computed again: their inputs, and all of one block at a time.
-_KEPT_BY_CHECKPOINTING = 0.2
 _CHECKPOINTED = "checkpoint_activations"
-
-
-class Part(NamedTuple):
-    """A part of a network and one image through it: `kept_bytes` is what a backward pass needs, in float32."""
-
-    parameters: int = 0
-    forward_flops: int = 0
-    kept_bytes: int = 0
-
-
-NO_PART = Part()
 
 
 @dataclass(frozen=True)
@@ -75,25 +60,19 @@ class Network:
         return self.forward_flops + self.unlearnt.forward_flops
 
     @property
-    def kept_bytes(self) -> float:
-        """Activations that the backward pass of one image needs, in float32."""
-        return self.encoder.kept_bytes * (_KEPT_BY_CHECKPOINTING if self.checkpointed else 1) + self.rest.kept_bytes
+    def kept_bytes(self) -> int:
+        """The most activations at once in the backward pass of one image, in the precision it was counted in.
 
+        What the rest keeps is let go before a checkpointed encoder computes its blocks again.
+        """
+        if self.checkpointed:
+            return max(self.rest.kept_bytes + self.encoder.inputs_bytes, self.encoder.recomputed_bytes)
+        return self.rest.kept_bytes + self.encoder.kept_bytes
 
-def count(network: nn.Module, run: Callable[[], Any]) -> Part:
-    """Size of a network, on the meta device or not, and of one run of it."""
-    weights = {each.untyped_storage()._cdata for each in network.parameters()}
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage()._cdata, tensor)
-        return tensor
-
-    counter = FlopCounterMode(display=False)
-    with torch.enable_grad(), counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        run()
-    kept_bytes = sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in weights)
-    return Part(parameters_of(network), counter.get_total_flops(), kept_bytes)
+    @property
+    def cast_parameters(self) -> int:
+        """Of the trained weights, those that autocast has copies of at once."""
+        return self.encoder.block_parameters + self.rest.parameters if self.checkpointed else self.parameters
 
 
 class SizedEncoder(NamedTuple):
@@ -105,15 +84,15 @@ class SizedEncoder(NamedTuple):
 
     @property
     def image(self) -> Tensor:
-        """One image without content, [1, c, H, W]."""
-        return torch.empty(1, self.channels, *self.image_px, device="meta")
+        """One image without content, [1, c, H, W], on the device of the context."""
+        return torch.empty(1, self.channels, *self.image_px)
 
 
 @functools.cache
-def encoder_part(encoder: SizedEncoder) -> Part:
+def encoder_part(encoder: SizedEncoder, precision: str = "fp32") -> Part:
     """One image through an encoder's `forward`; its `feature_maps` do the same but for a last norm."""
-    network = build_encoder(encoder)
-    return count(network, lambda: network(encoder.image))
+    network = moved(build_encoder(encoder))
+    return count(network, lambda: network(encoder.image), precision)
 
 
 class _NoDraws(TorchFunctionMode):
@@ -131,13 +110,13 @@ class _NoDraws(TorchFunctionMode):
 @contextmanager
 def on_meta() -> Iterator[None]:
     """Networks that are made in this context have no weights, and none are drawn."""
-    with torch.device("meta"), _NoDraws():
+    with unset_fake_temporarily(), torch.device("meta"), _NoDraws():
         yield
 
 
 @functools.cache
 def build_encoder(encoder: SizedEncoder) -> nn.Module:
-    """An encoder on the meta device, one for all that is counted of it; what a transfer freezes changes no count."""
+    """An encoder without weights, one for all that is counted of it; what a transfer freezes changes no count."""
     with on_meta():
         return plugin.build("encoders", encoder.section, image_px=encoder.image_px, in_channels=encoder.channels)
 
@@ -151,8 +130,3 @@ def counted_section(section: Component) -> Component:
 def is_checkpointed(section: Component) -> bool:
     """Whether an encoder's section asks for its activations to be computed again."""
     return bool(section.settings.get(_CHECKPOINTED))
-
-
-def parameters_of(network: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -8,18 +8,16 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.config.sections import GeometrySection, ImagesSection, InitSection, LossSection
 from simmim.config.training import TrainSettings
 from simmim.methods._branch import TeacherMethod
+from simmim.plan.counting import NO_PART, Part, count, moved, on_fake_device
 from simmim.plan.network import (
-    NO_PART,
     Network,
-    Part,
     SizedEncoder,
-    count,
     counted_section,
     encoder_part,
     is_checkpointed,
@@ -32,13 +30,17 @@ from simmim.pretrain.tokenizer import build_tokenizer
 _RGB = 3
 
 
-def pretraining_network(config: PretrainConfig) -> Network:
+def pretraining_network(config: PretrainConfig, precision: str = "fp32") -> Network:
     """What a pre-training config describes, with its head, at its input size.
+
+    Args:
+        precision: "fp32" or "bf16", in which activations are counted.
 
     Raises:
         plugin.NotInstalled: for a method that needs a package which is not installed.
     """
-    return _counted(_without_what_changes_no_network(config).model_dump_json(), is_checkpointed(config.encoder))
+    key = _without_what_changes_no_network(config).model_dump_json()
+    return _counted(key, is_checkpointed(config.encoder), precision)
 
 
 def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
@@ -57,40 +59,50 @@ def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
     )
 
 
-def tokenizer_network(config: TokenizerConfig) -> Network:
+def tokenizer_network(config: TokenizerConfig, precision: str = "fp32") -> Network:
     """A tokenizer in training."""
-    return _counted_tokenizer(config.model_dump_json())
+    return _counted_tokenizer(config.model_dump_json(), precision)
 
 
 @functools.cache
-def _counted_tokenizer(key: str) -> Network:
+def _counted_tokenizer(key: str, precision: str) -> Network:
     config = TokenizerConfig.model_validate_json(key)
     side = config.kind.settings.get("image_px", 96)
     with torch.device("meta"):
         tokenizer = build_tokenizer(config)
+    with on_fake_device(precision):
+        moved(tokenizer)
         image = torch.empty(1, _RGB, side, side)
-        encode = count(tokenizer, lambda: tokenizer.encode(image))
+        encode = count(tokenizer, lambda: tokenizer.encode(image), precision)
         codes = tokenizer.encode(image)
-        decode = count(tokenizer, lambda: tokenizer.decode(codes))
+        decode = count(tokenizer, lambda: tokenizer.decode(codes), precision)
     both = Part(encode.parameters, encode.forward_flops + decode.forward_flops, encode.kept_bytes + decode.kept_bytes)
     return Network(NO_PART, both)
 
 
 @functools.cache
-def _counted(key: str, checkpointed: bool) -> Network:
+def _counted(key: str, checkpointed: bool, precision: str) -> Network:
     config = PretrainConfig.model_validate_json(key)
     sized = SizedEncoder(config.encoder, config.geometry.image_px, config.channels)
     with on_meta(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # lightly's, about torch's weight_norm
         tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
         method = build_method(config, tokenizer)
-    with torch.device("meta"):
+    with on_fake_device(precision):
+        moved(method)
         if isinstance(method, TeacherMethod):
-            return _with_teacher(method.eval(), sized, checkpointed)  # one image has no batch statistics
+            return _with_teacher(method.eval(), sized, checkpointed, precision)  # one image has no batch statistics
         encoder, head = method.get_submodule(method.trained_encoder), method.get_submodule(method.kept_head)
         features = torch.empty(1, encoder.width, *(side // encoder.stride for side in sized.image_px))
-        codes = _encoding(tokenizer, config.target) if tokenizer else NO_PART
-        return Network(encoder_part(sized), count(head, lambda: head(features)), codes, checkpointed)
+        codes = _encoding(moved(tokenizer), config.target) if tokenizer else NO_PART
+        return Network(encoder_part(sized, precision), _head(head, features, precision), codes, checkpointed)
+
+
+def _head(head: nn.Module, features: Tensor, precision: str) -> Part:
+    """A prediction head; the loss holds its prediction and the gradient of that."""
+    made: list[Tensor] = []
+    part = count(head, lambda: made.append(head(features)), precision)
+    return part._replace(kept_bytes=part.kept_bytes + 2 * made[0].untyped_storage().nbytes())
 
 
 def _encoding(tokenizer: nn.Module, target: Component) -> Part:
@@ -99,13 +111,13 @@ def _encoding(tokenizer: nn.Module, target: Component) -> Part:
     return count(tokenizer, lambda: tokenizer.encode(torch.empty(1, _RGB, side, side)))
 
 
-def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool) -> Network:
+def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool, precision: str) -> Network:
     """A student that sees all views of an image and a teacher that sees those of the first group."""
-    encoder = encoder_part(sized)
+    encoder = encoder_part(sized, precision)
     predictor = dict(method.named_children()).get("predictor", nn.Identity())
     student = nn.ModuleList([method.student, predictor])
     views = [view.image_px for group in method.views.values() for view in group]
-    counts = {image_px: count(student, _seeing(method, predictor, sized, image_px)) for image_px in set(views)}
+    counts = {px: count(student, _seeing(method, predictor, sized, px), precision) for px in set(views)}
     taught = count(method.teacher, lambda: method.teacher(sized.image))
     flops, kept = (sum(counts[image_px][index] for image_px in views) for index in (1, 2))
     rest = Part(

@@ -85,7 +85,7 @@ def _numbers(row: Row, machine: Machine) -> tuple[str, ...]:
         _short(row["parameters"]),
         _short(row["flops"]),
         hours,
-        _gigabytes(row["memory_bytes"]) + ("!" if row["memory_bytes"] > 1e9 * machine.gpu.memory_gb else ""),
+        _gigabytes(row["memory_bytes"]) + ("!" if _does_not_fit(row, machine) else ""),
         _gigabytes(row["disk_bytes"]),
     )
 
@@ -132,9 +132,26 @@ def _notes(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
         yield from _wrapped(f"{machine.name}: {machine.gpu.remark}.")
     if any(row["images"] is None for row in rows):
         yield from _wrapped(f"{_UNKNOWN} and +: not known before the data are made and packed.")
-    if any((row["memory_bytes"] or 0) > 1e9 * machine.gpu.memory_gb for row in rows):
-        yield from _wrapped(f"! more than the {machine.gpu.memory_gb:g} GB of the GPU: lower train.micro_batch.")
+    yield from _too_large(rows, machine)
     yield from _wrapped(_NOTE)
+
+
+def _too_large(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
+    """The rows that do not fit the GPU, by what would."""
+    names: dict[int | None, list[str]] = {}
+    for row in [row for row in rows if _does_not_fit(row, machine)]:
+        names.setdefault(row["fitting_micro_batch"], []).append("/".join(filter(None, (row["run"], row["evaluation"]))))
+    if names:
+        yield from _wrapped(f"! more than the {machine.gpu.memory_gb:g} GB of one {machine.name}; what would fit:")
+    for most, those in names.items():
+        fits = f"train.micro_batch={most}" if most else "nothing that one of these GPUs can hold, or more GPUs a job"
+        fits = "a smaller settings.score_batch, which is found by itself" if most is None else fits
+        text = f"{fits}: {', '.join(those)}"
+        yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _does_not_fit(row: Row, machine: Machine) -> bool:
+    return (row["memory_bytes"] or 0) > 1e9 * machine.gpu.memory_gb
 
 
 def _reasons(rows: Sequence[Row]) -> Iterator[str]:

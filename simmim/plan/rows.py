@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         pa.field("flops", pa.float64(), metadata={"is": "training and scoring, a multiply-add being two"}),
         pa.field("gpu_hours", pa.float64(), metadata={"is": "hours of one GPU (estimate)"}),
         pa.field("memory_bytes", pa.float64(), metadata={"is": "on each GPU (estimate)"}),
+        pa.field("fitting_micro_batch", pa.int64(), metadata={"is": "images at once that fit (estimate); 0: none"}),
         pa.field("disk_bytes", pa.float64(), metadata={"is": "what stays, features until they are read (estimate)"}),
         pa.field("checkpoint_bytes", pa.float64(), metadata={"is": "beside it while the job runs (estimate)"}),
         pa.field("config_hash", pa.string(), metadata={"is": "of the completed config"}),

@@ -18,20 +18,17 @@ from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.finetune.classifier import Classifier
-from simmim.evaluate.segment.segmenter import Segmenter
+from simmim.evaluate.segment.segmenter import Segmenter, pixel_loss
 from simmim.evaluate.task import Inputs
+from simmim.plan.counting import NO_PART, Part, count, moved, on_fake_device, parameters_of
 from simmim.plan.network import (
-    NO_PART,
     Network,
-    Part,
     SizedEncoder,
     build_encoder,
-    count,
     counted_section,
     encoder_part,
     is_checkpointed,
     on_meta,
-    parameters_of,
 )
 
 # torchvision draws at most this share of a detector's regions from those that hold an object; only they get a mask.
@@ -45,19 +42,26 @@ class _Labelled:
     classes: list[str]
 
 
-def transfer_network(config: EvaluateConfig, pretraining: PretrainConfig, classes: int) -> Network:
-    """What an evaluation makes of the encoder of a run, whose own config is `pretraining`, at its own input size."""
+def transfer_network(
+    config: EvaluateConfig, pretraining: PretrainConfig, classes: int, precision: str = "fp32"
+) -> Network:
+    """What an evaluation makes of the encoder of a run, whose own config is `pretraining`, at its own input size.
+
+    Args:
+        precision: "fp32" or "bf16", in which activations are counted.
+    """
     section, side = config.encoder_of(pretraining), config.settings.image_px
     sized = SizedEncoder(counted_section(section), (side, side), pretraining.channels)
     if config.settings.reads_features:
-        return _frozen(sized)
-    return _counted(config.task, config.settings, sized, classes, is_checkpointed(section))
+        return _frozen(sized, precision)
+    return _counted(config.task, config.settings, sized, classes, is_checkpointed(section), precision)
 
 
 @functools.cache
-def _frozen(sized: SizedEncoder) -> Network:
-    blocks = build_encoder(sized).block_features(sized.image)
-    return Network(encoder_part(sized), NO_PART, block_widths=tuple(each.shape[1] for each in blocks))
+def _frozen(sized: SizedEncoder, precision: str) -> Network:
+    with on_fake_device(precision):
+        blocks = moved(build_encoder(sized)).block_features(sized.image)
+    return Network(encoder_part(sized, precision), NO_PART, block_widths=tuple(each.shape[1] for each in blocks))
 
 
 def build_transfer(task: str, settings: TaskSettings, sized: SizedEncoder, classes: int) -> tuple[nn.Module, nn.Module]:
@@ -76,42 +80,48 @@ def build_transfer(task: str, settings: TaskSettings, sized: SizedEncoder, class
 
 
 @functools.cache
-def _counted(task: str, settings: TaskSettings, sized: SizedEncoder, classes: int, checkpointed: bool) -> Network:
+def _counted(
+    task: str, settings: TaskSettings, sized: SizedEncoder, classes: int, checkpointed: bool, precision: str
+) -> Network:
     """The network of a task with heads; an encoder that it does not train keeps nothing for the backward pass."""
     encoder, module = build_transfer(task, settings, sized, classes)
-    with torch.device("meta"):
-        heads = _heads(module.eval(), settings, encoder, sized.image)  # one image has no batch statistics
+    with on_fake_device(precision):
+        # One image has no batch statistics.
+        heads = _heads(moved(module).eval(), settings, encoder, sized.image, precision)
     if any(parameter.requires_grad for parameter in encoder.parameters()):
-        return Network(encoder_part(sized), heads, checkpointed=checkpointed)
-    return Network(NO_PART, heads, unlearnt=encoder_part(sized))
+        return Network(encoder_part(sized, precision), heads, checkpointed=checkpointed)
+    return Network(NO_PART, heads, unlearnt=encoder_part(sized, precision))
 
 
 @functools.singledispatch
-def _heads(module: nn.Module, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+def _heads(module: nn.Module, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
     """What a module adds to its encoder; the FLOPs of one that is unknown here are those of its encoder alone."""
     return Part(parameters_of(module) - parameters_of(encoder))
 
 
 @_heads.register
-def _(module: ClassifierTraining, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
-    return _heads(module.classifier, settings, encoder, image)
+def _(module: ClassifierTraining, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
+    return _heads(module.classifier, settings, encoder, image, precision)
 
 
 @_heads.register
-def _(module: Classifier, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
+def _(module: Classifier, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
     return Part(parameters_of(module) - parameters_of(encoder), 2 * module.head.weight.numel())
 
 
 @_heads.register
-def _(module: AttentiveClassifier, settings: AttentiveSettings, encoder: nn.Module, image: Tensor) -> Part:
+def _(
+    module: AttentiveClassifier, settings: AttentiveSettings, encoder: nn.Module, image: Tensor, precision: str
+) -> Part:
     tokens = tokens_of(encoder, image, settings.block)
     classes, width = module.head.weight.shape
-    head = AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width)
-    return count(head, lambda: head(tokens))
+    with on_meta():
+        head = moved(AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width))
+    return count(head, lambda: head(tokens), precision)
 
 
 @_heads.register
-def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Tensor) -> Part:
+def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
     """The most that a training image can meet: all regions that are drawn, as many with a mask as there may be.
 
     `part` is the head inside its switch of number formats, which does not know the meta device.
@@ -125,19 +135,22 @@ def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Ten
         heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7)))
         heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14)))
 
-    return _without(encoder, count(module, run))
+    return _without(encoder, count(module, run, precision))
 
 
 @_heads.register
-def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tensor) -> Part:
-    maps = _maps(encoder, image)
+def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
+    """Its losses are taken at every pixel of the image."""
+    maps, classes = _maps(encoder, image), module.classifier[-1].out_channels
+    labels = torch.zeros(1, *image.shape[-2:], dtype=torch.int64)
 
     def run() -> None:
         normed = module.norms(maps)
-        module.classifier(module.decoder([None, None, *normed]))
-        module.auxiliary(normed[-2])
+        for logits in (module.classifier(module.decoder([None, None, *normed])), module.auxiliary(normed[-2])):
+            pixel_loss(logits, labels)
 
-    return _without(encoder, count(module, run))
+    part = _without(encoder, count(module, run, precision))
+    return part._replace(kept_bytes=part.kept_bytes + 2 * 4 * classes * labels.numel())  # gradients of whole logits
 
 
 def _maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:

@@ -131,8 +131,8 @@ def _write_records(
     measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
     losses = method.validate(val, dtype)
     rows += [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
-    digests, machine = {"train": origin.data_digest, "val": val.digest}, environment(processes, dtype)
-    used = peak_bytes(processes.device)
+    digests = {"train": origin.data_digest, "val": val.digest}
+    machine, used = environment(processes, dtype, config.train), peak_bytes(processes.device)
     records.write(path, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)
 
 

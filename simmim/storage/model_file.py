@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from simmim.storage.files import whole_file
@@ -24,9 +24,13 @@ def write(path: Path | str, model: nn.Module, header: Mapping[str, Any]) -> None
     Args:
         header: JSON values that rebuild the model.
     """
+    write_state(path, {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, header)
+
+
+def write_state(path: Path | str, state: dict[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write contiguous CPU tensors and a header, as `write` does."""
     header = json.loads(json.dumps(dict(header)))  # as it will be read
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    stated = {"header": header, "sha256": _digest(header, state)}
+    stated = {"header": header, "sha256": digest_of(header, state)}
     write_tensors(path, state, {_ENTRY: json.dumps(stated, sort_keys=True)})
 
 
@@ -51,11 +55,16 @@ def read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
-    if sha256 != _digest(header, state):
+    if sha256 != digest_of(header, state):
         raise ValueError(f"{path} is damaged: its content does not match the SHA-256 in its header")
     if kind not in header:
         raise ValueError(f"{path} is no {kind}: its header has only {', '.join(sorted(header))}")
     return header, state
+
+
+def state(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a file that `read` has found sound, on the CPU."""
+    return load_file(path)
 
 
 def digest(path: Path | str) -> str:
@@ -94,7 +103,7 @@ def _stated(path: Path | str, metadata: Mapping[str, str] | None, kind: str) -> 
         raise ValueError(f"{path} is damaged: its '{_ENTRY}' entry cannot be read") from None
 
 
-def _digest(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+def digest_of(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
     """Hex SHA-256 over the header as JSON and every tensor's name, type, shape and bytes."""
     result = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, value in sorted(state.items()):

@@ -66,7 +66,7 @@ def fit(
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     history, first = _resume(run, trained, optimizer)
-    manifest = {"config": run.config, "environment": environment(processes, dtype), "history": history}
+    manifest = {"config": run.config, "environment": environment(processes, dtype, settings), "history": history}
     sampler = _sampler(len(data), settings, run.seed, range(first, last), processes)
     guard = Guard(optimizer, processes)
     with TrainLog(run.label, history, sampler, processes) as log:

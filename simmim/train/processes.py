@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from simmim.config.training import TrainSettings
 from simmim.rng import seed_for
 
 
@@ -81,9 +82,12 @@ def seed_libraries(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(value)
 
 
-def environment(processes: Processes, dtype: torch.dtype | None) -> dict[str, str | int]:
-    """What besides the config can change the last bits of a result."""
-    return {
+def environment(
+    processes: Processes, dtype: torch.dtype | None, training: TrainSettings | None = None
+) -> dict[str, str | int]:
+    """What besides the config can change the last bits of a result, of a training with the images of a micro-batch."""
+    at_once = {"images_at_once": training.images_at_once(processes.world)} if training else {}
+    return at_once | {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if processes.device.type == "cuda" else "cpu",
         "processes": processes.world,

@@ -8,8 +8,10 @@ from evaluation_tasks import task_of
 from evaluations import TRAIN, small
 from torch.nn.functional import log_softmax
 
+from simmim.data.classification import scoring_images
 from simmim.data.samples import RawSample
 from simmim.evaluate.classifier_training import AnyBatchMixup, ClassifierTraining
+from simmim.evaluate.finetune.classifier import Classifier
 from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.processes import seed_libraries
@@ -169,6 +171,27 @@ class TestScore:
         module = ClassifierTraining(torch.nn.Dropout(0.9), HEADER, task.inputs.settings, 8)
         module.predict = lambda images: torch.ones(len(images), 8) if not module.training else pytest.fail("training")
         task.score(module.train(), "val")
+
+    def test_it_scores_the_same_in_the_number_format_of_the_training(self, shards, micro_swin):
+        """An encoder that knows the eight images by heart ranks them alike in bfloat16, though its logits differ."""
+        task = task_of("finetune", FinetuneSettings(image_px=32, score_crop=1.0, **OFF), shards=shards)
+        seed_libraries(0, 0, 0)
+        module = ClassifierTraining(Classifier(micro_swin(image_px=32), 8), HEADER, task.inputs.settings, 8)
+        images = scoring_images(shards, range(8), 32, 1.0, 3)
+        optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+        for _ in range(25):
+            module({"images": images, "labels": torch.arange(8)}).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        scores, logits = {}, {}
+        for dtype in (None, torch.bfloat16):
+            module.autocast_dtype = dtype
+            scores[dtype] = task.score(module, "val")
+            with torch.inference_mode():
+                logits[dtype] = module.predict(images)
+        assert scores[None] == scores[torch.bfloat16] == [("top1", "", 100.0), ("top5", "", 100.0)]
+        assert logits[torch.bfloat16].dtype == torch.float32 and not torch.equal(*logits.values())
+        torch.testing.assert_close(*logits.values(), rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("task", ["finetune", "attentive"])

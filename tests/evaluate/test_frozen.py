@@ -129,10 +129,10 @@ def test_a_set_is_named_by_what_determines_it():
     def names(**changes):
         return {split: features_config(config_of(**changes), split).name for split in SIZES}
 
-    assert names() == names(held_out=0.5) and names()["train"].startswith("train_64px_")
+    assert names() == names(held_out=0.5) == names(score_batch=4) and names()["train"].startswith("train_64px_")
     knn = evaluation("knn", SETTINGS | {"neighbours": 3}, None)
     assert features_config(knn, "train").name not in names().values()
-    changes = {"precision": "auto"}, {"image_px": 32}, {"score_crop": 1.0}, {"score_batch": 4}
+    changes = {"precision": "auto"}, {"image_px": 32}, {"score_crop": 1.0}
     assert all(names(**change)["val"] != names()["val"] for change in changes)
 
 

@@ -10,7 +10,8 @@ from simmim.config.sections import GeometrySection
 from simmim.config.sheets import Sheets
 from simmim.evaluate import features
 from simmim.plan import done
-from simmim.plan.network import Part, SizedEncoder, count, encoder_part
+from simmim.plan.counting import Part, count, moved
+from simmim.plan.network import SizedEncoder, encoder_part
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network
 from simmim.plugin import Component
@@ -50,6 +51,9 @@ def test_a_checkpointed_encoder_goes_forward_twice_and_keeps_less():
     network, plain = pretraining_network(other), pretraining_network(DEFAULT)
     assert network.train_flops - plain.train_flops == plain.encoder.forward_flops
     assert network.kept_bytes < plain.kept_bytes / 4
+    inputs = sum(4 * blocks * side**2 * width for blocks, side, width in ((2, 48, 128), (2, 24, 256), (18, 12, 512)))
+    assert inputs < network.encoder.inputs_bytes < network.kept_bytes  # of the blocks, in float32
+    assert network.kept_bytes - network.encoder.inputs_bytes < 0.1 * plain.kept_bytes  # and one block at a time
     assert network.parameters == plain.parameters
 
 
@@ -72,7 +76,7 @@ def test_activations_are_those_that_autograd_keeps():
 def test_counted_by_hand():
     with torch.device("meta"):
         network = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
-    found = count(network, lambda: network(torch.empty(5, 6, device="meta")))
+    found = count(moved(network), lambda: network(torch.empty(5, 6)))
     assert found == Part(6 * 4 + 4 + 4 * 2 + 2, 2 * 5 * (6 * 4 + 4 * 2), 4 * 5 * (6 + 4))
 
 

@@ -100,7 +100,7 @@ def test_what_needs_more_memory_than_there_is_is_marked(tmp_path):
     sheets = copied(tmp_path / "config", "big | swin_b_100ep | train.micro_batch=256")
     target = f"{tmp_path}/paper/pretrain/big/seed0/train.parquet"
     small = plan(target, Jobs(sheets, str(tmp_path)), "paper", machine("RTX4090", 0.35, 8), tmp_path / "plan.parquet")
-    assert re.search(r"big .* \d\d\.\d! ", small) and "! more than the 24 GB of the GPU" in small
+    assert re.search(r"big .* \d\d\.\d! ", small) and "! more than the 24 GB of one RTX4090" in small
 
 
 def test_every_column_says_what_it_is(table1, tmp_path):

@@ -29,7 +29,7 @@ class DetectSettings(TaskSettings):
         mask_width: channels of the mask head.
         mask_layers: 3 x 3 convolutions of the mask head.
         score_threshold: detections below are dropped.
-        score_batch: images at once when scoring.
+        score_batch: images at once when scoring, half of it where they do not fit the memory, and so on.
     """
 
     label: ClassVar[str] = "detection"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -12,10 +14,11 @@ from simmim.data.shards import Shards
 from simmim.evaluate.detect import coco_score
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
+from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_batches
+from simmim.train.processes import my_share
 
 
 class Detect(Task):
@@ -44,12 +47,15 @@ class Detect(Task):
         module.to(self.inputs.device).eval()
         copy_buffers_from_first(module)
         shards, images = self.inputs.sets[split], self._images(split, seed=0, training=False)
-        found = []
-        for samples in my_batches(len(shards), self.inputs.settings.score_batch):
+
+        def found_in(samples: Sequence[int]) -> list[dict[str, Any]]:
             batch = images.__getitems__([(0, index) for index in samples])
             predictions = module.predict(batch | {"images": batch["images"].to(self.inputs.device)})
-            for index, prediction in zip(batch["samples"], predictions):
-                found += coco_score.detections(index, prediction)
+            pairs = zip(batch["samples"], predictions)
+            return [each for index, prediction in pairs for each in coco_score.detections(index, prediction)]
+
+        parts = FittingParts(self.inputs.settings.score_batch)
+        found = [each for _, some in parts.results(my_share(len(shards)), found_in) for each in some]
         found = sorted(gathered(found), key=operator.itemgetter("image_id"))  # in one order on any number of processes
         truth = coco_score.ground_truth(shards)
         rows = [row for kind in ("box", "mask") for row in coco_score.average_precision(truth, found, kind)]

@@ -31,7 +31,7 @@ class SegmentSettings(TaskSettings):
         score_scales: the probabilities of every pixel are averaged over these scales of the whole image; 1 is among
             them and gives the single-scale score.
         score_flip: average over the mirror images too.
-        score_batch: images at once when scoring, where they have the same size.
+        score_batch: images at once when scoring, where they have the same size; fewer where they do not fit the memory.
     """
 
     label: ClassVar[str] = "segmentation"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from simmim.data.segmentation import SegmentationSet
+from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.segment import confusion
 from simmim.evaluate.segment.segmenter import Segmenter
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.evaluate.task import Row, Task
-from simmim.rng import Key
 from simmim.train.processes import my_share, sum_over_processes
 
 
@@ -53,14 +54,15 @@ class Segment(Task):
         kinds = len(shards.classes)
         counts = np.zeros((2, kinds, kinds), dtype=np.int64)  # single scale, all views
         batches = list(_same_size(shards.sizes, settings.score_batch))
+        parts = FittingParts(settings.score_batch)
         for number in my_share(len(batches)):
-            labels, *predicted = self._predicted(module, views, [(0, index) for index in batches[number]])
-            counts += [confusion.confusion_matrix(labels, classes, kinds) for classes in predicted]
+            for _, (labels, *predicted) in parts.results(batches[number], partial(self._predicted, module, views)):
+                counts += [confusion.confusion_matrix(labels, classes, kinds) for classes in predicted]
         single, combined = sum_over_processes(torch.from_numpy(counts).to(device)).cpu().numpy()
         return _rows(single, combined, shards.classes)
 
     def _predicted(
-        self, module: Segmenter, views: Mapping[float, SegmentationSet], keys: list[Key]
+        self, module: Segmenter, views: Mapping[float, SegmentationSet], samples: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """True classes, those seen in the plain image and those in all views together, each [b, h, w].
 
@@ -68,7 +70,7 @@ class Segment(Task):
         """
         total = None
         for scale, images in views.items():
-            batch = images.__getitems__(keys)
+            batch = images.__getitems__([(0, index) for index in samples])
             pixels = batch["images"].to(self.inputs.device)
             for mirrored in (False, True) if self.inputs.settings.score_flip else (False,):
                 shares = module.probabilities(pixels, batch["labels"].shape[-2:], mirrored)

@@ -1,4 +1,4 @@
-"""Brings older results up to date: other column names, hashes of the typed configs, regions of masks. No value changes.
+"""Brings the results of version 0.1 up to date: other column names, and hashes of the typed configs. No value changes.
 
 The config that records were made with stands in their file. It is rewritten as today's config, whose hash takes the
 place of the old one everywhere.
@@ -6,7 +6,6 @@ place of the old one everywhere.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
 
 from simmim.config.evaluate_models import EvaluateConfig, SizeConfig
 from simmim.config.models import JobConfig, PretrainConfig, TokenizerConfig
@@ -37,8 +35,8 @@ _RUNS = {
 _PROBE = {"neighbours", "temperature"}  # settings of k-NN that every probe had, too
 
 
-def migrate(results: Path) -> list[str]:
-    """Rewrite all records of version 0.1 and all older pictures below the folder of a scale.
+def rewrite(results: Path) -> list[str]:
+    """Rewrite all records of version 0.1 below the folder of a scale.
 
     Returns:
         One line for every file that was rewritten.
@@ -61,7 +59,7 @@ def migrate(results: Path) -> list[str]:
     for path in masks:
         _rewrite(path, None, hashes)
     pictures = [*results.glob("pretrain/*/*/reconstruction.parquet"), *results.glob("mask_samples.parquet")]
-    renamed = [path for path in sorted(pictures) if _rehash(path, hashes) | _name_regions(path)]
+    renamed = [path for path in sorted(pictures) if _rehash(path, hashes)]
     return [f"{path}: brought up to date" for path in (*files, *evaluations, *sizes, *masks, *renamed)]
 
 
@@ -166,27 +164,3 @@ def _rehash(path: Path, hashes: Mapping[str, str]) -> bool:
     new = pa.array([hashes.get(each, each) for each in old])
     write_parquet(path, table.set_column(place, "config_hash", new))
     return True
-
-
-def _name_regions(path: Path) -> bool:
-    """Say of reconstructions what their drawn masks hide; whether any did not say it yet.
-
-    Most of it was 75 % then, as the pictures show. Only the box of images without an outline is the same mirrored.
-    """
-    table = read_parquet(path)
-    if "prediction" not in table.schema.names or "region" in table.schema.names:
-        return False
-    areas = {row["sample_id"]: row["hidden"] for row in table.to_pylist() if row["mask"].startswith("all ")}
-    regions = ["central box" if _is_central(areas.get(name)) else "object" for name in table["sample_id"].to_pylist()]
-    masks = [mask.partition(" ")[0] for mask in table["mask"].to_pylist()]  # "most of the object"
-    place = table.schema.get_field_index("mask")
-    table = table.set_column(place, "mask", pa.array(masks)).add_column(place, "region", pa.array(regions))
-    write_parquet(path, table)
-    return True
-
-
-def _is_central(area: bytes | None) -> bool:
-    if area is None:
-        return True  # nothing was drawn
-    image = Image.open(io.BytesIO(area))
-    return all(ImageOps.mirror(each).tobytes() == image.tobytes() for each in (image, ImageOps.flip(image)))

@@ -1,0 +1,27 @@
+"""Settings that change what a job takes, not what it makes: memory, speed, how often it saves (torch-free).
+
+They are read from sheets as any other and may be changed at any time, also between two tries of one training: no config
+is stored with them and no hash covers them. The records' `environment` says what was used. A few numbers notice all the
+same, as they notice the number of processes, which no config knows either:
+
+    last bits          sums are taken in another order
+    random draws       mixup, cutmix, drop path and dropout draw anew for every micro-batch
+    batch statistics   of ResNet, of UPerNet's heads and of MoCo v3's are those of a micro-batch (on GPUs, of all
+                       processes together)
+    contrast           of MoCo v3 is among the images of a micro-batch on all processes
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MACHINE_SETTINGS = frozenset(
+    {"micro_batch", "score_batch", "workers", "sharded", "save_every_steps", "checkpoint_activations"}
+)
+
+
+def without_machine_settings(config: Any) -> Any:
+    """The same JSON values, at any depth without these settings."""
+    if isinstance(config, dict):
+        return {key: without_machine_settings(value) for key, value in config.items() if key not in MACHINE_SETTINGS}
+    return [without_machine_settings(each) for each in config] if isinstance(config, list) else config
