@@ -166,7 +166,7 @@ def _pooler(strides: list[int], output_px: int, anchor_scale: float) -> MultiSca
 
 
 def _in_stored_pixels(found: dict[str, Tensor], shown: tuple[int, int], stored: tuple[int, int]) -> dict[str, Tensor]:
-    """In host memory: each of a hundred masks asks for its box a dozen times, and a GPU would be waited for each time."""
+    """In host memory: each of a hundred masks asks for its box a dozen times, each time waiting for a GPU."""
     found = {name: value.cpu() for name, value in found.items()}
     boxes = resize_boxes(found["boxes"], shown, stored)
     masks = paste_masks_in_image(found["masks"], boxes, stored)[:, 0] > 0.5  # [n, h, w]
