@@ -127,7 +127,7 @@ def _spread(
     """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the groups."""
     share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
-        sharded, groups = shard(task, groups, processes)
+        sharded, groups = shard(task, groups, processes, task.autocast_dtype)
         return sharded, sharded, groups
     task.to(processes.device)
     return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
