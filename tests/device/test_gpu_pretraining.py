@@ -3,8 +3,11 @@
 import pytest
 import torch
 from helpers.pretended_gpu import GPU, pretended_gpu
-from helpers.pretraining import ALONE, VIT, packed, pretrain_config, tokenizer_config
+from helpers.pretraining import ALONE, packed, pretrain_config, tokenizer_config
+from helpers.pretraining import VIT as VIT_SETTINGS
 
+from simmim.encoders.vit import ViT
+from simmim.methods.simmim import SimMIM
 from simmim.pretrain.run import Init, pretrain
 from simmim.pretrain.tokenizer import make_tokenizer
 from simmim.storage import records
@@ -23,7 +26,7 @@ ENCODERS = {
         "target": {"name": "bins", "bins": 4},
         "loss": {"name": "cross_entropy"},
     },
-    "ViT": {"encoder": VIT, "target": {"name": "normalised_pixels"}, "loss": {"name": "l2", "area": "full"}},
+    "ViT": {"encoder": VIT_SETTINGS, "target": {"name": "normalised_pixels"}, "loss": {"name": "l2", "area": "full"}},
     "ResNet": {"encoder": {"name": "resnet", "stem_width": 4, "depths": [1, 1], "width_factor": 1}},
     "inverse Swin": {"encoder": {"name": "swin", **WINDOWS}, "head": INVERSE},
 }
@@ -41,6 +44,19 @@ WAITS = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return packed(tmp_path_factory.mktemp("stripes"))
+
+
+@pytest.fixture(autouse=True)
+def fused_attention(monkeypatch):
+    """As a ViT has it where there is a GPU."""
+    initialise = ViT._initialise
+
+    def fused(self):
+        for block in self.blocks:
+            block.attn.fused_attn = True
+        initialise(self)
+
+    monkeypatch.setattr(ViT, "_initialise", fused)
 
 
 def run(config, data, out, processes=ON_GPU, init=None):
@@ -81,7 +97,7 @@ class TestPretraining:
     @pytest.mark.parametrize("name", ["dino", "moco_v3"])
     def test_methods_with_a_teacher(self, name, data, tmp_path):
         pytest.importorskip("lightly")
-        check(run(pretrain_config(name, encoder=VIT, train=TRAIN), data, tmp_path))
+        check(run(pretrain_config(name, encoder=VIT_SETTINGS, train=TRAIN), data, tmp_path))
 
     @pytest.mark.parametrize("kind", [DVAE, CLUSTERS], ids=["dVAE", "colour clusters"])
     def test_tokens(self, kind, data, tmp_path):
@@ -101,8 +117,6 @@ class TestPretraining:
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 @pytest.mark.parametrize("spoil", ["wait", "mix"])
 def test_a_wait_and_a_tensor_left_behind_are_seen(spoil, data, tmp_path, monkeypatch):
-    from simmim.methods.simmim import SimMIM
-
     forward = SimMIM.forward
 
     def spoilt(self, batch):
