@@ -112,6 +112,18 @@ def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
+class ScoringImages(Dataset):
+    """Labelled images under the evaluation view, by their place in the shards; arguments as `scoring_images`."""
+
+    def __init__(self, shards: Shards, image_px: int, crop: float, channels: int) -> None:
+        self._shards, self._view = shards, (image_px, crop, channels)
+
+    def __getitems__(self, samples: Sequence[int]) -> dict[str, Tensor]:
+        """`images` uint8 [n, c, H, W] and `labels` int64 [n]."""
+        labels = torch.from_numpy(self._shards.labels[samples])
+        return {"images": scoring_images(self._shards, samples, *self._view), "labels": labels}
+
+
 def scoring_images(shards: Shards, samples: Sequence[int], image_px: int, crop: float, channels: int) -> Tensor:
     """The evaluation view of some images, uint8 [n, c, H, W]."""
     images = (open_image(shards.image_bytes(int(sample)), channels) for sample in samples)

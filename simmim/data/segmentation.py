@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 from simmim.data import photometric
 from simmim.data.dense import Colour, DenseSet
@@ -95,6 +96,23 @@ class SegmentationSet(DenseSet):
             return picture
         draws = KeyedGenerator(self._seed, epoch, np.array([index]), "photometric").uniform(photometric.DRAWS)
         return photometric.distorted(picture, draws[0])
+
+
+class SegmentationViews(Dataset):
+    """Whole images of one stored size at every scale.
+
+    Args:
+        views: the same images, by scale.
+    """
+
+    def __init__(self, views: Mapping[float, SegmentationSet]) -> None:
+        self._views = views
+
+    def __getitems__(self, samples: Sequence[int]) -> dict[str, Any]:
+        """`labels` int64 [b, h, w], `images` uint8 [b, 3, H, W] by scale."""
+        keys = [(0, index) for index in samples]
+        batches = {scale: images.__getitems__(keys) for scale, images in self._views.items()}
+        return {"labels": batches[1]["labels"], "images": {scale: each["images"] for scale, each in batches.items()}}
 
 
 def label_map(annotation: bytes) -> np.ndarray:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 import torch
 from torch import Tensor
 
-from simmim.data.classification import LabelledImages, scoring_images
+from simmim.data.classification import LabelledImages, ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_share, sum_over_processes
+from simmim.train.processes import my_batches, sum_over_processes
+from simmim.train.reading import read_ahead, to_device
 
 
 class ClassificationTask(Task):
@@ -35,16 +36,19 @@ class ClassificationTask(Task):
         module.eval()
         copy_buffers_from_first(module)
         settings, shards, device = self.inputs.settings, self.inputs.sets[split], self.inputs.device
-        right, channels = torch.zeros(2, device=device), module.normalise.channels
-
-        def right_of(samples: Sequence[int]) -> Tensor:
-            """How many images have their class first, and among the first five, [2]."""
-            images = scoring_images(shards, samples, settings.image_px, settings.score_crop, channels).to(device)
-            labels = torch.from_numpy(shards.labels[samples]).to(device)
-            best = module.predict(images).topk(min(5, len(shards.classes)), dim=1).indices == labels[:, None]  # [b, 5]
-            return torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))
-
-        for _, counts in FittingParts(settings.score_batch).results(my_share(len(shards)), right_of):
-            right += counts
+        images = ScoringImages(shards, settings.image_px, settings.score_crop, module.normalise.channels)
+        right, parts = torch.zeros(2, device=device), FittingParts(settings.score_batch)
+        for batch in read_ahead(images, [*my_batches(len(shards), settings.score_batch)], device):
+            right_of = functools.partial(_right, module, batch, min(5, len(shards.classes)))
+            for _, counts in parts.results(range(len(batch["labels"])), right_of):
+                right += counts
         top1, top5 = (100 * sum_over_processes(right) / len(shards)).tolist()
         return [("top1", "", top1), ("top5", "", top5)]
+
+
+def _right(module: ClassifierTraining, batch: dict[str, Tensor], most: int, rows: range) -> Tensor:
+    """How many images of some rows have their class first, and among the first `most`, [2]."""
+    part = {name: each[rows.start : rows.stop] for name, each in batch.items()}
+    images, labels = to_device(part, module.normalise.device).values()
+    best = module.predict(images).topk(most, dim=1).indices == labels[:, None]  # [b, most]
+    return torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))

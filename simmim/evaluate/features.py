@@ -6,9 +6,9 @@ manifest.json      config, digests of encoder, data and arrays; written last, so
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import FeaturesConfig
-from simmim.data.classification import scoring_images
+from simmim.data.classification import ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
@@ -27,7 +27,8 @@ from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import sha256_file, write_text
 from simmim.storage.identity import code_version
-from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
+from simmim.train.processes import Processes, autocast_dtype, my_batches, wait_for_all
+from simmim.train.reading import read_ahead, to_device
 
 MANIFEST = "manifest.json"
 
@@ -98,17 +99,27 @@ def _extract(
     """This process's share of the rows of every array."""
     dtype = autocast_dtype(config.precision, device)
     maps = [np.load(file, mmap_mode="r+") for file in files]
-
-    def outputs_of(samples: Sequence[int]) -> list[Tensor]:
-        images = scoring_images(shards, samples, config.image_px, config.score_crop, normalise.channels)
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            return encoder.block_features(normalise(images.to(device)))
-
-    for samples, outputs in FittingParts(config.score_batch).results(my_share(len(shards)), outputs_of):
-        for rows, output in zip(maps, outputs):
-            rows[samples.start : samples.stop : samples.step] = output.float().cpu().numpy()
+    widths = [each.shape[1] for each in maps]
+    data = ScoringImages(shards, config.image_px, config.score_crop, normalise.channels)
+    shares, parts = [*my_batches(len(shards), config.score_batch)], FittingParts(config.score_batch)
+    for samples, batch in zip(shares, read_ahead(data, shares, device)):
+        features_of = functools.partial(_features_of, encoder, normalise, batch["images"], dtype)
+        for part, features in parts.results(range(len(samples)), features_of):
+            chosen = samples[part.start : part.stop]
+            for rows, output in zip(maps, features.cpu().split(widths, dim=1)):  # one wait for all blocks
+                rows[chosen.start : chosen.stop : chosen.step] = output.numpy()
     for rows in maps:
         rows.flush()
+
+
+def _features_of(
+    encoder: nn.Module, normalise: ImageNormaliser, images: Tensor, dtype: torch.dtype | None, rows: range
+) -> Tensor:
+    """Features of all blocks side by side, float32 [n, sum of their channels], of some rows of a batch."""
+    images = to_device(images[rows.start : rows.stop], normalise.device)
+    with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
+        outputs = encoder.block_features(normalise(images))
+    return torch.cat([each.float() for each in outputs], dim=1)
 
 
 def is_complete(folder: Path, config: FeaturesConfig) -> bool:

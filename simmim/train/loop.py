@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from simmim.config.differences import refuse_changed
 from simmim.config.training import TrainSettings
@@ -20,6 +19,7 @@ from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
 from simmim.train.log import TrainLog, history_of
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
+from simmim.train.reading import loader, to_device
 from simmim.train.schedule import learning_rate
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 from simmim.train.task import TrainData, TrainTask
@@ -70,7 +70,7 @@ def fit(
     sampler = _sampler(len(data), settings, run.seed, range(first, last), processes)
     guard = Guard(optimizer, processes)
     with TrainLog(run.label, history, sampler, processes) as log:
-        batches = iter(_loader(data, sampler, settings.workers, processes.device))
+        batches = iter(loader(data, sampler, settings.workers, processes.device))
         for step in range(first, last):
             lr = set_learning_rates(optimizer, settings, step, steps, len(data))
             seed_libraries(run.seed, step, processes.rank)
@@ -127,7 +127,7 @@ def _spread(
     """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the groups."""
     share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
-        sharded, groups = shard(task, groups, processes)
+        sharded, groups = shard(task, groups, processes, task.autocast_dtype)
         return sharded, sharded, groups
     task.to(processes.device)
     return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
@@ -153,15 +153,6 @@ def _accumulate_gradients(
     return total
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """The same batch with its tensors on a device."""
-    if torch.is_tensor(batch):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch
-
-
 def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, processes: Processes) -> BatchSampler:
     """Micro-batches of these steps."""
     return BatchSampler(
@@ -175,20 +166,6 @@ def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, pro
         world=processes.world,
         rank=processes.rank,
     )
-
-
-def _loader(data: TrainData, sampler: BatchSampler, workers: int, device: torch.device) -> DataLoader:
-    return DataLoader(
-        data,
-        batch_sampler=sampler,
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-    )
-
-
-def _as_it_is(batch: dict) -> dict:
-    return batch
 
 
 def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> tuple[History, int]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from simmim.config.training import TrainSettings
 from simmim.rng import seed_for
+from simmim.train import arithmetic
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def joined_processes() -> Iterator[Processes]:
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(rank, world, device)
+        with arithmetic.fixed():
+            yield Processes(rank, world, device)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -84,7 +86,7 @@ def seed_libraries(seed: int, step: int, rank: int) -> None:
 
 def environment(
     processes: Processes, dtype: torch.dtype | None, training: TrainSettings | None = None
-) -> dict[str, str | int]:
+) -> dict[str, str | int | bool]:
     """What besides the config can change the last bits of a result, of a training with the images of a micro-batch."""
     at_once = {"images_at_once": training.images_at_once(processes.world)} if training else {}
     return at_once | {
@@ -93,6 +95,7 @@ def environment(
         "processes": processes.world,
         "threads": torch.get_num_threads(),
         "precision": "bf16" if dtype else "fp32",
+        **arithmetic.used(),
     }
 
 

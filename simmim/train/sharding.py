@@ -1,7 +1,8 @@
 """Sharded training (FSDP2): weights, gradients and moments lie split over the processes, and no process holds them all.
 
-A block's weights are gathered while it computes and let go afterwards, so 3 B parameters with AdamW (48 GB in float32)
-need 6 GB on each of eight devices, plus one block and the activations. Checkpoints are those of unsharded training.
+A block's weights are gathered while it computes, in its number format, and let go afterwards, so 3 B parameters with
+AdamW (48 GB in float32) need 6 GB on each of eight devices, plus one block and the activations. Checkpoints are those
+of unsharded training.
 """
 
 from __future__ import annotations
@@ -17,21 +18,27 @@ from simmim.train.processes import Processes
 
 
 def shard(
-    task: nn.Module, groups: list[dict[str, Any]], processes: Processes
+    task: nn.Module, groups: list[dict[str, Any]], processes: Processes, dtype: torch.dtype | None
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A copy of `task` whose weights are split over all processes, and the parameter groups of that copy.
 
     `task` stays whole in host memory, with the weights it has now, until `gather` puts the trained ones into it; only
     one block at a time is whole on a device. Of the copy, nothing but `forward` may be called.
+
+    Args:
+        dtype: number format of the training, None for float32. Blocks are gathered in it; in bfloat16 that is half the
+            traffic, and what autocast leaves in float32 (norms, position tables) is rounded too. The kept parts, the
+            sums of gradients, and what is in no block stay in float32.
     """
     from torch.distributed.device_mesh import init_device_mesh  # here, for it takes most of a second
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     memo = {id(own): nn.Parameter(own.data, own.requires_grad) for own in task.parameters()}  # no second whole model
     sharded = copy.deepcopy(task, memo)
     mesh = init_device_mesh(processes.device.type, (processes.world,))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in _blocks(sharded):
-        fully_shard(block, mesh=mesh)
+        fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(sharded, mesh=mesh)
     names = {own: name for name, own in task.named_parameters()}
     parts = dict(sharded.named_parameters())

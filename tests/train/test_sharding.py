@@ -134,17 +134,23 @@ def test_checkpoints_look_like_those_of_one_process(together, one, file):
     assert {name: value.shape for name, value in mine.items()} == {name: value.shape for name, value in theirs.items()}
 
 
-def test_lower_precision_is_that_of_one_process(together, tmp_path):
-    """The same micro-batches pass through the same kernels, whether the CPU has bfloat16 or emulates it.
+def test_lower_precision_stays_close_to_that_of_one_process(together, tmp_path):
+    """Blocks are gathered in bfloat16: their norms and the scale of their attention are rounded to 8 bits.
 
-    So the first loss differs by the order of a sum of four; the second one by updates of weights whose gradient is
-    rounding error, at most 1e-3 each.
+    Measured: 6e-4 apart at most in ten steps. Updates of weights whose gradient is rounding error, 1e-3 each, may add.
     """
-    _, history = train(tmp_path, precision="bf16")
-    losses = [row["loss"] for row in logged(together / "bf16.json")]
-    assert losses[0] == pytest.approx(history[0]["loss"], rel=1e-6)
-    assert losses[1] == pytest.approx(history[1]["loss"], rel=1e-2)
+    _, history = train(tmp_path, precision="bf16", epochs=2)
+    losses, alone = [row["loss"] for row in logged(together / "bf16.json")], [row["loss"] for row in history]
+    assert len(losses) == 10 and alone[-1] < 0.8 * alone[0]  # it has learnt
+    assert losses[0] == pytest.approx(alone[0], rel=1e-3)
+    assert losses == pytest.approx(alone, rel=1e-2)
     assert losses[0] != json.loads((together / "sharded.json").read_text())[0]["loss"]  # it is rounded
+
+
+def test_blocks_are_gathered_in_the_number_format_of_the_training(together):
+    held = json.loads((together / "held.json").read_text())
+    assert held["gathered"] == {"layers.0.blocks.0": "torch.bfloat16", "patch_embed": "torch.float32"}
+    assert held["kept"] == ["torch.float32"], "weights and gradients"
 
 
 def test_each_process_holds_its_part_only(together):

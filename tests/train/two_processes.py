@@ -1,6 +1,7 @@
 """All that this folder's tests look at, done by the processes that torchrun started; the first one writes it down."""
 
 import contextlib
+import functools
 import json
 import shutil
 import sys
@@ -47,7 +48,7 @@ def sharded(out: Path, processes: Processes) -> None:
         test_sharding.train(out / "one")
     dist.barrier()
     run("from_one", out / "one" / "step-00000001")
-    run("bf16", precision="bf16")
+    run("bf16", precision="bf16", epochs=2)
     with contextlib.suppress(NonFiniteLoss):
         run("spoilt", dataset=test_sharding.Noise(spoilt=17), epochs=1)
 
@@ -56,7 +57,7 @@ def held_after_one_step(processes: Processes) -> dict:
     """How much of model and moments this process holds, and what clipping and a spoilt step do to its part."""
     task = test_sharding.Task()
     every = sum(parameter.numel() for parameter in task.parameters())
-    parts, groups = shard(task, parameter_groups(task, "model.encoder.", 0.05, 1.0, set()), processes)
+    parts, groups = shard(task, parameter_groups(task, "model.encoder.", 0.05, 1.0, set()), processes, None)
     optimizer = torch.optim.AdamW(groups, fused=True)
     parts(test_sharding.Noise().__getitems__([(0, 1), (0, 2)])).backward()
     norms = [clip_gradients(parts.parameters(), 1e-3).item() for _ in range(2)]
@@ -72,11 +73,28 @@ def held_after_one_step(processes: Processes) -> dict:
     return held | {"skipped": skipped, "norms": norms}
 
 
+def formats(processes: Processes) -> dict:
+    """Number formats of weights while a bfloat16 training computes with them, and of what is kept of them."""
+    task, seen = test_sharding.Task(), {}
+    groups = parameter_groups(task, "model.encoder.", 0.05, 1.0, set())
+    parts, _ = shard(task, groups, processes, torch.bfloat16)
+
+    def note(name: str, module: torch.nn.Module, *_: object) -> None:
+        seen[name] = str(next(module.parameters()).dtype)
+
+    for name in ("layers.0.blocks.0", "patch_embed"):
+        parts.model.encoder.get_submodule(name).register_forward_pre_hook(functools.partial(note, name))
+    with torch.autocast("cpu", torch.bfloat16):
+        parts(test_sharding.Noise().__getitems__([(0, 1), (0, 2)])).backward()
+    kept = [part for part in parts.parameters() if part.requires_grad]
+    return {"gathered": seen, "kept": list({str(each.dtype) for part in kept for each in (part, part.grad)})}
+
+
 if __name__ == "__main__":
     with joined_processes() as both:
         folder = Path(sys.argv[1])
         replicated(folder, both)
         sharded(folder, both)
-        held = held_after_one_step(both)
+        held = held_after_one_step(both) | formats(both)
         if both.is_main_process:
             (folder / "held.json").write_text(json.dumps(held))

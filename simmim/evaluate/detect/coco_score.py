@@ -56,9 +56,9 @@ def ground_truth(shards: Shards) -> COCO:
 
 def detections(image_id: int, prediction: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """One image's `boxes` [n, 4] (x1, y1, x2, y2), `labels`, `scores` and `masks` bool [n, h, w] as COCO results."""
-    boxes = prediction["boxes"].cpu().double().numpy()
+    boxes = prediction["boxes"].double().numpy()
     boxes[:, 2:] -= boxes[:, :2]
-    masks = prediction["masks"].cpu().numpy().transpose(1, 2, 0).astype(np.uint8)  # [h, w, n]
+    masks = prediction["masks"].numpy().transpose(1, 2, 0).astype(np.uint8)  # [h, w, n]
     columns = zip(boxes.tolist(), prediction["labels"].tolist(), prediction["scores"].tolist(), coco_mask.encode(masks))
     return [
         {"image_id": image_id, "bbox": box, "category_id": label, "score": score, "segmentation": lengths}

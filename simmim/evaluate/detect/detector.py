@@ -93,7 +93,8 @@ class Detector(TrainTask):
                 each; `stored_sizes`: (h, w) of the image it was scaled from.
 
         Returns:
-            b dicts of `boxes` float32 [n, 4], `labels` int64 [n], `scores` float32 [n], `masks` bool [n, h, w].
+            b dicts of `boxes` float32 [n, 4], `labels` int64 [n], `scores` float32 [n], `masks` bool [n, h, w], in host
+            memory.
         """
         assert not self.training, "predict needs evaluation mode"
         images, shown = batch["images"], batch["shown_sizes"]
@@ -123,7 +124,7 @@ class Anchors(AnchorGenerator):
         device = feature_maps[0].device
         self.set_cell_anchors(torch.float32, device)
         grids = [list(level.shape[-2:]) for level in feature_maps]
-        steps = [[torch.tensor(stride, device=device)] * 2 for stride in self._strides]
+        steps = [[stride] * 2 for stride in self._strides]
         return [torch.cat(self.grid_anchors(grids, steps))] * len(image_list.image_sizes)
 
 
@@ -165,6 +166,8 @@ def _pooler(strides: list[int], output_px: int, anchor_scale: float) -> MultiSca
 
 
 def _in_stored_pixels(found: dict[str, Tensor], shown: tuple[int, int], stored: tuple[int, int]) -> dict[str, Tensor]:
+    """In host memory: each of a hundred masks asks for its box a dozen times, each time waiting for a GPU."""
+    found = {name: value.cpu() for name, value in found.items()}
     boxes = resize_boxes(found["boxes"], shown, stored)
     masks = paste_masks_in_image(found["masks"], boxes, stored)[:, 0] > 0.5  # [n, h, w]
     return {"boxes": boxes, "labels": found["labels"], "scores": found["scores"], "masks": masks}

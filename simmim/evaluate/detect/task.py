@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -18,7 +18,8 @@ from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.task import Row, Task
-from simmim.train.processes import my_share
+from simmim.train.processes import my_batches
+from simmim.train.reading import read_ahead, to_device
 
 
 class Detect(Task):
@@ -47,19 +48,23 @@ class Detect(Task):
         module.to(self.inputs.device).eval()
         copy_buffers_from_first(module)
         shards, images = self.inputs.sets[split], self._images(split, seed=0, training=False)
-
-        def found_in(samples: Sequence[int]) -> list[dict[str, Any]]:
-            batch = images.__getitems__([(0, index) for index in samples])
-            predictions = module.predict(batch | {"images": batch["images"].to(self.inputs.device)})
-            pairs = zip(batch["samples"], predictions)
-            return [each for index, prediction in pairs for each in coco_score.detections(index, prediction)]
-
-        parts = FittingParts(self.inputs.settings.score_batch)
-        found = [each for _, some in parts.results(my_share(len(shards)), found_in) for each in some]
+        at_once, found = self.inputs.settings.score_batch, []
+        keys = [[(0, index) for index in share] for share in my_batches(len(shards), at_once)]
+        parts = FittingParts(at_once)
+        for batch in read_ahead(images, keys, self.inputs.device):
+            found_in = functools.partial(self._found, module, batch)
+            found += [each for _, some in parts.results(range(len(batch["samples"])), found_in) for each in some]
         found = sorted(gathered(found), key=operator.itemgetter("image_id"))  # in one order on any number of processes
         truth = coco_score.ground_truth(shards)
         rows = [row for kind in ("box", "mask") for row in coco_score.average_precision(truth, found, kind)]
         return [(metric, part, 100 * value) for metric, part, value in rows]
+
+    def _found(self, module: Detector, batch: dict[str, Any], rows: range) -> list[dict[str, Any]]:
+        """Detections in some rows of a batch."""
+        part = {name: each[rows.start : rows.stop] for name, each in batch.items()}
+        predictions = module.predict(part | {"images": to_device(part["images"], self.inputs.device)})
+        pairs = zip(part["samples"], predictions)
+        return [each for index, prediction in pairs for each in coco_score.detections(index, prediction)]
 
     def _images(self, split: str, seed: int, training: bool) -> DetectionSet:
         settings = self.inputs.settings

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from simmim.data.segmentation import SegmentationSet
+from simmim.data.segmentation import SegmentationSet, SegmentationViews
 from simmim.evaluate.fitting_parts import FittingParts
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
@@ -18,6 +19,7 @@ from simmim.evaluate.segment.segmenter import Segmenter
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.evaluate.task import Row, Task
 from simmim.train.processes import my_share, sum_over_processes
+from simmim.train.reading import read_ahead, to_device
 
 
 class Segment(Task):
@@ -53,31 +55,31 @@ class Segment(Task):
         views = {scale: self._images(split, 0, training=False, scale=scale) for scale in settings.score_scales}
         kinds = len(shards.classes)
         counts = np.zeros((2, kinds, kinds), dtype=np.int64)  # single scale, all views
-        batches = list(_same_size(shards.sizes, settings.score_batch))
-        parts = FittingParts(settings.score_batch)
-        for number in my_share(len(batches)):
-            for _, (labels, *predicted) in parts.results(batches[number], partial(self._predicted, module, views)):
+        batches, parts = list(_same_size(shards.sizes, settings.score_batch)), FittingParts(settings.score_batch)
+        mine = [batches[number] for number in my_share(len(batches))]
+        for batch in read_ahead(SegmentationViews(views), mine, device):
+            predicted_in = functools.partial(self._predicted, module, batch)
+            for _, (labels, *predicted) in parts.results(range(len(batch["labels"])), predicted_in):
                 counts += [confusion.confusion_matrix(labels, classes, kinds) for classes in predicted]
         single, combined = sum_over_processes(torch.from_numpy(counts).to(device)).cpu().numpy()
         return _rows(single, combined, shards.classes)
 
     def _predicted(
-        self, module: Segmenter, views: Mapping[float, SegmentationSet], samples: Sequence[int]
+        self, module: Segmenter, batch: Mapping[str, Any], rows: range
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """True classes, those seen in the plain image and those in all views together, each [b, h, w].
 
         Only the sum of the probabilities is kept: at 150 classes and 640 x 2560 pixels one view has 1 GB per image.
         """
-        total = None
-        for scale, images in views.items():
-            batch = images.__getitems__([(0, index) for index in samples])
-            pixels = batch["images"].to(self.inputs.device)
+        total, labels = None, batch["labels"][rows.start : rows.stop]
+        for scale, images in batch["images"].items():
+            pixels = to_device(images[rows.start : rows.stop], self.inputs.device)
             for mirrored in (False, True) if self.inputs.settings.score_flip else (False,):
-                shares = module.probabilities(pixels, batch["labels"].shape[-2:], mirrored)
+                shares = module.probabilities(pixels, labels.shape[-2:], mirrored)
                 if scale == 1 and not mirrored:
                     single = shares.argmax(dim=1)
                 total = shares if total is None else total.add_(shares)
-        return batch["labels"].numpy(), single.cpu().numpy(), total.argmax(dim=1).cpu().numpy()
+        return labels.numpy(), single.cpu().numpy(), total.argmax(dim=1).cpu().numpy()
 
     def _images(self, split: str, seed: int, training: bool, scale: float = 1.0) -> SegmentationSet:
         settings = self.inputs.settings

@@ -1,0 +1,46 @@
+"""Batches on their way from the disk to the device: decoded by workers, copied while the device computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+_MOST_WORKERS = 8
+
+
+def loader(data: Any, batches: Iterable[Sequence[Any]], workers: int, device: torch.device) -> DataLoader:
+    """What `data.__getitems__` gives for each of some batches of keys, in pinned memory where it goes to a GPU.
+
+    Args:
+        workers: processes that decode; with 0 this one does.
+    """
+    pinned = device.type == "cuda"
+    return DataLoader(data, batch_sampler=batches, collate_fn=_as_it_is, num_workers=workers, pin_memory=pinned)
+
+
+def read_ahead(data: Any, batches: Iterable[Sequence[Any]], device: torch.device) -> DataLoader:
+    """The same for scores and features: a GPU computes while the cores that are left to this process decode."""
+    return loader(data, batches, spare_cores() if device.type == "cuda" else 0, device)
+
+
+def spare_cores() -> int:
+    """Cores that decode beside this process, at most eight: its share of those that the job was given, but one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(_MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """The same batch with its tensors on a device; the host does not wait for copies from pinned memory."""
+    if torch.is_tensor(batch):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,41 @@
+"""Batches that are read ahead are those that were asked for, in their order."""
+
+import os
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from simmim.train import reading
+
+CPU = torch.device("cpu")
+
+
+class Squares(Dataset):
+    """The square of every key, and the process that worked it out."""
+
+    def __getitems__(self, keys):
+        return {"squares": torch.tensor([key**2 for key in keys]), "process": os.getpid()}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_from_as_many_workers(workers):
+    shares = [range(0, 6, 2), range(6, 9), range(9, 10)]
+    batches = list(reading.loader(Squares(), shares, workers, CPU))
+    assert [batch["squares"].tolist() for batch in batches] == [[0, 4, 16], [36, 49, 64], [81]]
+    assert len({batch["process"] for batch in batches} - {os.getpid()}) == workers
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "spare"), [(12, "1", 8), (6, "1", 5), (16, "8", 1), (8, "8", 0), (4, "8", 0)]
+)
+def test_cores_that_a_job_was_given_are_shared_and_one_computes(cores, processes, spare, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert reading.spare_cores() == spare
+
+
+def test_without_a_gpu_no_core_is_taken_from_the_computation(monkeypatch):
+    monkeypatch.setattr(reading, "spare_cores", lambda: 1)
+    assert reading.read_ahead(Squares(), [[1]], CPU).num_workers == 0
+    assert reading.read_ahead(Squares(), [[1]], torch.device("cuda")).num_workers == 1
