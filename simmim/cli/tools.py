@@ -92,6 +92,18 @@ def convert(
     print(*notes, sep="\n")
 
 
+def doctor() -> None:
+    """Say what torch, the driver and the cards of this machine are, what is wrong and what to do.
+
+    Raises:
+        ValueError: for cards that the driver has, or that a job was promised, and torch cannot use.
+    """
+    from simmim.train.device import chosen_device, examined
+
+    print(*examined(), sep="\n")
+    print(f"jobs    train on {chosen_device().type.replace('cpu', 'the CPU')} here")
+
+
 def migrate(jobs: Jobs, *, scale: str) -> None:
     """Bring the records of a scale that version 0.1 has written up to date; no value changes."""
     from simmim.migration import migrate as rewrite

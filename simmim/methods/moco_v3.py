@@ -25,9 +25,9 @@ class MoCoV3(TeacherMethod):
     loss adds negatives of the same view, which MoCo v3 does not have, so the contrast is written out here.
 
     An image is contrasted with all images of the update, as published, whatever number of processes and micro-batches
-    these are spread over: only the encoder takes a micro-batch at a time. What it makes of the images, a vector each, is
-    gathered, and heads and contrast see the whole batch on every process, batch statistics included. With several
-    micro-batches the student computes its activations twice, the second time for the gradient.
+    these are spread over: the encoder alone takes a micro-batch at a time. Its vectors, one an image, are gathered, and
+    heads and contrast see the whole batch on every process, batch statistics included. With several micro-batches the
+    student computes its activations twice, the second time for the gradient.
 
     Args:
         encoder: of student and teacher.

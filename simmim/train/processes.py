@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ import torch.distributed as dist
 from torch import nn
 
 from simmim.rng import seed_for
+from simmim.train.device import chosen_device
+
+# For another process: longer than any works alone (scores of COCO, k-means, checkpoints of 3 billion parameters).
+LONGEST_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,23 @@ class Processes:
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """Join the group that torchrun set up, if there is one, choose this process's device, and leave at the end."""
+    """Join the group that torchrun set up, if there is one, choose this process's device, and leave at the end.
+
+    After an error there is no leave-taking, which would wait for processes that wait for this one: it ends, and
+    torchrun ends the others.
+
+    Raises:
+        ValueError: where a GPU was promised and cannot be used.
+    """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    device = chosen_device()
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Processes(rank, world, device)
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    yield Processes(rank, world, device)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
