@@ -19,7 +19,7 @@ VERBS = (
     *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.reconstruct, training.features, training.evaluate),
     *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
-    *(tools.check, tools.plan, tools.verify, tools.migrate, tools.convert),
+    *(tools.check, tools.plan, tools.doctor, tools.verify, tools.migrate, tools.convert),
 )
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 

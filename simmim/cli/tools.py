@@ -7,6 +7,8 @@ from pathlib import Path
 
 from simmim.jobs import Jobs
 
+_SLURM = Path("workflow/profiles/slurm/profile.yaml")
+
 
 def check(jobs: Jobs, *, scale: str, runs: Sequence[str] = ()) -> None:
     """Build the networks of a scale's rows without weights or data, and print what does not fit."""
@@ -23,6 +25,7 @@ def plan(
     gpu: str = "A100",
     gpus: int = 8,
     utilisation: float = 0.35,
+    profile: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Print what a target would cost, before anything is spent, and write it as Parquet.
@@ -32,6 +35,7 @@ def plan(
         gpu: name of a GPU (simmim/plan/gpus.py).
         gpus: GPUs of a job.
         utilisation: share of its peak rate that is used.
+        profile: Slurm profile whose GPUs, hours and tries must do (workflow/profiles/slurm/profile.yaml where it is).
         out: Parquet file (results/{scale}/plan.parquet).
     """
     from simmim.plan.gpus import machine
@@ -41,7 +45,9 @@ def plan(
 
     scale = scale or scale_of(target, jobs) or jobs.sheets.config_file.scale
     out = out or Path(jobs.results) / scale / "plan.parquet"
-    print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out))
+    if profile is None and _SLURM.is_file():
+        profile = _SLURM
+    print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out, profile))
     for line in changed_sources(jobs, scale):
         print(line)
 
@@ -90,6 +96,18 @@ def convert(
 
     notes = convert_file(source, target, image_px=image_px, window=window, sha256=sha256, overwrite=overwrite)
     print(*notes, sep="\n")
+
+
+def doctor() -> None:
+    """Say what torch, the driver and the cards of this machine are, what is wrong and what to do.
+
+    Raises:
+        ValueError: for cards that the driver has, or that a job was promised, and torch cannot use.
+    """
+    from simmim.train.device import chosen_device, examined
+
+    print(*examined(), sep="\n")
+    print(f"jobs    train on {chosen_device().type.replace('cpu', 'the CPU')} here")
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:

@@ -34,7 +34,11 @@ class Branch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Vectors of normalised images."""
-        return self.head(self.encoder(images).mean((2, 3)))
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the head is given, [b, d]."""
+        return self.encoder(images).mean((2, 3))
 
 
 class TeacherMethod(Method):

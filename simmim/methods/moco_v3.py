@@ -8,10 +8,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
-from simmim.methods._branch import TeacherMethod, view_by_view
+from simmim.methods._branch import Branch, TeacherMethod
 from simmim.methods._lightly import MoCoProjectionHead, gather
 from simmim.plugin import Component
 
@@ -23,8 +24,10 @@ class MoCoV3(TeacherMethod):
     theirs; scale and shift in the last batch normalisation of the heads, as lightly builds them. lightly's contrastive
     loss adds negatives of the same view, which MoCo v3 does not have, so the contrast is written out here.
 
-    An image is contrasted with the images of its micro-batch on all processes. The published batch of 4096 needs as
-    many processes as hold it without accumulation; with accumulation there are fewer negatives.
+    An image is contrasted with all images of the update, as published, whatever number of processes and micro-batches
+    these are spread over: the encoder alone takes a micro-batch at a time. Its vectors, one an image, are gathered, and
+    heads and contrast see the whole batch on every process, batch statistics included. With several micro-batches the
+    student computes its activations twice, the second time for the gradient.
 
     Args:
         encoder: of student and teacher.
@@ -37,6 +40,7 @@ class MoCoV3(TeacherMethod):
     """
 
     kept_encoder, kept_head = "student.encoder", "student.head"
+    whole_batch = True
 
     def __init__(
         self,
@@ -66,23 +70,39 @@ class MoCoV3(TeacherMethod):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Sum of both directions' contrast for a batch of `views`, uint8 [b, 2, c, H, W]."""
-        images = self.normalise(view_by_view(batch["views"]))
+        views = batch["views"].unbind(1)  # 2 of [b, c, H, W]
         # Each view passes alone: batch normalisation must not mix them.
-        guesses = [self.predictor(self.student(view)) for view in images.chunk(2)]  # 2 of [b, outputs]
+        guesses = [self.predictor(self._vectors(self.student, view)) for view in views]  # 2 of [all b, outputs]
         with torch.no_grad():
-            keys = [self.teacher(view) for view in images.chunk(2)]
-        with torch.autocast(images.device.type, enabled=False):
+            keys = [self._vectors(self.teacher, view) for view in views]
+        with torch.autocast(views[0].device.type, enabled=False):
             return sum(contrast(guess, key, self.temperature) for guess, key in zip(guesses, reversed(keys)))
+
+    def _vectors(self, branch: Branch, view: Tensor) -> Tensor:
+        """Vectors of a view of the images of all processes; those of process 0 come first."""
+        parts = view.split(self.images_at_once or len(view))
+
+        def features(part: Tensor) -> Tensor:
+            return branch.features(self.normalise(part))
+
+        if len(parts) == 1:
+            made = [features(view)]
+        else:  # activations of one micro-batch at a time: they are computed again for the gradient
+            made = [checkpoint(features, part, use_reentrant=False) for part in parts]
+        return branch.head(_of_all_processes(torch.cat(made)))
+
+
+def _of_all_processes(vectors: Tensor) -> Tensor:
+    """[b, d] of each process -> [b * processes, d]; the gradient is the sum of what all processes make of it."""
+    return torch.cat(gather(vectors.contiguous())) if dist.is_initialized() else vectors
 
 
 def contrast(guesses: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """2 T times the cross-entropy of finding one's own key among the keys of all processes (equation 1 there).
+    """2 T times the cross-entropy of finding one's own key among all keys (equation 1 there).
 
     Args:
         guesses, keys: [b, outputs]; row i of both belongs to the same image.
     """
     guesses, keys = F.normalize(guesses.float()), F.normalize(keys.float())
     own = torch.arange(len(guesses), device=guesses.device)
-    if dist.is_initialized():
-        own, keys = own + len(guesses) * dist.get_rank(), torch.cat(gather(keys))  # [b * processes, outputs]
     return 2 * temperature * F.cross_entropy(guesses @ keys.T / temperature, own)

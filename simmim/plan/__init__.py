@@ -7,6 +7,7 @@ jobs      the graph grouped over seeds, in the workflow's order
 network   configs -> parameters, FLOPs and activations, counted on the meta device
 data      how many samples, classes and bytes a data set has
 cost      job, network and data -> images, FLOPs, memory, disk
+limits    which jobs cannot end within what a Slurm profile grants them
 rows      all of it as the rows of a Parquet file
 printed   the rows in a terminal
 sizes     parameters and multiply-adds of a run as records (`simmim size`)

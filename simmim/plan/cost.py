@@ -1,6 +1,7 @@
 """What every job costs: images, FLOPs, GPU hours, memory, disk. Only the parameters and FLOPs of a network are exact.
 
-    FLOPs      images x (3 x forward pass, 4 x with activation checkpointing) + scored images x forward pass
+    FLOPs      images x (3 x forward pass, 4 x with activation checkpointing, or where a loss is over a batch that comes
+               in micro-batches) + scored images x forward pass
     GPU hours  FLOPs / (peak rate of the GPU x utilisation)
     memory     `simmim.plan.memory`
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simmim import plugin
 from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
 from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.evaluate.classification_settings import ClassificationSettings
@@ -132,7 +134,16 @@ class Costs:
         if None in (samples, *scored):
             return None, None
         images = self._steps(group, samples) * group.config.train.batch
-        return images, images * network.train_flops + sum(scored) * network.score_flops
+        again = network.forward_flops if self._computes_again(group) else 0
+        return images, images * (network.train_flops + again) + sum(scored) * network.score_flops
+
+    def _computes_again(self, group: JobGroup) -> bool:
+        """Whether the method's loss is over a whole batch, of which a GPU's share is more than one micro-batch."""
+        if group.kind not in (PRETRAIN, FIRST_STAGE):
+            return False
+        train, gpus = group.config.train, self.machine.gpus
+        whole_batch = plugin.component("methods", group.config.method.name).whole_batch
+        return whole_batch and train.images_at_once(gpus) < train.batch // gpus
 
     def _samples(self, group: JobGroup) -> int | None:
         """Images of the only set that a group reads."""

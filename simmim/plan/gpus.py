@@ -12,7 +12,7 @@ class GPU:
     """One GPU.
 
     Args:
-        peak_tflops: dense bfloat16 matrix products with float32 sums, in 1e12 FLOP/s.
+        peak_tflops: dense bfloat16 matrix products with float32 sums, or without bfloat16 float32 ones, in 1e12 FLOP/s.
         memory_gb: in 1e9 bytes.
         source: where both are printed.
         remark: what to know about the hours.
@@ -26,14 +26,17 @@ class GPU:
     has_bf16: bool = True
 
 
+_FLOAT32 = "it has no bfloat16, so these trainings run in float32 there"
 GPUS = {
     "V100": GPU(
-        125,
+        15.7,
         32,
-        "V100 SXM2 data sheet (2020), in float16",
-        "its peak is in float16; it has no bfloat16, so these trainings run in float32 there, up to 8 times as long",
+        "V100 SXM2 data sheet (2020), single precision",
+        f"{_FLOAT32}; wheels of the torch in environment.yml begin at compute capability 7.5 and have no code for 7.0: "
+        "take an older torch",
         has_bf16=False,
     ),
+    "T4": GPU(8.1, 16, "T4 data sheet (2019), single precision", _FLOAT32, has_bf16=False),
     "A100": GPU(312, 80, "A100 SXM 80 GB data sheet (2021)"),
     "RTX4090": GPU(165.2, 24, "Ada architecture paper (2022), table of GeForce RTX 4090"),
     "L40S": GPU(362, 48, "L40S data sheet (2023)"),

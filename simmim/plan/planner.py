@@ -8,22 +8,26 @@ from simmim.jobs import Jobs
 from simmim.plan.cost import Costs
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import groups_of
+from simmim.plan.limits import Limits
 from simmim.plan.printed import text_of
 from simmim.plan.rows import rows_of, write
 from simmim.plan.target import needed
 
 
-def plan(target: str, jobs: Jobs, scale: str, machine: Machine, out: Path) -> str:
+def plan(target: str, jobs: Jobs, scale: str, machine: Machine, out: Path, profile: Path | None = None) -> str:
     """Write the plan of a target as Parquet to `out` and return what a terminal shows of it.
 
     Args:
         target: as `simmim.plan.target.needed` takes it.
+        profile: of Slurm; what it grants is held against what the jobs need.
 
     Raises:
-        ValueError: for an unknown target or scale, with the nearest valid one.
+        ValueError: for an unknown target or scale, with the nearest valid one, and for a profile that is not there.
     """
+    limits = Limits(profile, jobs.kind_of) if profile else None
     files, misfits = needed(target, jobs, scale)
     rows = rows_of(groups_of(files, jobs), misfits, Costs(jobs, scale, machine))
     settings = {"gpu": machine.name, "utilisation": machine.utilisation, "gpus": machine.gpus}
     write(out, rows, target=target, scale=scale, **settings)
-    return f"{text_of(target, scale, rows, machine)}\n\nAll of it: {out}"
+    verdicts = limits.verdicts(rows) if limits else ["No Slurm profile was looked at (--profile)."]
+    return f"{text_of(target, scale, rows, machine, verdicts)}\n\nAll of it: {out}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simmim.plan.gpus import Machine
@@ -33,14 +33,19 @@ _NOTE = (
 )
 
 
-def text_of(target: str, scale: str, rows: Sequence[Row], machine: Machine) -> str:
-    """The plan: a line per row, totals of what is to do, what cannot be, and how the numbers are made."""
+def text_of(target: str, scale: str, rows: Sequence[Row], machine: Machine, verdicts: Iterable[str] = ()) -> str:
+    """The plan: a line per row, totals of what is to do, what cannot be, and how the numbers are made.
+
+    Args:
+        verdicts: sentences on what can end and what cannot.
+    """
     shown = [row for row in rows if row["state"] != CANNOT_BE]
     cannot = [row for row in rows if row["state"] == CANNOT_BE]
     peak = f"{machine.gpu.peak_tflops:g} TFLOP/s, of which {100 * machine.utilisation:g} % are used"
     lines = [*_wrapped(f"Plan of {target} at scale '{scale}' on {machine.name}: {peak}"), ""]
     if shown:
         lines += [*_heads(machine), *_lines(shown, machine), _RULE, *_totals(shown), "", *_notes(shown, machine)]
+        lines += [line for verdict in verdicts for line in _wrapped(verdict)]
     else:
         lines.append("Nothing to train.")
     if cannot:

@@ -63,6 +63,7 @@ def fit(
     steps = settings.steps(len(data))
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
     dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
+    task.images_at_once = settings.images_at_once(processes.world)
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
     history, first = _resume(run, trained, optimizer)
@@ -137,20 +138,29 @@ def _accumulate_gradients(
     task: TrainTask, module: nn.Module, batches: Iterator[dict], accumulation: int, device: torch.device
 ) -> Tensor:
     """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
+    together = accumulation if task.whole_batch else 1  # micro-batches of a forward pass
+    turns = accumulation // together
     replicated = isinstance(module, DistributedDataParallel)  # sharded gradients are never kept whole between them
     keep_casts = not is_sharded(module)  # casts that are kept would add up to the whole model
     dtype = None if task.own_autocast else task.autocast_dtype
     total = torch.zeros((), device=device)
-    for turn in range(accumulation):
-        batch = to_device(next(batches), device)
-        last = turn == accumulation - 1
+    for turn in range(turns):
+        batch = _joined([to_device(next(batches), device) for _ in range(together)])
+        last = turn == turns - 1
         skip_sync = module.no_sync() if replicated and not last else contextlib.nullcontext()
         with skip_sync:
             with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts):
-                loss = module(batch) / accumulation
+                loss = module(batch) / turns
             loss.backward()
         total += loss.detach()
     return total
+
+
+def _joined(batches: list[dict]) -> dict:
+    """One batch of several, whose values are tensors then."""
+    if len(batches) == 1:
+        return batches[0]
+    return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, processes: Processes) -> BatchSampler:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from torch import nn
 from simmim.config.training import TrainSettings
 from simmim.rng import seed_for
 from simmim.train import arithmetic
+from simmim.train.device import chosen_device
+
+# For another process: longer than any works alone (scores of COCO, k-means, checkpoints of 3 billion parameters).
+LONGEST_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,24 @@ class Processes:
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """Join the group that torchrun set up, if there is one, choose this process's device, and leave at the end."""
+    """Join the group that torchrun set up, if there is one, choose this process's device, and leave at the end.
+
+    After an error there is no leave-taking, which would wait for processes that wait for this one: it ends, and
+    torchrun ends the others.
+
+    Raises:
+        ValueError: where a GPU was promised and cannot be used.
+    """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    device = chosen_device()
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        with arithmetic.fixed():
-            yield Processes(rank, world, device)
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    with arithmetic.fixed():
+        yield Processes(rank, world, device)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

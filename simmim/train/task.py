@@ -18,11 +18,16 @@ class TrainTask(nn.Module, ABC):
     Attributes:
         own_autocast: whether the task applies `autocast_dtype` itself, to some of its parts; otherwise the loop runs
             all of `forward` under autocast.
+        whole_batch: whether the loss compares an update's images with each other. `forward` then gets all micro-batches
+            of the update at once and takes `images_at_once` of their images through the network at a time.
         autocast_dtype: number format of the training, set by the loop; None is float32.
+        images_at_once: images of a micro-batch, set by the loop; None is all that there are.
     """
 
     own_autocast: ClassVar[bool] = False
+    whole_batch: ClassVar[bool] = False
     autocast_dtype: torch.dtype | None = None
+    images_at_once: int | None = None
 
     @abstractmethod
     def forward(self, batch: dict[str, Any]) -> Tensor:

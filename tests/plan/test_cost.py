@@ -76,6 +76,14 @@ def test_a_micro_batch_is_no_larger_than_a_gpu_s_share(tmp_path):
     assert many.memory_bytes < one.memory_bytes
 
 
+def test_a_loss_over_a_whole_batch_costs_a_forward_pass_more_where_that_comes_in_micro_batches(tmp_path):
+    pytest.importorskip("lightly", reason="needs the extra `methods`: pip install 'simmim[methods]'")
+    (in_parts,), _ = costs_of(tmp_path, ("moco_v3_vit_b",))  # 512 images of a GPU in micro-batches of 128
+    (whole,), _ = costs_of(tmp_path, ("moco_v3_vit_b",), on=machine("A100", 0.35, 32))
+    network = pretraining_network(SHEETS.pretraining("paper", "moco_v3_vit_b"))
+    assert in_parts.flops - whole.flops == pytest.approx(whole.images * network.forward_flops)
+
+
 def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
     rows = (
         "short | with_steps | ",

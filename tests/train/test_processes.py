@@ -1,12 +1,18 @@
 """Number formats that do not depend on where the tests run, and draws that need no saved state."""
 
+import multiprocessing
+import os
 import random
+import socket
+import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
-from simmim.train.processes import Processes, autocast_dtype, my_share, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, joined_processes, my_share, seed_libraries
 
 CPU = torch.device("cpu")
 
@@ -50,3 +56,43 @@ def test_the_first_process_is_the_main_one():
 
 def test_alone_a_process_has_all_samples():
     assert list(my_share(3)) == [0, 1, 2]
+
+
+def _joined(rank, port, second):
+    """Wait for the other process, as the first of two; the second one does something else."""
+    place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(place, SIMMIM_DEVICE="cpu")
+    dist.destroy_process_group = lambda: time.sleep(600)  # as NCCL's waits for what others never do
+    with joined_processes():
+        if rank:
+            second()
+        dist.barrier()
+
+
+def two_processes(second):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")
+    both = [fork.Process(target=_joined, args=(rank, port, second), daemon=True) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    return both
+
+
+def _fails():
+    raise ValueError("only here")
+
+
+def test_an_error_in_one_process_ends_both():
+    for process in two_processes(_fails):
+        process.join(60)
+        assert process.exitcode == 1
+
+
+def test_nobody_waits_for_ever(monkeypatch):
+    monkeypatch.setattr("simmim.train.processes.LONGEST_WAIT", timedelta(seconds=4))
+    waiting, stuck = two_processes(lambda: time.sleep(120))
+    waiting.join(60)
+    assert waiting.exitcode == 1 and stuck.is_alive()
+    stuck.kill()

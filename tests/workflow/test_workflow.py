@@ -299,8 +299,9 @@ def test_one_ablation_row_can_be_forced_alone(finished):
     assert plans == [{}, {"finetune": 1}, {"pretrain": 1, "finetune": 1}]
 
 
-def test_a_job_with_two_gpus_starts_two_processes(finished):
-    """Where there are none, the two processes meet over gloo; the training is that of one process."""
+def test_a_job_with_two_gpus_starts_two_processes(finished, monkeypatch):
+    """On the CPU on purpose: the two processes meet over gloo, and the training is that of one process."""
+    monkeypatch.setenv("SIMMIM_DEVICE", "cpu")
     target = "results/smoke/pretrain/default/seed0/train.parquet"
     alone = records.read([finished / target])
     snakemake(finished, "--forcerun", target, "--set-resources", "pretrain:gpu=2", "--", target)

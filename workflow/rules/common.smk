@@ -9,6 +9,7 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Jobs
 from simmim.report import catalogue
 from simmim.storage.paths import pattern
+from simmim.train import cards
 
 validated(ConfigFile, config)
 JOBS = Jobs(Sheets("config"))
@@ -36,12 +37,21 @@ def made(kind, role):
 KEEP_MEMORY = "MALLOC_TOP_PAD_=268435456 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_MAX_=0"
 
 
+# Cards of this machine. A job that runs a network takes one, as many such jobs run at a time, and each has cards of its own;
+# `--set-resources pretrain:gpu=4` gives the jobs of a rule more. On a cluster its profile says what a job is granted.
+CARDS = len(cards.visible())
+GPUS = min(CARDS, 1)
+if CARDS and workflow.is_main_process and workflow.resource_settings.nodes is None:  # no cluster
+    workflow.register_resource("gpu", CARDS)
+
+
 def launcher(wildcards, resources):
     """One process, or one per GPU of the job's node; without `--` torchrun would take our --run for its --run-path."""
     gpus = int(resources.get("gpu", 0) or 0)
-    if gpus > 1:
-        return f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim"
-    return "python -m simmim" if gpus else f"env {KEEP_MEMORY} python -m simmim"
+    if not gpus:
+        return f"env {KEEP_MEMORY} python -m simmim"
+    start = f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim" if gpus > 1 else "python -m simmim"
+    return f"python -m simmim.train.cards {gpus} {start}"
 
 
 def runs_to_train():

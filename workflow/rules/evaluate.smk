@@ -13,6 +13,8 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         hash=hash_of("evaluate"),
         launch=launcher,

@@ -13,6 +13,8 @@ rule features:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         launch=launcher,
     shell:

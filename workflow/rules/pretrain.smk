@@ -14,6 +14,8 @@ rule pretrain:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         hash=hash_of("pretrain"),
         launch=launcher,
@@ -38,6 +40,8 @@ rule first_stage:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         hash=hash_of("first_stage"),
         launch=launcher,

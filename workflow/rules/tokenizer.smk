@@ -12,6 +12,8 @@ rule tokenizer:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         hash=hash_of("tokenizer"),
         launch=launcher,

@@ -1,0 +1,100 @@
+"""Gives a job cards of its own: `python -m simmim.train.cards 2 COMMAND` runs a command on two (torch-free).
+
+The workflow starts every job that was granted GPUs through this. The command sees only its cards
+(CUDA_VISIBLE_DEVICES), and SIMMIM_DEVICE=cuda tells it that it was promised some; SIMMIM_DEVICE=cpu, set by hand, keeps
+it on the CPU. Slurm gives cards itself. Elsewhere a card belongs to the process that holds the lock of a file, which
+the system lets go when that process ends, however it ends; without a free card a job waits for one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+DEVICE = "SIMMIM_DEVICE"
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_POLL_SECONDS = 0.5
+
+
+def visible() -> list[str]:
+    """The cards that the driver has and CUDA_VISIBLE_DEVICES does not hide, in its order; none without a driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    found = re.findall(r"^GPU \d+: .*\(UUID: (\S+)\)", listed, re.MULTILINE)
+    chosen = os.environ.get(_VISIBLE)
+    if chosen is None:
+        return found
+    names = [each.strip() for each in chosen.split(",")]
+    names = [found[int(each)] if each.isdigit() and int(each) < len(found) else each for each in names]
+    return [each for each in names if each.startswith(("GPU-", "MIG-"))]
+
+
+def lease(cards: Sequence[str], number: int, folder: Path) -> dict[str, int]:
+    """Wait until so many of the cards are free and hold them until this process ends, also as another program.
+
+    Args:
+        folder: of the lock files, the same for all jobs of a machine.
+
+    Returns:
+        The cards, each with the open file that is its lock.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held: dict[str, int] = {}
+    turn = _open(folder / "turn.lock")
+    fcntl.flock(turn, fcntl.LOCK_EX)  # one waits for cards at a time: two with a half each would wait for ever
+    while len(held) < number:
+        for card in [each for each in cards if each not in held]:
+            if len(held) < number and (lock := _lock_of(folder / f"{card}.lock")) is not None:
+                held[card] = lock
+        if len(held) < number:
+            time.sleep(_POLL_SECONDS)
+    os.close(turn)
+    return {card: held[card] for card in cards if card in held}
+
+
+def _lock_of(file: Path) -> int | None:
+    """The open file, locked; None where another process has the lock."""
+    opened = _open(file)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        return None
+    os.set_inheritable(opened, True)
+    return opened
+
+
+def _open(file: Path) -> int:
+    return os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+
+
+def run(number: int, command: Sequence[str]) -> None:
+    """Become a command that has so many cards.
+
+    Raises:
+        ValueError: on a machine that has fewer.
+    """
+    environment = {DEVICE: "cuda"} | os.environ
+    cards = visible()
+    if environment[DEVICE] == "cuda" and cards and "SLURM_JOB_ID" not in os.environ:
+        if number > len(cards):
+            raise ValueError(f"this job is to have {number} GPUs and sees {len(cards)}; lower its resource `gpu`")
+        folder = Path(tempfile.gettempdir()) / f"simmim-cards-{os.getuid()}"
+        environment[_VISIBLE] = ",".join(lease(cards, number, folder))
+    os.execvpe(command[0], list(command), environment)
+
+
+if __name__ == "__main__":
+    try:
+        run(int(sys.argv[1]), sys.argv[2:])
+    except ValueError as error:
+        sys.exit(f"simmim: error: {error}")

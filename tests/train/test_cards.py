@@ -1,0 +1,62 @@
+"""Jobs of one machine share its cards: each has its own, waits for one where there is none, and lets it go."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.gpus import pretend_cards
+
+SHOW = 'echo "$SIMMIM_DEVICE $CUDA_VISIBLE_DEVICES"'
+
+
+def start(environment, number, command, **changes):
+    words = [sys.executable, "-m", "simmim.train.cards", str(number), "sh", "-c", command]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, env=environment | changes, **streams)
+
+
+def printed(environment, number, command=SHOW, **changes):
+    out, error = start(environment, number, command, **changes).communicate(timeout=60)
+    return (out + error).strip()
+
+
+@pytest.fixture
+def two(tmp_path):
+    return pretend_cards(tmp_path, "GPU-a", "GPU-b")
+
+
+def test_no_card_is_two_jobs_at_a_time(two, tmp_path):
+    log = tmp_path / "log"
+    hold = f'echo "+ $CUDA_VISIBLE_DEVICES" >> {log}; sleep 0.3; echo "- $CUDA_VISIBLE_DEVICES" >> {log}'
+    jobs = [start(two, number, hold) for number in (1, 1, 2, 1, 1)]
+    assert [job.wait(60) for job in jobs] == [0] * 5
+    held: set[str] = set()
+    for line in log.read_text().splitlines():
+        cards = set(line[2:].split(","))
+        assert cards <= held if line[0] == "-" else not cards & held, log.read_text()
+        held = held - cards if line[0] == "-" else held | cards
+    assert "+ GPU-a,GPU-b" in log.read_text()
+
+
+def test_a_killed_job_lets_its_cards_go(two):
+    job = start(two, 2, "echo ready; exec sleep 60")
+    job.stdout.readline()
+    waiting = start(two, 1, SHOW)
+    time.sleep(0.3)
+    assert waiting.poll() is None
+    job.kill()
+    assert waiting.communicate(timeout=60)[0].split() == ["cuda", "GPU-a"]
+
+
+def test_cards_that_are_hidden_are_nobodys(two):
+    assert printed(two, 1, CUDA_VISIBLE_DEVICES="1") == "cuda GPU-b"
+    assert printed(two, 2, CUDA_VISIBLE_DEVICES="GPU-b") == (
+        "simmim: error: this job is to have 2 GPUs and sees 1; lower its resource `gpu`"
+    )
+
+
+def test_where_there_is_no_card_to_lease_the_promise_is_passed_on(two, tmp_path):
+    assert printed(two, 2, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="0,1") == "cuda 0,1"
+    assert printed(two, 2, SIMMIM_DEVICE="cpu") == "cpu"
+    assert printed(pretend_cards(tmp_path), 2) == "cuda"

@@ -1,0 +1,21 @@
+"""Whom Snakemake gives this machine's graphics cards: local jobs one each, those of a cluster what its profile says."""
+
+import subprocess
+
+import pytest
+from helpers.gpus import pretend_cards
+from test_workflow import ROOT, copy_of_the_project
+
+COMMAND = "python -m simmim.train.cards 1 python -m simmim pretrain"
+ON_A_CLUSTER = "python -m simmim.train.cards 8 torchrun --standalone --nproc-per-node=8 -m -- simmim pretrain"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "command"), [("local", COMMAND), ("slurm", ON_A_CLUSTER)])
+def test_a_job_is_started_on_what_it_is_granted(tmp_path, profile, command):
+    project = copy_of_the_project(tmp_path / "project")
+    environment = pretend_cards(tmp_path, "GPU-a", "GPU-b") | {"PYTHONPATH": str(project), "HOME": str(project)}
+    target = "results/smoke/pretrain/default/seed0/train.parquet"
+    words = ["snakemake", "--profile", f"{ROOT}/workflow/profiles/{profile}", "--nocolor", "-n", "-p", target]
+    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
+    assert command in done.stdout + done.stderr, (done.stdout + done.stderr)[-3000:]
