@@ -6,9 +6,7 @@ same, as they notice the number of processes, which no config knows either:
 
     last bits          sums are taken in another order
     random draws       mixup, cutmix, drop path and dropout draw anew for every micro-batch
-    batch statistics   of ResNet, of UPerNet's heads and of MoCo v3's are those of a micro-batch (on GPUs, of all
-                       processes together)
-    contrast           of MoCo v3 is among the images of a micro-batch on all processes
+    batch statistics   of ResNet and of UPerNet's heads are those of a micro-batch (on GPUs, of all processes together)
 """
 
 from __future__ import annotations
