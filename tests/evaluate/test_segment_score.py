@@ -99,9 +99,8 @@ def test_probabilities_of_all_views_are_averaged(shards, micro_swin):
             logits = task._logits(task._maps(turn(batch["images"])))
             total = total + turn(F.interpolate(logits, (48, 96), mode="bilinear").softmax(1))
             views += 1
-    keys = [(0, index)]
     sets = {scale: segment._images("val", seed=0, training=False, scale=scale) for scale in settings.score_scales}
-    labels, single, combined = segment._predicted(task, sets, keys)
+    labels, single, combined = segment._predicted(task, sets, [index])
     assert labels.shape == (1, 48, 96) and views == 6
     assert (combined == total.argmax(1).numpy()).mean() > 0.999
     assert (combined != single).any()  # the views disagree somewhere, so the average is seen
