@@ -216,7 +216,7 @@ def test_pictures_of_an_earlier_version_are_refused_until_they_are_migrated(tmp_
     pq.write_table(pa.Table.from_pylist(rows), path)
     with pytest.raises(ValueError, match=r"reconstruction.parquet was written by an earlier .* `simmim migrate`"):
         write_figure("figure4", [path], tmp_path / "x", FACTS)
-    assert migrate(tmp_path) == [f"{path}: brought up to date"] and migrate(tmp_path) == []
+    assert migrate(tmp_path) == [f"{path}: says what its masks hide"] and migrate(tmp_path) == []
     after = pq.read_table(path).to_pylist()
     assert [(row["mask"], row["region"]) for row in after[::2]] == [(mask, "object") for mask in ("own", "most", "all")]
     assert {row["region"] for row in after[1::2]} == {"central box"}
