@@ -79,6 +79,28 @@ def test_missing_data_says_what_is_missing(capsys, tmp_path):
     assert "earth_tiles" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what", "first", "target"),
+    [
+        (
+            ["table", "--name", "table4"],
+            "table table4: 2 of its 2",
+            "evaluate/default/finetune.parquet",
+            "table4.parquet",
+        ),
+        (["figure", "--name", "figure4"], "figure figure4: 1 of its 1", "reconstruction.parquet", "figure4.png"),
+        (["page"], "page: ", "tables/", "report.html"),
+        (["reconstruct", "--run", "default", "--seed", "0"], "reconstruct default 0: ", "index.json", "n.parquet"),
+    ],
+)
+def test_missing_inputs_are_one_sentence_that_says_what_makes_them(capsys, tmp_path, arguments, what, first, target):
+    assert main([arguments[0], *SMOKE, *arguments[1:], "--results", str(tmp_path), *CONFIG]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"simmim: error: {what}") and error.count("\n") == 1
+    assert first in error.partition("the first is")[2].partition(";")[0]
+    assert f"{target}` makes them" in error.partition("`snakemake ")[2]
+
+
 def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
     options = ["--scale", "smoke", "--run", "default", "--evaluation", "knn", "--results", str(tmp_path), *CONFIG]
     assert main(["evaluate", *options, "--expect", "0123456789ab"]) == 2

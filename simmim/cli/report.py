@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simmim.cli._inputs import with_inputs
 from simmim.jobs import Jobs
 from simmim.report import catalogue
 
@@ -30,7 +31,7 @@ def mask_samples(jobs: Jobs, *, scale: str) -> None:
     from simmim.data.shards import Shards
     from simmim.pretrain.masking import write_mask_samples
 
-    job = jobs.job("mask_samples", scale=scale)
+    job = with_inputs(jobs.job("mask_samples", scale=scale))
     images = Shards(jobs.data_folders(job.config)["val"])
     write_mask_samples(job.output("pictures"), job.config, jobs.sheets.scale(scale).pixels, images)
 
@@ -39,7 +40,7 @@ def table(jobs: Jobs, *, scale: str, name: str) -> None:
     """Write one table as Parquet, Markdown and HTML."""
     from simmim.report.write import write_table
 
-    job = jobs.job("table", scale=scale, name=name)
+    job = with_inputs(jobs.job("table", scale=scale, name=name))
     inputs, out = [Path(file) for file in job.inputs["results"]], job.output("md").with_suffix("")
     write_table(name, inputs, out, catalogue.facts(jobs.sheets, scale))
 
@@ -48,7 +49,7 @@ def figure(jobs: Jobs, *, scale: str, name: str) -> None:
     """Draw one figure from cached Parquet."""
     from simmim.report.write import write_figure
 
-    job = jobs.job("figure", scale=scale, name=name)
+    job = with_inputs(jobs.job("figure", scale=scale, name=name))
     inputs, out = [Path(file) for file in job.inputs["results"]], job.output("png").with_suffix("")
     write_figure(name, inputs, out, catalogue.facts(jobs.sheets, scale))
 
@@ -57,6 +58,6 @@ def page(jobs: Jobs, *, scale: str) -> None:
     """Write the report page, one file that opens offline."""
     from simmim.report.page import write_page
 
-    job = jobs.job("page", scale=scale)
+    job = with_inputs(jobs.job("page", scale=scale))
     tables, figures, card = ([Path(file) for file in job.inputs[role]] for role in ("tables", "figures", "card"))
     write_page(job.output("html"), scale, tables, figures, next(iter(card), None))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simmim.cli._finished import is_finished
+from simmim.cli._inputs import with_inputs
 from simmim.jobs import Job, Jobs
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
     """Store what a finished run makes of some validation images, for Figures 1, 4, 5 and 6."""
     from simmim.pretrain.reconstruction import reconstruct as store_pictures
 
-    job = jobs.job("reconstruct", scale=scale, run=run, seed=seed).planned_with(expect)
+    job = with_inputs(jobs.job("reconstruct", scale=scale, run=run, seed=seed).planned_with(expect))
     val = jobs.data_folders(job.config)["val"]
     drawn = jobs.sheets.drawn(job.config.data["val"].dataset)
     store_pictures(job.config, job.output("pictures").parent, val, drawn, _only(job.inputs["tokenizer"]))

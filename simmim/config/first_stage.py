@@ -1,4 +1,4 @@
-"""Runs with the step schedule share the stage before their first milestone (section 4.3, Table 9)."""
+"""Runs with the step schedule share the stage before their first milestone (section 4.3; Table 9, appendix B)."""
 
 from __future__ import annotations
 

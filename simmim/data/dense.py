@@ -1,4 +1,4 @@
-"""What packed COCO and ADE20K sets share as map-style data sets of augmented batches (appendix B).
+"""What packed COCO and ADE20K sets share as map-style data sets of augmented batches (appendix C).
 
 Every random choice is keyed by (seed, epoch, sample), so a sample's view does not depend on its neighbours in a batch.
 """

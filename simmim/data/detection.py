@@ -1,4 +1,4 @@
-"""A packed COCO set as a map-style data set of augmented batches (appendix B)."""
+"""A packed COCO set as a map-style data set of augmented batches (appendix C)."""
 
 from __future__ import annotations
 

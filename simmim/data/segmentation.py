@@ -1,4 +1,4 @@
-"""A packed ADE20K set as a map-style data set of augmented batches (appendix B)."""
+"""A packed ADE20K set as a map-style data set of augmented batches (appendix C)."""
 
 from __future__ import annotations
 

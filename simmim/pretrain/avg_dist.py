@@ -1,4 +1,4 @@
-"""AvgDist: how far hidden content lies from what can be seen (section 4.1.1, Figure 3)."""
+"""AvgDist: how far hidden content lies from what can be seen (section 4.1.2, Figure 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rate as a pure function of the step: warm-up, then cosine, steps or straight down (section 4.1, Table 9)."""
+"""Learning rate as a pure function of the step: warm-up, then cosine, steps (Table 9, appendix B) or straight down."""
 
 from __future__ import annotations
 

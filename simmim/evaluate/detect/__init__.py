@@ -1,1 +1,1 @@
-"""Mask R-CNN on COCO (appendix B)."""
+"""Mask R-CNN on COCO (appendix C)."""

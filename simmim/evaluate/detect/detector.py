@@ -1,4 +1,4 @@
-"""Mask R-CNN with a feature pyramid on a SimMIM encoder (COCO transfer, appendix B), built from torchvision's parts.
+"""Mask R-CNN with a feature pyramid on a SimMIM encoder (COCO transfer, appendix C), built from torchvision's parts.
 
 Against MMDetection, in which Swin's COCO results were made: RoIAlign is not aligned and takes 2 x 2 samples a bin, and
 the loss of the proposal network is smooth L1 with beta 1/9. A small offset in AP is to be expected from that.

@@ -1,4 +1,4 @@
-"""COCO instance segmentation from an encoder: the task, its data and its score (appendix B)."""
+"""COCO instance segmentation from an encoder: the task, its data and its score (appendix C)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""UPerNet on ADE20K (appendix B)."""
+"""UPerNet on ADE20K (appendix C)."""

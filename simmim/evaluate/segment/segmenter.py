@@ -1,4 +1,4 @@
-"""UPerNet with an auxiliary FCN head on a SimMIM encoder (ADE20K transfer, appendix B).
+"""UPerNet with an auxiliary FCN head on a SimMIM encoder (ADE20K transfer, appendix C).
 
 Shapes: b images, k classes, c channels, h w cells of the finest level.
 """

@@ -1,4 +1,4 @@
-"""ADE20K semantic segmentation from an encoder: the task, its data and its score (appendix B)."""
+"""ADE20K semantic segmentation from an encoder: the task, its data and its score (appendix C)."""
 
 from __future__ import annotations
 
