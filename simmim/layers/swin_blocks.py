@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 
 class PadFirst:
@@ -45,11 +46,19 @@ class PadFirstBlock(PadFirst, SwinTransformerBlock):
     """timm's Swin block that pads first."""
 
 
-@functools.lru_cache(maxsize=64)
 def shift_mask(
     height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""
+    # A mask that is made while a mode watches (tensors without content, say) must not be kept for other tensors.
+    made = _shift_mask if _get_current_dispatch_mode() is None else _shift_mask.__wrapped__
+    return made(height, width, window, shift, dtype, device)
+
+
+@functools.lru_cache(maxsize=64)
+def _shift_mask(
+    height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> Tensor:
     with torch.inference_mode(False):  # the cached mask must also serve a later training step
         rows = _region(height, window[0], shift[0], device)
         columns = _region(width, window[1], shift[1], device)

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from simmim.encoders.swin import Swin
+from simmim.layers.swin_blocks import shift_mask
 
 SETTINGS = {"embed_dim": 12, "depths": [2, 2, 2, 2], "num_heads": [2, 2, 4, 4]}
 
@@ -47,6 +49,16 @@ def test_mask_made_in_inference_serves_training(encoder):
     with torch.inference_mode():
         encoder(images)
     encoder(images).sum().backward()
+
+
+def test_mask_made_without_content_serves_nothing_else():
+    """As when a plan has counted a network before a training begins in the same process, or after it."""
+    early, late = ((2 * n, 2 * n, (n, n), (n // 2, n // 2), torch.float32, torch.device("cpu")) for n in (5, 7))
+    made = shift_mask(*early)
+    with FakeTensorMode():
+        assert all(isinstance(shift_mask(*each), FakeTensor) for each in (early, late))
+    assert shift_mask(*early) is made
+    assert not isinstance(shift_mask(*late), FakeTensor)
 
 
 def test_start_values():
