@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from simmim.plan.jobs import EVALUATE
-from simmim.plan.rows import TO_DO
+from simmim.plan.rows import TO_DO, name_of
 
 Row = Mapping[str, Any]
 
@@ -98,5 +98,4 @@ class Limits:
 
 
 def _name(row: Row) -> str:
-    name = "/".join(filter(None, (row["run"], row["evaluation"])))
-    return f"{name} ({row['kind'].replace('_', ' ')})"
+    return f"{name_of(row)} ({row['kind'].replace('_', ' ')})"

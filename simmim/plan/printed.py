@@ -8,7 +8,7 @@ from typing import Any
 
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER
-from simmim.plan.rows import CANNOT_BE, DATA, DONE, TO_DO
+from simmim.plan.rows import CANNOT_BE, DATA, DONE, TO_DO, name_of
 
 Row = Mapping[str, Any]
 
@@ -145,7 +145,7 @@ def _too_large(rows: Sequence[Row], machine: Machine) -> Iterator[str]:
     """The rows that do not fit the GPU, by what would."""
     names: dict[int | None, list[str]] = {}
     for row in [row for row in rows if _does_not_fit(row, machine)]:
-        names.setdefault(row["fitting_micro_batch"], []).append("/".join(filter(None, (row["run"], row["evaluation"]))))
+        names.setdefault(row["fitting_micro_batch"], []).append(name_of(row))
     if names:
         yield from _wrapped(f"! more than the {machine.gpu.memory_gb:g} GB of one {machine.name}; what would fit:")
     for most, those in names.items():
@@ -163,7 +163,7 @@ def _reasons(rows: Sequence[Row]) -> Iterator[str]:
     """Each reason once, after the rows that have it."""
     names: dict[str, list[str]] = {}
     for row in rows:
-        names.setdefault(row["reason"], []).append("/".join(filter(None, (row["run"], row["evaluation"]))))
+        names.setdefault(row["reason"], []).append(name_of(row))
     for reason, those in names.items():
         text = f"{', '.join(those)}: {reason}"
         yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

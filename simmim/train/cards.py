@@ -26,16 +26,23 @@ _POLL_SECONDS = 0.5
 
 def visible() -> list[str]:
     """The cards that the driver has and CUDA_VISIBLE_DEVICES does not hide, in its order; none without a driver."""
-    if shutil.which("nvidia-smi") is None:
+    listed = driver_says("-L")
+    if listed is None:
         return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
-    found = re.findall(r"^GPU \d+: .*\(UUID: (\S+)\)", listed, re.MULTILINE)
+    found = re.findall(r"^GPU \d+: .*\(UUID: (\S+)\)", listed.stdout, re.MULTILINE)
     chosen = os.environ.get(_VISIBLE)
     if chosen is None:
         return found
     names = [each.strip() for each in chosen.split(",")]
     names = [found[int(each)] if each.isdigit() and int(each) < len(found) else each for each in names]
     return [each for each in names if each.startswith(("GPU-", "MIG-"))]
+
+
+def driver_says(*question: str) -> subprocess.CompletedProcess[str] | None:
+    """What nvidia-smi answers; None where there is no such program, and so no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    return subprocess.run(["nvidia-smi", *question], capture_output=True, text=True, check=False)
 
 
 def lease(cards: Sequence[str], number: int, folder: Path) -> dict[str, int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import torch
@@ -82,22 +80,27 @@ def examined() -> Iterator[str]:
     for index in seen:
         card = torch.cuda.get_device_properties(index)
         with torch.cuda.device(index):
-            trains = _trains_in(torch.cuda.is_bf16_supported(including_emulation=False))
+            trains = _trains_in(has_bf16(torch.device("cuda", index)))
         yield f"cuda:{index}  {card.name}, {card.total_memory / 2**30:.0f} GiB, sm_{card.major}{card.minor}: {trains}"
     if not seen:
         yield "cards   none that torch can use"
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    yield f"CPU     {os.cpu_count()} cores: {_trains_in(has_bf16)}"
+    yield f"CPU     {os.cpu_count()} cores: {_trains_in(has_bf16(torch.device('cpu')))}"
 
 
-def _trains_in(has_bf16: bool) -> str:
-    return "trains in bfloat16" if has_bf16 else "trains in float32, for it has no bfloat16"
+def has_bf16(device: torch.device) -> bool:
+    """Whether the current card, or the CPU, computes in bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _trains_in(bfloat16: bool) -> str:
+    return "trains in bfloat16" if bfloat16 else "trains in float32, for it has no bfloat16"
 
 
 def _driver() -> str:
     """The driver's version and the cards that it has, '' without one."""
-    if shutil.which("nvidia-smi") is None:
+    said = cards.driver_says("--query-gpu=driver_version,name", "--format=csv,noheader")
+    if said is None:
         return ""
-    query = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
-    return "; ".join((done.stdout or done.stderr).strip().splitlines()) or "nvidia-smi says nothing"
+    return "; ".join((said.stdout or said.stderr).strip().splitlines()) or "nvidia-smi says nothing"

@@ -19,7 +19,7 @@ from torch import nn
 from simmim.config.training import TrainSettings
 from simmim.rng import seed_for
 from simmim.train import arithmetic
-from simmim.train.device import chosen_device
+from simmim.train.device import chosen_device, has_bf16
 
 # For another process: longer than any works alone (scores of COCO, k-means, checkpoints of 3 billion parameters).
 LONGEST_WAIT = timedelta(hours=1)
@@ -69,11 +69,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         return torch.bfloat16
     if precision != "auto":
         raise ValueError(f"train.precision '{precision}' must be auto, bf16 or fp32")
-    if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_bf16 else None
+    return torch.bfloat16 if has_bf16(device) else None
 
 
 def share_batch_statistics(module: nn.Module, processes: Processes) -> None:
