@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.config.evaluate_models import EvaluateConfig, SizeConfig
 from simmim.config.models import JobConfig, PretrainConfig, TokenizerConfig
+from simmim.migration._columns import rename_columns
 from simmim.storage import records
-from simmim.storage.parquet import read_parquet, write_parquet
+from simmim.storage.parquet import read_parquet
 
 Values = dict[str, Any]
 _METRICS = {
@@ -59,7 +59,7 @@ def rewrite(results: Path) -> list[str]:
     for path in masks:
         _rewrite(path, None, hashes)
     pictures = [*results.glob("pretrain/*/*/reconstruction.parquet"), *results.glob("mask_samples.parquet")]
-    renamed = [path for path in sorted(pictures) if _rehash(path, hashes)]
+    renamed = [path for path in sorted(pictures) if rename_columns(path, None, hashes)]
     return [f"{path}: brought up to date" for path in (*files, *evaluations, *sizes, *masks, *renamed)]
 
 
@@ -152,15 +152,3 @@ def _record(old: Values, data: Mapping[str, Any], digests: Mapping[str, str], ha
         "config_hash": _new_hash(old["config_hash"], hashes),
         "encoder_digest": "",
     }
-
-
-def _rehash(path: Path, hashes: Mapping[str, str]) -> bool:
-    """Replace the hashes in a table of pictures; whether any was an old one."""
-    table = read_parquet(path)
-    old = table["config_hash"].to_pylist()
-    if not {*old} & {*hashes}:
-        return False
-    place = table.schema.get_field_index("config_hash")
-    new = pa.array([hashes.get(each, each) for each in old])
-    write_parquet(path, table.set_column(place, "config_hash", new))
-    return True

@@ -14,19 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.config.machine_settings import without_machine_settings
+from simmim.migration._columns import CONFIGS, DIGESTS, rename_columns
 from simmim.storage.files import write_text
 from simmim.storage.identity import config_hash
-from simmim.storage.parquet import read_parquet, write_parquet
 
 Values = dict[str, Any]
 Names = Mapping[str, str]  # old hash or digest -> new one
 
-_CONFIGS = {"pretraining", "config_hash"}  # keys that hold the hash of a config
-_DIGESTS = {"encoder_digest", "tokenizer_sha256"}  # keys that hold the digest of a model file
 _RECORDS = "pretrain/*/*/train.parquet", "evaluate/*/*.parquet", "evaluate/*/*.state/*.parquet", "size/*.parquet"
 _MANIFESTS = "**/first_stage/manifest.json", "**/*state/**/manifest.json"
 _MODELS = (
@@ -73,7 +70,7 @@ def rewrite(results: Path) -> list[str]:
     ordered, names = _renamed(stored)
     if all(old == new for old, new in names.items()):
         return []
-    lines = [path for path in _found(results, _TABLES) if _rename_columns(path, None, names)]
+    lines = [path for path in _found(results, _TABLES) if rename_columns(path, None, names)]
     for each in reversed(ordered):
         if each.write and names[each.old] != each.old:
             each.write(each.path, each.stated, names)
@@ -84,7 +81,7 @@ def rewrite(results: Path) -> list[str]:
 def _configs(results: Path) -> Iterator[_Stored]:
     """Configs in records and in checkpoints, and those that stand within another."""
     for path in _found(results, _RECORDS):
-        yield from _config(path, json.loads(pq.read_schema(path).metadata[b"config"]), _rename_columns)
+        yield from _config(path, json.loads(pq.read_schema(path).metadata[b"config"]), rename_columns)
     for path in _found(results, _MANIFESTS):
         manifest = json.loads(path.read_text(encoding="utf-8"))
         yield from _config(path, manifest["config"], _write_manifest)
@@ -99,7 +96,7 @@ def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], A
 
 def _hash(config: Values) -> str:
     """The hash of a job's config; a checkpoint adds the digest of its tokenizer."""
-    return config_hash({key: value for key, value in config.items() if key not in _DIGESTS})
+    return config_hash({key: value for key, value in config.items() if key not in DIGESTS})
 
 
 def _models(results: Path) -> Iterator[_Stored]:
@@ -133,7 +130,7 @@ def _renamed(stored: list[_Stored]) -> tuple[list[_Stored], dict[str, str]]:
 
 def _require_known(each: _Stored, names: Names) -> None:
     for key, name in each.named():
-        if key in _CONFIGS and name not in names and each.renew(each.stated) != each.old:
+        if key in CONFIGS and name not in names and each.renew(each.stated) != each.old:
             raise ValueError(
                 f"{each.path} stands on the config {name}, whose records are missing: it cannot be brought up to date; "
                 "put them back, or remove it"
@@ -143,7 +140,7 @@ def _require_known(each: _Stored, names: Names) -> None:
 def _named(value: Any) -> Iterator[tuple[str, str]]:
     items = value.items() if isinstance(value, dict) else []
     for key, each in items:
-        if key in _CONFIGS | _DIGESTS and isinstance(each, str):
+        if key in CONFIGS | DIGESTS and isinstance(each, str):
             yield key, each
         else:
             yield from _named(each)
@@ -153,26 +150,11 @@ def _with(value: Any, names: Names) -> Any:
     """The same with new names of what it stands on."""
     if not isinstance(value, dict):
         return value
-    bound = _CONFIGS | _DIGESTS
+    bound = CONFIGS | DIGESTS
     return {
         key: names.get(each, each) if key in bound and isinstance(each, str) else _with(each, names)
         for key, each in value.items()
     }
-
-
-def _rename_columns(path: Path, config: Values | None, names: Names) -> bool:
-    """Write a table with new names in its columns, and records with their config; whether anything changed."""
-    table = before = read_parquet(path)
-    for column in [name for name in table.schema.names if name in _CONFIGS | _DIGESTS]:
-        renewed = pa.array([names.get(each, each) for each in table[column].to_pylist()], pa.string())
-        table = table.set_column(table.schema.get_field_index(column), column, renewed)
-    if config is not None:
-        stated = {b"config": json.dumps(config, sort_keys=True).encode()}
-        table = table.replace_schema_metadata(table.schema.metadata | stated)
-    changed = not table.equals(before, check_metadata=True)
-    if changed:
-        write_parquet(path, table)
-    return changed
 
 
 def _write_manifest(path: Path, config: Values, names: Names) -> None:
