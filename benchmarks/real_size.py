@@ -39,7 +39,7 @@ COLUMNS = ("row", "network", "input", "first loss", "in theory", "GB", "planned"
 CLASSIFIES = ("finetune", "attentive", "linear_probe")
 HEAD = """# Every kind of row at its real size
 
-Two updates of two images (tiles of the demo's imagery) in float32 on one CPU core, made by `make test-real-size`: a
+Two updates of two images (tiles of the demo's imagery) on one CPU core, made by `make test-real-size`: a
 test that every kind of row runs. The losses are those of the first batch; nothing here says how good a model is.
 
 `GB` is the most memory that the process held, with 0.6 GB of libraries, `planned` what `simmim plan` says for the same

@@ -55,6 +55,11 @@ class TaskSettings(Section):
         """
 
 
+def scored_side_px(image_px: int, crop: float) -> int:
+    """Short side that an image is resized to for scoring, so that a central crop of `image_px` keeps `crop` of it."""
+    return int(image_px / crop)
+
+
 class GeometrySection(Section):
     """Sizes in pixels of the encoder's input.
 

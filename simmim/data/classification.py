@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
+from simmim.config.sections import scored_side_px
 from simmim.data.crops import cut, draw_crops, open_image
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
@@ -133,6 +134,6 @@ def scoring_images(shards: Shards, samples: Sequence[int], image_px: int, crop: 
 
 def scoring_view(image: Image.Image, image_px: int, crop: float) -> np.ndarray:
     """An image resized (bicubic) so that its centre crop keeps `crop` of the short side, uint8 [h, w, c]."""
-    resized = resize(image, [int(image_px / crop)], InterpolationMode.BICUBIC)
+    resized = resize(image, [scored_side_px(image_px, crop)], InterpolationMode.BICUBIC)
     pixels = np.asarray(center_crop(resized, [image_px, image_px]))
     return pixels[:, :, None] if pixels.ndim == 2 else pixels

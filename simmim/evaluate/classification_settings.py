@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from simmim.config.sections import TaskSettings
 from simmim.config.training import TrainSettings
+from simmim.evaluate.scored_settings import ScoredSettings
 
 
-class ClassificationSettings(TaskSettings):
+class ClassificationSettings(ScoredSettings):
     """A classifier in training; the defaults are the paper's ImageNet-1K recipe for fine-tuning (section 4.1).
 
     Args:
@@ -19,8 +19,6 @@ class ClassificationSettings(TaskSettings):
         erase: probability of random erasing.
         mixup, cutmix: their alpha; 0 switches one off.
         smoothing: label smoothing.
-        score_crop: share of the short side that the centre crop of the evaluation keeps; 1 keeps all.
-        score_batch: images at once when scoring, half of it where they do not fit the memory, and so on.
     """
 
     labels_per_class: int | None = Field(default=None, ge=1)
@@ -32,13 +30,6 @@ class ClassificationSettings(TaskSettings):
     mixup: float = Field(default=0.8, ge=0)
     cutmix: float = Field(default=1.0, ge=0)
     smoothing: float = Field(default=0.1, ge=0, lt=1)
-    score_crop: float = Field(default=224 / 256, gt=0, le=1)
-    score_batch: int = Field(default=256, ge=1)
-
-    @property
-    def short_side_px(self) -> int:
-        """Short side that an image is resized to for scoring."""
-        return int(self.image_px / self.score_crop)
 
     @property
     def mixes(self) -> bool:

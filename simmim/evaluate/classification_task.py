@@ -11,7 +11,7 @@ from simmim.data.classification import LabelledImages, ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.classifier_training import ClassifierTraining
-from simmim.evaluate.fitting_parts import FittingParts
+from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.task import Row, Task
 from simmim.train.processes import my_batches, sum_over_processes
@@ -48,7 +48,6 @@ class ClassificationTask(Task):
 
 def _right(module: ClassifierTraining, batch: dict[str, Tensor], most: int, rows: range) -> Tensor:
     """How many images of some rows have their class first, and among the first `most`, [2]."""
-    part = {name: each[rows.start : rows.stop] for name, each in batch.items()}
-    images, labels = to_device(part, module.normalise.device).values()
+    images, labels = to_device(part_of(batch, rows), module.normalise.device).values()
     best = module.predict(images).topk(most, dim=1).indices == labels[:, None]  # [b, most]
     return torch.stack((best[:, 0].sum(), best.any(dim=1).sum()))

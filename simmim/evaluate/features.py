@@ -21,7 +21,7 @@ from simmim.data.classification import ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
-from simmim.evaluate.fitting_parts import FittingParts
+from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
@@ -105,7 +105,7 @@ def _extract(
     for samples, batch in zip(shares, read_ahead(data, shares, device)):
         features_of = functools.partial(_features_of, encoder, normalise, batch["images"], dtype)
         for part, features in parts.results(range(len(samples)), features_of):
-            chosen = samples[part.start : part.stop]
+            chosen = part_of(samples, part)
             for rows, output in zip(maps, features.cpu().split(widths, dim=1)):  # one wait for all blocks
                 rows[chosen.start : chosen.stop : chosen.step] = output.numpy()
     for rows in maps:
@@ -116,7 +116,7 @@ def _features_of(
     encoder: nn.Module, normalise: ImageNormaliser, images: Tensor, dtype: torch.dtype | None, rows: range
 ) -> Tensor:
     """Features of all blocks side by side, float32 [n, sum of their channels], of some rows of a batch."""
-    images = to_device(images[rows.start : rows.stop], normalise.device)
+    images = to_device(part_of(images, rows), normalise.device)
     with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
         outputs = encoder.block_features(normalise(images))
     return torch.cat([each.float() for each in outputs], dim=1)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
+
+
+def part_of(batch: Any, rows: range) -> Any:
+    """The same rows of a tensor, of a list, and of everything in a dict."""
+    if isinstance(batch, dict):
+        return {name: part_of(each, rows) for name, each in batch.items()}
+    return batch[rows.start : rows.stop]
 
 
 class FittingParts:

@@ -16,7 +16,7 @@ from simmim.train.processes import Processes
 
 sys.path.append(str(Path(__file__).parents[1] / "evaluate"))
 
-from evaluations import SMALL, extracted, made_encoder, made_sets, small
+from evaluations import SMALL, extracted, made_for_every_task, small
 
 ON_GPU = Processes(0, 1, GPU)
 SHORT = {"epochs": 1, "warmup_epochs": 0, "batch": 2, "precision": "bf16", "log_every_steps": 2, "save_every_steps": 2}
@@ -48,11 +48,7 @@ SCORE = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """An encoder with shifted windows; by the kind of annotation, packed sets of two splits."""
-    folder = tmp_path_factory.mktemp("tasks")
-    sizes = ("train", 4, 0), ("val", 3, 50)
-    sets = {kind: made_sets(folder / (kind or "labels"), kind, sizes) for kind in ("", "detect", "segment")}
-    return made_encoder(folder / "encoder.safetensors"), sets
+    return made_for_every_task(tmp_path_factory.mktemp("tasks"), ("train", 4, 0), ("val", 3, 50))
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,12 @@ def made_sets(folder, dense="", sizes=(("train", 8, 0), ("val", 5, 50))):
     }
 
 
+def made_for_every_task(folder, *sizes):
+    """An encoder with shifted windows; by the kind of annotation, packed sets of these sizes (see `made_sets`)."""
+    sets = {kind: made_sets(folder / (kind or "labels"), kind, sizes) for kind in ("", "detect", "segment")}
+    return made_encoder(folder / "encoder.safetensors"), sets
+
+
 def _labelled(number, seed):
     return RawSample(f"{number}.png", png(draw(seed)[0]), label=number % 2)
 

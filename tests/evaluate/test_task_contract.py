@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluations import ALONE, evaluated, extracted, made_encoder, made_sets, small
+from evaluations import ALONE, evaluated, extracted, made_for_every_task, small
 
 import simmim
 from simmim import plugin
@@ -30,11 +30,7 @@ def syntax_trees(*folders):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """By the kind of annotation, packed sets of two splits; and an encoder."""
-    folder = tmp_path_factory.mktemp("tasks")
-    sizes = ("train", 8, 0), ("val", 5, 50)
-    sets = {kind: made_sets(folder / (kind or "labels"), kind, sizes) for kind in ("", "detect", "segment")}
-    return made_encoder(folder / "encoder.safetensors"), sets
+    return made_for_every_task(tmp_path_factory.mktemp("tasks"), ("train", 8, 0), ("val", 5, 50))
 
 
 @every_task

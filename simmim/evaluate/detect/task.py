@@ -14,7 +14,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate.detect import coco_score
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
-from simmim.evaluate.fitting_parts import FittingParts
+from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first, gathered
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.task import Row, Task
@@ -61,7 +61,7 @@ class Detect(Task):
 
     def _found(self, module: Detector, batch: dict[str, Any], rows: range) -> list[dict[str, Any]]:
         """Detections in some rows of a batch."""
-        part = {name: each[rows.start : rows.stop] for name, each in batch.items()}
+        part = part_of(batch, rows)
         predictions = module.predict(part | {"images": to_device(part["images"], self.inputs.device)})
         pairs = zip(part["samples"], predictions)
         return [each for index, prediction in pairs for each in coco_score.detections(index, prediction)]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from simmim.data.segmentation import SegmentationSet, SegmentationViews
-from simmim.evaluate.fitting_parts import FittingParts
+from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
 from simmim.evaluate.segment import confusion
@@ -71,9 +71,10 @@ class Segment(Task):
 
         Only the sum of the probabilities is kept: at 150 classes and 640 x 2560 pixels one view has 1 GB per image.
         """
-        total, labels = None, batch["labels"][rows.start : rows.stop]
-        for scale, images in batch["images"].items():
-            pixels = to_device(images[rows.start : rows.stop], self.inputs.device)
+        part, total = part_of(batch, rows), None
+        labels = part["labels"]
+        for scale, images in part["images"].items():
+            pixels = to_device(images, self.inputs.device)
             for mirrored in (False, True) if self.inputs.settings.score_flip else (False,):
                 shares = module.probabilities(pixels, labels.shape[-2:], mirrored)
                 if scale == 1 and not mirrored:
