@@ -18,7 +18,7 @@ from simmim.config.models import PRETRAIN_KINDS, PretrainConfig, PretrainSetting
 from simmim.config.reading import parse_set
 from simmim.config.scale import ScaleConfig
 from simmim.config.sections import Section
-from simmim.config.tokenizers import tokenizer_config
+from simmim.config.tokenizers import preferred_tokenizer, tokenizer_config
 from simmim.config.values import apply, merged, to_scale, typed
 
 
@@ -34,7 +34,10 @@ def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool
     draft = merged(defaults(PretrainSettings), recipe)
     values = typed(parse_set(row.set), draft, PretrainSettings, PRETRAIN_KINDS)
     validated(PretrainSettings, apply(draft, values, PRETRAIN_KINDS))  # spelling first, then whether it fits
-    settings = validated(PretrainSettings, _at_scale(recipe, values, here) | _seeds(here, run))
+    drafted = _at_scale(recipe, values, here) | _seeds(here, run)
+    if tokenizer := (drafted.get("target") or {}).get("tokenizer"):
+        drafted["target"] |= {"tokenizer": preferred_tokenizer(sheets, scale, tokenizer)}
+    settings = validated(PretrainSettings, drafted)
     if here.encoders and settings.encoder.name not in here.encoders:
         raise DoesNotFit(f"encoder {settings.encoder.name} has no counterpart at this scale")
     size = settings.short_side_px

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from simmim.config.claims import claim_of, tolerances
 from simmim.config.errors import located_at
 from simmim.config.folder import ConfigFolder
+from simmim.config.reading import parse_set
 from simmim.config.rows import ClaimRow
 from simmim.plugin import check_choice
 
@@ -17,7 +18,7 @@ OF_PRETRAINING = ("loss", "validation_loss", "relative_cost", "avg_dist")
 
 
 def check_references(sheets: ConfigFolder) -> None:
-    """Refuse rows of evaluate.tsv, claims.tsv and paper.tsv that name a run or an evaluation that no sheet has.
+    """Refuse rows that name a run, an evaluation, a table, a tokenizer or a data set that no sheet has.
 
     Raises:
         ValueError: with the sheet, the row and the nearest valid choice.
@@ -40,6 +41,14 @@ def check_references(sheets: ConfigFolder) -> None:
                 check_choice("run", run, runs)
             if cell.run:
                 _check_evaluations(cell.run, cell.evaluation, cell.metric, known)
+    for (name,), row in sheets.tokenizers.items():
+        with located_at(sheets.place("tokenizers", name)):
+            if row.instead_of:
+                check_choice(
+                    "tokenizer in column 'instead_of'", row.instead_of, [name for (name,) in sheets.tokenizers]
+                )
+                if "file" not in parse_set(row.set):
+                    raise ValueError("only published weights, which have a 'file', can stand instead of others")
     for dataset, sample in sheets.drawn_masks:
         with located_at(sheets.place("drawn_masks", dataset, sample)):
             check_choice("dataset", dataset, {name for name, _ in sheets.datasets})

@@ -73,11 +73,16 @@ class DatasetRow(Section):
 
 
 class TokenizerRow(Section):
-    """A row of tokenizers.tsv."""
+    """A row of tokenizers.tsv.
+
+    Args:
+        instead_of: of published weights, the tokenizer that they take the place of where their file is there.
+    """
 
     tokenizer: Name
     kind: Name
     set: str = ""
+    instead_of: NameOrNone = ""
 
 
 class PaperRow(Section):

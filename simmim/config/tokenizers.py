@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from simmim import NUMERICS
 from simmim.config.component_settings import checked
 from simmim.config.datasets import role_data
@@ -13,6 +15,22 @@ from simmim.config.values import apply, merged, typed
 from simmim.plugin import check_choice
 
 _KINDS = {"kind": "tokenizers"}
+
+
+def preferred_tokenizer(sheets: ConfigFolder, scale: str, name: str) -> str:
+    """The tokenizer that a row which names one gets: published weights where their file is there, else the named one.
+
+    A scale that makes the named one in its own way keeps it.
+
+    Raises:
+        ValueError: for an unknown tokenizer, with the nearest one.
+    """
+    check_choice("tokenizer", name, [name for (name,) in sheets.tokenizers])
+    if name in sheets.scale(scale).tokenizers:
+        return name
+    published = {key: row for (key,), row in sheets.tokenizers.items() if row.instead_of == name}
+    files = {key: Path(sheets.located(parse_set(row.set)["file"])) for key, row in published.items()}
+    return next((key for key, file in files.items() if file.is_file()), name)
 
 
 def tokenizer_config(sheets: ConfigFolder, scale: str, name: str, needs_data: bool = True) -> TokenizerConfig:

@@ -90,6 +90,12 @@ MISTAKES = [
         r"row 'odd': unknown setting .*'cluster'; did you mean 'clusters'",
     ),
     ("tokenizers.tsv", "odd\tcolour_clusters\tclusters=many\n", r"row 'odd': kind.clusters = 'many': .*integer"),
+    (
+        "tokenizers.tsv",
+        "odd\tcolour_clusters\tfile=a.npy\tcolours\n",
+        r"row 'odd': unknown tokenizer in column 'instead_of' 'colours'; did you mean 'colours_512'",
+    ),
+    ("tokenizers.tsv", "odd\tcolour_clusters\t\tcolours_512\n", r"row 'odd': only published weights, .*'file'"),
     # values of a `set` column
     (
         "pretrain.tsv",
