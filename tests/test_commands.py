@@ -36,8 +36,8 @@ MISTAKES = [
     (["pack", *SMOKE, "--dataset", "earth_tile", "--split", "train"], "'earth_tile'; did you mean 'earth_tiles'"),
     (["pack", *SMOKE, "--dataset", "earth_tiles", "--split", "test"], "has no split 'test' of 'earth_tiles'"),
     (
-        ["pack", *SMOKE, "--dataset", "kinetics_400", "--split", "val"],
-        "kinetics_400: videos that its authors only link",
+        ["pack", *SMOKE, "--dataset", "imagenet_22k_ext", "--split", "val"],
+        "imagenet_22k_ext: 70 million images that the authors collected",
     ),
     (["demo-data", "--scale", "paper"], "scale 'paper' makes no demo data"),
     (["table", *SMOKE, "--name", "tabel1"], "unknown table 'tabel1'; did you mean 'table1'"),
