@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,8 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         trained_once=tuple(run for run, config in trained.items() if config.seeds == 1),
         masks=_masks(sheets, reference),
         evaluated={key: _evaluated(config) for key, config in evaluations.items()},
-        settings=_settings(sheets, configs, evaluations),
+        settings=dict(_settings(sheets, scale)),
+        codes={run: words for run, config in configs.items() if (words := _codes_words(config))},
         run_labels={run: row.label for (run,), row in sheets.pretrain.items() if row.label},
         evaluation_labels=labels,
         headline_metrics=tuple(dict.fromkeys(" ".join(written_once(sheets.evaluate, "metrics").values()).split())),
@@ -162,13 +164,25 @@ def _loss_words(config: PretrainConfig) -> str:
     return f"{config.loss.name} on {config.target.name}, {_AREAS[config.loss.area]}".replace("_", "-")
 
 
-def _settings(
-    sheets: Sheets, configs: Mapping[str, PretrainConfig], evaluations: Mapping[tuple[str, str], EvaluateConfig]
-) -> dict[tuple[str, str, str], str]:
-    """The settings that paper.tsv asks for, as tables print them."""
-    everything = {(run, "pretrain"): config for run, config in configs.items()} | {**evaluations}
-    wanted = [(cell.run, cell.evaluation, cell.metric) for cell in sheets.paper.values() if is_setting(cell.metric)]
-    return {key: _setting(everything[key[:2]], key[2]) for key in wanted if key[:2] in everything}
+def _codes_words(config: PretrainConfig) -> str:
+    """Whose codes a run predicts, '' for one that predicts none."""
+    if config.tokenizer is None:
+        return ""
+    return f"codes of {config.tokenizer.name}, {'as published' if config.tokenizer.published_file else 'made here'}"
+
+
+def _settings(sheets: Sheets, scale: str) -> Iterator[tuple[tuple[str, str, str], str]]:
+    """The settings that paper.tsv asks for, as tables print them: also of rows whose data are not public."""
+    rows = {(run, "pretrain") for run in sheets.runs(scale)} | {*sheets.evaluations(scale)}
+    for cell in sheets.paper.values():
+        key = cell.run, cell.evaluation
+        if is_setting(cell.metric) and key in rows:
+            with contextlib.suppress(DoesNotFit):
+                yield (*key, cell.metric), _setting(_config_of(sheets.without_data, scale, *key), cell.metric)
+
+
+def _config_of(sheets: Sheets, scale: str, run: str, evaluation: str) -> JobConfig:
+    return sheets.pretraining(scale, run) if evaluation == "pretrain" else sheets.evaluation(scale, run, evaluation)
 
 
 def _setting(config: JobConfig, key: str) -> str:

@@ -77,6 +77,7 @@ class ScaleFacts:
         masks: run that differs from the reference run in its mask alone, or is it, to its mask at paper scale.
         evaluated: (run, evaluation) to what it is, of every evaluation that fits.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
+        codes: run that predicts codes to whose they are: 'codes of colours_512, made here'.
         run_labels, evaluation_labels: what figures and tables call them; evaluations in the order they are shown.
         headline_metrics: the metrics that evaluations are compared by.
         figure_runs: figure to the runs whose stored images it shows, whether or not the scale has them.
@@ -99,6 +100,7 @@ class ScaleFacts:
     masks: dict[str, MaskName] = field(default_factory=dict)
     evaluated: dict[tuple[str, str], Evaluated] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
     run_labels: dict[str, str] = field(default_factory=dict)
     evaluation_labels: dict[str, str] = field(default_factory=dict)
     headline_metrics: tuple[str, ...] = ()

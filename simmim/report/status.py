@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from simmim.report.measurements import Measurement
 
 NOT_RUN = "not run"
+PRINTED = "as printed: no run of ours stands for it"
 NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank
 TOO_FEW = "too few seeds for a mean"
 

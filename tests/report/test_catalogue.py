@@ -49,6 +49,10 @@ class FewSheets:
     }
 
     @property
+    def without_data(self):
+        return self
+
+    @property
     def pretrain(self):
         rows = {(run,): row(run) for run in self._runs}
         rows[("default",)] = row("default", label="the default", figures="figure1 figure5", reference="yes")
@@ -376,3 +380,11 @@ def test_labels_of_the_project_tell_its_runs_apart():
     assert len(set(facts.run_labels.values())) == len(facts.run_labels) > 70
     assert set(facts.table_titles) <= {table for table, _, _ in sheets.paper}
     assert {"finetune", "probe", "detect", "segment"} <= set(facts.evaluation_labels)
+
+
+def test_tables_of_the_paper_know_settings_without_data_and_whose_codes_are_predicted():
+    known = catalogue.facts(Sheets(CONFIG), "paper")
+    assert known.misfits["swin_v2_g_22k_ext"].what == "needs data that is not public"
+    assert known.settings["swin_v2_g_22k_ext", "finetune_640", "settings.image_px"] == "640"
+    assert known.codes["beit_vit_b"] == "codes of dvae_8192, made here"
+    assert {run for run in known.codes if run.startswith("target")} == {"target_clusters_48", "target_tokens"}

@@ -88,7 +88,8 @@ def test_a_cell_that_the_paper_leaves_open_has_no_difference(results):
     row = row_of(made("table5", results), row="256-bin")
     assert (row["paper"], row["ours"], row["difference"]) == ("N/A", "70.0 ± 1.0", "–")
     row = row_of(made("table5", results), row="clusters")
-    assert (row["paper"], row["ours"], row["status"]) == ("N/A", "–", "the paper has no such run")
+    assert (row["paper"], row["ours"], row["note"]) == ("N/A", "–", "the paper has no such run")
+    assert row["status"].startswith("as printed")
 
 
 def test_a_cost_is_the_training_time_over_that_of_the_run_it_is_against(results):
@@ -126,6 +127,18 @@ def test_a_setting_stands_beside_the_papers_as_it_is(results):
     assert (row["paper"], row["ours"], row["difference"]) == ("2,2,18,2", "1,2", "–")
     assert row["status"] == "setting at made-up scale"
     assert row_of(made("table8", results), column="absent")["ours"] == "not run"
+
+
+def test_a_note_and_whose_codes_a_run_predicts_stand_beside_results_too(results):
+    setting = cell("default", "192", "pretrain", "geometry.image_px")
+    paper = {("table5", "codes", "top-1 (%)"): cell("default", "82.7") | {"note": "digitised"}}
+    paper["table5", "codes", "pre-train (px)"] = setting
+    facts = dataclasses.replace(FACTS, paper=paper, codes={"default": "codes of greys, made here"})
+    row, of_setting = make_table("table5", inputs_of("table5", results), facts).rows
+    assert of_setting["note"] == "–"
+    assert row["status"] == "measured at made-up scale"
+    assert row["note"] == "digitised; codes of greys, made here"
+    assert row_of(made("table1", results), row="random 32")["note"] == "–"
 
 
 def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):

@@ -14,7 +14,7 @@ from simmim.report.measurements import (
     relative_cost,
 )
 from simmim.report.scale_facts import WITHOUT_ROW, Cell, ResultFile, ScaleFacts, is_setting
-from simmim.report.status import NOT_RUN, NOTHING, misfit_of, status
+from simmim.report.status import NOT_RUN, NOTHING, PRINTED, misfit_of, status
 from simmim.report.table import Body, Line, records_of
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ def published(cell: Cell) -> float | None:
         return None
 
 
+def note(cell: Cell, facts: ScaleFacts) -> str:
+    """What a reader must know of a cell: the sheet's words, and whose codes its run predicts."""
+    codes = "" if is_setting(cell["metric"]) else facts.codes.get(cell["run"])
+    return "; ".join(filter(None, (cell["note"], codes)))
+
+
 def shown_evaluation(found: Measurement | None, evaluations: str) -> str:
     """The evaluation that a line stands on: of several the best, where there is any."""
     return found.evaluation if found and found.searched else evaluations
@@ -143,6 +149,7 @@ def _line(frame: pd.DataFrame, key: tuple[str, str], cell: Cell, facts: ScaleFac
         "seeds": str(len(found.seeds)) if found else "0",
         "scale": facts.scale,
         "status": words,
+        "note": note(cell, facts) or NOTHING,
     }
     records = tuple(record for each in behind for record in records_of(each, "ours"))
     return Line(cells, run, shown_evaluation(found, evaluation), metric, theirs, records=records, typed=found)
@@ -152,13 +159,13 @@ def _ours(found: Measurement | None, cell: Cell, facts: ScaleFacts) -> tuple[str
     """What stands in our column, and the words of its status."""
     run, evaluation = cell["run"], cell["evaluation"]
     if not run:
-        return NOTHING, cell["note"]
+        return NOTHING, PRINTED
     words = status(found, facts, run, evaluation)
     if found:
         return found.text, words
     setting = facts.settings.get((run, evaluation, cell["metric"]))
     if setting:
-        return setting, f"setting at {facts.scale} scale" if words == NOT_RUN else words
+        return setting, f"setting at {facts.scale} scale"
     misfit = misfit_of(facts, run, evaluation)
     return (misfit.what if misfit else NOT_RUN), words
 
