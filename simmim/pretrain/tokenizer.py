@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from simmim.data.shards import Shards
 from simmim.storage import model_file
 from simmim.storage.files import sha256_file
 from simmim.storage.identity import code_version
+from simmim.tokenizers._usage import usage
 from simmim.train.processes import Processes, seed_libraries
 
 _MEASURED_IMAGES, _MEASURED_PX = 256, 96
+_FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
 
 
 def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: Processes) -> None:
@@ -38,9 +41,20 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
         tokenizer.fit(shards, config, state, processes)
         header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards)}
         print(f"{out}: {header['measured']}", flush=True)
+        _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
     if processes.is_main_process:
         model_file.write(out, tokenizer, header | {"code_version": code_version()})
         shutil.rmtree(out.with_name(f"{out.stem}_state"), ignore_errors=True)
+
+
+def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:
+    if perplexity < max(_FEW_CODES, codes / 100):
+        print(
+            f"warning: tokenizer '{config.name}' has collapsed: its {codes} codes have a perplexity of {perplexity:g} and say "
+            "next to nothing of an image; train it for longer or see docs/dvae.md",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def build_tokenizer(config: TokenizerConfig) -> nn.Module:
@@ -77,13 +91,10 @@ def measured(tokenizer: nn.Module, shards: Shards) -> dict[str, float]:
     """
     samples = np.arange(min(len(shards), _MEASURED_IMAGES))
     device = next((tensor.device for tensor in tokenizer.state_dict().values()), torch.device("cpu"))
-    counts, error = torch.zeros(tokenizer.codes, dtype=torch.float64), 0.0
+    counts, error = torch.zeros(tokenizer.codes, dtype=torch.int64), 0.0
     for part in np.array_split(samples, -(-len(samples) // 32)):
         images = whole_images(shards, part, (_MEASURED_PX, _MEASURED_PX), 3).to(device).float() / 255
         codes = tokenizer.encode(images)
         counts += torch.bincount(codes.flatten(), minlength=tokenizer.codes).cpu()
         error += (tokenizer.decode(codes) - images).abs().mean().item() * len(part)
-    shares = counts[counts > 0] / counts.sum()
-    perplexity = (-(shares * shares.log()).sum()).exp().item()
-    used = {"images": len(samples), "codes_used": len(shares), "perplexity": round(perplexity, 2)}
-    return used | {"l1": round(error / len(samples), 5)}
+    return {"images": len(samples)} | usage(counts) | {"l1": round(error / len(samples), 5)}

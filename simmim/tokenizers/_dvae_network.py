@@ -25,12 +25,15 @@ def encoder(vocabulary: int, widths: Sequence[int], blocks: int) -> nn.Sequentia
 
 
 def decoder(vocabulary: int, widths: Sequence[int], blocks: int) -> nn.Sequential:
-    """Shares of every code [b, vocabulary, h, w] -> [b, 3, h * 2^(groups - 1), ...]; the encoder's mirror image."""
+    """Shares of every code [b, vocabulary, h, w] -> [b, 6, h * 2^(groups - 1), ...]; the encoder's mirror image.
+
+    Its six maps are mean and log-scale of the logit-Laplace distribution of red, green and blue.
+    """
     codebook = Convolution(vocabulary, widths[-1], 1)
     nn.init.normal_(codebook.w)  # one of its inputs is 1, not all of them
     enlarge = [nn.Upsample(scale_factor=2, mode="nearest") for _ in widths[1:]]
     parts = [("codebook", codebook), *_groups([widths[-1], *reversed(widths)], blocks, "enlarge", enlarge)]
-    return nn.Sequential(OrderedDict([*parts, ("output", _output(widths[0], 3))]))
+    return nn.Sequential(OrderedDict([*parts, ("output", _output(widths[0], 6))]))
 
 
 class Convolution(nn.Module):

@@ -32,8 +32,10 @@ class Dvae(nn.Module):
         blocks: residual blocks of each of the four groups.
         file: published weights of the encoder, safetensors, instead of training; there is no decoder then.
         image_px: side of the training crops, a multiple of 8.
-        first_temperature, last_temperature: of the Gumbel-softmax, lowered exponentially over the training.
-        divergence_weight: of the codes' KL divergence from the uniform distribution, in nats a code.
+        first_temperature, last_temperature: of the Gumbel-softmax, lowered as half a cosine wave.
+        temperature_share: share of the training over which it is lowered.
+        kl_weight: of the codes' KL divergence from the uniform distribution, beside the log-likelihood of all pixels.
+        kl_warmup: share of the training over which that weight rises from 0, as half a cosine wave.
     """
 
     factor: ClassVar[int] = 2 ** (_GROUPS - 1)
@@ -48,7 +50,9 @@ class Dvae(nn.Module):
         image_px: int = 96,
         first_temperature: float = 1.0,
         last_temperature: float = 0.0625,
-        divergence_weight: float = 1e-3,
+        temperature_share: float = 1.0,
+        kl_weight: float = 6.6,
+        kl_warmup: float = 0.2,
     ) -> None:
         super().__init__()
         if image_px % self.factor or image_px < self.factor:
@@ -58,7 +62,9 @@ class Dvae(nn.Module):
         if width % 4 or width < 4:
             raise ValueError(f"tokenizer setting width={width} must be a multiple of 4")
         self.codes, self.is_trained = vocabulary, not file
-        self._training = training.Settings(image_px, first_temperature, last_temperature, divergence_weight)
+        self._training = training.Settings(
+            image_px, first_temperature, last_temperature, temperature_share, kl_weight, kl_warmup
+        )
         widths = [width * 2**group for group in range(_GROUPS)]
         self.blocks = network.encoder(vocabulary, widths, blocks)
         self.decoder = None if file else network.decoder(vocabulary, widths, blocks)
@@ -72,15 +78,20 @@ class Dvae(nn.Module):
         if self.decoder is None:
             return None
         one_hot = functional.one_hot(codes, self.codes).movedim(-1, 1)  # [b, codes, h, w]
-        return self.images(one_hot.to(self.blocks.input.w.dtype)).clamp(0, 1)
+        mean, _ = self.decoder(one_hot.to(self.blocks.input.w.dtype)).chunk(2, dim=1)
+        return self.images(mean)
 
     def logits(self, images: Tensor) -> Tensor:
         """[b, 3, H, W] in [0, 1] -> [b, codes, H / 8, W / 8]."""
-        return self.blocks((1 - 2 * _EPSILON) * images + _EPSILON)
+        return self.blocks(self.squeezed(images))
 
-    def images(self, shares: Tensor) -> Tensor:
-        """Shares of every code [b, codes, h, w] -> [b, 3, 8 h, 8 w], about in [0, 1]."""
-        return (self.decoder(shares) - _EPSILON) / (1 - 2 * _EPSILON)
+    def squeezed(self, images: Tensor) -> Tensor:
+        """Values in [0, 1] -> in [0.1, 0.9], as the networks see and model them (equation 3)."""
+        return (1 - 2 * _EPSILON) * images + _EPSILON
+
+    def images(self, mean: Tensor) -> Tensor:
+        """Means of the logits of squeezed values -> the values, clamped to [0, 1]; any shape."""
+        return ((mean.sigmoid() - _EPSILON) / (1 - 2 * _EPSILON)).clamp(0, 1)
 
     def fit(self, shards: Shards, config: TokenizerConfig, state: Path, processes: Processes) -> None:
         """Train encoder and decoder to reconstruct crops of the images."""
