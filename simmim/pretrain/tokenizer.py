@@ -21,7 +21,7 @@ from simmim.storage.identity import code_version
 from simmim.tokenizers._usage import usage
 from simmim.train.processes import Processes, seed_libraries
 
-_MEASURED_IMAGES, _MEASURED_PX = 256, 96
+_MEASURED_IMAGES = 256
 _FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
 
 
@@ -39,7 +39,8 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
     else:
         shards, state = Shards(source), out.with_name(f"{out.stem}_state")
         tokenizer.fit(shards, config, state, processes)
-        header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards)}
+        image_px = config.kind.settings.get("image_px", 96)
+        header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards, image_px)}
         print(f"{out}: {header['measured']}", flush=True)
         _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
     if processes.is_main_process:
@@ -83,8 +84,11 @@ def load_tokenizer(path: Path, config: TokenizerConfig) -> nn.Module:
 
 
 @torch.inference_mode()
-def measured(tokenizer: nn.Module, shards: Shards) -> dict[str, float]:
+def measured(tokenizer: nn.Module, shards: Shards, image_px: int) -> dict[str, float]:
     """How well images come back, and how many codes they use.
+
+    Args:
+        image_px: side to which the images are resized, that of the training.
 
     Returns:
         `images`; `codes_used`; `perplexity` of the codes' frequencies; `l1`, the mean absolute error in [0, 1].
@@ -93,7 +97,7 @@ def measured(tokenizer: nn.Module, shards: Shards) -> dict[str, float]:
     device = next((tensor.device for tensor in tokenizer.state_dict().values()), torch.device("cpu"))
     counts, error = torch.zeros(tokenizer.codes, dtype=torch.int64), 0.0
     for part in np.array_split(samples, -(-len(samples) // 32)):
-        images = whole_images(shards, part, (_MEASURED_PX, _MEASURED_PX), 3).to(device).float() / 255
+        images = whole_images(shards, part, (image_px, image_px), 3).to(device).float() / 255
         codes = tokenizer.encode(images)
         counts += torch.bincount(codes.flatten(), minlength=tokenizer.codes).cpu()
         error += (tokenizer.decode(codes) - images).abs().mean().item() * len(part)

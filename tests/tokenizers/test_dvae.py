@@ -1,5 +1,7 @@
 """The discrete VAE: the published architecture, training through the one loop, resume."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from safetensors.torch import save_file
 
 from simmim.data.pretraining import whole_images
 from simmim.tokenizers import _dvae_training
+from simmim.tokenizers._usage import usage
 from simmim.tokenizers.dvae import Dvae
-from simmim.train.processes import seed_libraries
+from simmim.train.processes import Processes, seed_libraries
 
 SMALL = {"vocabulary": 16, "width": 8, "blocks": 1, "image_px": 32}
 
@@ -120,15 +123,29 @@ def test_a_training_that_would_make_no_update_is_refused(shards, tmp_path):
         _trained(shards, tmp_path, _config(batch=1000))
 
 
-def test_the_temperature_falls_from_first_to_last_whatever_the_micro_batch():
-    settings = _dvae_training.Settings(32, 1.0, 0.0625, 0.0)
-    task = _dvae_training._Reconstruction(Dvae(**SMALL), settings, images=64, world=2)
-    assert task._temperature() == 1
-    task({"images": torch.zeros(16, 3, 32, 32, dtype=torch.uint8)})
-    assert task._temperature().item() == pytest.approx(0.25)
-    for _ in range(2):
-        task({"images": torch.zeros(8, 3, 32, 32, dtype=torch.uint8)})
-    assert task._temperature().item() == pytest.approx(0.0625)
+def _task(model, images=64, world=1):
+    return _dvae_training._Reconstruction(model, model._training, images, Processes(0, world, torch.device("cpu")), "")
+
+
+def test_a_schedule_is_half_a_cosine_wave_over_its_share():
+    shares = torch.tensor([0.0, 0.1, 0.2, 0.4, 1.0])
+    values = _dvae_training.cosine(1.0, 0.0625, shares, 0.4)
+    torch.testing.assert_close(values, torch.tensor([1.0, 0.86272, 0.53125, 0.0625, 0.0625]), atol=1e-5, rtol=0)
+    assert _dvae_training.cosine(0.0, 6.6, shares, 0.0).tolist() == pytest.approx([6.6] * 5)
+
+
+def test_the_progress_counts_images_whatever_the_micro_batch():
+    task = _task(Dvae(**SMALL), world=2)
+    for images in (16, 8, 8):
+        task({"images": torch.zeros(images, 3, 32, 32, dtype=torch.uint8)})
+    assert task.seen == 64
+
+
+def test_the_likelihood_is_that_of_a_laplace_variable_behind_a_sigmoid():
+    pixels, mean, log_scale = torch.rand(100) * 0.8 + 0.1, torch.randn(100), torch.randn(100)
+    laplace = torch.distributions.Laplace(mean, log_scale.exp())
+    wanted = torch.distributions.TransformedDistribution(laplace, torch.distributions.SigmoidTransform())
+    torch.testing.assert_close(_dvae_training.logit_laplace(pixels, mean, log_scale), wanted.log_prob(pixels))
 
 
 def test_the_divergence_is_zero_for_even_use_and_log_k_for_certainty():
@@ -138,25 +155,46 @@ def test_the_divergence_is_zero_for_even_use_and_log_k_for_certainty():
     assert _dvae_training.divergence_from_uniform(certain).item() == pytest.approx(2.0794, abs=1e-3)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_the_loss_is_the_error_and_the_weighted_divergence(weight):
+@pytest.mark.parametrize(("seen", "weight"), [(0, 0.0), (16, 3.3), (32, 6.6), (60, 6.6)])
+def test_the_loss_is_the_published_bound(seen, weight):
+    """-log p(x | z) + weight KL, of all 3 x 8 x 8 values a code, divided by their number."""
     torch.manual_seed(0)
-    model = Dvae(**SMALL | {"divergence_weight": weight})
-    task = _dvae_training._Reconstruction(model, model._training, images=64, world=1)
+    model = Dvae(**SMALL | {"kl_warmup": 0.5, "last_temperature": 1.0})
+    task = _task(model)
+    task.seen += seen
     images = torch.randint(256, (2, 3, 32, 32)).byte()
     torch.manual_seed(1)
     loss = task({"images": images})
     torch.manual_seed(1)
     logits = model.logits(images / 255)
-    shares = torch.nn.functional.gumbel_softmax(logits, torch.tensor(1.0), dim=1)
-    error = (model.images(shares) - images / 255).square().mean()
-    divergence = _dvae_training.divergence_from_uniform(logits)
-    assert divergence > 1e-3
-    torch.testing.assert_close(loss, error + weight * divergence)
+    mean, log_scale = model.decoder(torch.nn.functional.gumbel_softmax(logits, dim=1)).chunk(2, dim=1)
+    likelihood = _dvae_training.logit_laplace(0.8 * (images / 255) + 0.1, mean, log_scale).sum()
+    divergence = 2 * 16 * _dvae_training.divergence_from_uniform(logits)  # two images of 16 codes
+    assert divergence > 1e-2
+    torch.testing.assert_close(loss, (weight * divergence - likelihood) / images.numel())
+
+
+def test_training_begins_with_all_codes_in_use():
+    torch.manual_seed(0)
+    model, images = Dvae(**SMALL), torch.rand(16, 3, 1, 1) * torch.rand(16, 3, 32, 32)
+    before = usage(model.encode(images).flatten().bincount(minlength=16))
+    _dvae_training.centre_logits(model, images)
+    logits = model.logits(images)
+    torch.testing.assert_close(logits.mean((0, 2, 3)), torch.zeros(16), atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits.std((0, 2, 3)), torch.ones(16))
+    assert usage(logits.argmax(1).flatten().bincount(minlength=16))["perplexity"] > 10 > 2 * before["perplexity"]
+
+
+def test_a_log_tells_the_use_of_the_codes_ten_times(shards, tmp_path, capsys):
+    _trained(shards, tmp_path, _config(epochs=8))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "perplexity" in line]
+    assert len(lines) == 10
+    assert re.fullmatch(r"test/dvae: step 24 of 24: \d+ of 16 codes in use, perplexity \d+\.\d, l1 0\.\d{4}", lines[-1])
 
 
 def test_the_training_has_the_settings_of_the_constructor():
-    settings = {"image_px": 16, "first_temperature": 0.9, "last_temperature": 0.1, "divergence_weight": 0.25}
+    settings = {"image_px": 16, "first_temperature": 0.9, "last_temperature": 0.1}
+    settings |= {"temperature_share": 0.7, "kl_weight": 0.25, "kl_warmup": 0.3}
     assert Dvae(**SMALL | settings)._training._asdict() == settings
 
 
