@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     temperature_share: float
     kl_weight: float
     kl_warmup: float
+    usage_weight: float
 
 
 def train(
@@ -59,9 +60,9 @@ def train(
 
 
 class _Reconstruction(TrainTask):
-    """What is lost of the image that comes back, and the codes' divergence from being used alike: the ELBO's two terms.
+    """What is lost of the image that comes back, and the codes' divergence from being used alike.
 
-    Both are in nats a pixel value, as published: one code stands for 3 x 8 x 8 values.
+    All terms are in nats a pixel value, as published: one code stands for 3 x 8 x 8 values.
 
     Args:
         images: of the whole training.
@@ -80,13 +81,14 @@ class _Reconstruction(TrainTask):
         progress = self.seen / self._images
         self.seen += len(images) * self._processes.world
         temperature = cosine(settings.first_temperature, settings.last_temperature, progress, settings.temperature_share)
-        weight = cosine(0.0, settings.kl_weight, progress, settings.kl_warmup) / (3 * self.model.factor**2)
+        weight = cosine(0.0, settings.kl_weight, progress, settings.kl_warmup)
         logits = self.model.logits(images).float()  # [b, codes, h, w]
         shares = functional.gumbel_softmax(logits, temperature, dim=1)
         mean, log_scale = self.model.decoder(shares).float().chunk(2, dim=1)
         self._note(logits, self.model.images(mean), images)
         lost = -logit_laplace(self.model.squeezed(images), mean, log_scale).mean()
-        return lost + weight * divergence_from_uniform(logits)
+        apart = weight * divergence_from_uniform(logits) + settings.usage_weight * divergence_of_use(logits)
+        return lost + apart / (3 * self.model.factor**2)
 
     @torch.no_grad()
     def _note(self, logits: Tensor, back: Tensor, images: Tensor) -> None:
@@ -123,6 +125,14 @@ def divergence_from_uniform(logits: Tensor) -> Tensor:
     """Mean KL divergence of softmax(logits) [b, codes, h, w] from the uniform distribution, in nats a code."""
     log_shares = logits.log_softmax(1)
     return (log_shares.exp() * (log_shares + math.log(logits.shape[1]))).sum(1).mean()
+
+
+def divergence_of_use(logits: Tensor) -> Tensor:
+    """KL divergence of the mean of softmax(logits) [b, codes, h, w] from the uniform distribution, in nats.
+
+    It is that part of `divergence_from_uniform` which does not hold a code back from telling what it sees.
+    """
+    return math.log(logits.shape[1]) - torch.special.entr(logits.softmax(1).mean((0, 2, 3))).sum()
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ class Dvae(nn.Module):
         temperature_share: share of the training over which it is lowered.
         kl_weight: of the codes' KL divergence from the uniform distribution, beside the log-likelihood of all pixels.
         kl_warmup: share of the training over which that weight rises from 0, as half a cosine wave.
+        usage_weight: of the KL divergence of the codes' mean over a micro-batch from the uniform distribution, likewise.
     """
 
     factor: ClassVar[int] = 2 ** (_GROUPS - 1)
@@ -53,6 +54,7 @@ class Dvae(nn.Module):
         temperature_share: float = 1.0,
         kl_weight: float = 6.6,
         kl_warmup: float = 0.2,
+        usage_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if image_px % self.factor or image_px < self.factor:
@@ -63,7 +65,7 @@ class Dvae(nn.Module):
             raise ValueError(f"tokenizer setting width={width} must be a multiple of 4")
         self.codes, self.is_trained = vocabulary, not file
         self._training = training.Settings(
-            image_px, first_temperature, last_temperature, temperature_share, kl_weight, kl_warmup
+            image_px, first_temperature, last_temperature, temperature_share, kl_weight, kl_warmup, usage_weight
         )
         widths = [width * 2**group for group in range(_GROUPS)]
         self.blocks = network.encoder(vocabulary, widths, blocks)
