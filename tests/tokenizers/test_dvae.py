@@ -155,11 +155,18 @@ def test_the_divergence_is_zero_for_even_use_and_log_k_for_certainty():
     assert _dvae_training.divergence_from_uniform(certain).item() == pytest.approx(2.0794, abs=1e-3)
 
 
+def test_the_use_of_codes_is_even_where_images_differ_in_theirs():
+    """Certain codes, every one of them somewhere: no divergence of use, and the largest of each from uniform."""
+    logits = 1e4 * torch.eye(8).reshape(8, 8, 1, 1)  # image i has code i
+    assert _dvae_training.divergence_of_use(logits).item() == pytest.approx(0, abs=1e-5)
+    assert _dvae_training.divergence_of_use(logits[:1]).item() == pytest.approx(2.0794, abs=1e-3)
+
+
 @pytest.mark.parametrize(("seen", "weight"), [(0, 0.0), (16, 3.3), (32, 6.6), (60, 6.6)])
 def test_the_loss_is_the_published_bound(seen, weight):
-    """-log p(x | z) + weight KL, of all 3 x 8 x 8 values a code, divided by their number."""
+    """-log p(x | z) + weight KL + weight KL of the mean, of all 3 x 8 x 8 values a code, divided by their number."""
     torch.manual_seed(0)
-    model = Dvae(**SMALL | {"kl_warmup": 0.5, "last_temperature": 1.0})
+    model = Dvae(**SMALL | {"kl_warmup": 0.5, "last_temperature": 1.0, "usage_weight": 20.0})
     task = _task(model)
     task.seen += seen
     images = torch.randint(256, (2, 3, 32, 32)).byte()
@@ -170,8 +177,9 @@ def test_the_loss_is_the_published_bound(seen, weight):
     mean, log_scale = model.decoder(torch.nn.functional.gumbel_softmax(logits, dim=1)).chunk(2, dim=1)
     likelihood = _dvae_training.logit_laplace(0.8 * (images / 255) + 0.1, mean, log_scale).sum()
     divergence = 2 * 16 * _dvae_training.divergence_from_uniform(logits)  # two images of 16 codes
-    assert divergence > 1e-2
-    torch.testing.assert_close(loss, (weight * divergence - likelihood) / images.numel())
+    use = 2 * 16 * _dvae_training.divergence_of_use(logits)
+    assert divergence > use > 1e-2
+    torch.testing.assert_close(loss, (weight * divergence + 20 * use - likelihood) / images.numel())
 
 
 def test_training_begins_with_all_codes_in_use():
@@ -194,7 +202,7 @@ def test_a_log_tells_the_use_of_the_codes_ten_times(shards, tmp_path, capsys):
 
 def test_the_training_has_the_settings_of_the_constructor():
     settings = {"image_px": 16, "first_temperature": 0.9, "last_temperature": 0.1}
-    settings |= {"temperature_share": 0.7, "kl_weight": 0.25, "kl_warmup": 0.3}
+    settings |= {"temperature_share": 0.7, "kl_weight": 0.25, "kl_warmup": 0.3, "usage_weight": 0.5}
     assert Dvae(**SMALL | settings)._training._asdict() == settings
 
 
