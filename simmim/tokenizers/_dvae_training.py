@@ -132,7 +132,9 @@ def divergence_of_use(logits: Tensor) -> Tensor:
 
     It is that part of `divergence_from_uniform` which does not hold a code back from telling what it sees.
     """
-    return math.log(logits.shape[1]) - torch.special.entr(logits.softmax(1).mean((0, 2, 3))).sum()
+    sums = logits.log_softmax(1).logsumexp((0, 2, 3))  # in logs: an unused code has a gradient, too
+    log_means = sums - math.log(logits[:, 0].numel())
+    return (log_means.exp() * (log_means + math.log(logits.shape[1]))).sum()
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ class Dvae(nn.Module):
         temperature_share: float = 1.0,
         kl_weight: float = 6.6,
         kl_warmup: float = 0.2,
-        usage_weight: float = 0.0,
+        usage_weight: float = 60.0,
     ) -> None:
         super().__init__()
         if image_px % self.factor or image_px < self.factor:
