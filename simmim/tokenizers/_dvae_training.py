@@ -80,7 +80,9 @@ class _Reconstruction(TrainTask):
         images, settings = batch["images"].float() / 255, self._settings
         progress = self.seen / self._images
         self.seen += len(images) * self._processes.world
-        temperature = cosine(settings.first_temperature, settings.last_temperature, progress, settings.temperature_share)
+        temperature = cosine(
+            settings.first_temperature, settings.last_temperature, progress, settings.temperature_share
+        )
         weight = cosine(0.0, settings.kl_weight, progress, settings.kl_warmup)
         logits = self.model.logits(images).float()  # [b, codes, h, w]
         shares = functional.gumbel_softmax(logits, temperature, dim=1)

@@ -77,6 +77,21 @@ def test_a_file_of_another_config_or_kind_or_with_changed_bytes_is_refused(files
         load_tokenizer(tmp_path / "flipped.safetensors", made_with)
 
 
+@pytest.mark.parametrize("codes, is_told", [(1, True), (8, False)])
+def test_a_collapse_is_told(data, tmp_path, monkeypatch, capsys, codes, is_told):
+    def encode(self, images):
+        """So many codes, used alike."""
+        count = len(images) * images.shape[2] * images.shape[3] // self.factor**2
+        return (torch.arange(count) % codes).reshape(len(images), images.shape[2] // self.factor, -1)
+
+    monkeypatch.setattr("simmim.tokenizers.dvae.Dvae.encode", encode)
+    make_tokenizer(_tokenizer(DVAE), data["train"], tmp_path / "dvae.safetensors", ALONE)
+    captured = capsys.readouterr()
+    assert f"'codes_used': {codes}, 'perplexity': {codes}.0" in captured.out
+    told = "warning: tokenizer 'dvae' has collapsed: its 8 codes have a perplexity of 1 and say"
+    assert (told in captured.err) == is_told == ("collapsed" in captured.err)
+
+
 def test_published_centres_become_a_file_and_fit_what_they_say(tmp_path):
     np.save(tmp_path / "centres.npy", np.linspace(-1, 1, 18).reshape(6, 3))
     made_with = _tokenizer(CLUSTERS | {"file": "$data/centres.npy"})

@@ -90,15 +90,17 @@ def test_the_encoder_is_the_published_package_s():
         torch.testing.assert_close(ours.logits(images), theirs(dall_e.map_pixels(images)), rtol=1e-5, atol=1e-6)
 
 
-def test_training_reconstructs_the_images(shards, tmp_path):
+def test_training_reconstructs_the_images_from_more_than_a_third_of_the_codes(shards, tmp_path):
     images = whole_images(shards, np.arange(len(shards)), (32, 32), 3).float() / 255
-    errors = []
+    errors, codes = [], []
     for epochs in (0, 100):
         config = _config(epochs=epochs, batch=12, base_lr=1e-2, base_lr_batch=12, save_every_steps=1000)
         model = _trained(shards, tmp_path / str(epochs), config)
         with torch.no_grad():
-            errors.append((model.decode(model.encode(images)) - images).abs().mean().item())
+            codes.append(model.encode(images))
+            errors.append((model.decode(codes[-1]) - images).abs().mean().item())
     assert errors[1] < 0.5 * errors[0]
+    assert usage(codes[1].flatten().bincount())["perplexity"] > SMALL["vocabulary"] / 3  # its crops have mixed blocks
 
 
 def test_an_interrupted_training_ends_with_the_same_bits(shards, tmp_path, monkeypatch):
