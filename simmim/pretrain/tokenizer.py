@@ -51,8 +51,8 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
 def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:
     if perplexity < max(_FEW_CODES, codes / 100):
         print(
-            f"warning: tokenizer '{config.name}' has collapsed: its {codes} codes have a perplexity of {perplexity:g} and say "
-            "next to nothing of an image; train it for longer or see docs/dvae.md",
+            f"warning: tokenizer '{config.name}' has collapsed: its {codes} codes have a perplexity of {perplexity:g} "
+            "and say next to nothing of an image; train it for longer or see docs/dvae.md",
             file=sys.stderr,
             flush=True,
         )

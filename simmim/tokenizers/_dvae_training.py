@@ -118,7 +118,7 @@ def cosine(first: float, last: float, progress: Tensor, share: float) -> Tensor:
 
 
 def logit_laplace(pixels: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log-density, in nats, of values in (0, 1) whose logit has a Laplace distribution (equation 2); all of one shape."""
+    """Log-density, in nats, of values in (0, 1) whose logit has a Laplace distribution (equation 2), elementwise."""
     distance = (pixels.logit() - mean).abs() * (-log_scale).exp()
     return -distance - log_scale - math.log(2) - (pixels * (1 - pixels)).log()
 

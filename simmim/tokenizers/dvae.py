@@ -36,7 +36,7 @@ class Dvae(nn.Module):
         temperature_share: share of the training over which it is lowered.
         kl_weight: of the codes' KL divergence from the uniform distribution, beside the log-likelihood of all pixels.
         kl_warmup: share of the training over which that weight rises from 0, as half a cosine wave.
-        usage_weight: of the KL divergence of the codes' mean over a micro-batch from the uniform distribution, likewise.
+        usage_weight: of the KL divergence of a micro-batch's mean use of the codes from the uniform one, likewise.
     """
 
     factor: ClassVar[int] = 2 ** (_GROUPS - 1)
