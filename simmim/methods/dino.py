@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -61,7 +62,9 @@ class DINO(TeacherMethod):
         }
 
         def head(width: int) -> DINOProjectionHead:
-            return DINOProjectionHead(width, hidden, bottleneck, outputs)
+            with warnings.catch_warnings():  # lightly makes its last layer by torch's older weight_norm
+                warnings.filterwarnings("ignore", ".*weight_norm. is deprecated", FutureWarning)
+                return DINOProjectionHead(width, hidden, bottleneck, outputs)
 
         super().__init__(encoder, geometry, images, views=views, head=head, momentum=momentum)
         self.loss = _Loss(outputs, student_temp=student_temperature)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -84,8 +83,7 @@ def _counted_tokenizer(key: str, precision: str) -> Network:
 def _counted(key: str, checkpointed: bool, precision: str) -> Network:
     config = PretrainConfig.model_validate_json(key)
     sized = SizedEncoder(config.encoder, config.geometry.image_px, config.channels)
-    with on_meta(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # lightly's, about torch's weight_norm
+    with on_meta():
         tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
         method = build_method(config, tokenizer)
     with on_fake_device(precision):

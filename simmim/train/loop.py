@@ -131,7 +131,7 @@ def _spread(
         sharded, groups = shard(task, groups, processes, task.autocast_dtype)
         return sharded, sharded, groups
     task.to(processes.device)
-    return task, DistributedDataParallel(task, broadcast_buffers=False) if processes.world > 1 else task, groups
+    return task, DistributedDataParallel(task, forward_sync_buffers=False) if processes.world > 1 else task, groups
 
 
 def _accumulate_gradients(

@@ -8,6 +8,7 @@ of unsharded training.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ def shard(
     sharded = copy.deepcopy(task, memo)
     mesh = init_device_mesh(processes.device.type, (processes.world,))
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    # Swin blocks return views, and nothing works on those in place.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     for block in _blocks(sharded):
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(sharded, mesh=mesh)

@@ -63,6 +63,12 @@ def losses(out):
 
 
 @BOTH
+def test_nothing_warns_while_it_is_built(method, recwarn):
+    built(method)
+    assert [str(each.message) for each in recwarn] == []
+
+
+@BOTH
 def test_the_student_learns(data, method):
     """Twenty updates towards a teacher that stands still, the same images each time."""
     task = built(method)
