@@ -16,9 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 _FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # one for all: tensors of two modes do not mix
-# The backward pass of a block holds gradients beside what it needs of the forward pass, of this share of it. Measured
-# on fake tensors (tests/plan/test_memory.py): 0.1 to 0.35 for blocks of SwinV2-H and SwinV2-G at 192 to 640 px.
-_GRADIENTS_OF_A_BLOCK = 0.25
+# The backward pass of a block holds gradients beside what it needs of the forward pass: so many times the largest of
+# the tensors that it keeps, which are attention weights where windows are large. Measured on fake tensors
+# (tests/plan/test_memory.py): 0.8 to 1.6 for blocks of SwinV2-H and SwinV2-G at 192 to 640 px.
+_GRADIENTS_AT_ONCE = 1.5
 
 
 class Part(NamedTuple):
@@ -107,7 +108,7 @@ class _Kept(TorchDispatchMode):
         super().__init__()
         self._weights = {_place(each): each for each in network.parameters()}
         self._seen: dict[int, Tensor] = {}
-        self._outside = self._in_block = self.total = self.most_recomputed = 0
+        self._outside = self._in_block = self._largest = self.total = self.most_recomputed = 0
         blocks = list(blocks_of(network))
         self._hooks = [block.register_forward_pre_hook(self._enter) for block in blocks]
         self._hooks += [block.register_forward_hook(self._leave) for block in blocks]
@@ -126,6 +127,7 @@ class _Kept(TorchDispatchMode):
             size = tensor.untyped_storage().nbytes()
             self.total += size
             self._in_block += size
+            self._largest = max(self._largest, size)
         return tensor
 
     @property
@@ -134,10 +136,10 @@ class _Kept(TorchDispatchMode):
 
     def _enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._outside += self._in_block + inputs[0].untyped_storage().nbytes()
-        self._in_block = 0
+        self._in_block = self._largest = 0
 
     def _leave(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        at_once = self._outside + round((1 + _GRADIENTS_OF_A_BLOCK) * self._in_block)
+        at_once = self._outside + self._in_block + round(_GRADIENTS_AT_ONCE * self._largest)
         self.most_recomputed = max(self.most_recomputed, at_once)
         self._in_block = 0
 

@@ -13,8 +13,6 @@ a gigabyte, is not in it; nor what fused attention saves.
 
 from __future__ import annotations
 
-import math
-
 from simmim.config.training import TrainSettings, micro_batch_size
 from simmim.plan.gpus import Machine
 from simmim.plan.network import Network
@@ -30,8 +28,7 @@ def training_memory(train: TrainSettings, network: Network, precision: str, gpus
     Args:
         network: as it was counted in `precision`.
     """
-    images = min(train.micro_batch, math.ceil(train.batch / gpus))
-    return weights_memory(train, network, precision, gpus) + images * network.kept_bytes
+    return weights_memory(train, network, precision, gpus) + train.images_at_once(gpus) * network.kept_bytes
 
 
 def weights_memory(train: TrainSettings, network: Network, precision: str, gpus: int) -> float:
@@ -49,4 +46,4 @@ def fitting_micro_batch(train: TrainSettings, network: Network, precision: str, 
     """The most images at once that fit a GPU, at most those of the settings; 0 where not even one does."""
     left = 1e9 * machine.gpu.memory_gb - weights_memory(train, network, precision, machine.gpus)
     most = min(train.micro_batch, int(left // max(network.kept_bytes, 1)))
-    return micro_batch_size(math.ceil(train.batch / machine.gpus), most)
+    return micro_batch_size(train.batch // machine.gpus, most)
