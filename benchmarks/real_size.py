@@ -39,11 +39,12 @@ COLUMNS = ("row", "network", "input", "first loss", "in theory", "GB", "planned"
 CLASSIFIES = ("finetune", "attentive", "linear_probe")
 HEAD = """# Every kind of row at its real size
 
-Two updates of two images (tiles of the demo's imagery) on one CPU core, made by `make test-real-size`: a
+Two updates of two images (tiles of the demo's imagery) in float32 on one CPU core, made by `make test-real-size`: a
 test that every kind of row runs. The losses are those of the first batch; nothing here says how good a model is.
 
 `GB` is the most memory that the process held, with 0.6 GB of libraries, `planned` what `simmim plan` says for the same
-job without them, `seconds` those of the whole job. Where theory says where a loss starts, it stands beside it: 1 for
+job without them, `seconds` those of the whole job. Rows with a first stage (`swin_b_800ep`, `swin_l_800ep`) show the
+part after it. Where theory says where a loss starts, it stands beside it: 1 for
 the l1 loss of normalised pixels, the logarithm of the number of classes for a classification.
 
 """
@@ -140,13 +141,14 @@ def write_page(jobs: Jobs, wanted: list[Job]) -> None:
 
 def main() -> int:
     jobs = Jobs(Sheets(ROOT / "config"))
-    wanted, every = list(kinds(jobs, "".join(sys.argv[1:]))), list(kinds(jobs, ""))
+    wanted = list(kinds(jobs, "".join(sys.argv[1:])))
     failed = 0
-    for job in wanted:
-        if not job.output("records").is_file():
-            failed += subprocess.run([*SNAKEMAKE, str(job.output("records"))], cwd=ROOT).returncode != 0
-            write_page(jobs, every)
-    write_page(jobs, every)
+    try:
+        for job in wanted:
+            if not job.output("records").is_file():
+                failed += subprocess.run([*SNAKEMAKE, str(job.output("records"))], cwd=ROOT).returncode != 0
+    finally:
+        write_page(jobs, list(kinds(jobs, "")))
     print(f"{len(wanted) - failed} of {len(wanted)} rows ran; {PAGE}")
     return int(bool(failed))
 
