@@ -1,23 +1,59 @@
-"""Whether a job is done already."""
+"""Whether a job is done already, and the one process that may do it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from simmim.config.differences import refuse_changed
-from simmim.config.models import JobConfig
-from simmim.storage import records
+from simmim.data.index import read_index
+from simmim.storage import finished, records
+from simmim.storage.identity import Identity
+from simmim.storage.lease import lease
+
+if TYPE_CHECKING:
+    from simmim.train.processes import Processes
 
 
-def is_finished(out: Path, config: JobConfig, *beside: Path) -> bool:
-    """Whether `out` holds the finished records of this config, with all that belongs `beside` it.
+@contextmanager
+def worker(state: Path, outputs: Mapping[str, Path], processes: Processes) -> Iterator[None]:
+    """Be the one who works in `state`, once what an earlier try had finished is brought back."""
+    from simmim.train.processes import wait_for_all
 
-    Those of another config are never overwritten.
-    """
+    if not processes.is_main_process:
+        wait_for_all()
+        yield
+        return
+    with lease(state):
+        finished.bring_back(state, outputs.values())
+        wait_for_all()
+        yield
+
+
+def is_finished(outputs: Mapping[str, Path], identity: Identity) -> bool:
+    """Whether the outputs are there, whole, and belong to this; those of something else are never overwritten."""
+    out = outputs["records"]
     if not out.is_file():
         return False
-    refuse_changed(out, records.metadata(out)["config"], config.as_json(), remove=out)
-    if not all(path.exists() for path in beside):
+    about = records.metadata(out)
+    refuse_changed(out, about, identity, remove=out)
+    if not all(path.exists() for path in outputs.values()) or not _are_left(outputs, about.get("left", {})):
         return False
     print(f"{out} is finished, nothing to do")
     return True
+
+
+def _are_left(outputs: Mapping[str, Path], left: Mapping[str, Any]) -> bool:
+    """Whether models have the digests that the records name; those of earlier versions name none."""
+    from simmim.storage import model_file
+
+    folder = outputs.get("encoders")
+    files = {name: folder / f"{name}.safetensors" if folder else outputs[name] for name in left}
+    return all(file.is_file() and model_file.digest(file) == left[name] for name, file in files.items())
+
+
+def digests_of(data: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of packed sets by split."""
+    return {split: read_index(folder)["digest"] for split, folder in data.items()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simmim.cli._finished import is_finished
+from simmim.cli._finished import digests_of, is_finished, worker
 from simmim.cli._inputs import with_inputs
 from simmim.jobs import Job, Jobs
 
@@ -34,42 +34,42 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, expect: str = "") 
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
     """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
-    from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer
+    from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer, state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
     out, published = job.output("tokenizer"), job.inputs["published"]
-    if out.is_file():
-        load_tokenizer(out, job.config)
-        print(f"{out} is finished, nothing to do")
-        return
-    with joined_processes() as processes:
+    with joined_processes() as processes, worker(state_of(out), job.files, processes):
+        if out.is_file():
+            load_tokenizer(out, job.config)
+            print(f"{out} is finished, nothing to do")
+            return
         source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
         make_tokenizer(job.config, source, out, processes)
 
 
 def pretrain(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
+    from simmim.pretrain.run import identity_of, state_of
     from simmim.pretrain.run import pretrain as run_pretraining
     from simmim.train.processes import joined_processes
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
-    if job.output("encoder").is_file() and is_finished(job.output("records"), job.config):
-        return
-    with joined_processes() as processes:
-        folder, data = job.output("encoder").parent, jobs.data_folders(job.config)
-        run_pretraining(job.config, seed, data, folder, processes, _init(job))
+    folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
+    with joined_processes() as processes, worker(state_of(folder), job.files, processes):
+        if not is_finished(job.files, identity_of(job.config, seed, digests_of(data), init)):
+            run_pretraining(job.config, seed, data, folder, processes, init)
 
 
 def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Pre-train one run up to its first milestone, where longer runs can go on."""
-    from simmim.pretrain.run import pretrain_first_stage
+    from simmim.pretrain.run import pretrain_first_stage, stage_state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
-    with joined_processes() as processes:
-        folder, data = job.output("manifest").parent, jobs.data_folders(job.config)
-        pretrain_first_stage(job.config, seed, data, folder, processes, _init(job))
+    folder, data = job.output("manifest").parent, jobs.data_folders(job.config)
+    with joined_processes() as processes, worker(stage_state_of(folder), {"stage": folder}, processes):
+        pretrain_first_stage(job.config, seed, data, folder, processes, _init(jobs, job))
 
 
 def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
@@ -84,40 +84,41 @@ def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
 def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
     """Extract the frozen features of one split under one encoder; a probe or a k-NN reads them."""
-    from simmim.evaluate.features import is_complete, write_features
+    from simmim.evaluate.features import identity_of, is_complete, write_features
     from simmim.train.processes import joined_processes
 
     job = jobs.job("features", scale=scale, run=run, seed=seed, features=name)
     out, (encoder,), (index,) = job.output("folder"), job.inputs["encoder"], job.inputs["data"]
-    if is_complete(out, job.config):
-        print(f"{out} is finished, nothing to do")
-        return
-    file = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder)
-    with joined_processes() as processes:
-        write_features(job.config, file, Path(index).parent, out, processes)
+    file, data = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder), Path(index).parent
+    with joined_processes() as processes, worker(out, {}, processes):
+        if is_complete(out, identity_of(job.config, digests_of({"": data})[""], file)):
+            print(f"{out} is finished, nothing to do")
+            return
+        write_features(job.config, file, data, out, processes)
 
 
 def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str = "") -> None:
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.job import evaluate as run_evaluation
+    from simmim.evaluate.job import identity_of, state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
-    beside = [job.output(role) for role in job.outputs if role != "records"]
-    if is_finished(job.output("records"), job.config, *beside):
-        return
     features = [{split: Path(file) for split, file in each.items()} for each in jobs.features_of(job.config)]
-    with joined_processes() as processes:
-        encoders, data = jobs.encoders_of(job.config), jobs.data_folders(job.config)
-        run_evaluation(job.config, encoders, data, job.output("records"), processes, features)
+    out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
+    with joined_processes() as processes, worker(state_of(out), {}, processes):
+        if not is_finished(job.files, identity_of(job.config, digests_of(data), encoders)):
+            run_evaluation(job.config, encoders, data, out, processes, features)
 
 
-def _init(job: Job) -> Init:
+def _init(jobs: Jobs, job: Job) -> Init:
     """The files that a training begins with."""
     from simmim.pretrain.run import Init
 
-    stage = _only(job.inputs.get("first_stage", []))
-    return Init(stage.parent if stage else None, _only(job.inputs["encoder"]), _only(job.inputs["tokenizer"]))
+    manifest = _only(job.inputs.get("first_stage", []))
+    stage = jobs.maker(str(manifest)).config if manifest else None
+    folder = manifest.parent if manifest else None
+    return Init(folder, stage, _only(job.inputs["encoder"]), _only(job.inputs["tokenizer"]))
 
 
 def _only(files: Sequence[str]) -> Path | None:

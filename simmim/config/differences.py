@@ -1,4 +1,4 @@
-"""Where two configs differ (torch-free)."""
+"""Where saved work and what is wanted now differ (torch-free)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from simmim.config.machine_settings import without_machine_settings
+from simmim.storage.identity import Identity
 
 
-def refuse_changed(made: Path, before: Mapping[str, Any], now: Mapping[str, Any], remove: Path) -> None:
-    """Raise a ValueError that lists every setting in which two configs differ, if any does.
+def refuse_changed(made: Path, before: Mapping[str, Any], now: Identity, remove: Path) -> None:
+    """Raise a ValueError that lists everything in which two identities differ, if anything does.
 
     Args:
-        made: what was made with the config `before`.
+        made: what was made with the identity `before`, as it is stored; what an earlier version did not store is not
+            compared.
         remove: what to remove in order to start anew.
     """
-    if before != without_machine_settings(before):
+    if before["config"] != without_machine_settings(before["config"]):
         raise ValueError(
             f"{made} was written before settings of the machine left the config; bring its scale up to date with "
             "`simmim migrate`"
         )
-    if changed := differing_fields(before, now):
+    wanted = now.as_json()
+    changed = differing_fields(before["config"], wanted["config"])
+    kept = ("seed", "data_digests", "made_from")
+    changed += differing_fields(*({key: each[key] for key in kept if key in before} for each in (before, wanted)))
+    if changed:
         listing = "\n".join(f"  {line}" for line in changed)
-        raise ValueError(f"{made} was made with another config; remove {remove} to start anew, or undo:\n{listing}")
+        raise ValueError(f"{made} was made otherwise; remove {remove} to start anew, or undo:\n{listing}")
 
 
 def differing_fields(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

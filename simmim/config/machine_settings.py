@@ -14,7 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 MACHINE_SETTINGS = frozenset(
-    {"micro_batch", "score_batch", "workers", "sharded", "save_every_steps", "checkpoint_activations"}
+    {
+        *("micro_batch", "score_batch", "workers", "sharded", "checkpoint_activations"),
+        *("save_every_steps", "save_every_minutes"),
+    }
 )
 
 

@@ -49,16 +49,8 @@ class TrainSettings(BaseModel):
     workers: int = Field(default=0, ge=0)
     log_every_steps: int = Field(default=10, ge=1)
     save_every_steps: int = Field(default=500, ge=1)
+    save_every_minutes: float = Field(default=15, gt=0)
     sharded: bool = False
-
-    @model_validator(mode="after")
-    def _save_between_log_rows(self) -> TrainSettings:
-        if self.save_every_steps % self.log_every_steps:
-            raise ValueError(
-                f"save_every_steps {self.save_every_steps} must be a multiple of log_every_steps "
-                f"{self.log_every_steps}, so that a resumed run logs the same means"
-            )
-        return self
 
     @model_validator(mode="after")
     def _warm_up_within_training(self) -> TrainSettings:

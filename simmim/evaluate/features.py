@@ -1,20 +1,25 @@
 """Frozen features of every block, extracted once by all processes together into memory-mapped arrays.
 
 block_01.npy ...   float32 [n, d]: the block's output for every image of the set, averaged over its tokens
-manifest.json      config, digests of encoder, data and arrays; written last, so without it there is nothing
+manifest.json      what they belong to, digests of the arrays, and of itself
+
+An extraction that was stopped or killed goes on in the folder `.{name}.part`, which is renamed when it is whole.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simmim import stopping
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import FeaturesConfig
 from simmim.data.classification import ScoringImages
@@ -25,43 +30,52 @@ from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
-from simmim.storage.files import sha256_file, write_text
-from simmim.storage.identity import code_version
-from simmim.train.processes import Processes, autocast_dtype, my_batches, wait_for_all
+from simmim.storage.files import sha256_file, sync_folder
+from simmim.storage.identity import Identity, code_version
+from simmim.storage.sealed_json import read_sealed, write_sealed
+from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
 from simmim.train.reading import read_ahead, to_device
 
 MANIFEST = "manifest.json"
+_DRAFT = "draft.json"  # what an unfinished extraction belongs to
+_SAVE_EVERY = 10.0  # seconds
+
+
+def identity_of(config: FeaturesConfig, data_digest: str, encoder_file: Path) -> Identity:
+    """What features belong to; the encoder's digest stands for its seed."""
+    split = config.data.split
+    return Identity(config.as_json(), None, {split: data_digest}, {"encoder": model_file.digest(encoder_file)})
 
 
 def write_features(config: FeaturesConfig, encoder_file: Path, data: Path, out: Path, processes: Processes) -> None:
     """Extract the features of a packed set under the evaluation transform into the folder `out`.
-
-    What an interrupted extraction left there is removed first.
 
     Args:
         data: folder of the packed set.
 
     Raises:
         ValueError: for images without a label, and for an encoder that does not fit.
+        Stopped: when that was asked for, after saving.
     """
     shards = Shards(data)
     require_labels(shards)
     encoder, header = load_encoder(encoder_file, (config.image_px,) * 2, **config.encoder)
     encoder = encoder.to(processes.device).eval()
     normalise = ImageNormaliser(header["mean"], header["std"]).to(processes.device)
-    files = _files(encoder, normalise, len(shards), config, out, processes)
-    _extract(encoder, normalise, shards, config, files, processes.device)
+    draft, about = out.with_name(f".{out.name}.part"), identity_of(config, shards.digest, encoder_file).as_json()
+    about |= {"code_version": code_version(), "processes": processes.world}
+    files = _files(encoder, normalise, len(shards), config, draft, about, processes)
+    _extract(encoder, normalise, shards, config, files, processes)
     wait_for_all()
     if processes.is_main_process:
-        manifest = {
-            "config": config.as_json(),
-            "encoder_sha256": model_file.digest(encoder_file),
-            "data_digest": shards.digest,
-        }
-        manifest |= {"code_version": code_version(), "processes": processes.world}
         shapes = [list(np.load(file, mmap_mode="r").shape) for file in files]
         arrays = [{"file": f.name, "shape": shape, "sha256": sha256_file(f)} for f, shape in zip(files, shapes)]
-        write_text(out / MANIFEST, json.dumps(manifest | {"blocks": arrays}, indent=1) + "\n")
+        for left in draft.glob("*.json"):
+            left.unlink()
+        write_sealed(draft / MANIFEST, about | {"blocks": arrays})
+        shutil.rmtree(out, ignore_errors=True)
+        draft.rename(out)
+        sync_folder(out.parent)
 
 
 @torch.inference_mode()
@@ -70,21 +84,31 @@ def _files(
     normalise: ImageNormaliser,
     samples: int,
     config: FeaturesConfig,
-    out: Path,
+    draft: Path,
+    about: Mapping[str, Any],
     processes: Processes,
 ) -> list[Path]:
-    """Empty arrays for every block, made by the main process."""
+    """Arrays for every block in the draft: those of an interrupted extraction of the same, or empty ones."""
     side = config.image_px
     image = torch.zeros(1, normalise.channels, side, side, dtype=torch.uint8, device=processes.device)
     widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
-    files = [out / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
-    if processes.is_main_process:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
+    files = [draft / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
+    if processes.is_main_process and _note(draft / _DRAFT) != about:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
         for file, width in zip(files, widths):
             np.lib.format.open_memmap(file, "w+", np.float32, (samples, width)).flush()
+        write_sealed(draft / _DRAFT, about)
     wait_for_all()
     return files
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What an unfinished extraction has noted; nothing where the note is damaged or there is none."""
+    try:
+        return read_sealed(path)
+    except (OSError, ValueError):
+        return {}
 
 
 @torch.inference_mode()
@@ -94,22 +118,30 @@ def _extract(
     shards: Shards,
     config: FeaturesConfig,
     files: list[Path],
-    device: torch.device,
+    processes: Processes,
 ) -> None:
-    """This process's share of the rows of every array."""
-    dtype = autocast_dtype(config.precision, device)
+    """This process's share of the rows of every array, from where an earlier try had saved it."""
+    dtype = autocast_dtype(config.precision, processes.device)
     maps = [np.load(file, mmap_mode="r+") for file in files]
     widths = [each.shape[1] for each in maps]
     data = ScoringImages(shards, config.image_px, config.score_crop, normalise.channels)
-    shares, parts = [*my_batches(len(shards), config.score_batch)], FittingParts(config.score_batch)
-    for samples, batch in zip(shares, read_ahead(data, shares, device)):
+    mine, own = my_share(len(shards)), files[0].parent / f"done_{processes.rank}.json"
+    done, saved, parts = _note(own).get("rows", 0), time.monotonic(), FittingParts(config.score_batch)
+    shares = [mine[first : first + config.score_batch] for first in range(done, len(mine), config.score_batch)]
+    for samples, batch in zip(shares, read_ahead(data, shares, processes.device)):
         features_of = functools.partial(_features_of, encoder, normalise, batch["images"], dtype)
         for part, features in parts.results(range(len(samples)), features_of):
             chosen = part_of(samples, part)
             for rows, output in zip(maps, features.cpu().split(widths, dim=1)):  # one wait for all blocks
                 rows[chosen.start : chosen.stop : chosen.step] = output.numpy()
-    for rows in maps:
-        rows.flush()
+        done += len(samples)
+        if stopping.reason() or done == len(mine) or time.monotonic() - saved > _SAVE_EVERY:
+            for rows in maps:
+                rows.flush()
+            write_sealed(own, {"rows": done})
+            saved = time.monotonic()
+        if done < len(mine):
+            stopping.check(f"{done} of {len(mine)} images are extracted")
 
 
 def _features_of(
@@ -122,10 +154,13 @@ def _features_of(
     return torch.cat([each.float() for each in outputs], dim=1)
 
 
-def is_complete(folder: Path, config: FeaturesConfig) -> bool:
-    """Whether finished features of this config lie in a folder."""
-    manifest = folder / MANIFEST
-    return manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["config"] == config.as_json()
+def is_complete(folder: Path, identity: Identity) -> bool:
+    """Whether finished features lie in a folder; those of something else are never taken for them."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return False
+    refuse_changed(path, read_sealed(path), identity, remove=folder)
+    return True
 
 
 def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shards: Shards) -> Features:
@@ -141,12 +176,8 @@ def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shar
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(f"{folder} holds no complete features: it has no {MANIFEST}; extract them (again)")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    refuse_changed(path, manifest["config"], config.as_json(), remove=folder)
-    made_from = {"encoder_sha256": model_file.digest(encoder_file), "data_digest": shards.digest}
-    for what, now in made_from.items():
-        if manifest[what] != now:
-            raise ValueError(f"{path} has {what} {manifest[what]}, now it is {now}; remove {folder} and extract again")
+    manifest = read_sealed(path)
+    refuse_changed(path, manifest, identity_of(config, shards.digest, encoder_file), remove=folder)
     for array in manifest["blocks"]:
         if sha256_file(folder / array["file"]) != array["sha256"]:
             raise ValueError(f"{folder / array['file']} is damaged; remove {folder} and extract again")

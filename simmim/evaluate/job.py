@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
 from simmim.evaluate.features import open_features
 from simmim.evaluate.task import Inputs, Task
-from simmim.storage import model_file, records
+from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sync_folder
-from simmim.storage.identity import code_version
-from simmim.train.loop import History, Run, fit
+from simmim.storage.identity import Identity, code_version
+from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 from simmim.train.task import TrainTask
+
+Kept = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # records of a seed, and the parts of its training
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Job:
         suffixes = (".parquet", ".safetensors") if self.config.settings.leaves_encoders else (".parquet",)
         return [self.state.with_suffix(suffix) for suffix in suffixes]
 
+    @property
+    def identity(self) -> Identity:
+        """What its checkpoints and records belong to."""
+        return identity_of(self.config, {split: each.digest for split, each in self.sets.items()}, [self.encoder_file])
+
     def origin(self, split: str) -> records.Origin:
         """Where numbers that were measured on a split come from."""
         config = self.config
@@ -81,14 +88,28 @@ class Job:
         encoder, header = load_encoder(self.encoder_file, (config.settings.image_px,) * 2, **config.encoder)
         return Inputs(**given, encoder=encoder, header=header)
 
-    def fit(self, module: TrainTask, task: Task) -> History:
-        """Train the module of a task; returns the log of `train.loop.fit`."""
-        run = Run(self.seed, self.state, self.config.as_json(), self.label)
+    def fit(self, module: TrainTask, task: Task) -> Trained:
+        """Train the module of a task."""
+        run = Run(replace(self.identity, seed=self.seed), self.state, self.label)
         return fit(module, task.dataset(), task.groups(module), self.config.train, run, self.processes)
 
     def _features(self, split: str) -> Features:
         wanted = features_config(self.config, split)
         return open_features(self.features[split], wanted, self.encoder_file, self.sets[split])
+
+
+def identity_of(config: EvaluateConfig, data: Mapping[str, str], encoders: Sequence[Path]) -> Identity:
+    """What an evaluation belongs to.
+
+    Args:
+        data: digests of packed sets by split.
+    """
+    return Identity(config.as_json(), None, data, {"encoder": " ".join(map(model_file.digest, encoders))})
+
+
+def state_of(out: Path) -> Path:
+    """Folder of what an evaluation has done so far."""
+    return out.parent / f"{out.stem}.state"
 
 
 def evaluate(
@@ -114,21 +135,26 @@ def evaluate(
     """
     sets = {split: Shards(folder) for split, folder in data.items()}
     _check(config, sets, processes)
-    state = out.parent / f"{out.stem}.state"
+    for number, file in enumerate(encoders):
+        _check_encoder(config, number, file)
+    state = state_of(out)
     jobs = []
     for seed in range(config.seeds):
         start = seed % len(encoders)
         read = features[start] if features else {}
         jobs.append(Job(config, encoders[start], sets, seed, state / f"seed{seed}", processes, read))
-    rows = [row for job in jobs for row in _records_of(job)]
+    kept = [_records_of(job) for job in jobs]
     if processes.is_main_process:
+        left = {}
         if config.settings.leaves_encoders:
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
+            left = {job.kept[-1].stem: model_file.digest(job.kept[-1]) for job in jobs}
         machine = environment(processes, autocast_dtype(config.precision, processes.device), config.train)
-        digests = {split: each.digest for split, each in sets.items()}
-        used = peak_bytes(processes.device)
-        records.write(out, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)
-        shutil.rmtree(state, ignore_errors=True)
+        identity = identity_of(config, {split: each.digest for split, each in sets.items()}, encoders)
+        about = identity.as_json() | {"parts": [parts for _, parts in kept], "left": left}
+        about |= {"environment": machine, "peak_bytes": peak_bytes(processes.device)}
+        records.write(out, [row for rows, _ in kept for row in rows], **about)
+        finished.keep(state, [file for job in jobs for file in job.kept])
 
 
 def _check(config: EvaluateConfig, sets: Mapping[str, Shards], processes: Processes) -> None:
@@ -140,44 +166,67 @@ def _check(config: EvaluateConfig, sets: Mapping[str, Shards], processes: Proces
         plugin.task(config.task).check_set(each)
 
 
+def _check_encoder(config: EvaluateConfig, seed: int, file: Path) -> None:
+    """Refuse the encoder of another run, seed or config; files of other makers do not say."""
+    made_by = config.init.config_hash if config.init else config.pretraining
+    wanted = {"scale": config.scale, "run": config.run, "seed": seed, "config_hash": made_by}
+    stated = model_file.header(file)
+    wrong = [f"{key} {stated[key]}, not {value}" for key, value in wanted.items() if stated.get(key, value) != value]
+    if wrong:
+        raise ValueError(
+            f"{file} is not the encoder that {config.run}/{config.evaluation} starts from: {', '.join(wrong)}"
+        )
+
+
 def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
-    """Copy encoders to their folder, whole or not at all; the originals stay until the records are written too."""
+    """Give encoders a second name in their folder, whole or not at all; the first stays until the records are there."""
     part = folder.with_name(f".{folder.name}.part")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
     part.mkdir()
     for encoder in encoders:
-        shutil.copyfile(encoder, part / encoder.name)
+        finished.link(encoder, part / encoder.name)
     part.rename(folder)
     sync_folder(folder.parent)
 
 
-def _records_of(job: Job) -> list[dict[str, Any]]:
-    """Records of one seed, from what an earlier try kept if it finished the seed."""
+def _records_of(job: Job) -> Kept:
+    """What one seed leaves, from what an earlier try kept if it finished the seed."""
     done = job.kept[0]
     if done.is_file():
-        refuse_changed(done, records.metadata(done)["config"], job.config.as_json(), remove=done.parent)
+        refuse_changed(done, records.metadata(done), replace(job.identity, seed=job.seed), remove=done.parent)
     if all(file.is_file() for file in job.kept):
-        return records.read([done])[records.SCHEMA.names].to_dict("records")
-    rows = _run(job)
+        about = records.metadata(done)
+        _check_left(job, about["left"])
+        return records.read([done])[records.SCHEMA.names].to_dict("records"), about["parts"]
+    rows, parts = _run(job)
     if job.processes.is_main_process:
-        records.write(done, rows, config=job.config.as_json())
+        left = {file.stem: model_file.digest(file) for file in job.kept[1:]}
+        about = replace(job.identity, seed=job.seed).as_json() | {"parts": parts, "left": left}
+        records.write(done, rows, **about)
         shutil.rmtree(job.state, ignore_errors=True)
-    return rows
+    return rows, parts
 
 
-def _run(job: Job) -> list[dict[str, Any]]:
+def _check_left(job: Job, left: Mapping[str, str]) -> None:
+    """Refuse an encoder that is not the one whose scores were kept."""
+    for file in job.kept[1:]:
+        if model_file.digest(file) != left[file.stem]:
+            raise ValueError(f"{file} does not belong to {job.kept[0]}; remove {file.parent} to start anew")
+
+
+def _run(job: Job) -> Kept:
     """Train and score one seed; where the task leaves its encoder, the main process writes it."""
     seed_libraries(job.seed, 0, 0)  # the same fresh head on every rank
     inputs = job.inputs()
     task = plugin.task(job.config.task)(inputs)
     module = task.module()
-    history = job.fit(module, task) if module is not None else []
-    step, trained_on = history[-1]["step"] if history else 0, job.origin("train")
-    rows = [records.record(trained_on, entry["step"], "train_loss", entry["loss"]) for entry in history]
+    trained, trained_on = job.fit(module, task) if module is not None else Trained(), job.origin("train")
+    step = trained.step
+    rows = [records.record(trained_on, entry["step"], "train_loss", entry["loss"]) for entry in trained.history]
     for split in [split for split in job.sets if split != "train"]:
         scores, origin = task.score(module, split), job.origin(split)
         rows += [records.record(origin, step, metric, value, part) for metric, part, value in scores]
     if job.config.settings.leaves_encoders and job.processes.is_main_process:
         save_encoder(job.kept[-1], inputs.encoder, inputs.header | asdict(trained_on) | {"step": step})
-    return rows
+    return rows, trained.parts

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from simmim.config.differences import refuse_changed
 from simmim.config.models import PretrainConfig
 from simmim.data.shards import Shards
 from simmim.methods._method import Method
 from simmim.pretrain.method import build_method
 from simmim.pretrain.tokenizer import load_tokenizer
-from simmim.storage import model_file, records
+from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import save_encoder, start_from
-from simmim.storage.identity import code_version
-from simmim.train.loop import Run, fit
+from simmim.storage.identity import Identity, code_version
+from simmim.storage.sealed_json import digest_of
+from simmim.train.checkpoint import MANIFEST, verified_manifest
+from simmim.train.loop import History, Run, Trained, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
-
-Log = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,41 @@ class Init:
 
     Args:
         first_stage: checkpoint of a first stage, its own or a shorter run's.
+        stage_config: what that must have been trained with.
         encoder: file of an encoder whose weights are taken over.
         tokenizer: file of the tokenizer that the target names, if it names one.
     """
 
     first_stage: Path | None = None
+    stage_config: PretrainConfig | None = None
     encoder: Path | None = None
     tokenizer: Path | None = None
 
 
 FRESH = Init()
+
+
+def identity_of(config: PretrainConfig, seed: int, data: Mapping[str, str], init: Init) -> Identity:
+    """What a pre-training and its records belong to.
+
+    Args:
+        data: digests of packed sets by split.
+    """
+    made_from = {"tokenizer": init.tokenizer, "encoder": init.encoder}
+    digests = {role: model_file.digest(file) for role, file in made_from.items() if file}
+    if init.first_stage:
+        digests["first_stage"] = digest_of(init.first_stage / MANIFEST)
+    return Identity(config.as_json(), seed, data, digests)
+
+
+def state_of(folder: Path) -> Path:
+    """Folder of what a pre-training has done so far."""
+    return folder / "state"
+
+
+def stage_state_of(folder: Path) -> Path:
+    """Folder of what a first stage has done so far."""
+    return folder.with_name(f"{folder.name}_state")
 
 
 def pretrain(
@@ -52,27 +77,33 @@ def pretrain(
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
-    train_set = Shards(data["train"])
-    method, log = _fit(config, seed, train_set, out / "state", processes, init)
+    train_set, val = Shards(data["train"]), Shards(data["val"])
+    method, trained = _fit(config, seed, train_set, state_of(out), processes, init)
     if not processes.is_main_process:
         return
     origin = _origin(config, seed, train_set, init)
-    _write_records(out / "train.parquet", config, origin, method, log, Shards(data["val"]), processes)
     header = _header(config) | asdict(origin) | {"step": config.train.steps(len(train_set))}
     head = None if config.head is None else config.head.model_dump(mode="json")
     model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
     save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
-    shutil.rmtree(out / "state", ignore_errors=True)
+    identity = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init)
+    _write_records(out, config, identity, origin, method, trained, val, processes)  # last: what they name is there
+    finished.keep(state_of(out), [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
 
 
 def pretrain_first_stage(
     config: PretrainConfig, seed: int, data: Mapping[str, Path], out: Path, processes: Processes, init: Init = FRESH
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
-    state = out.with_name(f"{out.name}_state")
-    _fit(config, seed, Shards(data["train"]), state, processes, init, stop=out)
+    train_set = Shards(data["train"])
+    if (out / MANIFEST).is_file():
+        identity = identity_of(config, seed, {"train": train_set.digest}, init)
+        refuse_changed(out, verified_manifest(out), identity, remove=out)
+        print(f"{out} is finished, nothing to do")
+        return
+    _fit(config, seed, train_set, stage_state_of(out), processes, init, stop=out)
     if processes.is_main_process:
-        shutil.rmtree(state, ignore_errors=True)
+        finished.keep(stage_state_of(out), [out])
 
 
 def _fit(
@@ -83,19 +114,21 @@ def _fit(
     processes: Processes,
     init: Init,
     stop: Path | None = None,
-) -> tuple[Method, Log]:
-    """The trained method and the log of its training."""
+) -> tuple[Method, Trained]:
+    """The trained method and how its training went."""
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
     method = build_method(config, tokenizer)
-    made_with = {"tokenizer_sha256": model_file.digest(init.tokenizer)} if init.tokenizer else {}
     encoder = method.get_submodule(method.trained_encoder)
     if init.encoder:
         start_from(encoder, init.encoder)
     skip, settings = encoder.no_weight_decay(pretraining=True), config.train
     groups = parameter_groups(method, f"{method.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     label = f"{config.scale}/{config.run} seed {seed}"
-    run = Run(seed, state, config.as_json() | made_with, label, init.first_stage, first_stage=stop)
+    identity, stage = identity_of(config, seed, {"train": train_set.digest}, init), None
+    if init.first_stage:
+        stage = identity_of(init.stage_config, seed, identity.data_digests, Init(tokenizer=init.tokenizer))
+    run = Run(identity, state, label, init.first_stage, stage, first_stage=stop)
     return method, fit(method, method.dataset(train_set, seed), groups, settings, run, processes)
 
 
@@ -114,29 +147,31 @@ def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) ->
 
 
 def _write_records(
-    path: Path,
+    out: Path,
     config: PretrainConfig,
+    identity: Identity,
     origin: records.Origin,
     method: Method,
-    log: Log,
+    trained: Trained,
     val: Shards,
     processes: Processes,
 ) -> None:
     """The log, what the training cost, and the method's losses on the validation set."""
     dtype = autocast_dtype(config.train.precision, processes.device)
-    step = log[-1]["step"] if log else 0
+    log, step = trained.history, trained.step
     rows = [records.record(origin, row["step"], name, row[name]) for row in log for name in row.keys() - {"step"}]
     cost = _cost(log, step * config.train.batch, processes)
     rows += [records.record(origin, step, metric, value) for metric, value in cost.items()]
     measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
     losses = method.validate(val, dtype)
     rows += [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
-    digests = {"train": origin.data_digest, "val": val.digest}
     machine, used = environment(processes, dtype, config.train), peak_bytes(processes.device)
-    records.write(path, rows, config=config.as_json(), data_digests=digests, environment=machine, peak_bytes=used)
+    left = {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}
+    about = identity.as_json() | {"parts": trained.parts, "environment": machine, "peak_bytes": used, "left": left}
+    records.write(out / "train.parquet", rows, **about)
 
 
-def _cost(log: Log, images: int, processes: Processes) -> dict[str, float]:
+def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
     """Device-seconds of the steps that the run is made of (Table 6 compares them), and images per second of them."""
     seconds = sum(row["device_seconds"] for row in log)
     return {"train_seconds": seconds, "images_per_second": images * processes.world / seconds if seconds else 0.0}

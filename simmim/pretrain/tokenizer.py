@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,14 +14,19 @@ from simmim.config.differences import refuse_changed
 from simmim.config.models import TokenizerConfig
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
-from simmim.storage import model_file
+from simmim.storage import finished, model_file
 from simmim.storage.files import sha256_file
-from simmim.storage.identity import code_version
+from simmim.storage.identity import Identity, code_version
 from simmim.tokenizers._usage import usage
 from simmim.train.processes import Processes, seed_libraries
 
 _MEASURED_IMAGES = 256
 _FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
+
+
+def state_of(out: Path) -> Path:
+    """Folder of what the making of a tokenizer has done so far."""
+    return out.with_name(f"{out.stem}_state")
 
 
 def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: Processes) -> None:
@@ -37,7 +41,7 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
         tokenizer.load_published(source)
         header["source_sha256"] = sha256_file(source)
     else:
-        shards, state = Shards(source), out.with_name(f"{out.stem}_state")
+        shards, state = Shards(source), state_of(out)
         tokenizer.fit(shards, config, state, processes)
         image_px = config.kind.settings.get("image_px", 96)
         header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards, image_px)}
@@ -45,7 +49,7 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
         _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
     if processes.is_main_process:
         model_file.write(out, tokenizer, header | {"code_version": code_version()})
-        shutil.rmtree(out.with_name(f"{out.stem}_state"), ignore_errors=True)
+        finished.keep(state_of(out), [out])
 
 
 def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:
@@ -77,7 +81,7 @@ def load_tokenizer(path: Path, config: TokenizerConfig) -> nn.Module:
         ValueError: for a file that is damaged, no tokenizer, or made with another config.
     """
     header, state = model_file.read(path, "tokenizer")
-    refuse_changed(path, header["tokenizer"], config.as_json(), remove=path)
+    refuse_changed(path, {"config": header["tokenizer"]}, Identity(config.as_json()), remove=path)
     tokenizer = build_tokenizer(config)
     model_file.load(path, "tokenizer", tokenizer, state)
     return tokenizer

@@ -1,4 +1,4 @@
-"""What a result belongs to: the hash of its config and the version of the code (standard library only)."""
+"""What saved work belongs to, and the version of the code that made it (standard library only)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,35 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What determines the numbers of saved work: only what has the same goes on with it, or reads it.
+
+    Code, torch, device, number format and processes are not in it: a run may move to another machine or a newer
+    version, and its records say when it did.
+
+    Args:
+        config: JSON values, without settings of the machine.
+        seed: None for work that draws nothing of its own.
+        data_digests: of the packed sets, by split.
+        made_from: digests of the files that it started from, by role: encoder, tokenizer, first_stage.
+    """
+
+    config: Mapping[str, Any]
+    seed: int | None = None
+    data_digests: Mapping[str, str] = field(default_factory=dict)
+    made_from: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, as they are stored."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -73,9 +73,18 @@ def digest(path: Path | str) -> str:
     Raises:
         ValueError: for a file that `write` did not write, or one that was changed so that it states none.
     """
+    return _opened(path)[1]
+
+
+def header(path: Path | str) -> dict[str, Any]:
+    """What the file says of its model; raises as `digest`."""
+    return _opened(path)[0]
+
+
+def _opened(path: Path | str) -> tuple[dict[str, Any], str]:
     try:
         with safe_open(path, framework="pt") as file:
-            return _stated(path, file.metadata(), "model")[1]
+            return _stated(path, file.metadata(), "model")
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
 

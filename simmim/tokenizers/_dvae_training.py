@@ -21,6 +21,7 @@ from simmim.config.sections import ImagesSection
 from simmim.data.pretraining import random_crops
 from simmim.data.shards import Shards
 from simmim.rng import Key
+from simmim.storage.identity import Identity
 from simmim.tokenizers._usage import usage
 from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
@@ -56,7 +57,8 @@ def train(
     images = loop.steps(len(crops)) * loop.batch
     task = _Reconstruction(model, settings, images, processes, label)
     groups = [{"params": list(model.parameters()), "weight_decay": loop.weight_decay}]
-    fit(task, crops, groups, loop, Run(config.seed, state, config.as_json(), label), processes)
+    identity = Identity(config.as_json(), config.seed, {"train": shards.digest})
+    fit(task, crops, groups, loop, Run(identity, state, label), processes)
 
 
 class _Reconstruction(TrainTask):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,30 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from simmim.storage.files import sha256_file, sync_folder, write_text
+from simmim.storage.files import sha256_file, sync_folder
 from simmim.storage.model_file import write_tensors
+from simmim.storage.sealed_json import read_sealed, write_sealed
 from simmim.train.sharding import placed_like
 
-FORMAT = 1
+FORMAT = 2
+KEPT = 2
+MANIFEST = "manifest.json"
 _FILES = "model.safetensors", "optimizer.safetensors"
 
 
 def save(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer, is_main_process: bool = True, **manifest: Any
 ) -> None:
-    """Write `folder/step-########`, then remove all but the two newest; arguments as `write`."""
-    write(folder / f"step-{step:08d}", step, model, optimizer, is_main_process, **manifest)
-    for old in _steps(folder)[:-2] if is_main_process else []:
-        shutil.rmtree(old)
+    """Write `folder/step-########` and remove older ones but one; arguments as `write`.
+
+    Those of later steps go too: a training that has come here again found them damaged.
+    """
+    path = folder / f"step-{step:08d}"
+    write(path, step, model, optimizer, is_main_process, **manifest)
+    if is_main_process:
+        kept = [each for each in _steps(folder) if each.name <= path.name][-KEPT:]
+        for other in [each for each in _steps(folder) if each not in kept]:
+            shutil.rmtree(other)
 
 
 def write(
@@ -40,21 +49,32 @@ def write(
     Args:
         is_main_process: whether this process writes; the others call too, for their parts of split tensors are needed.
     """
+    with _drafted(target, is_main_process) as draft:
+        for name, tensors in zip(_FILES, _whole_tensors(model, optimizer)):
+            if is_main_process:
+                write_tensors(draft / name, {key: value.contiguous() for key, value in tensors.items()})
+        if is_main_process:
+            digests = {name: sha256_file(draft / name) for name in _FILES}
+            write_sealed(draft / MANIFEST, manifest | {"format": FORMAT, "step": step, "sha256": digests})
+
+
+@contextmanager
+def _drafted(target: Path, is_main_process: bool) -> Iterator[Path]:
+    """A folder that the main process fills, and that becomes `target` then; what fails leaves nothing behind."""
     draft = target.with_name(f".{target.name}.part")
     if is_main_process:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-    for name, tensors in zip(_FILES, _whole_tensors(model, optimizer)):
+    try:
+        yield draft
         if is_main_process:
-            write_tensors(draft / name, {key: value.contiguous() for key, value in tensors.items()})
-    if is_main_process:
-        digests = {name: sha256_file(draft / name) for name in _FILES}
-        manifest |= {"format": FORMAT, "step": step, "sha256": digests}
-        write_text(draft / "manifest.json", json.dumps(manifest, indent=1))
-        sync_folder(draft)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-        sync_folder(target.parent)
+            sync_folder(draft)
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+            sync_folder(target.parent)
+    finally:
+        if is_main_process:
+            shutil.rmtree(draft, ignore_errors=True)  # a full disk gets its space back
 
 
 def _whole_tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
@@ -135,7 +155,7 @@ def verified_manifest(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: for another format or another digest.
     """
-    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_sealed(path / MANIFEST)
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']}, this version reads format {FORMAT}")
     for name, digest in manifest["sha256"].items():

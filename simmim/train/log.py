@@ -14,13 +14,6 @@ from simmim.train.batch_sampler import BatchSampler
 from simmim.train.processes import Processes
 from simmim.train.progress import Progress
 
-_OLD_NAMES = {"process_seconds": "device_seconds"}
-
-
-def history_of(manifest: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Rows of a checkpoint's log, under the names of today."""
-    return [{_OLD_NAMES.get(name, name): value for name, value in row.items()} for row in manifest["history"]]
-
 
 class TrainLog:
     """Means since the last row, kept on the device, and how long the steps of that row took.
@@ -30,16 +23,22 @@ class TrainLog:
 
     Args:
         history: rows so far (step, lr, loss, grad_norm, device_seconds); new ones are appended to it.
+        begun: what `begun` gave when the run was saved between two rows.
     """
 
     def __init__(
-        self, label: str, history: list[dict[str, float]], sampler: BatchSampler, processes: Processes
+        self,
+        label: str,
+        history: list[dict[str, float]],
+        begun: Mapping[str, Any],
+        sampler: BatchSampler,
+        processes: Processes,
     ) -> None:
         self._history, self._sampler, self._processes = history, sampler, processes
         self._progress = Progress(label, sampler.start_step, sampler.steps)
-        self._sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
-        self._count = 0
-        self._began = time.monotonic()
+        self._sums = self._sums_of(begun.get("sums", []))
+        self._count = begun.get("steps", 0)
+        self._began = time.monotonic() - begun.get("seconds", 0.0) / processes.world
 
     def __enter__(self) -> TrainLog:
         return self
@@ -64,6 +63,23 @@ class TrainLog:
         seconds, self._began = (now - self._began) * world, now
         row = {"step": step, "lr": learning_rate, "loss": loss, "grad_norm": norm, "device_seconds": seconds}
         self._history.append(row)
+
+    def begun(self) -> dict[str, Any]:
+        """What there is of the next row, for a checkpoint between two; every process must call it."""
+        each = [self._sums]
+        if self._processes.world > 1:
+            each = [torch.empty_like(self._sums) for _ in range(self._processes.world)]
+            dist.all_gather(each, self._sums)
+        seconds = (time.monotonic() - self._began) * self._processes.world
+        return {"sums": [sums.tolist() for sums in each], "steps": self._count, "seconds": seconds}
+
+    def _sums_of(self, begun: list[list[float]]) -> Tensor:
+        """This process's sums; where there were more or fewer processes, the first one takes all."""
+        processes = self._processes
+        own = torch.zeros(2, dtype=torch.float64, device=processes.device)
+        if len(begun) == processes.world:
+            return own + own.new_tensor(begun[processes.rank])
+        return own + own.new_tensor(begun).sum(0) if begun and processes.is_main_process else own
 
     def show(self, step: int, learning_rate: float) -> None:
         """Renew the status line, on the main process, if that is due."""

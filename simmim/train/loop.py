@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from simmim.config.differences import refuse_changed
+from simmim.config.differences import differing_fields, refuse_changed
 from simmim.config.training import TrainSettings
+from simmim.storage.identity import Identity, code_version
 from simmim.train import checkpoint
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
-from simmim.train.log import TrainLog, history_of
+from simmim.train.log import TrainLog
 from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
 from simmim.train.reading import loader, to_device
+from simmim.train.saver import Saver
 from simmim.train.schedule import learning_rate
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
 from simmim.train.task import TrainData, TrainTask
+from simmim.train.watchdog import Watchdog
 
 Groups = list[dict[str, Any]]
 History = list[dict[str, float]]
@@ -30,35 +34,51 @@ History = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Run:
-    """What tells one training from another: its seed, its files, its name.
+    """What tells one training from another: what it belongs to, its files, its name.
 
     Args:
+        identity: a checkpoint of another one is refused.
         state: folder of its checkpoints; it goes on from the newest.
-        config: completed config; a checkpoint made with another one is refused.
         label: name on the status line.
         initial_checkpoint: what a first stage wrote, to begin with where `state` holds no checkpoint.
+        initial_identity: what that must belong to.
         first_stage: train up to the first milestone only, and write the checkpoint there as this folder.
     """
 
-    seed: int
+    identity: Identity
     state: Path
-    config: Mapping[str, Any]
     label: str
     initial_checkpoint: Path | None = None
+    initial_identity: Identity | None = None
     first_stage: Path | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How far a training has come.
+
+    Args:
+        history: one row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from its very start.
+        parts: from which step on what code and environment trained it.
+        step: updates done.
+        begun: what there is of the next row.
+    """
+
+    history: History = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    begun: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit(
     task: TrainTask, data: TrainData, groups: Groups, settings: TrainSettings, run: Run, processes: Processes
-) -> History:
+) -> Trained:
     """Train `task` in place; `groups` of its parameters may each carry an `lr_scale`.
 
-    Returns:
-        One row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from the run's very start.
-
     Raises:
-        ValueError: for settings that make no update, and for checkpoints of another config.
+        ValueError: for settings that make no update, and for checkpoints that belong to something else.
         NonFiniteLoss: before an update by numbers that are not finite.
+        Stopped: when that was asked for, after saving.
     """
     steps = settings.steps(len(data))
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
@@ -66,36 +86,41 @@ def fit(
     task.images_at_once = settings.images_at_once(processes.world)
     trained, module, groups = _spread(task, groups, settings, processes)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-    history, first = _resume(run, trained, optimizer)
-    manifest = {"config": run.config, "environment": environment(processes, dtype, settings), "history": history}
-    sampler = _sampler(len(data), settings, run.seed, range(first, last), processes)
+    done = _resume(run, trained, optimizer, environment(processes, dtype, settings))
+    sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
-    with TrainLog(run.label, history, sampler, processes) as log:
+    manifest = run.identity.as_json() | {"history": done.history, "parts": done.parts}
+    state = trained, optimizer, processes.is_main_process
+    saver = Saver(
+        run.label, range(done.step, last), settings, processes, functools.partial(_save, run, state, manifest)
+    )
+    with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
         batches = iter(loader(data, sampler, settings.workers, processes.device))
-        for step in range(first, last):
+        for step in range(done.step, last):
             lr = set_learning_rates(optimizer, settings, step, steps, len(data))
-            seed_libraries(run.seed, step, processes.rank)
+            seed_libraries(run.identity.seed, step, processes.rank)
             loss = _accumulate_gradients(trained, module, batches, sampler.accumulation, processes.device)
             norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
             guard.watch(step, loss, norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            done = step + 1
-            trained.after_update(done, steps)
+            now = step + 1
+            trained.after_update(now, steps)
             log.add(loss, norm)
-            logs = done % settings.log_every_steps == 0 or done == last
-            if logs or guard.is_free:  # what is saved has been checked: saves come at log rows only
+            watchdog.heard()
+            logs, saves = now % settings.log_every_steps == 0 or now == last, saver.due(now)
+            if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
             if logs:
-                log.write_row(done, lr)
-            log.show(done, lr)
-            if done % settings.save_every_steps == 0 and done < last:
-                checkpoint.save(run.state, done, trained, optimizer, processes.is_main_process, **manifest)
+                log.write_row(now, lr)
+            log.show(now, lr)
+            if saves:
+                saver.save(now, log.begun())
     if run.first_stage:
-        checkpoint.write(run.first_stage, last, trained, optimizer, processes.is_main_process, **manifest)
+        checkpoint.write(run.first_stage, last, *state, **manifest, begun={})
     if trained is not task:
         gather(trained, task, processes.device)
-    return history
+    return replace(done, step=last)
 
 
 def set_learning_rates(
@@ -178,16 +203,25 @@ def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, pro
     )
 
 
-def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> tuple[History, int]:
-    """History and number of updates of the checkpoint to go on from, which is loaded if there is one."""
-    found = checkpoint.newest(run.state)
-    if found:
-        refuse_changed(found[0], found[1]["config"], run.config, remove=run.state)
-    elif run.initial_checkpoint:
-        found = run.initial_checkpoint, checkpoint.verified_manifest(run.initial_checkpoint)
-    else:
-        return [], 0
+def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, environment: Mapping[str, Any]) -> Trained:
+    """What the checkpoint holds that the training goes on from, which is loaded if there is one."""
+    part = {"from_step": 0, "code_version": code_version(), "environment": dict(environment)}
+    found, identity = checkpoint.newest(run.state), run.identity
+    if not found and run.initial_checkpoint:
+        path, identity = run.initial_checkpoint, run.initial_identity
+        found = path, checkpoint.verified_manifest(path)
+    if not found:
+        return Trained(parts=[part])
     path, manifest = found
+    refuse_changed(path, manifest, identity, remove=path if path == run.initial_checkpoint else run.state)
     checkpoint.restore(path, task, optimizer)
-    print(f"{run.label}: going on from step {manifest['step']}", flush=True)
-    return history_of(manifest), manifest["step"]
+    step, parts = manifest["step"], manifest["parts"]
+    print(f"{run.label}: going on from step {step}", flush=True)
+    if changed := differing_fields(*(each | {"from_step": step} for each in (parts[-1], part))):
+        print(*(f"{run.label}: {line}" for line in changed), sep="\n", flush=True)
+        parts.append(part | {"from_step": step})
+    return Trained(manifest["history"], parts, step, manifest["begun"])
+
+
+def _save(run: Run, state: tuple, manifest: Mapping[str, Any], step: int, begun: Mapping[str, Any]) -> None:
+    checkpoint.save(run.state, step, *state, **manifest, begun=begun)

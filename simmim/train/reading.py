@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from simmim import stopping
+
 _MOST_WORKERS = 8
+_LONGEST_WAIT = 1200  # seconds for one batch of a worker, then it is an error
 
 
 def loader(data: Any, batches: Iterable[Sequence[Any]], workers: int, device: torch.device) -> DataLoader:
@@ -18,8 +22,8 @@ def loader(data: Any, batches: Iterable[Sequence[Any]], workers: int, device: to
     Args:
         workers: processes that decode; with 0 this one does.
     """
-    pinned = device.type == "cuda"
-    return DataLoader(data, batch_sampler=batches, collate_fn=_as_it_is, num_workers=workers, pin_memory=pinned)
+    own = {"num_workers": workers, "worker_init_fn": _leave_signals, "timeout": _LONGEST_WAIT if workers else 0}
+    return DataLoader(data, batch_sampler=batches, collate_fn=_as_it_is, pin_memory=device.type == "cuda", **own)
 
 
 def read_ahead(data: Any, batches: Iterable[Sequence[Any]], device: torch.device) -> DataLoader:
@@ -40,6 +44,12 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {key: to_device(value, device) for key, value in batch.items()}
     return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch
+
+
+def _leave_signals(worker: int) -> None:
+    """What asks a job to stop reaches its workers too; they end with the process that they work for."""
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -15,6 +15,7 @@ TRAINING = (
     "train.workers=3",
     "train.sharded=true",
     "train.save_every_steps=1700",
+    "train.save_every_minutes=7",
     "encoder.checkpoint_activations=true",
 )
 

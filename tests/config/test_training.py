@@ -65,7 +65,6 @@ def test_rates_scale_with_the_batch():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"save_every_steps": 3}, "save_every_steps 3 must be a multiple of log_every_steps 2"),
         ({"warmup_epochs": 31}, "warmup_epochs 31.0 must not exceed epochs 30.0"),
         ({"epochs": -1}, "greater than or equal to 0"),
         ({"repeats": 0}, "greater than or equal to 1"),

@@ -22,6 +22,7 @@ from simmim.evaluate.detect.coco_score import average_precision, ground_truth
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.pretrain.run import pretrain
 from simmim.storage.encoder_file import load_encoder
+from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
@@ -97,9 +98,9 @@ def trained(encoder, shards, state, settings=MICRO, **changes):
         task_of("detect", settings, shards=shards).dataset(),
         groups,
         TrainSettings(**training),
-        Run(0, state, {}, "detect"),
+        Run(Identity({}, 0), state, "detect"),
         ALONE,
-    )
+    ).history
     return task, [entry["loss"] for entry in history]
 
 

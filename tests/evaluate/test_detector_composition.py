@@ -7,6 +7,7 @@ from test_detector import MICRO
 
 from simmim.config.training import TrainSettings
 from simmim.encoders.swin import Swin
+from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes
@@ -121,9 +122,9 @@ def test_micro_batches_add_up_to_the_batch(detection_shards, tmp_path):
             images,
             [{"params": list(task.parameters())}],
             training,
-            Run(0, tmp_path / str(micro_batch), {}, "detect"),
+            Run(Identity({}, 0), tmp_path / str(micro_batch), "detect"),
             Processes(0, 1, torch.device("cpu")),
-        )
+        ).history
         losses.append([entry["loss"] for entry in history])
     assert losses[0][1] < 0.9 * losses[0][0]
     assert losses[1] == pytest.approx(losses[0], rel=0.15)

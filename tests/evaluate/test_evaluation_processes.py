@@ -23,6 +23,7 @@ from simmim.evaluate.features import open_features
 from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.storage.encoder_file import load_encoder
+from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit
 from simmim.train.processes import Processes
 
@@ -152,9 +153,9 @@ def two_steps(processes, folder, out):
             task.dataset(),
             [{"params": list(module.parameters())}],
             training,
-            Run(0, out / str(sharded), {}, "segment"),
+            Run(Identity({}, 0), out / str(sharded), "segment"),
             processes,
-        )
+        ).history
         values = {name: [row[name] for row in history] for name in ("loss", "grad_norm")}
         values |= {row[:2]: row[2] for row in task.score(module, "val")}
         images = torch.from_numpy(np.stack([draw(seed)[0] for seed in range(5)])).permute(0, 3, 1, 2)

@@ -1,12 +1,11 @@
 """Checkpoints by themselves: what is refused, and what older ones hold."""
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
 from tasks import make_task
 
+from simmim.storage.sealed_json import read_sealed, write_sealed
 from simmim.train import checkpoint
 
 
@@ -61,9 +60,38 @@ def test_another_format_is_refused_in_a_sentence(tmp_path):
     task = make_task()
     checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
     path = tmp_path / "step-00000001" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-    with pytest.raises(ValueError, match="format 99, this version reads format 1"):
+    write_sealed(path, read_sealed(path) | {"format": 99})
+    with pytest.raises(ValueError, match="format 99, this version reads format 2"):
         checkpoint.newest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"step": 1', b'"step": 3'), (b'"history"', b'"histery"'), (b"rest", b"rust")]
+)
+def test_a_manifest_that_was_changed_is_not_trusted(tmp_path, old, new):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    path = tmp_path / "step-00000001" / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(
+        ValueError, match=r"no sound checkpoint among 1(.|\n)*manifest\.json (is damaged|has no digest)"
+    ):
+        checkpoint.newest(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_checkpoints_before_and_nothing_else(tmp_path, monkeypatch):
+    task = make_task()
+    optimizer = stepped(task)
+    checkpoint.save(tmp_path, 1, task, optimizer, history=[])
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "optimizer.safetensors")
+
+    monkeypatch.setattr(checkpoint, "write_sealed", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(tmp_path, 2, task, optimizer, history=[])
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert checkpoint.newest(tmp_path)[1]["step"] == 1
 
 
 def test_processes_that_do_not_write_leave_the_files_to_the_main_one(tmp_path):
@@ -75,7 +103,7 @@ def test_processes_that_do_not_write_leave_the_files_to_the_main_one(tmp_path):
 def test_the_two_newest_are_kept(tmp_path):
     task = make_task()
     optimizer = stepped(task)
-    for step in (9, 10, 100):
+    for step in (9, 200, 10, 100):  # 200 was damaged: the training has come from 9 again
         checkpoint.save(tmp_path, step, task, optimizer, history=[])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000100"]
     assert checkpoint.newest(tmp_path)[1]["step"] == 100

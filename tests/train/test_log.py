@@ -1,10 +1,12 @@
 """The log: means of its own steps over all processes, and the time of all of them."""
 
+import json
+
 import pytest
 import torch
 
 from simmim.train.batch_sampler import BatchSampler
-from simmim.train.log import TrainLog, history_of
+from simmim.train.log import TrainLog
 from simmim.train.processes import Processes
 
 SAMPLER = BatchSampler(samples=40, batch=4, micro_batch=4, steps=10, seed=0, world=2)
@@ -18,8 +20,8 @@ def clock(monkeypatch):
     return now
 
 
-def log(history, rank=0, world=1):
-    return TrainLog("test", history, SAMPLER, Processes(rank, world, torch.device("cpu")))
+def log(history, rank=0, world=1, begun=None):
+    return TrainLog("test", history, begun or {}, SAMPLER, Processes(rank, world, torch.device("cpu")))
 
 
 def test_a_row_is_the_mean_since_the_last_one(clock):
@@ -58,6 +60,30 @@ def test_the_main_process_shows_the_last_row(rank, rows, shown, capsys):
     assert ("test 10/10 epoch 1.0 loss 0.2500 lr 5.0e-01" in lines) == bool(lines) == shown
 
 
-def test_the_log_of_an_older_checkpoint_is_read_under_the_names_of_today():
-    old = {"history": [{"step": 2, "loss": 0.5, "process_seconds": 3.0}]}
-    assert history_of(old) == [{"step": 2, "loss": 0.5, "device_seconds": 3.0}]
+def test_a_row_that_was_begun_before_a_stop_is_the_mean_of_all_its_steps(clock):
+    whole, cut = [], []
+    rows = log(whole)
+    for loss in (0.1, 0.2, 0.4):
+        rows.add(torch.tensor(loss), torch.tensor(1.0))
+    clock[0] = 103.0
+    rows.write_row(3, 0.1)
+    clock[0] = 100.0
+    rows = log(cut)
+    rows.add(torch.tensor(0.1), torch.tensor(1.0))
+    clock[0] = 101.0
+    begun = json.loads(json.dumps(rows.begun()))
+    clock[0] = 200.0
+    rows = log(cut, begun=begun)
+    for loss in (0.2, 0.4):
+        rows.add(torch.tensor(loss), torch.tensor(1.0))
+    clock[0] = 202.0
+    rows.write_row(3, 0.1)
+    assert cut == whole
+
+
+@pytest.mark.parametrize(
+    ("world", "rank", "sums"), [(2, 1, [3.0, 4.0]), (1, 0, [4.0, 6.0]), (3, 0, [4.0, 6.0]), (3, 1, [0.0, 0.0])]
+)
+def test_as_many_processes_take_their_own_sums_and_otherwise_the_first_takes_all(clock, world, rank, sums):
+    begun = {"sums": [[1.0, 2.0], [3.0, 4.0]], "steps": 1, "seconds": 2.0}
+    assert log([], rank, world, begun)._sums.tolist() == sums

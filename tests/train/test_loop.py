@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from tasks import Numbers, make_task
 
 from simmim.config.training import TrainSettings
+from simmim.storage.identity import Identity
 from simmim.train import checkpoint
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import NonFiniteLoss
@@ -49,8 +51,8 @@ def timed(state, task=None, dataset=None, config=None, processes=ALONE, seed=0, 
     task, dataset = task or make_task(dropout=0.3), dataset or Numbers()
     settings = TrainSettings(**(SETTINGS | changes))
     groups = [{"params": list(task.parameters()), "weight_decay": 0.05}]
-    run = Run(seed, state, config or {"a": {"b": 1}}, "test")
-    return task, fit(task, dataset, groups, settings, run, processes)
+    run = Run(Identity(config or {"a": {"b": 1}}, seed), state, "test")
+    return task, fit(task, dataset, groups, settings, run, processes).history
 
 
 def assert_equal(one, other):
@@ -138,9 +140,10 @@ def test_two_processes_equal_one(tmp_path, together, name, clip_norm):
 def test_a_resumed_run_counts_the_time_of_its_own_steps(tmp_path):
     """What was lost with the crash is not part of the result, so it is no cost of it; what was kept is counted once."""
     began = time.monotonic()
-    _, first = timed(tmp_path, make_task())  # its newest checkpoint is that of step 12
+    _, first = timed(tmp_path, make_task())
     whole = sum(row["device_seconds"] for row in first)
     assert 0 < whole < time.monotonic() - began
+    shutil.rmtree(tmp_path / "step-00000015")  # the newest is that of step 12 then
     _, resumed = timed(tmp_path, make_task())
     assert resumed[:6] == first[:6] and [row["step"] for row in resumed] == [row["step"] for row in first]
     assert all(again["device_seconds"] != row["device_seconds"] for again, row in zip(resumed[6:], first[6:]))
@@ -153,11 +156,11 @@ def test_the_task_hears_of_every_update(tmp_path):
     assert heard == [(step, 15) for step in range(1, 16)]
 
 
-def test_the_log_ends_with_the_last_step_and_no_checkpoint_is_written_there(tmp_path):
+def test_the_log_and_the_checkpoints_end_with_the_last_step(tmp_path):
     _, history = train(tmp_path / "15")
     assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12, 14, 15]
     train(tmp_path / "16", epochs=3.2)
-    assert [path.name for path in sorted((tmp_path / "16").iterdir())] == ["step-00000008", "step-00000012"]
+    assert [path.name for path in sorted((tmp_path / "16").iterdir())] == ["step-00000012", "step-00000016"]
 
 
 def test_the_order_of_samples_does_not_depend_on_workers(tmp_path):
@@ -202,7 +205,7 @@ def test_a_changed_config_is_refused_with_the_differing_fields(tmp_path):
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_never_to_nothing(tmp_path, capsys):
     expected, _ = train(tmp_path)
     steps = sorted(tmp_path.glob("step-*"))
-    assert [path.name for path in steps] == ["step-00000008", "step-00000012"]
+    assert [path.name for path in steps] == ["step-00000012", "step-00000015"]
     flip_a_bit(steps[1] / "model.safetensors")
     resumed, _ = train(tmp_path)
     assert "is damaged" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 
 from simmim.config.training import TrainSettings
 from simmim.rng import KeyedGenerator
+from simmim.storage.identity import Identity
+from simmim.train import checkpoint
 from simmim.train.guard import NonFiniteLoss
 from simmim.train.loop import Run, fit
 from simmim.train.parameter_groups import parameter_groups
@@ -86,8 +89,9 @@ def train(state, processes=ALONE, dataset=None, **changes):
     """Final weights and log of a training, going on from a checkpoint in `state`."""
     task, settings = Task(), TrainSettings(**(SETTINGS | changes))
     groups = parameter_groups(task, "model.encoder.", 0.05, 0.9, {"mask_token"})
-    history = fit(task, dataset or Noise(), groups, settings, Run(0, state, {}, "test"), processes)
-    return task.state_dict(), history
+    with mock.patch.object(checkpoint, "KEPT", 3):
+        done = fit(task, dataset or Noise(), groups, settings, Run(Identity({}, 0), state, "test"), processes)
+    return task.state_dict(), done.history
 
 
 def logged(path):

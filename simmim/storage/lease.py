@@ -1,0 +1,113 @@
+"""One worker per folder: a lock file that the system frees when its holder dies, with a heartbeat for other hosts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from simmim.stopping import Stopped
+
+BEAT = 10.0  # seconds
+_DEAD = 9 * BEAT  # without a beat for so long, a holder on another host is gone
+_PATIENCE = 120.0  # for a holder that is about to end
+
+
+@contextmanager
+def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold a folder within the block; the file `.{name}.lease` beside it says who does.
+
+    A holder that was killed is followed at once on its host, and elsewhere when its heartbeat has stopped.
+
+    Raises:
+        Stopped: where another holder still works after `patience` seconds; it is named.
+    """
+    path = folder.with_name(f".{folder.name}.lease")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file, ended = _taken(path, folder, patience), threading.Event()
+    beat = threading.Thread(target=_beat, args=(file, ended), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+        path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+        file.close()
+
+
+def _taken(path: Path, folder: Path, patience: float) -> IO[str]:
+    """The lock file, locked, with this process's name in it."""
+    until = time.monotonic() + patience
+    while True:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until the work is done
+        if _lock(file) and _is(path, file) and not _works_elsewhere(file):
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps(_own_name()))
+            file.flush()
+            return file
+        holder = _holder(file)
+        file.close()
+        if time.monotonic() > until:
+            raise Stopped(f"{folder} is in use by {holder}; wait for it, or end it")
+        time.sleep(min(1.0, patience / 5))
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the lock is free, and this process's now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks on this file system: heartbeats alone must do
+        return True
+    return True
+
+
+def _is(path: Path, file: IO[str]) -> bool:
+    """Whether the open file still is the one at `path`."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _works_elsewhere(file: IO[str]) -> bool:
+    """Whether a holder on another host, whose lock may not be seen here, has a heartbeat."""
+    name = _name_in(file)
+    return (
+        bool(name) and name["host"] != socket.gethostname() and time.time() - os.fstat(file.fileno()).st_mtime < _DEAD
+    )
+
+
+def _own_name() -> dict[str, str | int]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID", "")}
+
+
+def _holder(file: IO[str]) -> str:
+    name = _name_in(file)
+    if not name:
+        return "another process"
+    job = f" (Slurm job {name['job']})" if name["job"] else ""
+    return f"process {name['pid']} on {name['host']}{job}"
+
+
+def _name_in(file: IO[str]) -> dict[str, str]:
+    file.seek(0)
+    try:
+        return json.loads(file.read())
+    except ValueError:
+        return {}
+
+
+def _beat(file: IO[str], ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        os.utime(file.fileno())
