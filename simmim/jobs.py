@@ -47,11 +47,6 @@ class Job:
         """One of its outputs."""
         return Path(self.outputs[role])
 
-    @property
-    def files(self) -> dict[str, Path]:
-        """Its outputs by role."""
-        return {role: Path(file) for role, file in self.outputs.items()}
-
     def input_files(self) -> list[str]:
         """All of its inputs."""
         return [file for files in self.inputs.values() for file in files]

@@ -1,6 +1,5 @@
 """Results whose configs still hold settings of the machine are brought up to date, with all that is bound to them."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,7 @@ from simmim.config.differences import refuse_changed
 from simmim.config.sheets import Sheets
 from simmim.migration import migrate
 from simmim.storage import model_file, records
-from simmim.storage.files import write_text
-from simmim.storage.identity import config_hash
+from simmim.storage.identity import Identity, config_hash
 
 SHEETS = Sheets(Path(__file__).parents[1] / "config")
 PRETRAINING = SHEETS.pretraining("smoke", "random_swin")
@@ -33,7 +31,7 @@ def model(path, config_key, encoder=""):
 
 
 def old_results(folder):
-    """A pre-training, its supervised training and an unfinished detection that starts from that, as once written."""
+    """A pre-training, its supervised training and a detection that starts from that, as once written."""
     pretraining = PRETRAINING.model_dump(mode="json")
     stored(folder / "pretrain/random_swin/seed0/train.parquet", pretraining, config_hash(pretraining))
     first = model(folder / "pretrain/random_swin/seed0/encoder.safetensors", config_hash(pretraining))
@@ -43,22 +41,17 @@ def old_results(folder):
     stored(evaluations / "supervised.parquet", supervised, config_hash(supervised), first)
     detect = DETECT.model_dump(mode="json") | {"pretraining": config_hash(pretraining)}
     detect["init"] |= {"config_hash": config_hash(supervised)}
-    stored(evaluations / "detect_supervised.state/seed0.parquet", detect, config_hash(detect), second)
-    write_text(
-        evaluations / "detect_supervised.state/seed1/step-00000002/manifest.json",
-        json.dumps({"step": 2, "config": detect}),
-    )
+    stored(evaluations / "detect_supervised.parquet", detect, config_hash(detect), second)
 
 
 def test_all_that_is_bound_to_a_config_or_a_file_gets_its_new_name(tmp_path):
     old_results(tmp_path)
-    assert len(migrate(tmp_path)) == 6
+    assert len(migrate(tmp_path)) == 5
     evaluations = tmp_path / "evaluate/random_swin"
-    state = evaluations / "detect_supervised.state"
     files = {
         tmp_path / "pretrain/random_swin/seed0/train.parquet": (PRETRAINING, None),
         evaluations / "supervised.parquet": (SUPERVISED, tmp_path / "pretrain/random_swin/seed0/encoder.safetensors"),
-        state / "seed0.parquet": (DETECT, evaluations / "supervised.encoders/seed0.safetensors"),
+        evaluations / "detect_supervised.parquet": (DETECT, evaluations / "supervised.encoders/seed0.safetensors"),
     }
     for path, (config, encoder) in files.items():
         (row,) = records.read([path]).to_dict("records")
@@ -68,8 +61,6 @@ def test_all_that_is_bound_to_a_config_or_a_file_gets_its_new_name(tmp_path):
     for encoder, config in ((list(files.values())[1][1], PRETRAINING), (list(files.values())[2][1], SUPERVISED)):
         header, state_dict = model_file.read(encoder, "encoder")  # which verifies its digest
         assert header["config_hash"] == config.hash and set(state_dict) == {"weight", "bias"}
-    manifest = json.loads((state / "seed1/step-00000002/manifest.json").read_text())
-    assert manifest == {"step": 2, "config": DETECT.as_json()}
     assert migrate(tmp_path) == []
 
 
@@ -96,11 +87,16 @@ def test_an_evaluation_without_its_pretraining_is_refused_and_nothing_is_written
 
 def test_work_of_an_earlier_version_names_the_way_on_instead_of_its_removal(tmp_path):
     with pytest.raises(ValueError, match=r"state was written before .*; bring its scale up to date with `simmim migra"):
-        refuse_changed(tmp_path / "state", PRETRAINING.model_dump(mode="json"), PRETRAINING.as_json(), tmp_path)
+        refuse_changed(
+            tmp_path / "state",
+            {"config": PRETRAINING.model_dump(mode="json")},
+            Identity(PRETRAINING.as_json()),
+            remove=tmp_path,
+        )
 
 
 def test_the_committed_results_are_up_to_date():
     results = Path(__file__).parents[1] / "results" / "small"
     for path in (results / "pretrain").glob("*/seed0/train.parquet"):
-        config, today = records.metadata(path)["config"], SHEETS.pretraining("small", path.parents[1].name)
-        refuse_changed(path, config, today.as_json(), remove=path)
+        stored, today = records.metadata(path), SHEETS.pretraining("small", path.parents[1].name)
+        refuse_changed(path, {"config": stored["config"]}, Identity(today.as_json()), remove=path)

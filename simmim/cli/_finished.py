@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def worker(state: Path, outputs: Mapping[str, Path], processes: Processes) -> Iterator[None]:
+def worker(state: Path, outputs: Mapping[str, str], processes: Processes) -> Iterator[None]:
     """Be the one who works in `state`, once what an earlier try had finished is brought back."""
     from simmim.train.processes import wait_for_all
 
@@ -27,30 +27,30 @@ def worker(state: Path, outputs: Mapping[str, Path], processes: Processes) -> It
         yield
         return
     with lease(state):
-        finished.bring_back(state, outputs.values())
+        finished.bring_back(state, map(Path, outputs.values()))
         wait_for_all()
         yield
 
 
-def is_finished(outputs: Mapping[str, Path], identity: Identity) -> bool:
+def is_finished(outputs: Mapping[str, str], identity: Identity) -> bool:
     """Whether the outputs are there, whole, and belong to this; those of something else are never overwritten."""
-    out = outputs["records"]
+    out = Path(outputs["records"])
     if not out.is_file():
         return False
     about = records.metadata(out)
     refuse_changed(out, about, identity, remove=out)
-    if not all(path.exists() for path in outputs.values()) or not _are_left(outputs, about.get("left", {})):
+    if not all(Path(file).exists() for file in outputs.values()) or not _are_left(outputs, about.get("left", {})):
         return False
     print(f"{out} is finished, nothing to do")
     return True
 
 
-def _are_left(outputs: Mapping[str, Path], left: Mapping[str, Any]) -> bool:
+def _are_left(outputs: Mapping[str, str], left: Mapping[str, Any]) -> bool:
     """Whether models have the digests that the records name; those of earlier versions name none."""
     from simmim.storage import model_file
 
     folder = outputs.get("encoders")
-    files = {name: folder / f"{name}.safetensors" if folder else outputs[name] for name in left}
+    files = {name: Path(folder, f"{name}.safetensors") if folder else Path(outputs[name]) for name in left}
     return all(file.is_file() and model_file.digest(file) == left[name] for name, file in files.items())
 
 

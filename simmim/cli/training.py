@@ -39,7 +39,7 @@ def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> No
 
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
     out, published = job.output("tokenizer"), job.inputs["published"]
-    with joined_processes() as processes, worker(state_of(out), job.files, processes):
+    with joined_processes() as processes, worker(state_of(out), job.outputs, processes):
         if out.is_file():
             load_tokenizer(out, job.config)
             print(f"{out} is finished, nothing to do")
@@ -56,8 +56,8 @@ def pretrain(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
-    with joined_processes() as processes, worker(state_of(folder), job.files, processes):
-        if not is_finished(job.files, identity_of(job.config, seed, digests_of(data), init)):
+    with joined_processes() as processes, worker(state_of(folder), job.outputs, processes):
+        if not is_finished(job.outputs, identity_of(job.config, seed, digests_of(data), init)):
             run_pretraining(job.config, seed, data, folder, processes, init)
 
 
@@ -68,7 +68,7 @@ def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data = job.output("manifest").parent, jobs.data_folders(job.config)
-    with joined_processes() as processes, worker(stage_state_of(folder), {"stage": folder}, processes):
+    with joined_processes() as processes, worker(stage_state_of(folder), {"stage": str(folder)}, processes):
         pretrain_first_stage(job.config, seed, data, folder, processes, _init(jobs, job))
 
 
@@ -107,7 +107,7 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     features = [{split: Path(file) for split, file in each.items()} for each in jobs.features_of(job.config)]
     out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
     with joined_processes() as processes, worker(state_of(out), {}, processes):
-        if not is_finished(job.files, identity_of(job.config, digests_of(data), encoders)):
+        if not is_finished(job.outputs, identity_of(job.config, digests_of(data), encoders)):
             run_evaluation(job.config, encoders, data, out, processes, features)
 
 

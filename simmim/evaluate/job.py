@@ -193,10 +193,12 @@ def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
 def _records_of(job: Job) -> Kept:
     """What one seed leaves, from what an earlier try kept if it finished the seed."""
     done = job.kept[0]
-    if done.is_file():
-        refuse_changed(done, records.metadata(done), replace(job.identity, seed=job.seed), remove=done.parent)
+    about = records.metadata(done) if done.is_file() else {}
+    if about and "made_from" not in about:
+        raise ValueError(f"{done} was kept by an earlier version; remove {done.parent} to start anew")
+    if about:
+        refuse_changed(done, about, replace(job.identity, seed=job.seed), remove=done.parent)
     if all(file.is_file() for file in job.kept):
-        about = records.metadata(done)
         _check_left(job, about["left"])
         return records.read([done])[records.SCHEMA.names].to_dict("records"), about["parts"]
     rows, parts = _run(job)

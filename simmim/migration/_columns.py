@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from simmim.storage.parquet import read_parquet, write_parquet
+from simmim.storage.parquet import read_parquet, write_sealed
 
 CONFIGS = {"pretraining", "config_hash"}  # keys that hold the hash of a config
 DIGESTS = {"encoder_digest", "tokenizer_sha256"}  # keys that hold the digest of a model file
@@ -31,5 +31,5 @@ def rename_columns(path: Path, config: Mapping[str, Any] | None, names: Mapping[
         table = table.replace_schema_metadata(table.schema.metadata | stated)
     changed = not table.equals(before, check_metadata=True)
     if changed:
-        write_parquet(path, table)
+        write_sealed(path, table)
     return changed

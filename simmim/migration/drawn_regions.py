@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from simmim.storage.parquet import read_parquet, write_parquet
+from simmim.storage.parquet import read_parquet, write_sealed
 
 
 def rewrite(results: Path) -> list[str]:
@@ -30,7 +30,7 @@ def _name_regions(path: Path) -> bool:
     masks = [mask.partition(" ")[0] for mask in table["mask"].to_pylist()]  # "most of the object"
     place = table.schema.get_field_index("mask")
     table = table.set_column(place, "mask", pa.array(masks)).add_column(place, "region", pa.array(regions))
-    write_parquet(path, table)
+    write_sealed(path, table)
     return True
 
 

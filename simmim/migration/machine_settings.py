@@ -18,19 +18,16 @@ import pyarrow.parquet as pq
 
 from simmim.config.machine_settings import without_machine_settings
 from simmim.migration._columns import CONFIGS, DIGESTS, rename_columns
-from simmim.storage.files import write_text
 from simmim.storage.identity import config_hash
 
 Values = dict[str, Any]
 Names = Mapping[str, str]  # old hash or digest -> new one
 
-_RECORDS = "pretrain/*/*/train.parquet", "evaluate/*/*.parquet", "evaluate/*/*.state/*.parquet", "size/*.parquet"
-_MANIFESTS = "**/first_stage/manifest.json", "**/*state/**/manifest.json"
+_RECORDS = "pretrain/*/*/train.parquet", "evaluate/*/*.parquet", "size/*.parquet"
 _MODELS = (
     "tokenizers/*.safetensors",
     "pretrain/*/*/*.safetensors",
     "evaluate/*/*.encoders/*.safetensors",
-    "evaluate/*/*.state/*.safetensors",
 )
 _TABLES = "avg_dist.parquet", "mask_samples.parquet", "pretrain/*/*/reconstruction.parquet"
 
@@ -79,12 +76,9 @@ def rewrite(results: Path) -> list[str]:
 
 
 def _configs(results: Path) -> Iterator[_Stored]:
-    """Configs in records and in checkpoints, and those that stand within another."""
+    """Configs in records, and those that stand within another."""
     for path in _found(results, _RECORDS):
         yield from _config(path, json.loads(pq.read_schema(path).metadata[b"config"]), rename_columns)
-    for path in _found(results, _MANIFESTS):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        yield from _config(path, manifest["config"], _write_manifest)
 
 
 def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], Any] | None) -> Iterator[_Stored]:
@@ -155,11 +149,6 @@ def _with(value: Any, names: Names) -> Any:
         key: names.get(each, each) if key in bound and isinstance(each, str) else _with(each, names)
         for key, each in value.items()
     }
-
-
-def _write_manifest(path: Path, config: Values, names: Names) -> None:
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    write_text(path, json.dumps(manifest | {"config": config}, indent=1))
 
 
 def _write_model(path: Path, header: Values, names: Names) -> None:

@@ -24,7 +24,7 @@ from simmim.plugin import Component
 from simmim.pretrain.avg_dist import avg_dist
 from simmim.storage import records
 from simmim.storage.identity import code_version
-from simmim.storage.parquet import write_parquet
+from simmim.storage.parquet import write_sealed
 
 TOKEN_MASKS, PIXEL_MASKS = 2048, 256
 SHOWN_IMAGES = 3
@@ -112,7 +112,7 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
             origin | mask | {"sample_id": shards.ids[sample], "image": png(image), "hidden": area}
             for sample, image, area in zip(samples, images, areas)
         ]
-    write_parquet(path, pa.Table.from_pylist(rows))
+    write_sealed(path, pa.Table.from_pylist(rows))
 
 
 def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) -> list[bytes]:

@@ -22,7 +22,7 @@ from simmim.methods._method import Method
 from simmim.plugin import Component
 from simmim.pretrain.masking import geometry_of, png, spread_samples
 from simmim.pretrain.method import load_method
-from simmim.storage.parquet import write_parquet
+from simmim.storage.parquet import write_sealed
 
 SHOWN_IMAGES = 8
 OWN_MASK = "own"  # the mask that the run was trained with
@@ -73,7 +73,7 @@ def reconstruct(
     stored = pa.Table.from_pylist(
         [columns | row | {"region": regions[row["sample_id"]]} for row in rows], schema=_SCHEMA
     )
-    write_parquet(run / "reconstruction.parquet", stored)
+    write_sealed(run / "reconstruction.parquet", stored)
 
 
 def _outlined(drawn: Mapping[str, str], ids: list[str], config: PretrainConfig) -> np.ndarray:

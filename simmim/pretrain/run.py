@@ -20,7 +20,7 @@ from simmim.storage.sealed_json import digest_of
 from simmim.train.checkpoint import MANIFEST, verified_manifest
 from simmim.train.loop import History, Run, Trained, fit
 from simmim.train.parameter_groups import parameter_groups
-from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,15 @@ def pretrain(
     if not processes.is_main_process:
         return
     origin = _origin(config, seed, train_set, init)
-    header = _header(config) | asdict(origin) | {"step": config.train.steps(len(train_set))}
+    rows = _rows(config, origin, method, trained, val, processes)
+    header = _header(config) | asdict(origin) | {"step": trained.step}
     head = None if config.head is None else config.head.model_dump(mode="json")
     model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
     save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
-    identity = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init)
-    _write_records(out, config, identity, origin, method, trained, val, processes)  # last: what they name is there
+    about = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init).as_json()
+    about |= {"left": {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}}
+    about |= {"environment": trained.parts[-1]["environment"], "parts": trained.parts}
+    records.write(out / "train.parquet", rows, **about, peak_bytes=peak_bytes(processes.device))  # last of the three
     finished.keep(state_of(out), [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
 
 
@@ -146,29 +149,17 @@ def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) ->
     )
 
 
-def _write_records(
-    out: Path,
-    config: PretrainConfig,
-    identity: Identity,
-    origin: records.Origin,
-    method: Method,
-    trained: Trained,
-    val: Shards,
-    processes: Processes,
-) -> None:
+def _rows(
+    config: PretrainConfig, origin: records.Origin, method: Method, trained: Trained, val: Shards, processes: Processes
+) -> list[dict[str, Any]]:
     """The log, what the training cost, and the method's losses on the validation set."""
-    dtype = autocast_dtype(config.train.precision, processes.device)
     log, step = trained.history, trained.step
     rows = [records.record(origin, row["step"], name, row[name]) for row in log for name in row.keys() - {"step"}]
     cost = _cost(log, step * config.train.batch, processes)
     rows += [records.record(origin, step, metric, value) for metric, value in cost.items()]
     measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
-    losses = method.validate(val, dtype)
-    rows += [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
-    machine, used = environment(processes, dtype, config.train), peak_bytes(processes.device)
-    left = {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}
-    about = identity.as_json() | {"parts": trained.parts, "environment": machine, "peak_bytes": used, "left": left}
-    records.write(out / "train.parquet", rows, **about)
+    losses = method.validate(val, autocast_dtype(config.train.precision, processes.device))
+    return rows + [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
 
 
 def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:

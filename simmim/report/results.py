@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from simmim.storage import records
-from simmim.storage.parquet import read_parquet
+from simmim.storage.parquet import read_sealed
 
 
 class DataCard(NamedTuple):
@@ -78,7 +78,7 @@ class Results:
 
 
 def _pictures(file: Path) -> pd.DataFrame:
-    frame = read_parquet(file).to_pandas().assign(source=str(file))
+    frame = read_sealed(file).to_pandas().assign(source=str(file))
     if "prediction" in frame and "region" not in frame:
         advice = "bring its scale up to date with `simmim migrate`"
         raise ValueError(f"{file} was written by an earlier version and does not say what its masks hide; {advice}")

@@ -26,7 +26,7 @@ def write_parquet(shown: Table, path: Path) -> None:
     head = {key: json.dumps(value) for key, value in shown.head().items()}
     schema = pa.schema([(name, pa.string()) for name in shown.columns if name not in _TYPED.names] + list(_TYPED))
     stored = pa.Table.from_pylist(shown.rows, schema=schema.with_metadata(head))
-    parquet.write_parquet(path, stored)
+    parquet.write_sealed(path, stored)
 
 
 def read_parquet(path: Path) -> Table:
@@ -35,7 +35,7 @@ def read_parquet(path: Path) -> Table:
     Raises:
         ValueError: for a table of another version of the package.
     """
-    stored = parquet.read_parquet(path)
+    stored = parquet.read_sealed(path)
     try:
         head = {key.decode(): json.loads(value) for key, value in stored.schema.metadata.items()}
         headlines = tuple(Headline(*each) for each in head.pop("headlines"))

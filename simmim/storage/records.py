@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from simmim.storage.parquet import read_parquet, write_parquet
+from simmim.storage.parquet import read_parquet, unsealed, write_sealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def write(path: Path | str, rows: Iterable[Mapping[str, Any]], **metadata: Any) 
     """Write rows to a Parquet file, whole or not at all; metadata values are stored as JSON in its header."""
     header = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA.with_metadata(header))
-    write_parquet(path, table)
+    write_sealed(path, table)
 
 
 def read(paths: Iterable[Path | str]) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def metadata(path: Path | str) -> dict[str, Any]:
 def _read_table(path: Path | str) -> pa.Table:
     table = read_parquet(path)
     if table.schema.names == SCHEMA.names:
-        return table
+        return unsealed(path, table)
     if {*table.schema.names} >= _FIRST_COLUMNS:
         raise ValueError(f"{path} was written by version 0.1; bring its scale up to date with `simmim migrate`")
     raise ValueError(f"{path} is not a file of records: its columns are {table.schema.names}")

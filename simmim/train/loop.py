@@ -89,11 +89,10 @@ def fit(
     done = _resume(run, trained, optimizer, environment(processes, dtype, settings))
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
-    manifest = run.identity.as_json() | {"history": done.history, "parts": done.parts}
-    state = trained, optimizer, processes.is_main_process
-    saver = Saver(
-        run.label, range(done.step, last), settings, processes, functools.partial(_save, run, state, manifest)
-    )
+    kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}
+    kept |= {"model": trained, "optimizer": optimizer, "is_main_process": processes.is_main_process}
+    save = functools.partial(checkpoint.save, run.state, **kept)
+    saver = Saver(run.label, range(done.step, last), settings, processes, save)
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
         batches = iter(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
@@ -104,10 +103,10 @@ def fit(
             guard.watch(step, loss, norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            now = step + 1
-            trained.after_update(now, steps)
             log.add(loss, norm)
             watchdog.heard()
+            now = step + 1
+            trained.after_update(now, steps)
             logs, saves = now % settings.log_every_steps == 0 or now == last, saver.due(now)
             if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
@@ -117,7 +116,7 @@ def fit(
             if saves:
                 saver.save(now, log.begun())
     if run.first_stage:
-        checkpoint.write(run.first_stage, last, *state, **manifest, begun={})
+        checkpoint.write(run.first_stage, last, **kept, begun={})
     if trained is not task:
         gather(trained, task, processes.device)
     return replace(done, step=last)
@@ -221,7 +220,3 @@ def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, environ
         print(*(f"{run.label}: {line}" for line in changed), sep="\n", flush=True)
         parts.append(part | {"from_step": step})
     return Trained(manifest["history"], parts, step, manifest["begun"])
-
-
-def _save(run: Run, state: tuple, manifest: Mapping[str, Any], step: int, begun: Mapping[str, Any]) -> None:
-    checkpoint.save(run.state, step, *state, **manifest, begun=begun)

@@ -24,7 +24,7 @@ class Saver:
     Args:
         label: what is trained.
         steps: updates left to do.
-        write: writes a checkpoint of a step and what else it holds; every process calls it.
+        write: writes a checkpoint of a `step` and what is `begun` of the log; every process calls it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Saver:
         steps: range,
         settings: TrainSettings,
         processes: Processes,
-        write: Callable[[int, Mapping[str, Any]], None],
+        write: Callable[..., None],
     ) -> None:
         self._label, self._last, self._processes, self._write = label, steps.stop, processes, write
         self._every_steps, self._every_seconds = settings.save_every_steps, 60 * settings.save_every_minutes
@@ -52,7 +52,7 @@ class Saver:
         Raises:
             Stopped: afterwards, where that was asked for and there are updates left.
         """
-        self._write(step, begun)
+        self._write(step=step, begun=begun)
         self._saved = time.monotonic()
         if self._stop and step < self._last:
             raise stopping.Stopped(f"{self._stop}; {self._label} is saved at step {step}; the same command goes on")

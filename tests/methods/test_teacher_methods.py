@@ -93,6 +93,7 @@ def test_a_run_leaves_the_files_of_any_run(tmp_path, data, method):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "encoder.safetensors",
         "head.safetensors",
+        "state",
         "train.parquet",
     ]
     values = records.read([tmp_path / "train.parquet"]).groupby("metric")["value"].sum()
@@ -109,7 +110,10 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, method, monk
         patch.setattr("simmim.pretrain.run._cost", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
-    assert [path.name for path in (tmp_path / "cut" / "state").glob("step-*")] == ["step-00000004"]
+    assert [path.name for path in (tmp_path / "cut" / "state").glob("step-*")] == [
+        "step-00000004",
+        "step-00000008",
+    ]
     pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
     whole, cut = (load_file(tmp_path / name / "encoder.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)

@@ -15,6 +15,7 @@ from simmim.pretrain.reconstruction import reconstruct
 from simmim.pretrain.run import Init, pretrain, pretrain_first_stage
 from simmim.storage import model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
+from simmim.train.loop import Trained
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,9 @@ def test_grey_and_colour_images_that_are_not_square(tmp_path, data, channels):
     assert set(shown["region"]) == {"central box"}
     hidden = np.asarray(Image.open(io.BytesIO(shown["hidden"][0])))
     assert hidden.shape == (32, 48) and (hidden == 255).mean() == pytest.approx(4 / 6)
-    assert not (tmp_path / "state").exists()
+    left = ["encoder.safetensors", "finished.json", "head.safetensors", "train.parquet"]
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == left
+    assert all((tmp_path / "state" / name).samefile(tmp_path / name) for name in left if name != "finished.json")
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, monkeypatch):
@@ -73,6 +76,30 @@ def test_an_interrupted_run_is_not_continued_with_another_config(tmp_path, data,
         pretrain(config(base_lr=1e-3), 0, data, tmp_path, ALONE)
 
 
+def test_an_interrupted_run_is_not_continued_with_other_images_or_another_seed(tmp_path, data, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("simmim.methods.simmim.validation_losses", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config(), 0, data, tmp_path / "run", ALONE)
+    with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
+        pretrain(config(), 1, data, tmp_path / "run", ALONE)
+    with pytest.raises(ValueError, match=r"data_digests.train: \w+ before, \w+ now"):
+        pretrain(config(), 0, {"train": data["val"], "val": data["val"]}, tmp_path / "run", ALONE)
+
+
+def test_a_change_of_code_or_machine_is_noted_in_the_records(tmp_path, data, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr("simmim.methods.simmim.validation_losses", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config(), 0, data, tmp_path, ALONE)
+    monkeypatch.setattr("simmim.train.loop.code_version", lambda: "newer")
+    pretrain(config(), 0, data, tmp_path, ALONE)
+    assert "code_version: " in capsys.readouterr().out
+    first, second = records.metadata(tmp_path / "train.parquet")["parts"]
+    assert (first["from_step"], second["from_step"], second["code_version"]) == (0, 8, "newer")
+    assert first["environment"] == second["environment"] and first["environment"]["precision"] == "fp32"
+
+
 def test_another_seed_is_another_run(tmp_path, data):
     """With other start values, and with other batches."""
     for seed in (0, 1):
@@ -91,7 +118,7 @@ def test_position_tables_decay_in_pre_training_and_mask_tokens_do_not(tmp_path, 
     def fit(task, data, groups, *_):
         decay = {id(each): group["weight_decay"] for group in groups for each in group["params"]}
         seen.update({name: decay[id(each)] for name, each in task.named_parameters()})
-        return []
+        return Trained(parts=[{"environment": {}}])
 
     monkeypatch.setattr("simmim.pretrain.run.fit", fit)
     pretrain(config(weight_decay=0.25), 0, data, tmp_path, ALONE)
@@ -112,7 +139,7 @@ def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, 
     for name, settings in (("short", short), ("long", long)):
         pretrain(settings, 0, data, tmp_path / name, ALONE)
         assert "going on" not in capsys.readouterr().out
-        pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Init(shared))
+        pretrain(settings, 0, data, tmp_path / f"{name}_from_shared", ALONE, Init(shared, short))
         assert "going on from step 6" in capsys.readouterr().out
         alone, begun = (load_file(tmp_path / f"{name}{end}" / "encoder.safetensors") for end in ("", "_from_shared"))
         assert all(torch.equal(alone[key], begun[key]) for key in alone)
@@ -128,7 +155,19 @@ def test_a_first_stage_that_was_changed_is_refused(tmp_path, data):
     weights[-1] ^= 1
     (tmp_path / "first_stage" / "model.safetensors").write_bytes(weights)
     with pytest.raises(ValueError, match=r"model.safetensors does not have the digest"):
-        pretrain(settings, 0, data, tmp_path, ALONE, Init(tmp_path / "first_stage"))
+        pretrain(settings, 0, data, tmp_path, ALONE, Init(tmp_path / "first_stage", settings))
+
+
+def test_the_first_stage_of_another_config_or_seed_is_refused(tmp_path, data):
+    settings = config(epochs=4, milestones=[0.5], **STEPS)
+    pretrain_first_stage(settings, 0, data, tmp_path / "first_stage", ALONE)
+    other = config(epochs=4, milestones=[0.5], base_lr=1e-3, **STEPS)
+    with pytest.raises(
+        ValueError, match=r"first_stage was made otherwise(.|\n)*train.base_lr: 0.003 before, 0.001 now"
+    ):
+        pretrain(other, 0, data, tmp_path / "other", ALONE, Init(tmp_path / "first_stage", other))
+    with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
+        pretrain(settings, 1, data, tmp_path / "seed", ALONE, Init(tmp_path / "first_stage", settings))
 
 
 def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
@@ -188,7 +227,7 @@ def test_a_run_that_would_make_no_update_is_refused_and_leaves_no_encoder(tmp_pa
 def test_a_first_stage_without_updates_leaves_all_of_them_to_the_run(tmp_path, data):
     early = config(schedule="step", milestones=[0.2])  # 1.6 of 8 updates, less than one log row
     pretrain_first_stage(early, 0, data, tmp_path / "first_stage", ALONE)
-    pretrain(early, 0, data, tmp_path / "two", ALONE, Init(first_stage=tmp_path / "first_stage"))
+    pretrain(early, 0, data, tmp_path / "two", ALONE, Init(tmp_path / "first_stage", early))
     pretrain(early, 0, data, tmp_path / "one", ALONE)
     one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in ("one", "two"))
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from simmim.config.claims import claim_of
 from simmim.config.rows import ClaimRow
 from simmim.report.scale_facts import Evaluated, MaskName, Misfit, ScaleFacts
+from simmim.storage.parquet import write_sealed
 from simmim.storage.records import Origin, record, write
 
 SCALE = "made-up"
@@ -174,7 +174,7 @@ def write_mask_samples(root: Path) -> Path:
         for kind, area in kinds.items()
         for name in ("image 0", "image 1")
     ]
-    pq.write_table(pa.Table.from_pylist(rows), root / "mask_samples.parquet")
+    write_sealed(root / "mask_samples.parquet", pa.Table.from_pylist(rows))
     return root / "mask_samples.parquet"
 
 
@@ -202,5 +202,5 @@ def write_reconstruction(root: Path, run: str, seed: int = 0, images: int = 6, o
         for mask, area in masks.items()
         for i, region in enumerate(regions)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_sealed(path, pa.Table.from_pylist(rows))
     return path

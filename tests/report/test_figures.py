@@ -29,6 +29,7 @@ from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
 from simmim.report.style import colours, look, spread_labels
 from simmim.report.write import write_figure
+from simmim.storage.parquet import write_sealed
 
 FIGURES = names("report.figures")
 PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
@@ -213,7 +214,7 @@ def test_pictures_of_an_earlier_version_are_refused_until_they_are_migrated(tmp_
     for row in rows:
         row["hidden"] = png(box) if (row["mask"], row["sample_id"]) == ("all", "image 1") else row["hidden"]
         row["mask"] += "" if row["mask"] == "own" else " of the object"
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_sealed(path, pa.Table.from_pylist(rows))
     with pytest.raises(ValueError, match=r"reconstruction.parquet was written by an earlier .* `simmim migrate`"):
         write_figure("figure4", [path], tmp_path / "x", FACTS)
     assert migrate(tmp_path) == [f"{path}: says what its masks hide"] and migrate(tmp_path) == []

@@ -28,7 +28,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 8] ^= 1
     path.write_bytes(content)
-    with pytest.raises(OSError, match=r"CRC|checksum|corrupt"):
+    with pytest.raises(ValueError, match=r"CRC|checksum|corrupt"):
         records.read([path])
 
 
