@@ -1,5 +1,7 @@
 """A fine-tuning leaves the encoder of every seed, and what starts from it begins with those."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from drawn_sets import HEADER
 from evaluations import ALONE, evaluated, evaluation, made_encoder, made_sets
 from safetensors.torch import load_file
 
+from simmim.config.evaluate_models import FineTunedInit
 from simmim.data.shards import Shards
 from simmim.encoders._position_bias import resize_table
 from simmim.evaluate.job import Job, evaluate
@@ -23,6 +26,8 @@ FINETUNE = evaluation(
 SEGMENT = evaluation(
     "segment", {"image_px": 64, "decoder_channels": 8, "auxiliary_channels": 8}, TRAIN, seeds=3, encoder={"window": 16}
 )
+INIT = FineTunedInit(evaluation="finetune", config_hash=FINETUNE.hash, seeds=2, encoder={"window": 8, "drop_path": 0.1})
+SEGMENT = SEGMENT.model_copy(update={"init": INIT})
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,9 @@ def finished(tmp_path_factory, labelled, pretrained):
 def test_every_seed_leaves_the_encoder_it_has_trained(finished, pretrained):
     folder = finished.with_suffix(".encoders")
     assert sorted(file.name for file in folder.iterdir()) == ["seed0.safetensors", "seed1.safetensors"]
-    assert sorted(finished.parent.iterdir()) == [folder, finished], "nothing else stays"
+    state = finished.with_suffix(".state")
+    assert sorted(finished.parent.iterdir()) == [folder, finished, state], "nothing else stays"
+    assert (state / "seed0.safetensors").samefile(folder / "seed0.safetensors")
     first, second, before = (
         load_encoder(path)[0].state_dict()
         for path in (folder / "seed0.safetensors", folder / "seed1.safetensors", pretrained)
@@ -102,17 +109,30 @@ def test_an_interrupted_fine_tuning_keeps_the_encoders_of_its_finished_seeds(
 
 
 def test_a_finished_seed_without_its_encoder_is_trained_again(tmp_path, finished, labelled, pretrained):
-    """As an earlier version leaves it, or a lost file."""
     out = tmp_path / "finetune.parquet"
-    rows = records.read([finished])
-    state = tmp_path / "finetune.state"
-    records.write(
-        state / "seed0.parquet",
-        rows[rows["seed"] == 0][records.SCHEMA.names].to_dict("records"),
-        config=FINETUNE.as_json(),
-    )
+    state = shutil.copytree(finished.with_suffix(".state"), tmp_path / "finetune.state")
+    (state / "seed0.safetensors").unlink()
     evaluate(FINETUNE, [pretrained], labelled, out, ALONE)
     assert len(list(out.with_suffix(".encoders").iterdir())) == 2
+
+
+def test_an_encoder_that_is_not_the_one_whose_scores_were_kept_is_refused(tmp_path, finished, labelled, pretrained):
+    state = shutil.copytree(finished.with_suffix(".state"), tmp_path / "finetune.state")
+    shutil.copy(state / "seed1.safetensors", state / "seed0.safetensors")
+    with pytest.raises(ValueError, match=r"seed0.safetensors does not belong to .*seed0.parquet"):
+        evaluate(FINETUNE, [pretrained], labelled, tmp_path / "finetune.parquet", ALONE)
+
+
+def test_the_encoder_of_another_run_seed_or_config_is_refused(tmp_path, finished, segmentation_shards):
+    one, two = sorted(finished.with_suffix(".encoders").iterdir())
+    data = dict.fromkeys(("train", "val"), segmentation_shards.folder)
+    for config, encoders, message in (
+        (SEGMENT, [two, one], "seed 1, not 0"),
+        (SEGMENT.model_copy(update={"run": "other"}), [one, two], "run drawn, not other"),
+        (SEGMENT.model_copy(update={"init": None}), [one, two], r"config_hash \w{12}, not "),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(config, encoders, data, tmp_path / "segment.parquet", ALONE)
 
 
 def test_a_segmentation_starts_from_the_fine_tuned_encoders_in_turn(

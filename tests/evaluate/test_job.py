@@ -9,6 +9,7 @@ from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.evaluate.job import evaluate
 from simmim.storage import model_file, records
+from simmim.train.loop import Trained
 from simmim.train.processes import Processes
 
 SPLITS = "train", "val", "extra"
@@ -53,8 +54,8 @@ def test_every_seed_draws_its_own_head_and_samples(encoders, data, tmp_path, mon
 
     def watched(module, dataset, groups, settings, run, processes):
         images = dataset.__getitems__([(0, 0)])["images"]
-        made.append((run.seed, module.classifier.head.weight[0, 0].item(), float(images.float().mean())))
-        return []
+        made.append((run.identity.seed, module.classifier.head.weight[0, 0].item(), float(images.float().mean())))
+        return Trained()
 
     monkeypatch.setattr("simmim.evaluate.job.fit", watched)
     for name in ("a", "b"):
@@ -69,7 +70,7 @@ def test_seeds_read_the_features_of_their_encoder(encoders, data, tmp_path):
     assert rows["seed"].unique().tolist() == [0, 1, 2] and len(rows[rows["part"] == "chosen"]) == 3
     assert rows["encoder_digest"].nunique() == 2
     features = extracted(config, encoders, data, tmp_path / "more")
-    with pytest.raises(ValueError, match="encoder_sha256"):
+    with pytest.raises(ValueError, match=r"made_from\.encoder"):
         evaluate(config, encoders, without_extra(data), tmp_path / "swapped.parquet", ALONE, features[::-1])
 
 
@@ -191,4 +192,23 @@ def test_records_are_the_same_whether_or_not_a_seed_was_kept(encoders, data, tmp
     assert (tmp_path / "resumed.state" / "seed0.parquet").is_file() and not out.exists()
     resumed, _ = evaluated(config, encoders, sets, out)
     pd.testing.assert_frame_equal(resumed.drop(columns="source"), whole.drop(columns="source"))
-    assert not (tmp_path / "resumed.state").exists()
+    left = sorted(path.name for path in (tmp_path / "resumed.state").iterdir())
+    assert left == ["finished.json", "seed0.parquet", "seed1.parquet"]
+    out.unlink()  # as Snakemake does with what was interrupted: it is made again of what the seeds have left
+    monkeypatch.setattr("simmim.evaluate.job._run", None)
+    again, _ = evaluated(config, encoders, sets, out)
+    pd.testing.assert_frame_equal(again, resumed)
+
+
+def test_what_a_seed_left_belongs_to_its_encoder_and_data(encoders, data, tmp_path, monkeypatch):
+    config, sets, out = small("knn", seeds=2), without_extra(data), tmp_path / "knn.parquet"
+    monkeypatch.setattr("simmim.evaluate.job.records.write", _interrupted_at("seed1.parquet"))
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(config, encoders, sets, out)
+    monkeypatch.undo()
+    with pytest.raises(
+        ValueError, match=r"seed0.parquet was made otherwise(.|\n)*made_from\.encoder: \w+ before, \w+ now"
+    ):
+        evaluated(config, encoders[::-1], sets, out)
+    with pytest.raises(ValueError, match=r"data_digests\.val: \w+ before, \w+ now"):
+        evaluated(config, encoders, sets | {"val": sets["train"]}, out)
