@@ -79,7 +79,9 @@ class TrainLog:
         own = torch.zeros(2, dtype=torch.float64, device=processes.device)
         if len(begun) == processes.world:
             return own + own.new_tensor(begun[processes.rank])
-        return own + own.new_tensor(begun).sum(0) if begun and processes.is_main_process else own
+        if not begun or not processes.is_main_process:
+            return own
+        return own + own.new_tensor(begun).mean(0) * processes.world  # each step counts as many processes as now
 
     def show(self, step: int, learning_rate: float) -> None:
         """Renew the status line, on the main process, if that is due."""

@@ -82,7 +82,7 @@ def test_a_row_that_was_begun_before_a_stop_is_the_mean_of_all_its_steps(clock):
 
 
 @pytest.mark.parametrize(
-    ("world", "rank", "sums"), [(2, 1, [3.0, 4.0]), (1, 0, [4.0, 6.0]), (3, 0, [4.0, 6.0]), (3, 1, [0.0, 0.0])]
+    ("world", "rank", "sums"), [(2, 1, [3.0, 4.0]), (1, 0, [2.0, 3.0]), (3, 0, [6.0, 9.0]), (3, 1, [0.0, 0.0])]
 )
 def test_as_many_processes_take_their_own_sums_and_otherwise_the_first_takes_all(clock, world, rank, sums):
     begun = {"sums": [[1.0, 2.0], [3.0, 4.0]], "steps": 1, "seconds": 2.0}

@@ -1,0 +1,50 @@
+"""What a finished job leaves in its state, and when it is brought back."""
+
+from simmim.storage import finished
+
+
+def done(tmp_path):
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / "model").write_text("weights")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "state" / "step-1").mkdir(parents=True)
+    outputs = [tmp_path / "a.txt", tmp_path / "stage"]
+    finished.keep(tmp_path / "state", outputs)
+    return outputs
+
+
+def test_lost_outputs_come_back_and_others_stay(tmp_path):
+    first, stage = done(tmp_path)
+    assert not (tmp_path / "state" / "step-1").exists() and (tmp_path / "state" / "a.txt").samefile(first)
+    for file in (first, stage / "model"):
+        file.unlink()
+    stage.rmdir()
+    finished.bring_back(tmp_path / "state", [first, stage])
+    assert (first.read_text(), (stage / "model").read_text()) == ("a", "weights")
+    first.unlink()
+    first.write_text("newer")
+    finished.bring_back(tmp_path / "state", [first, stage])
+    assert first.read_text() == "newer"
+
+
+def test_what_other_code_has_made_is_made_anew(tmp_path, monkeypatch):
+    first, stage = done(tmp_path)
+    first.unlink()
+    monkeypatch.setattr("simmim.storage.finished.code_version", lambda: "newer")
+    finished.bring_back(tmp_path / "state", [first, stage])
+    assert not first.exists() and not (tmp_path / "state").exists()
+
+
+def test_unfinished_work_is_left_alone(tmp_path):
+    (tmp_path / "state" / "step-1").mkdir(parents=True)
+    finished.bring_back(tmp_path / "state", [tmp_path / "a.txt"])
+    assert (tmp_path / "state" / "step-1").exists() and finished.states(tmp_path) == []
+
+
+def test_where_links_cannot_be_had_files_are_copied(tmp_path, monkeypatch):
+    def refused(*arguments):
+        raise OSError("no links here")
+
+    monkeypatch.setattr("simmim.storage.finished.os.link", refused)
+    first, _ = done(tmp_path)
+    assert (tmp_path / "state" / "a.txt").read_text() == "a" and not (tmp_path / "state" / "a.txt").samefile(first)
