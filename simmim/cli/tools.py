@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +52,29 @@ def plan(
     print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out, profile))
     for line in changed_sources(jobs, scale):
         print(line)
+
+
+def outdated(jobs: Jobs, *, scale: str, mark: bool = False) -> None:
+    """List results that were made with other settings than the sheets have today.
+
+    Args:
+        mark: make them look older than all they come from, so that Snakemake makes them again.
+    """
+    from simmim.plan.done import outdated as found_outdated
+
+    for path in found_outdated(jobs, scale):
+        print(path)
+        if mark:
+            os.utime(path, (0, 0))
+
+
+def clean(jobs: Jobs, *, scale: str) -> None:
+    """Remove what finished jobs of a scale have left in case their outputs are lost."""
+    from simmim.storage.finished import states
+
+    for folder in states(Path(jobs.results) / scale):
+        shutil.rmtree(folder)
+        print(f"removed {folder}")
 
 
 def verify(jobs: Jobs, *, scale: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
-from simmim.jobs import Job
+from simmim.jobs import Job, Jobs
 from simmim.storage import records
+from simmim.storage.paths import pattern
 
 _MANIFEST = "manifest.json"  # completes a folder of features; `simmim.evaluate.features.MANIFEST` would import torch
 
@@ -32,6 +34,23 @@ def is_outdated(job: Job) -> bool:
     last, config_of = _STORED[job.kind]
     stored, today = config_of(job.output(last)), job.config.as_json()
     return {key: stored.get(key) for key in today} != today  # a first stage adds the digest of its tokenizer
+
+
+def outdated(jobs: Jobs, scale: str) -> list[Path]:
+    """Outputs of a scale that were made with another config than they would be today."""
+    lasts = [pattern(jobs.results, kind, last) for kind, (last, _) in _STORED.items()]
+    globs = sorted({re.sub(r"{\w+}", "*", last).replace(f"{jobs.results}/*/", "") for last in lasts})
+    files = [file for each in globs for file in sorted(Path(jobs.results, scale).glob(each))]
+    makers = [maker for file in files if (maker := _maker_of(file, jobs)) and is_outdated(maker)]
+    return [job.output(role) for job in makers for role in job.outputs if is_there(job, role)]
+
+
+def _maker_of(file: Path, jobs: Jobs) -> Job | None:
+    """The job that makes a file; None where no row of today does."""
+    try:
+        return jobs.maker(str(file))
+    except ValueError:
+        return None
 
 
 def _of_records(file: Path) -> Mapping[str, Any]:

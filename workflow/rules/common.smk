@@ -54,6 +54,12 @@ def launcher(wildcards, resources):
     return f"python -m simmim.train.cards {gpus} {start}"
 
 
+# Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What
+# the files themselves say counts too: those of other settings look older than their inputs from now on.
+if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
+    shell(f"python -m simmim outdated --scale {config['scale']} --mark > /dev/null")
+
+
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINING]
