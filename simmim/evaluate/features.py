@@ -104,7 +104,7 @@ def _files(
 
 
 def _note(path: Path) -> dict[str, Any]:
-    """What an unfinished extraction has noted; nothing where the note is damaged or there is none."""
+    """What an extraction has noted; nothing where the note is damaged or there is none."""
     try:
         return read_sealed(path)
     except (OSError, ValueError):
@@ -155,12 +155,9 @@ def _features_of(
 
 
 def is_complete(folder: Path, identity: Identity) -> bool:
-    """Whether finished features lie in a folder; those of something else are never taken for them."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return False
-    refuse_changed(path, read_sealed(path), identity, remove=folder)
-    return True
+    """Whether finished features of this lie in a folder; others there are made again."""
+    manifest, wanted = _note(folder / MANIFEST), identity.as_json()
+    return {key: manifest.get(key) for key in wanted} == wanted
 
 
 def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shards: Shards) -> Features:

@@ -1,0 +1,64 @@
+"""An extraction of features that was stopped goes on where it was, to the same bytes."""
+
+import json
+import os
+import signal
+
+import pytest
+from evaluations import ALONE, made_encoder, made_sets, small
+
+from simmim import stopping
+from simmim.config.evaluation import features_config
+from simmim.data.shards import Shards
+from simmim.evaluate import features
+from simmim.evaluate.features import identity_of, is_complete, write_features
+
+
+@pytest.fixture
+def job(tmp_path):
+    data = made_sets(tmp_path / "data", sizes=(("train", 24, 0), ("val", 4, 0)))["train"]
+    config = features_config(small("knn"), "train").model_copy(update={"score_batch": 4})
+    return config, made_encoder(tmp_path / "encoder.safetensors"), data
+
+
+def stopped_after(monkeypatch, batches):
+    """Extraction that is asked to stop while it computes."""
+    real, seen = features._features_of, []
+
+    def watched(*arguments):
+        seen.append(len(arguments[-1]))
+        if len(seen) == batches:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(features, "_features_of", watched)
+    return seen
+
+
+def test_it_goes_on_to_the_same_bytes(tmp_path, job, monkeypatch):
+    write_features(*job, tmp_path / "whole", ALONE)
+    with monkeypatch.context() as patch, stopping.heeded():
+        stopped_after(patch, 2)
+        with pytest.raises(stopping.Stopped, match="got SIGTERM; 8 of 24 images are extracted"):
+            write_features(*job, tmp_path / "cut", ALONE)
+    assert not (tmp_path / "cut").exists()
+    seen = stopped_after(monkeypatch, 99)
+    write_features(*job, tmp_path / "cut", ALONE)
+    assert sum(seen) == 16
+    whole, cut = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
+    assert cut == whole and not (tmp_path / ".cut.part").exists()
+    assert is_complete(tmp_path / "cut", identity_of(job[0], Shards(job[2]).digest, job[1]))
+
+
+def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch):
+    config, encoder, data = job
+    with monkeypatch.context() as patch, stopping.heeded():
+        stopped_after(patch, 2)
+        with pytest.raises(stopping.Stopped):
+            write_features(config, encoder, data, tmp_path / "out", ALONE)
+    other = made_encoder(tmp_path / "other.safetensors", seed=1)
+    seen = stopped_after(monkeypatch, 99)
+    write_features(config, other, data, tmp_path / "out", ALONE)
+    assert sum(seen) == 24
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["made_from"] == identity_of(config, "", other).made_from
