@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,18 +53,11 @@ def plan(
         print(line)
 
 
-def outdated(jobs: Jobs, *, scale: str, mark: bool = False) -> None:
-    """List results that were made with other settings than the sheets have today.
-
-    Args:
-        mark: make them look older than all they come from, so that Snakemake makes them again.
-    """
+def outdated(jobs: Jobs, *, scale: str) -> None:
+    """List results that were made with other settings than the sheets have today."""
     from simmim.plan.done import outdated as found_outdated
 
-    for path in found_outdated(jobs, scale):
-        print(path)
-        if mark:
-            os.utime(path, (0, 0))
+    print(*found_outdated(jobs, scale), sep="\n")
 
 
 def clean(jobs: Jobs, *, scale: str) -> None:

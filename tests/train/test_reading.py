@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from simmim import stopping
 from simmim.train import reading
 
 CPU = torch.device("cpu")
@@ -24,6 +25,20 @@ def test_batches_come_in_order_from_as_many_workers(workers):
     batches = list(reading.loader(Squares(), shares, workers, CPU))
     assert [batch["squares"].tolist() for batch in batches] == [[0, 4, 16], [36, 49, 64], [81]]
     assert len({batch["process"] for batch in batches} - {os.getpid()}) == workers
+
+
+class Signalled(Squares):
+    """What asks a job to stop reaches its workers too."""
+
+    def __getitems__(self, keys):
+        for number in stopping.SIGNALS:
+            os.kill(os.getpid(), number)
+        return super().__getitems__(keys)
+
+
+def test_workers_work_on_while_their_job_is_asked_to_stop():
+    (batch,) = reading.loader(Signalled(), [range(3)], 1, CPU)
+    assert batch["squares"].tolist() == [0, 1, 4] and batch["process"] != os.getpid()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
+from snakemake.persistence.file import FilePersistence
+
 from simmim.config.errors import validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
@@ -55,9 +57,11 @@ def launcher(wildcards, resources):
 
 
 # Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What
-# the files themselves say counts too: those of other settings look older than their inputs from now on.
+# the files themselves say counts too: those of other settings are to be made again, as incomplete ones are.
 if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
-    shell(f"python -m simmim outdated --scale {config['scale']} --mark > /dev/null")
+    outdated = shell(f"python -m simmim outdated --scale {config['scale']}", iterable=True)
+    for file in filter(None, outdated):
+        FilePersistence(nolock=True)._mark_incomplete(file, None)
 
 
 def runs_to_train():
