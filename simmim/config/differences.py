@@ -25,8 +25,11 @@ def refuse_changed(made: Path, before: Mapping[str, Any], now: Identity, remove:
         )
     wanted = now.as_json()
     changed = differing_fields(before["config"], wanted["config"])
-    kept = ("seed", "data_digests", "made_from")
-    changed += differing_fields(*({key: each[key] for key in kept if key in before} for each in (before, wanted)))
+    shared = before.get("made_from", {}).keys() & wanted["made_from"].keys()  # a first stage may stand on another one
+    stands = ({"made_from": {key: each["made_from"][key] for key in shared}} for each in (before, wanted))
+    changed += differing_fields(*stands)
+    kept = [key for key in ("seed", "data_digests") if key in before]
+    changed += differing_fields(*({key: each[key] for key in kept} for each in (before, wanted)))
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)
         raise ValueError(f"{made} was made otherwise; remove {remove} to start anew, or undo:\n{listing}")
