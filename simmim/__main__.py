@@ -7,9 +7,11 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from simmim import stopping
 from simmim.cli import report, tools, training
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
@@ -21,18 +23,31 @@ VERBS = (
     *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
     *(tools.check, tools.plan, tools.doctor, tools.verify, tools.migrate, tools.convert),
 )
+LONG = (  # what heeds signals and --max-runtime
+    *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
+    *(training.features, training.evaluate),
+)
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; a user's mistake is one line on stderr and exit code 2, a non-finite loss exit code 4."""
+    """Run one verb; every end but success is one line on stderr.
+
+    Returns:
+        0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again.
+    """
     options = vars(_parser().parse_args(arguments))
     verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
+    heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
     try:
-        verb(*([Jobs(Sheets(config), str(results))] if config else []), **options)
+        with heeded:
+            verb(*([Jobs(Sheets(config), str(results))] if config else []), **options)
     except (ValueError, FileNotFoundError) as error:
         print(f"simmim: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except stopping.Stopped as stop:
+        print(f"simmim: stopped: {stop}", file=sys.stderr)
+        return stopping.EXIT_RUN_AGAIN
     except ArithmeticError as error:
         print(f"simmim: stopped: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
@@ -54,6 +69,9 @@ def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
     about = dict(re.findall(r"^    (\w+): (.+)$", text, re.MULTILINE))
     parser = verbs.add_parser(verb.__name__.replace("_", "-"), help=first, description=first)
     parser.set_defaults(verb=verb)
+    if verb in LONG:
+        about_limit = "minutes until it saves and leaves with exit code 75 (0: no limit)"
+        parser.add_argument("--max-runtime", type=float, default=0, help=about_limit)
     types = get_type_hints(verb)
     for name, argument in inspect.signature(verb).parameters.items():
         if name == "jobs":

@@ -1,0 +1,64 @@
+"""Stopping when asked to: a signal, or the end of the time given, is noted, and long work looks between its parts.
+
+    TERM, INT, USR1, USR2    what a cluster sends before a limit, a preemption or a cancellation
+    --max-runtime            minutes that the process may take, with what it needs to save
+
+Work that stops has saved what it has done and raises `Stopped`; the command line leaves with exit code 75, "run me
+again".
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+_TO_SAVE = 120.0  # seconds, for the step that runs and for saving it; a tenth of the time where that is less
+
+
+class Stopped(Exception):
+    """The work was asked to stop, and the same command goes on with it."""
+
+
+class _Asked:
+    reason = ""
+    until = float("inf")  # of the monotonic clock
+
+
+@contextmanager
+def heeded(max_runtime: float = 0) -> Iterator[None]:
+    """Heed signals within the block, in the main thread, and the end of `max_runtime` minutes if they are given.
+
+    A second INT (Ctrl-C) ends the process at once.
+    """
+    before = {number: signal.signal(number, _note) for number in _SIGNALS}
+    seconds = 60 * max_runtime or float("inf")
+    _Asked.reason, _Asked.until = "", time.monotonic() + max(0.9 * seconds, seconds - _TO_SAVE)
+    try:
+        yield
+    finally:
+        _Asked.reason, _Asked.until = "", float("inf")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def reason() -> str:
+    """Why to stop, "" where nothing asked for it."""
+    if not _Asked.reason and time.monotonic() > _Asked.until:
+        _Asked.reason = "the time given ends"
+    return _Asked.reason
+
+
+def check(saved: str) -> None:
+    """Raise `Stopped` where that was asked for; `saved` says what the next call finds."""
+    if why := reason():
+        raise Stopped(f"{why}; {saved}; the same command goes on")
+
+
+def _note(number: int, frame: object) -> None:
+    if number == signal.SIGINT and _Asked.reason:
+        raise KeyboardInterrupt
+    _Asked.reason = _Asked.reason or f"got {signal.Signals(number).name}"
