@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from simmim.config.machine_settings import without_machine_settings
-from simmim.migration._columns import CONFIGS, DIGESTS, rename_columns
+from simmim.migration._columns import CONFIGS, DIGESTS, config_of, rename_columns
 from simmim.storage.files import write_text
 from simmim.storage.identity import config_hash
+from simmim.storage.reading import read_json
 
 Values = dict[str, Any]
 Names = Mapping[str, str]  # old hash or digest -> new one
@@ -81,10 +80,9 @@ def rewrite(results: Path) -> list[str]:
 def _configs(results: Path) -> Iterator[_Stored]:
     """Configs in records and in checkpoints, and those that stand within another."""
     for path in _found(results, _RECORDS):
-        yield from _config(path, json.loads(pq.read_schema(path).metadata[b"config"]), rename_columns)
+        yield from _config(path, config_of(path), rename_columns)
     for path in _found(results, _MANIFESTS):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        yield from _config(path, manifest["config"], _write_manifest)
+        yield from _config(path, _manifest(path)["config"], _write_manifest)
 
 
 def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], Any] | None) -> Iterator[_Stored]:
@@ -158,8 +156,14 @@ def _with(value: Any, names: Names) -> Any:
 
 
 def _write_manifest(path: Path, config: Values, names: Names) -> None:
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    write_text(path, json.dumps(manifest | {"config": config}, indent=1))
+    write_text(path, json.dumps(_manifest(path) | {"config": config}, indent=1))
+
+
+def _manifest(path: Path) -> Values:
+    found = read_json(path, "a manifest", f"remove {path.parent}")
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        raise ValueError(f"{path} is damaged: it names no config; remove {path.parent}")
+    return found
 
 
 def _write_model(path: Path, header: Values, names: Names) -> None:

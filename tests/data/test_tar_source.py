@@ -92,7 +92,7 @@ class TestTar:
         with pytest.raises(ValueError, match=r"tar file .*b.tar does not exist"):
             samples("tar", archive=str(tmp_path / "b.tar"))
         write(tmp_path / "b.tar", b"no tar")
-        with pytest.raises(ValueError, match=r"b.tar is no tar file, plain or compressed; .* fetch it again$"):
+        with pytest.raises(ValueError, match=r"b.tar is not a tar file, plain or compressed, .* fetch it again$"):
             samples("tar", archive=str(tmp_path / "b.tar"))
         whole = tar_of({"1.png": png(), "2.png": png(1)})
         write(tmp_path / "b.tar", whole[: 512 + 100])

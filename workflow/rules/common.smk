@@ -3,7 +3,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
-from simmim.config.errors import validated
+from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Jobs
@@ -11,7 +11,8 @@ from simmim.report import catalogue
 from simmim.storage.paths import pattern
 from simmim.train import cards
 
-validated(ConfigFile, config)
+with located_at("config/config.yaml or --config"):
+    validated(ConfigFile, config)
 JOBS = Jobs(Sheets("config"))
 FINE_TUNINGS = JOBS.sheets.fine_tunings()
 OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
