@@ -1,6 +1,8 @@
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
 from simmim.config.errors import located_at, validated
@@ -11,10 +13,13 @@ from simmim.report import catalogue
 from simmim.storage.paths import pattern
 from simmim.train import cards
 
-with located_at("config/config.yaml or --config"):
-    validated(ConfigFile, config)
-JOBS = Jobs(Sheets("config"))
-FINE_TUNINGS = JOBS.sheets.fine_tunings()
+try:
+    with located_at("config/config.yaml or --config"):
+        validated(ConfigFile, config)
+    JOBS = Jobs(Sheets("config"))
+    FINE_TUNINGS = JOBS.sheets.fine_tunings()
+except ValueError as error:
+    raise WorkflowError(str(error)) from None  # printed without a traceback
 OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
 
 
