@@ -158,13 +158,6 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error, sentenc
     assert printed.startswith(f"simmim: error: {sentence}") and printed.count("\n") == 1
 
 
-def test_a_file_where_results_should_be_is_named(capsys, tmp_path):
-    (tmp_path / "results").write_text("")
-    arguments = ["plan", "table4", *SMOKE, *CONFIG, "--results", str(tmp_path / "results")]
-    assert main(arguments) == 2
-    assert "results" in (error := capsys.readouterr().err) and error.count("\n") == 1
-
-
 @pytest.mark.parametrize(("stdout", "code", "error"), [("/dev/full", 2, "No space left on device"), (None, 141, "")])
 def test_a_full_disk_and_a_closed_pipe_behind_stdout(tmp_path, stdout, code, error):
     """The reader of a pipe that has seen enough is no error; a full disk is one."""

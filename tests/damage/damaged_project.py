@@ -46,15 +46,14 @@ class Kind(NamedTuple):
         file: its path in the project, with wildcards.
         verb: what reads it.
         makes: what that writes, removed before. Where it writes nothing, what it prints is compared.
-        is_bound: whether a digest binds it, so that no change of its content may pass; people write the others.
-        named: what a refusal must name; the file's own name where it is left out.
+        is_bound: whether a digest binds it: no change of its content may pass, and a refusal names it. People write
+            the others, and what is wrong in one may show in another of the project.
     """
 
     file: str
     verb: Sequence[str]
     makes: Sequence[str] = ()
     is_bound: bool = True
-    named: str = ""
 
 
 _PRETRAINED, _DATA = "results/mine/pretrain/default/seed0", "results/mine/data/mine/val"
@@ -69,7 +68,7 @@ def _sheet(name: str) -> Kind:
 
 
 def _source(name: str, file: str) -> Kind:
-    return Kind(file, ("pack", "--dataset", name, "--split", "val"), is_bound=False, named=Path(file).name)
+    return Kind(file, ("pack", "--dataset", name, "--split", "val"), is_bound=False)
 
 
 KINDS = {

@@ -11,20 +11,20 @@ from pathlib import Path
 from helpers.locked import locked
 
 
-def _draw(content: bytes, number: int) -> int:
-    """A number that depends on the file and on the case alone."""
-    return int.from_bytes(hashlib.sha256(content[:4096] + number.to_bytes(4, "big")).digest()[:8], "big")
+def _draw(end: int, number: int) -> int:
+    """A number below `end`, another one for every case."""
+    return int.from_bytes(hashlib.sha256(number.to_bytes(4, "big")).digest()[:8], "big") % max(end, 1)
 
 
 def flip(content: bytes, number: int) -> bytes:
     """One bit anywhere."""
-    place, bit = divmod(_draw(content, number) % (8 * len(content)), 8)
+    place, bit = divmod(_draw(8 * len(content), number), 8)
     return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
 
 
 def cut(content: bytes, number: int) -> bytes:
     """The beginning of it."""
-    return content[: _draw(content, number) % len(content)]
+    return content[: _draw(len(content), number)]
 
 
 def empty(content: bytes, number: int) -> bytes:
@@ -34,7 +34,7 @@ def empty(content: bytes, number: int) -> bytes:
 
 def zeros(content: bytes, number: int) -> bytes:
     """The same length, but a tail that was never written."""
-    kept = _draw(content, number) % len(content)
+    kept = _draw(len(content), number)
     return content[:kept] + bytes(len(content) - kept)
 
 

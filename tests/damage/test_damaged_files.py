@@ -22,15 +22,16 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sound(project):
-    """Result of a kind's verb on the sound file, found when it is asked for."""
+    """What a kind's verb makes of sound files, found when it is asked for."""
     found = {}
 
-    def of(name: str):
-        if name not in found:
+    def of(kind: Kind):
+        key = kind.verb, kind.makes
+        if key not in found:
             project.fresh()
-            code, found[name], error = outcome(project, KINDS[name])
+            code, found[key], error = outcome(project, kind)
             assert code == 0, error
-        return found[name]
+        return found[key]
 
     return of
 
@@ -48,16 +49,16 @@ def outcome(project: Project, kind: Kind):
 
 def check(project: Project, sound, name: str, damage: str, number: int) -> None:
     kind = KINDS[name]
-    expected = sound(name) if kind.is_bound else None
+    expected = sound(kind) if kind.is_bound else None
     project.fresh()
     path = project.path(kind.file)
-    with damaged(path, damage, number, project.folder / "photos/val/cat/1.png"):
+    with damaged(path, damage, number, project.folder / "photos/train/cat/1.png"):
         code, made, error = outcome(project, kind)
     where = f"{name}, {damage} {number}: {error}"
     assert code in (0, 2), where
     if code == 2:
         assert error.startswith("simmim: error: ") and error.count("\n") == 1, where
-        assert (kind.named or path.name) in error, where
+        assert (path.name if kind.is_bound else str(project.folder)) in error, where
     elif kind.is_bound:
         assert made == expected, where
 

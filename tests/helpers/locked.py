@@ -30,7 +30,8 @@ def locked(path: Path) -> Iterator[None]:
             assert os.geteuid() or not os.access(path, os.R_OK, effective_ids=True)
             yield
     finally:
-        path.chmod(mode)
+        if path.exists():  # and was not removed as a whole folder was
+            path.chmod(mode)
 
 
 @contextmanager
