@@ -18,7 +18,6 @@ from simmim.config.machine_settings import without_machine_settings
 from simmim.migration._columns import CONFIGS, DIGESTS, config_of, rename_columns
 from simmim.storage.files import write_text
 from simmim.storage.identity import config_hash
-from simmim.storage.reading import read_json
 
 Values = dict[str, Any]
 Names = Mapping[str, str]  # old hash or digest -> new one
@@ -82,7 +81,8 @@ def _configs(results: Path) -> Iterator[_Stored]:
     for path in _found(results, _RECORDS):
         yield from _config(path, config_of(path), rename_columns)
     for path in _found(results, _MANIFESTS):
-        yield from _config(path, _manifest(path)["config"], _write_manifest)
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        yield from _config(path, manifest["config"], _write_manifest)
 
 
 def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], Any] | None) -> Iterator[_Stored]:
@@ -156,14 +156,8 @@ def _with(value: Any, names: Names) -> Any:
 
 
 def _write_manifest(path: Path, config: Values, names: Names) -> None:
-    write_text(path, json.dumps(_manifest(path) | {"config": config}, indent=1))
-
-
-def _manifest(path: Path) -> Values:
-    found = read_json(path, "a manifest", f"remove {path.parent}")
-    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
-        raise ValueError(f"{path} is damaged: it names no config; remove {path.parent}")
-    return found
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps(manifest | {"config": config}, indent=1))
 
 
 def _write_model(path: Path, header: Values, names: Names) -> None:
