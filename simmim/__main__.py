@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -15,8 +16,10 @@ from simmim import stopping
 from simmim.cli import report, tools, training
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
+from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
+EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 VERBS = (
     *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.reconstruct, training.features, training.evaluate),
@@ -42,9 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with heeded:
             verb(*([Jobs(Sheets(config), str(results))] if config else []), **options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"simmim: error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+            sys.stdout.flush()
+    except ValueError as error:
+        return _user_error(str(error))
+    except BrokenPipeError:
+        _leave_stdout()
+        return EXIT_BROKEN_PIPE
+    except OSError as error:
+        _leave_stdout()
+        return _user_error(str(error) if error.errno is None else os_error(error))
     except stopping.Stopped as stop:
         print(f"simmim: stopped: {stop}", file=sys.stderr)
         return stopping.EXIT_RUN_AGAIN
@@ -52,6 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"simmim: stopped: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
     return 0
+
+
+def _user_error(sentence: str) -> int:
+    print(f"simmim: error: {sentence}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+def _leave_stdout() -> None:
+    """Drop what stdout cannot take, because its reader is gone or its disk full; Python tries again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

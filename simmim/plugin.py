@@ -12,6 +12,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -94,14 +95,27 @@ def task(name: str) -> type:
 
 
 def _public_class(name: str) -> type:
-    module = importlib.import_module(name)
+    module = _imported(name)
     classes = [
         member
         for key, member in vars(module).items()
         if inspect.isclass(member) and member.__module__ == module.__name__ and not key.startswith("_")
     ]
-    assert len(classes) == 1, f"{module.__name__} must define exactly one public class, it defines {classes}"
+    if len(classes) != 1:
+        found = ", ".join(each.__name__ for each in classes) or "none"
+        raise ValueError(f"{module.__file__} must define exactly one public class, it defines {found}")
     return classes[0]
+
+
+def _imported(name: str) -> ModuleType:
+    """A component's module; a file that someone has added may hold anything."""
+    try:
+        return importlib.import_module(name)
+    except NotInstalled:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{name} cannot be imported ({type(error).__name__}: {said}); mend its file") from error
 
 
 def build(kind: str, section: Component, **context: Any) -> Any:

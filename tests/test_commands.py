@@ -1,5 +1,7 @@
 """The command line: what a user sees for a mistake, and what a second call does."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +138,32 @@ def test_what_snakemake_parses_imports_the_standard_library_yaml_and_pydantic_on
     needed = {"annotated_types", "typing_extensions", "typing_inspection", "pydantic", "pydantic_core", "yaml"}
     found = {name for name in done.stdout.split() if not name.startswith("_")} - {"cython_runtime"}  # yaml's own
     assert {"simmim"} <= found <= needed | {"simmim"}, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b"), "/a/b: No space left on device; make room"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"), "/a/b: Permission denied; check its"),
+        (FileNotFoundError("size: 1 of its 2 inputs are not there yet"), "size: 1 of its 2 inputs are not there yet"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error, sentence):
+    def refuse(*arguments):
+        raise error
+
+    monkeypatch.setattr("simmim.__main__.Sheets", refuse)
+    assert main(["size", *SMOKE, "--run", "default", *CONFIG]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"simmim: error: {sentence}") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(("stdout", "code", "error"), [("/dev/full", 2, "No space left on device"), (None, 141, "")])
+def test_a_full_disk_and_a_closed_pipe_behind_stdout(tmp_path, stdout, code, error):
+    """The reader of a pipe that has seen enough is no error; a full disk is one."""
+    command = [sys.executable, "-m", "simmim", "migrate", *SMOKE, *CONFIG, "--results", str(tmp_path)]
+    end, begin = os.pipe()
+    os.close(end)
+    with open(stdout or begin, "wb") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=100, cwd=ROOT)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1 if error else 0) and error in done.stderr

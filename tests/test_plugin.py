@@ -1,8 +1,11 @@
 """A name in a sheet is a file in the package, and a wrong name gets the nearest right one."""
 
+import sys
+
 import pytest
 
 from simmim import plugin
+from simmim.config import component_settings
 from simmim.plugin import Component
 
 
@@ -27,3 +30,33 @@ def test_a_section_becomes_a_component():
 def test_unknown_names_and_settings_are_refused_with_the_nearest(section, message):
     with pytest.raises(ValueError, match=message):
         plugin.build("masks", Component(**section))
+
+
+def test_a_file_that_cannot_be_imported_is_one_sentence(monkeypatch):
+    def broken(name):
+        raise SyntaxError("'(' was never closed", ("masks/random.py", 7, 1, "("))
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    expected = r"simmim.masks.random cannot be imported \(SyntaxError: .*line 7\)\); mend its file"
+    with pytest.raises(ValueError, match=expected):
+        plugin._public_class("simmim.masks.random")
+
+
+@pytest.mark.parametrize("classes", ["", "class A: ...\nclass B: ...\n"])
+def test_a_file_without_its_one_class_is_named(tmp_path, monkeypatch, classes):
+    (tmp_path / "odd_mask.py").write_text(classes)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_mask", raising=False)
+    found = "A, B" if classes else "none"
+    with pytest.raises(ValueError, match=f"odd_mask.py must define exactly one public class, it defines {found}"):
+        plugin._public_class("odd_mask")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("class A(", r"a.py is not valid Python, or is damaged \(.*line 1"), ("", "a.py must define one")],
+)
+def test_settings_of_a_broken_file_are_one_sentence(tmp_path, text, message):
+    (tmp_path / "a.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        component_settings._arguments(tmp_path / "a.py")

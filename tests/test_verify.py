@@ -60,3 +60,12 @@ def test_a_damaged_shard_is_said(project, capsys):
     shard.write_bytes(content)
     assert main(["verify", *options]) == 2
     assert "pack" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_an_index_is_said(project, capsys):
+    options, folder = project
+    index = folder / "results" / "mine" / "data" / "mine" / "val" / "index.json"
+    index.unlink()
+    index.mkdir()
+    assert main(["verify", *options]) == 2
+    assert "is not a packed data set: it has no index.json" in capsys.readouterr().err

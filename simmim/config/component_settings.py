@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from simmim import plugin
+from simmim.storage.reading import reading
 
 _PACKAGE = Path(plugin.__file__).parent
 _SIMPLE_TYPES = {each.__name__: each for each in (int, float, str, bool, tuple, dict)}
@@ -97,9 +98,13 @@ def _type(annotation: str) -> Any:
 
 def _arguments(file: Path, wanted: str | None = None) -> dict[str, tuple[str, bool]]:
     """Arguments of the constructor of a file's public class, or of the class `wanted`."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    with reading(file, "valid Python", "mend it"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    chosen = next(each for each in classes if each.name == wanted or (not wanted and not each.name.startswith("_")))
+    fitting = [each for each in classes if each.name == wanted or (not wanted and not each.name.startswith("_"))]
+    if not fitting:
+        raise ValueError(f"{file} must define {wanted or 'one public class'}; add it")
+    chosen = fitting[0]
     for node in chosen.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             return _of_function(node.args)

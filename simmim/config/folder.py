@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from simmim.config.rows import (
 )
 from simmim.config.scale import ScaleConfig
 from simmim.plugin import check_choice
+from simmim.storage.reading import os_error
 
 
 class ConfigFolder:
@@ -57,7 +59,7 @@ class ConfigFolder:
 
     def scales(self) -> list[str]:
         """Names of every scale."""
-        return sorted(path.stem for path in (self.folder / "scales").glob("*.yaml"))
+        return self._names("scales")
 
     @functools.cache  # noqa: B019 - lives as long as its process
     def scale(self, name: str) -> ScaleConfig:
@@ -69,8 +71,7 @@ class ConfigFolder:
 
     def recipes(self, stage: str) -> list[str]:
         """Names of the recipes for 'pretrain' or 'evaluate'."""
-        files = sorted((self.folder / "recipes").glob("*.yaml"))
-        return [path.stem for path in files if read_yaml(path).get("stage") == stage]
+        return [name for name in self._names("recipes") if self._read_recipe(name).get("stage") == stage]
 
     def recipe(self, name: str, stage: str) -> dict[str, Any]:
         """The values of a recipe.
@@ -78,11 +79,22 @@ class ConfigFolder:
         Raises:
             ValueError: for an unknown recipe, or one for another stage.
         """
-        check_choice("recipe", name, [path.stem for path in (self.folder / "recipes").glob("*.yaml")])
-        values = dict(read_yaml(self.folder / "recipes" / f"{name}.yaml"))
+        check_choice("recipe", name, self._names("recipes"))
+        values = dict(self._read_recipe(name))
         if (found := values.pop("stage", None)) != stage:
             raise ValueError(f"recipe '{name}' is for stage '{found}', not for '{stage}'")
         return values
+
+    def _read_recipe(self, name: str) -> dict[str, Any]:
+        return read_yaml(self.folder / "recipes" / f"{name}.yaml")
+
+    def _names(self, kind: str) -> list[str]:
+        """Names of the YAML files of a folder, in alphabetical order."""
+        try:
+            files = [Path(name) for name in os.listdir(self.folder / kind)]  # `glob` finds nothing in a locked folder
+        except OSError as error:
+            raise ValueError(os_error(error)) from None
+        return sorted(path.stem for path in files if path.suffix == ".yaml")
 
     def located(self, path: str) -> str:
         """A path with `$data` replaced by the `data_root` of config.yaml."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 from pathlib import Path
@@ -13,11 +12,14 @@ from pydantic import BaseModel
 
 from simmim.config.errors import located_at, validated
 from simmim.plugin import check_choice
+from simmim.storage.reading import read_text, reading
 
 Row = TypeVar("Row", bound=BaseModel)
 Key = tuple[str, ...]
 
 _QUOTED = r"\"[^\"]*\"|'[^']*'"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_MOST_VALUES = 100_000  # of a YAML file
 _PAIR = re.compile(rf"(?P<key>[A-Za-z_][\w.]*)=(?P<value>{_QUOTED}|.*?)(?=\s+[A-Za-z_][\w.]*=|\s*$)")
 
 
@@ -48,13 +50,13 @@ def read_sheet(path: Path, key: Key, model: type[Row]) -> dict[Key, Row]:
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbered rows of cells, the header first."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    text = _text(path)
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    rows = [(n, cells) for (n, _), cells in zip(lines, csv.reader((line for _, line in lines), "excel-tab"))]
-    rows = [(n, [cell.strip() for cell in cells]) for n, cells in rows if not cells[0].startswith("#")]
+    """Numbered rows of cells, the header first; a quotation mark is a character as any other."""
+    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    for number, line in lines:
+        if found := _CONTROL.search(line):
+            raise ValueError(f"{path}, line {number}: the control character {found[0]!r} stands in it; remove it")
+    rows = [(n, [cell.strip() for cell in line.split("\t")]) for n, line in lines]
+    rows = [(n, cells) for n, cells in rows if not cells[0].startswith("#")]
     if not rows:
         raise ValueError(f"{path} is empty: its first row must name the columns")
     return rows
@@ -72,43 +74,42 @@ def _check_columns(header: list[str], model: type[BaseModel]) -> None:
         raise ValueError(f"the column '{missing[0]}' is missing (columns: {', '.join(model.model_fields)})")
 
 
-def _text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte-order mark."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-
-
 class _StrictLoader(yaml.SafeLoader):
     """YAML that refuses a key given twice instead of keeping the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            raise ValueError(f"{node.start_mark.name}, line {node.start_mark.line + 1}: {sorted(twice)} given twice")
+        if twice := [key for n, key in enumerate(keys) if key in keys[:n]]:
+            raise ValueError(f"line {node.start_mark.line + 1}: {twice[0]!r} is given twice")
         return super().construct_mapping(node, deep)
 
 
 @functools.cache
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; duplicate keys and anything but plain data are refused."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    loader = _StrictLoader(_text(path))
-    loader.name = str(path)
-    try:
-        values = loader.get_single_data()
-    except yaml.YAMLError as error:
-        message = " ".join(str(error).split())
-        raise ValueError(f"{path} is not valid YAML: {message}") from error
-    finally:
-        loader.dispose()
+    text = read_text(path)
+    with reading(path, "valid YAML", "mend it"):
+        values = _plain_data(text, path.name)
     if values is None:
         raise ValueError(f"{path} is empty")
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, it holds a {type(values).__name__}")
+    return values
+
+
+def _plain_data(text: str, name: str) -> Any:
+    loader = _StrictLoader(text)
+    loader.name = name
+    try:
+        values = loader.get_single_data()
+    finally:
+        loader.dispose()
+    left, found = [values], 0
+    while left:  # no recursion: a name (&a, *a) can stand for what it stands in, or for ten of another name
+        each, found = left.pop(), found + 1
+        left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        if found > _MOST_VALUES:
+            raise ValueError(f"it holds more than {_MOST_VALUES} values, names (*name) written out")
     return values
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from simmim import PACKED_FORMAT as FORMAT
 from simmim.data.samples import Source
 from simmim.storage.files import sha256_bytes
+from simmim.storage.reading import read_json
 
 INDEX = "index.json"
 
@@ -29,11 +30,10 @@ def read_index(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise ValueError(f"{folder} is not a packed data set: it has no {INDEX} (packing may have been interrupted)")
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        version = index["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); pack again") from error
+    index = read_json(path, "the index of a packed data set", "pack again")
+    if not isinstance(index, dict) or "format" not in index:
+        raise ValueError(f"{path} is damaged: it is no index; pack again")
+    version = index["format"]
     if version != FORMAT:
         raise ValueError(
             f"{path} has format {version}, this version reads format {FORMAT}; delete {folder} and pack again"

@@ -23,6 +23,7 @@ from simmim.data.index import INDEX, read_index
 from simmim.data.layout import PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256
 from simmim.data.packing import pack
 from simmim.storage.files import sha256_bytes, sha256_file
+from simmim.storage.reading import os_error, reading
 
 __all__ = ["Shards", "pack"]
 
@@ -119,15 +120,16 @@ class Shards:
             self.sample(i)
         expected = {shard["file"]: shard["sha256"] for shard in self._index["shards"]}
         for name, sha256 in (expected | {QUARANTINE: self._index["quarantine_sha256"]}).items():
-            if not (self.folder / name).is_file() or sha256_file(self.folder / name) != sha256:
+            if _digest(self.folder / name) != sha256:
                 raise ValueError(f"{self.folder / name} is missing or not the file that was packed; pack again")
 
     @functools.cached_property
     def _table(self) -> pa.Table:
         path = self.folder / SAMPLES
-        if not path.is_file() or sha256_file(path) != self._index["samples_sha256"]:
+        if _digest(path) != self._index["samples_sha256"]:
             raise ValueError(f"{path} is missing or not the file that {INDEX} was written for; pack again")
-        return pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
+        with reading(path, "a table of samples", "pack again"):
+            return pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
 
     @functools.cached_property
     def _where(self) -> tuple[np.ndarray, ...]:
@@ -167,6 +169,18 @@ class Shards:
         offset, length = span
         if offset < 0:
             return None
-        if shard not in self._descriptors:
-            self._descriptors[shard] = os.open(self.folder / self._names[shard], os.O_RDONLY | os.O_CLOEXEC)
-        return os.pread(self._descriptors[shard], length, offset)
+        path = self.folder / self._names[shard]
+        try:
+            if shard not in self._descriptors:
+                self._descriptors[shard] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self._descriptors[shard], length, offset)
+        except OSError as error:
+            raise ValueError(os_error(error, f"{path} cannot be read")) from None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, "" where there is none."""
+    if not path.is_file():
+        return ""
+    with reading(path, "a whole file", "pack again"):
+        return sha256_file(path)

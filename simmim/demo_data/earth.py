@@ -13,9 +13,11 @@ import numpy as np
 from PIL import Image
 
 from simmim.storage.files import sha256_file
+from simmim.storage.reading import reading
 
 SEA, LAND, LAKE = 0, 1, 2
 _MASK_ROWS, _MASK_COLUMNS = 8640, 17280
+_INSTALL = "install its package again"
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,14 @@ def _package_folder(package: str) -> Path:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
+    with reading(path, "an image", _INSTALL), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # known files: 84 million pixels are right
         return np.array(Image.open(path))
 
 
 def _read_surface(path: Path, grid: tuple[int, int]) -> np.ndarray:
     """The class that covers most of each pixel; the file is gzipped bytes, south up, 3.2 times as fine as the photo."""
-    with gzip.open(path) as packed:
+    with reading(path, "a land mask", _INSTALL), gzip.open(path) as packed:
         fine = np.frombuffer(packed.read(), np.uint8).reshape(_MASK_ROWS, _MASK_COLUMNS)[::-1]
     shares = [_share(fine == kind, grid) for kind in (SEA, LAND, LAKE)]
     return np.argmax(shares, axis=0).astype(np.uint8)
@@ -96,6 +98,6 @@ def _nearest(raster: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 def _read_zone_names(path: Path) -> list[str]:
     """Names of zones 1, 2, ...; the last entry of the file is the ocean."""
-    with open(path, newline="", encoding="utf-8") as table:
+    with reading(path, "a table of zones", _INSTALL), open(path, newline="", encoding="utf-8") as table:
         numbers = {int(row["zoneNum"]): row["kg_zone"] for row in csv.DictReader(table)}
     return [numbers[number] for number in sorted(numbers) if numbers[number] != "Ocean"]

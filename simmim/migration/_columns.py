@@ -8,11 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from simmim.storage.parquet import read_parquet, write_sealed
+from simmim.storage.reading import reading
 
 CONFIGS = {"pretraining", "config_hash"}  # keys that hold the hash of a config
 DIGESTS = {"encoder_digest", "tokenizer_sha256"}  # keys that hold the digest of a model file
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The config in the header of records."""
+    with reading(path, "a file of records", "remove it"):
+        return json.loads(pq.read_schema(path).metadata[b"config"])
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names of a table's columns."""
+    with reading(path, "a Parquet file", "remove it"):
+        return pq.read_schema(path).names
 
 
 def rename_columns(path: Path, config: Mapping[str, Any] | None, names: Mapping[str, str]) -> bool:

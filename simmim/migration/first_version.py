@@ -11,11 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from simmim.config.evaluate_models import EvaluateConfig, SizeConfig
 from simmim.config.models import JobConfig, PretrainConfig, TokenizerConfig
-from simmim.migration._columns import rename_columns
+from simmim.migration._columns import columns_of, config_of, rename_columns
 from simmim.storage import records
 from simmim.storage.parquet import read_parquet
 
@@ -70,11 +68,11 @@ def _rename_runs(results: Path) -> None:
 
 
 def _old_records(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if "task" in pq.read_schema(path).names]
+    return [path for path in paths if "task" in columns_of(path)]
 
 
 def _config(path: Path) -> Values:
-    config = json.loads(pq.read_schema(path).metadata[b"config"])
+    config = config_of(path)
     for section in (config, config.get("pretraining"), config.get("finetune")):
         if isinstance(section, dict):
             section["run"] = _RUNS.get(section["run"], section["run"])

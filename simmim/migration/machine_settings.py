@@ -8,16 +8,13 @@ their path; they are extracted again where an evaluation still needs them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from simmim.config.machine_settings import without_machine_settings
-from simmim.migration._columns import CONFIGS, DIGESTS, rename_columns
+from simmim.migration._columns import CONFIGS, DIGESTS, config_of, rename_columns
 from simmim.storage.identity import config_hash
 
 Values = dict[str, Any]
@@ -78,7 +75,7 @@ def rewrite(results: Path) -> list[str]:
 def _configs(results: Path) -> Iterator[_Stored]:
     """Configs in records, and those that stand within another."""
     for path in _found(results, _RECORDS):
-        yield from _config(path, json.loads(pq.read_schema(path).metadata[b"config"]), rename_columns)
+        yield from _config(path, config_of(path), rename_columns)
 
 
 def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], Any] | None) -> Iterator[_Stored]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from simmim.config.rows import DatasetRow
 from simmim.config.sections import PackSection
+from simmim.data.index import read_index
 from simmim.jobs import Jobs
 
 # Mean size of an ImageNet image re-encoded as JPEG of quality 95, and the short side it was measured with.
@@ -35,7 +35,7 @@ def data_size(jobs: Jobs, scale: str, dataset: str, split: str) -> DataSize:
     """Size of a split of a data set at a scale."""
     index = Path(jobs.path("pack", "index", scale=scale, dataset=dataset, split=split))
     if index.is_file():
-        found = json.loads(index.read_text(encoding="utf-8"))
+        found = read_index(index.parent)
         shards = sum(path.stat().st_size for path in index.parent.glob("*.parquet"))
         return DataSize(found["samples"], len(found["classes"]) or None, shards, packed=True)
     row, pack = jobs.sheets.datasets[dataset, split], jobs.sheets.packed(scale, dataset, split).pack

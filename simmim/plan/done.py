@@ -13,6 +13,7 @@ from safetensors import safe_open
 from simmim.jobs import Job, Jobs
 from simmim.storage import records
 from simmim.storage.paths import pattern
+from simmim.storage.reading import reading
 
 _MANIFEST = "manifest.json"  # completes a folder of features; `simmim.evaluate.features.MANIFEST` would import torch
 
@@ -58,7 +59,8 @@ def _of_records(file: Path) -> Mapping[str, Any]:
 
 
 def _of_manifest(file: Path) -> Mapping[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))["config"]
+    with reading(file, "a manifest", f"remove {file.parent}"):
+        return json.loads(file.read_text(encoding="utf-8"))["config"]
 
 
 def _of_features(folder: Path) -> Mapping[str, Any]:
@@ -66,7 +68,7 @@ def _of_features(folder: Path) -> Mapping[str, Any]:
 
 
 def _of_tokenizer(file: Path) -> Mapping[str, Any]:
-    with safe_open(file, framework="np") as opened:
+    with reading(file, "a tokenizer", "remove it"), safe_open(file, framework="np") as opened:
         return json.loads((opened.metadata() or {}).get("simmim", "{}")).get("tokenizer", {})
 
 

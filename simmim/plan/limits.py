@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from simmim.config.reading import read_yaml
 from simmim.plan.jobs import EVALUATE
 from simmim.plan.rows import TO_DO, name_of
 
@@ -44,7 +43,7 @@ class Limits:
         if not profile.is_file():
             raise ValueError(f"there is no Slurm profile {profile}; name yours with --profile")
         self.profile, self._rule_of = profile, rule_of
-        self._given = yaml.safe_load(profile.read_text(encoding="utf-8"))
+        self._given = read_yaml(profile)
 
     def of(self, rule: str) -> Grant:
         """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try."""

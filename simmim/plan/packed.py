@@ -20,7 +20,7 @@ def packed_sets(jobs: Jobs, scale: str) -> Iterator[tuple[DataConfig, Path]]:
     wanted = {(name, split) for role, names in roles.items() for name in names for split in splits[role]}
     for dataset, split in sorted(wanted):
         index = Path(jobs.path("pack", "index", scale=scale, dataset=dataset, split=split))
-        if index.is_file():
+        if index.exists():
             yield jobs.sheets.packed(scale, dataset, split), index.parent
 
 

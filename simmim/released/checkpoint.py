@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+from simmim.storage.reading import one_line, reading
 
 _CONFIG_NODE = "yacs.config.CfgNode"
 
@@ -84,11 +86,8 @@ def is_encoder_file(path: Path | str) -> bool:
 
 @contextmanager
 def _opened(path: Path | str) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole .safetensors: {error}") from error
+    with reading(path, "a whole .safetensors", "fetch it again"), safe_open(path, framework="pt") as file:
+        yield file
 
 
 def _unchecked(kind: str) -> str:
@@ -101,7 +100,7 @@ def _check_archive(path: Path | str) -> bool:
     Raises:
         ValueError: for an archive with an entry that does not have its checksum. PyTorch itself does not look at them.
     """
-    with open(path, "rb") as file:
+    with reading(path, "a checkpoint", "fetch it again"), open(path, "rb") as file:
         begins_as_archive = file.read(4) == b"PK\x03\x04"
     if not begins_as_archive and not zipfile.is_zipfile(path):
         return False
@@ -109,14 +108,10 @@ def _check_archive(path: Path | str) -> bool:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # a flipped bit can ask for any feature of the format
-        raise ValueError(f"{path} is no whole zip archive ({_one_line(error)}); fetch it again") from None
+        raise ValueError(f"{path} is no whole zip archive ({one_line(error)}); fetch it again") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged: its entry '{damaged}' does not have its checksum; fetch it again")
     return True
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _unpickle(path: Path | str, is_archive: bool) -> Any:

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from simmim.storage.reading import read_json, reading
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The data card that was written with the data.
+
+    Raises:
+        ValueError: for a file that is none.
+    """
+    what, cure = "a data card", "remove it and make the data again with `simmim demo-data`"
+    card = read_json(path, what, cure)
+    with reading(path, what, cure):
+        card_sections(card)
+    return card
 
 
 def card_sections(card: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from simmim.storage.files import whole_file
+from simmim.storage.reading import reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_END = b"IEND\xaeB`\x82"  # of every PNG
 
 
 class Drawing(NamedTuple):
@@ -37,9 +40,12 @@ def read_drawing(path: Path) -> Drawing:
     Raises:
         ValueError: for a picture without its words.
     """
-    with Image.open(path) as image:
-        image.load()
-        words, width = image.text, image.width
+    with reading(path, "a whole PNG", "draw it again with `simmim figure`"):
+        Image.open(path).verify()  # the checksums of all chunks
+        with Image.open(path) as image:
+            words, width, png = image.text, image.width, path.read_bytes()
+        if not png.endswith(_END):
+            raise ValueError("something stands behind its end")
     if missing := {"Title", "Section", "Description"} - words.keys():
         raise ValueError(f"{path} has no {' and '.join(sorted(missing))} inside: draw it again with `simmim figure`")
-    return Drawing(path.stem, words["Title"], words["Section"], words["Description"], width, path.read_bytes())
+    return Drawing(path.stem, words["Title"], words["Section"], words["Description"], width, png)

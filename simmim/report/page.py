@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from simmim.report import provenance
-from simmim.report.data_card import card_sections
+from simmim.report.data_card import card_sections, read_card
 from simmim.report.drawing import Drawing, read_drawing
 from simmim.report.table import Table, scale_words
 from simmim.report.table_file import read_parquet
@@ -59,7 +58,7 @@ def write_page(
         scale_words=scale_words(scale),
         headlines=[headline for table in _by_section(shown) for headline in table.headlines],
         sections=_sections(shown, drawn),
-        card=card and card_sections(json.loads(Path(card).read_text(encoding="utf-8"))),
+        card=card and card_sections(read_card(card)),
         out=out,
         **_sources(shown),
     )

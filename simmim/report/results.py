@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.parquet as pq
 
+from simmim.report.data_card import read_card
 from simmim.storage import records
 from simmim.storage.parquet import read_sealed
+from simmim.storage.reading import reading
 
 
 class DataCard(NamedTuple):
@@ -65,7 +66,7 @@ class Results:
     def data_card(self) -> DataCard | None:
         """The data card, None where the data are not made by the package."""
         cards = [file for file in self._files if file.suffix == ".json"]
-        return DataCard(json.loads(cards[0].read_text(encoding="utf-8")), str(cards[0])) if cards else None
+        return DataCard(read_card(cards[0]), str(cards[0])) if cards else None
 
     def _tables(self) -> list[Path]:
         return [file for file in self._files if file.suffix == ".parquet"]
@@ -86,4 +87,5 @@ def _pictures(file: Path) -> pd.DataFrame:
 
 
 def _holds_pictures(file: Path) -> bool:
-    return "image" in pq.read_schema(file).names
+    with reading(file, "a Parquet file", "remove it, so that it is made again"):
+        return "image" in pq.read_schema(file).names

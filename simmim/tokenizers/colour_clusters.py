@@ -14,6 +14,7 @@ from simmim.config.models import TokenizerConfig
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
 from simmim.rng import KeyedGenerator, epoch_order
+from simmim.storage.reading import reading
 from simmim.train.processes import Processes
 
 
@@ -82,13 +83,15 @@ class ColourClusters(nn.Module):
         Raises:
             ValueError: when it does not hold [clusters, 3] numbers in [-1, 1].
         """
-        centres = np.load(path, allow_pickle=False)
-        if centres.shape != tuple(self.centres.shape) or not np.abs(centres.astype(float)).max() <= 1:
+        with reading(path, "a .npy of numbers", "fetch it again"):
+            centres = np.load(path, allow_pickle=False)
+            values = centres.astype(float)
+        if centres.shape != tuple(self.centres.shape) or not np.abs(values).max() <= 1:
             raise ValueError(
                 f"{path} must hold centres of shape {tuple(self.centres.shape)} in [-1, 1], "
                 f"it holds {centres.shape} {centres.dtype}"
             )
-        self._set((centres.astype(float) + 1) / 2)
+        self._set((values + 1) / 2)
 
     def _set(self, centres: np.ndarray) -> None:
         self.centres.copy_(torch.from_numpy(np.asarray(centres, np.float32)))

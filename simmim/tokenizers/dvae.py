@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from simmim.config.models import TokenizerConfig
 from simmim.data.shards import Shards
+from simmim.storage.reading import reading
 from simmim.tokenizers import _dvae_network as network
 from simmim.tokenizers import _dvae_training as training
 from simmim.train.processes import Processes
@@ -105,7 +106,9 @@ class Dvae(nn.Module):
         Raises:
             ValueError: naming the tensors that do not fit.
         """
+        with reading(path, "a .safetensors", "fetch it again"):
+            state = load_file(path)
         try:
-            self.load_state_dict(load_file(path), strict=True)
+            self.load_state_dict(state, strict=True)
         except RuntimeError as error:
             raise ValueError(f"{path} does not hold the weights of this encoder: {error}") from error

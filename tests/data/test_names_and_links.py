@@ -175,5 +175,5 @@ def test_lists_that_are_no_text_are_refused_in_one_line(tmp_path):
     write(tmp_path / "set/cat/1.png", png())
     write(tmp_path / "classes.txt", "café\n".encode("latin-1"))
     settings = {"root": str(tmp_path / "set"), "class_folders": True, "classes_file": str(tmp_path / "classes.txt")}
-    with pytest.raises(ValueError, match=r"class list .*classes.txt is not UTF-8 text .*; save it as UTF-8"):
+    with pytest.raises(ValueError, match=r"classes.txt is not UTF-8 text .*; save it as UTF-8"):
         samples("image_folder", **settings)

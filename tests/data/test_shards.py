@@ -297,7 +297,10 @@ def swap(folder):
         (lambda folder: os.truncate(folder / "shard-00001.parquet", 100), "has 100 bytes, it was packed with"),
         (lambda folder: (folder / "samples.parquet").unlink(), "samples.parquet is missing"),
         (lambda folder: (folder / "index.json").unlink(), "no index.json"),
-        (lambda folder: (folder / "index.json").write_text("{"), "index.json is damaged"),
+        (
+            lambda folder: (folder / "index.json").write_text("{"),
+            "index.json is not the index of a packed data set, or is damaged",
+        ),
         (lambda folder: (folder / "index.json").write_text('{"format": 99}'), "format 99"),
         (swap, "the bytes are not those that were packed|it was packed with"),
     ],

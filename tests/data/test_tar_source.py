@@ -92,7 +92,7 @@ class TestTar:
         with pytest.raises(ValueError, match=r"tar file .*b.tar does not exist"):
             samples("tar", archive=str(tmp_path / "b.tar"))
         write(tmp_path / "b.tar", b"no tar")
-        with pytest.raises(ValueError, match=r"b.tar is no tar file, plain or compressed; .* fetch it again$"):
+        with pytest.raises(ValueError, match=r"b.tar is not a tar file, plain or compressed, .* fetch it again$"):
             samples("tar", archive=str(tmp_path / "b.tar"))
         whole = tar_of({"1.png": png(), "2.png": png(1)})
         write(tmp_path / "b.tar", whole[: 512 + 100])
@@ -100,3 +100,47 @@ class TestTar:
             samples("tar", archive=str(tmp_path / "b.tar"))
         with pytest.raises(ValueError, match="needs classes_file"):
             samples("tar", archive=str(tmp_path / "b.tar"), labels_file="labels.txt")
+
+
+def nested(depth):
+    """An image inside that many tar files inside each other."""
+    content = tar_of({"1.png": png()})
+    for _ in range(depth):
+        content = tar_of({"inner.tar": content, "2.png": png(1)})
+    return content
+
+
+@pytest.mark.parametrize("depth", [1, 4, 5, 300])
+def test_tar_files_inside_each_other_are_read_to_a_stated_depth(tmp_path, depth):
+    write(tmp_path / "a.tar", nested(depth))
+    found = samples("tar", archive=str(tmp_path / "a.tar"))
+    faults = [sample.fault for sample in found if sample.fault]
+    assert len(found) == min(depth, 5) + 1
+    assert faults == (["5 tar files inside each other are no images"] if depth > 4 else [])
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_a_damaged_compressed_archive_is_one_sentence(tmp_path, suffix):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode=f"w:{suffix}") as archive:
+        for number in range(30):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(png(number))
+            archive.addfile(member, io.BytesIO(png(number)))
+    whole = content.getvalue()
+    for place in range(0, len(whole), len(whole) // 12):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :]):
+            write(tmp_path / "a.tar", damaged)
+            try:
+                samples("tar", archive=str(tmp_path / "a.tar"))
+            except ValueError as refused:
+                assert str(tmp_path / "a.tar") in str(refused) and "\n" not in str(refused)
+
+
+def test_an_image_with_two_labels_is_refused(tmp_path):
+    write(tmp_path / "a.tar", tar_of({"1.png": png()}))
+    write(tmp_path / "labels.txt", b"1.png cat\n1.png dog\n")
+    write(tmp_path / "classes.txt", b"cat\ndog\n")
+    lists = {"labels_file": str(tmp_path / "labels.txt"), "classes_file": str(tmp_path / "classes.txt")}
+    with pytest.raises(ValueError, match=r"labels.txt gives '1.png' two classes; leave one"):
+        samples("tar", archive=str(tmp_path / "a.tar"), **lists)

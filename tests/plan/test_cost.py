@@ -6,6 +6,7 @@ import pytest
 from sheets import CONFIG, copied, evaluations, trainings
 
 from simmim.config.sheets import Sheets
+from simmim.data.index import FORMAT, index_sha256
 from simmim.jobs import Jobs
 from simmim.plan.cost import Costs
 from simmim.plan.data import data_size
@@ -30,7 +31,8 @@ def costs_of(results, *needs, sheets=SHEETS, scale="paper", on=A100):
 def pack(results, scale, dataset, split, samples, classes):
     index = Jobs(SHEETS, str(results)).job("pack", scale=scale, dataset=dataset, split=split).output("index")
     index.parent.mkdir(parents=True)
-    index.write_text(json.dumps({"samples": samples, "classes": [f"c{n}" for n in range(classes)]}))
+    made = {"format": FORMAT, "samples": samples, "classes": [f"c{n}" for n in range(classes)]}
+    index.write_text(json.dumps(made | {"index_sha256": index_sha256(made)}))
     index.with_name("shard-00000.parquet").write_bytes(b"x" * 1000)
 
 

@@ -7,6 +7,7 @@ import yaml
 from sheets import CONFIG
 
 from simmim.__main__ import main
+from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.plan.gpus import machine
@@ -25,6 +26,7 @@ PROFILE = {
 def verdicts(tmp_path, *rows, **changes):
     file = tmp_path / "profile.yaml"
     file.write_text(yaml.safe_dump(PROFILE | changes))
+    read_yaml.cache_clear()
     limits = Limits(file, lambda evaluation: "finetune" if evaluation == "finetune" else "evaluate")
     return [each.replace(str(file), "FILE") for each in limits.verdicts(rows)]
 

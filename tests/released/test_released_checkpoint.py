@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_cut_file_is_one_line(tmp_path, capsys, share, ending):
     cut.write_bytes(content[: int(share * len(content))])
     assert main(["convert", "--from", str(cut), "--to", str(tmp_path / "out.safetensors")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"simmim: error: {cut} is no whole") and error.count("\n") == 1
+    assert re.match(f"simmim: error: {cut} is (no|not a) whole", error) and error.count("\n") == 1
     assert not (tmp_path / "out.safetensors").exists()
 
 

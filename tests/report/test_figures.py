@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from PIL import Image
 
 from simmim.migration import migrate
 from simmim.plugin import names
-from simmim.report.drawing import read_drawing
+from simmim.report.drawing import read_drawing, save
 from simmim.report.figures import (
     figure1,
     figure2,
@@ -251,3 +252,17 @@ def test_a_picture_without_its_words_is_refused(tmp_path):
     (tmp_path / "x.png").write_bytes(png(np.zeros((4, 4, 3))))
     with pytest.raises(ValueError, match="has no Description and Section and Title inside: draw it again"):
         read_drawing(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "empty"])
+def test_a_damaged_picture_is_one_sentence(tmp_path, damage):
+    figure = plt.figure(figsize=(1, 1))
+    save(figure, tmp_path / "a.png", "Title", "Caption", "Section")
+    plt.close(figure)
+    whole = (tmp_path / "a.png").read_bytes()
+    place = whole.index(b"Caption")
+    flipped = whole[:place] + b"k" + whole[place + 1 :]
+    changed = {"flipped": flipped, "cut": whole[:-20], "longer": whole + b"\0", "empty": b""}[damage]
+    (tmp_path / "a.png").write_bytes(changed)
+    with pytest.raises(ValueError, match=r"a.png is not a whole PNG, or is damaged \(.*; draw it again"):
+        read_drawing(tmp_path / "a.png")

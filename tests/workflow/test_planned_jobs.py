@@ -40,3 +40,13 @@ def test_features_are_extracted_only_where_something_is_to_read_them(tmp_path):
 def test_a_size_is_a_light_job_of_its_own(tmp_path):
     folder = copy_of_the_project(tmp_path)
     assert planned(snakemake(folder, "-n", "results/paper/tables/table8.md")) == {"size": 3, "table": 1}
+
+
+def test_a_damaged_sheet_is_one_sentence_without_a_traceback(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    (folder / "config" / "recipes" / "knn.yaml").write_text("a: [")
+    with pytest.raises(AssertionError) as refused:
+        snakemake(folder, "-n")
+    printed = str(refused.value)
+    assert "config/recipes/knn.yaml is not valid YAML, or is damaged (" in printed and "; mend it" in printed
+    assert "simmim/config" not in printed

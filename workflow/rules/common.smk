@@ -1,11 +1,12 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir).parent))
-
+from snakemake.exceptions import WorkflowError
 from snakemake.persistence.file import FilePersistence
 
-from simmim.config.errors import validated
+sys.path.insert(0, str(Path(workflow.basedir).parent))
+
+from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Jobs
@@ -13,9 +14,13 @@ from simmim.report import catalogue
 from simmim.storage.paths import pattern
 from simmim.train import cards
 
-validated(ConfigFile, config)
-JOBS = Jobs(Sheets("config"))
-FINE_TUNINGS = JOBS.sheets.fine_tunings()
+try:
+    with located_at("config/config.yaml or --config"):
+        validated(ConfigFile, config)
+    JOBS = Jobs(Sheets("config"))
+    FINE_TUNINGS = JOBS.sheets.fine_tunings()
+except ValueError as error:
+    raise WorkflowError(str(error)) from None  # printed without a traceback
 OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
 
 

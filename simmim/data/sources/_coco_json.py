@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from simmim.data.sources._files import files_digest, normal_form, read_bytes, read_text
+from simmim.data.sources._files import existing_file, files_digest, normal_form, read_bytes
+from simmim.storage.reading import read_json
 
 
 def read_annotations(path: str, what: str) -> dict[str, Any]:
@@ -17,11 +17,7 @@ def read_annotations(path: str, what: str) -> dict[str, Any]:
     Raises:
         ValueError: when it is missing, no JSON, or lacks images, annotations or categories.
     """
-    text = read_text(path, f"{what} annotation file")
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); fetch it again") from error
+    document = read_json(existing_file(path, f"{what} annotation file"), "valid JSON", "fetch it again")
     listed = document if isinstance(document, dict) else {}
     missing = {kind for kind in ("images", "annotations", "categories") if not isinstance(listed.get(kind), list)}
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import unicodedata
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from simmim.data.samples import printable
+from simmim.storage.reading import os_error, read_text
 
 
 def existing_folder(path: str, what: str) -> Path:
@@ -54,9 +54,7 @@ def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
         state = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        raise ValueError(
-            f"folder {printable(folder)} cannot be read: {error.strerror}; check its permissions"
-        ) from None
+        raise ValueError(os_error(error, f"folder {printable(folder)} cannot be read")) from None
     own = state.st_dev, state.st_ino
     if own in parents:
         target = printable(os.path.realpath(folder))
@@ -114,20 +112,6 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
         return b"", f"cannot be read: {error.strerror or error}"
 
 
-def read_text(path: str | Path, what: str) -> str:
-    """Content of a text file in UTF-8, or in UTF-16 with a byte-order mark; without the mark.
-
-    Raises:
-        ValueError: when the file is missing or no such text.
-    """
-    content = existing_file(path, what).read_bytes()
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{what} {path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-
-
 def normal_form(name: str) -> str:
     """A name in Unicode's composed form (NFC): macOS stores accented names decomposed, other systems do not."""
     return unicodedata.normalize("NFC", name)
@@ -139,10 +123,13 @@ def read_class_list(path: str | Path) -> list[str]:
     Raises:
         ValueError: when the file is missing, empty, or names a class twice.
     """
-    lines = normal_form(read_text(path, "class list")).splitlines()
+    lines = normal_form(read_text(existing_file(path, "class list"))).split("\n")
     lines = [line.strip() for line in lines if line.strip()]
     if lines and "\t" in lines[0] and lines[0].split("\t")[-1].strip() == "Name":
-        lines = [line.split("\t")[-1].strip() for line in lines[1:]]
+        rows = [line.split("\t") for line in lines]
+        if odd := [line for line, row in zip(lines, rows) if len(row) != len(rows[0])]:
+            raise ValueError(f"class list {path}: '{odd[0]}' has not the {len(rows[0])} cells of its header")
+        lines = [row[-1].strip() for row in rows[1:]]
     if not lines or len(set(lines)) < len(lines):
         raise ValueError(f"class list {path} must name at least one class and none twice; it holds {lines[:8]} ...")
     return lines

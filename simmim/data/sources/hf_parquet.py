@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._files import files_digest, lists_given, normal_form, read_class_list
+from simmim.storage.reading import one_line, reading
 
 _IMAGE_COLUMNS = "image", "img"
 _BATCH = 64
@@ -54,7 +55,7 @@ class HfParquet:
         try:
             features = json.loads(metadata[b"huggingface"])["info"]["features"]
             names = [normal_form(str(name)) for name in features[self.label_column]["names"]]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             names = []
         if not names:
             raise ValueError(
@@ -88,10 +89,8 @@ class HfParquet:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    try:
+    with reading(path, "a readable Parquet file", "fetch it again"):
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is not a readable Parquet file ({error}); fetch it again") from error
 
 
 def _image_column(path: Path, schema: pa.Schema) -> str:
@@ -119,8 +118,8 @@ def _rows(path: Path, parquet: pq.ParquetFile, image: str, label: str) -> Iterat
         for batch in parquet.iter_batches(_BATCH, columns=[image, label] if label else [image]):
             labels = batch.column(label).to_pylist() if label else [None] * len(batch)
             yield from zip(batch.column(image).to_pylist(), labels)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}); fetch it again") from error
+    except Exception as error:  # readers of damaged files raise nearly anything
+        raise ValueError(f"{path} is damaged ({one_line(error)}); fetch it again") from error
 
 
 def _sample(sample_id: str, origin: str, image: dict | None, label: Label, classes: list[str]) -> RawSample:

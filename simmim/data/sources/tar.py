@@ -9,9 +9,11 @@ from pathlib import PurePosixPath
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._class_folders import class_names, label_of
-from simmim.data.sources._files import existing_file, files_digest, lists_given, normal_form, read_class_list, read_text
+from simmim.data.sources._files import existing_file, files_digest, lists_given, normal_form, read_class_list
+from simmim.storage.reading import one_line, read_text, reading
 
 _LARGEST_BYTES = 2**30  # of an image; a sparse member may claim any size
+_DEEPEST = 4  # tar files inside each other; ILSVRC 2012 has one inside another
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,8 @@ class Tar:
         """File name to class name."""
         if not self.labels_file:
             return {}
-        text = normal_form(read_text(self.labels_file, "label list"))
-        rows = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+        text = normal_form(read_text(existing_file(self.labels_file, "label list")))
+        rows = [line.split(maxsplit=1) for line in text.split("\n") if line.strip()]
         if all(len(row) == 1 for row in rows):
             rows = [[name, row[0]] for name, row in zip(self._names(len(rows)), rows, strict=True)]
         if odd := [row for row in rows if len(row) != 2]:
@@ -107,7 +109,11 @@ class Tar:
         if self.ids_file:
             ids = {str(number): name for number, name in enumerate(read_class_list(self.ids_file), 1)}
             rows = [[name, ids.get(number, number)] for name, number in rows]
-        return dict(rows)
+        found = dict(rows)
+        if len(found) < len(rows):
+            twice = next(name for n, (name, _) in enumerate(rows) if name in dict(rows[:n]))
+            raise ValueError(f"{self.labels_file} gives '{twice}' two classes; leave one")
+        return found
 
     def _names(self, count: int) -> list[str]:
         """File names in order, as many as there are labels."""
@@ -121,10 +127,8 @@ class Tar:
 
 def _opened(path: str) -> tarfile.TarFile:
     file = existing_file(path, "tar file")
-    try:
+    with reading(file, "a tar file, plain or compressed", "check the path or fetch it again"):
         return tarfile.open(file)
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is no tar file, plain or compressed; check the path or fetch it again") from error
 
 
 def _members(archive: tarfile.TarFile, path: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
@@ -134,17 +138,19 @@ def _members(archive: tarfile.TarFile, path: str) -> Iterator[tuple[str, tarfile
             archive.members = []  # one header at a time: a million of them would fill memory
             if not member.isdir():
                 yield printable(member.name), member
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is cut short or damaged ({error}); fetch it again") from error
+    except Exception as error:  # readers of damaged archives raise nearly anything
+        raise ValueError(f"{path} is cut short or damaged ({one_line(error)}); fetch it again") from error
 
 
-def _files(archive: tarfile.TarFile, path: str) -> Iterator[tuple[str, bytes, str]]:
+def _files(archive: tarfile.TarFile, path: str, depth: int = 0) -> Iterator[tuple[str, bytes, str]]:
     """Name, content and fault of every file, those of inner archives behind the inner name without its suffix."""
     for name, member in _members(archive, path):
         if not member.isfile():
             yield name, b"", "not a regular file"
+        elif name.endswith(".tar") and depth == _DEEPEST:
+            yield name, b"", f"{_DEEPEST + 1} tar files inside each other are no images"
         elif name.endswith(".tar"):
-            yield from _inner_files(archive, member, name)
+            yield from _inner_files(archive, member, name, depth + 1)
         elif member.size > _LARGEST_BYTES:
             yield name, b"", f"{member.size} bytes are no image"
         else:
@@ -154,14 +160,16 @@ def _files(archive: tarfile.TarFile, path: str) -> Iterator[tuple[str, bytes, st
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[bytes, str]:
     try:
         return archive.extractfile(member).read(), ""
-    except tarfile.TarError as error:
-        return b"", f"cannot be read: {error}"
+    except Exception as error:
+        return b"", f"cannot be read: {one_line(error)}"
 
 
-def _inner_files(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Iterator[tuple[str, bytes, str]]:
+def _inner_files(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, depth: int
+) -> Iterator[tuple[str, bytes, str]]:
     try:
         with tarfile.open(fileobj=archive.extractfile(member)) as inner:
-            for below, content, fault in _files(inner, name):
+            for below, content, fault in _files(inner, name, depth):
                 yield f"{name.removesuffix('.tar')}/{below}", content, fault
-    except (tarfile.TarError, ValueError) as error:
-        yield name, b"", f"broken inner tar: {error}"
+    except Exception as error:
+        yield name, b"", f"broken inner tar: {one_line(error)}"

@@ -1,0 +1,110 @@
+"""Reading files that may be missing, locked, damaged or of another kind: one sentence with the file and a cure."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_CURES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EEXIST: "move away what stands there",
+    errno.ELOOP: "mend the link",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EISDIR: "a file must stand there, not a folder",
+    errno.EROFS: "write to another place",
+    errno.ENOSPC: "make room and start again",
+    errno.EDQUOT: "make room and start again",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
+_LOOK = "see whether its disk is sound and can be reached"
+
+
+@contextmanager
+def reading(path: Path | str, what: str, cure: str) -> Iterator[None]:
+    """Say in one sentence why a file cannot be opened, or that what the block makes of it is not `what` it should be.
+
+    The block holds the call that decodes, and nothing else: libraries raise nearly anything for a damaged file, most
+    of it without its name.
+
+    Args:
+        what: a kind of file with its article, such as "a Parquet file".
+        cure: what to do about a damaged one.
+
+    Raises:
+        ValueError: that sentence.
+    """
+    try:
+        _check_is_file(path)
+    except OSError as error:
+        raise ValueError(os_error(error, f"{path} cannot be read")) from None
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{path} is not {what}, or is damaged ({one_line(error)}); {cure}") from error
+
+
+def _check_is_file(path: Path | str) -> None:
+    """Open as the system does: libraries take a folder for an empty table, and a locked file for a missing one."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # would wait at a pipe that nobody writes to
+    try:
+        mode = os.fstat(opened).st_mode
+    finally:
+        os.close(opened)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
+def os_error(error: OSError, subject: str = "") -> str:
+    """What the system said of a file, and what to do.
+
+    Args:
+        subject: begins the sentence; the name that the error gives where it is left out.
+    """
+    named = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    subject = subject or " -> ".join(named)
+    said = f"{error.strerror or one_line(error)}; {_CURES.get(error.errno or 0, _LOOK)}"
+    return f"{subject}: {said}" if subject else said
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, its kind where it has none."""
+    said = "nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+    return f"{said[:400]} ..." if len(said) > 400 else said or type(error).__name__
+
+
+def read_text(path: Path | str) -> str:
+    """A text file in UTF-8, or in UTF-16 with a byte-order mark; without the mark, lines ending with a line feed.
+
+    Raises:
+        ValueError: when the file is missing or no such text.
+    """
+    with reading(path, "a text file", "copy it again"):
+        content = Path(path).read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path | str, what: str, cure: str) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        ValueError: as `reading`.
+    """
+    with reading(path, what, cure):
+        return json.loads(Path(path).read_bytes())  # which knows UTF-8, UTF-16 and their marks
