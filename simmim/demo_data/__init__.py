@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from simmim.demo_data.climate import class_corners, class_counts, pretrain_corne
 from simmim.demo_data.earth import Earth, load_earth
 from simmim.demo_data.tiles import TRAIN, VAL, Bands, cut, evenly
 from simmim.storage.files import write_text
+from simmim.storage.sealed_json import write_sealed
 
 _FEW = 50  # labels per class in the second colour baseline
 
@@ -66,7 +66,7 @@ def build(
     counts["classify"] = _classify(earth, classes, tile_px, out / "classify")
     measured = _colour_baselines(earth, classes, tile_px)
     settings = {"tile_px": tile_px, "dense_tile_px": dense_tile_px, "gap_px": dense_tile_px}
-    write_text(out / "data_card.json", json.dumps(card(earth, bands, settings, counts, measured), indent=1) + "\n")
+    write_sealed(out / "data_card.json", card(earth, bands, settings, counts, measured))
 
 
 def _check_classes(zones: Collection[str], tile_px: int, dense_tile_px: int) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simmim.storage.reading import read_json, reading
+from simmim.storage.reading import reading
+from simmim.storage.sealed_json import read_sealed
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -15,9 +16,8 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: for a file that is none.
     """
-    what, cure = "a data card", "remove it and make the data again with `simmim demo-data`"
-    card = read_json(path, what, cure)
-    with reading(path, what, cure):
+    card = read_sealed(path)
+    with reading(path, "a data card", "remove it and make the data again with `simmim demo-data`"):
         card_sections(card)
     return card
 

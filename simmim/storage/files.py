@@ -28,6 +28,10 @@ def whole_file(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+    except OSError as error:  # a full disk names no file
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

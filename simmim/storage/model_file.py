@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from simmim.storage.files import whole_file
+from simmim.storage.reading import one_line, reading
 
+_CURE = "remove it, so that it is made again"
 _ENTRY = "simmim"  # one metadata entry: safetensors writes several in random order
 
 
@@ -37,7 +39,10 @@ def write_state(path: Path | str, state: dict[str, Tensor], header: Mapping[str,
 def write_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write contiguous CPU tensors as a safetensors file: whole or not at all, with the mode that the umask gives."""
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # such as a full disk
+            raise OSError(f"{path} cannot be written: {one_line(error)}") from None
 
 
 def read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -49,12 +54,10 @@ def read(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]
     Raises:
         ValueError: for a file of another kind, or one that was truncated or changed after it was written.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header, sha256 = _stated(path, file.metadata(), kind)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
+    with reading(path, "a safetensors file", _CURE), safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    header, sha256 = _stated(path, metadata, kind)
     if sha256 != digest_of(header, state):
         raise ValueError(f"{path} is damaged: its content does not match the SHA-256 in its header")
     if kind not in header:
@@ -82,11 +85,9 @@ def header(path: Path | str) -> dict[str, Any]:
 
 
 def _opened(path: Path | str) -> tuple[dict[str, Any], str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _stated(path, file.metadata(), "model")
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
+    with reading(path, "a safetensors file", _CURE), safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    return _stated(path, metadata, "model")
 
 
 def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tensor]) -> None:

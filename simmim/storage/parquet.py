@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simmim.storage.files import whole_file
+from simmim.storage.reading import reading
 
 _SEAL = b"sha256"
+_CURE = "remove it, so that it is made again"
 
 
 def write_parquet(path: Path | str, table: pa.Table) -> None:
@@ -31,14 +33,10 @@ def read_parquet(path: Path | str) -> pa.Table:
     """The table in a file; that its folders are called `key=value` adds no columns.
 
     Raises:
-        ValueError: for a file that is damaged, or no Parquet.
+        ValueError: for a file that cannot be read, is damaged, or no Parquet.
     """
-    try:
+    with reading(path, "a Parquet file", _CURE):
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{path} is damaged, or no Parquet file: {error}") from None
 
 
 def read_sealed(path: Path | str) -> pa.Table:
@@ -66,7 +64,8 @@ def unsealed(path: Path | str, table: pa.Table) -> pa.Table:
 
 def is_sealed(path: Path | str) -> bool:
     """Whether a file states a digest of its content."""
-    return _SEAL in (pq.read_schema(path).metadata or {})
+    with reading(path, "a Parquet file", _CURE):
+        return _SEAL in (pq.read_schema(path).metadata or {})
 
 
 def _without_seal(table: pa.Table) -> pa.Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simmim.storage.files import sha256_bytes, write_text
+from simmim.storage.reading import reading
 
 _SEAL = "sha256_of_the_rest"
 
@@ -24,11 +25,9 @@ def read_sealed(path: Path | str) -> dict[str, Any]:
     Raises:
         ValueError: for a file that is no such JSON, or was changed since.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    with reading(path, "JSON that was written here", "remove it, so that it is made again"):
+        content = json.loads(Path(path).read_bytes())
         seal = content.pop(_SEAL, None)
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
     if seal is None:
         raise ValueError(f"{path} has no digest of itself: it is damaged, or an earlier version wrote it")
     if seal != _digest(content):

@@ -26,6 +26,7 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage import records
 from simmim.storage.files import sha256_file
+from simmim.storage.sealed_json import write_sealed
 
 SCALE = "mine"
 RUN, SEED = ("--run", "default"), ("--seed", "0")
@@ -253,7 +254,7 @@ def _run_verbs(project: Project) -> None:
     figures, tables = (jobs.job("page", scale=SCALE).inputs[role] for role in ("figures", "tables"))
     card = Path(jobs.job("page", scale=SCALE).inputs["card"][0])
     card.parent.mkdir(parents=True)
-    card.write_text(json.dumps(CARD))
+    write_sealed(card, CARD)
     _sound(project, "pack", "--dataset", "mine", "--split", "train")
     _sound(project, *_PACK)
     _sound(project, "tokenizer", "--tokenizer", "colours_512")

@@ -193,7 +193,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, kept):
     path = tmp_path / "encoder.safetensors"
     save_encoder(path, _build().encoder, HEADER | {"encoder": SWIN})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"encoder.safetensors is damaged, or no safetensors file"):
+    with pytest.raises(ValueError, match=r"encoder.safetensors is not a safetensors file, or is damaged"):
         load_encoder(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from made_up import (
     write_size,
     write_training,
 )
+
+from simmim.storage.sealed_json import write_sealed
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def results(tmp_path_factory) -> dict[str, list[Path]]:
         "colour_baselines": {"top1_all_labels": {"colour histogram": 33.3}},
         "weaknesses": ["Made up <by hand>."],
     }
-    (root / "data_card.json").write_text(json.dumps(card), encoding="utf-8")
+    write_sealed(root / "data_card.json", card)
     return {
         "finetune": [write_evaluation(root, r, "finetune", {("top1", ""): [v - 1, v, v + 1]}) for r, v in runs.items()],
         "probe": [write_evaluation(root, run, "probe", blocks | chosen) for run in ("default", "random_swin")],

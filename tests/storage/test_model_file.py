@@ -132,9 +132,9 @@ def test_files_of_others_and_other_kinds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is no tokenizer: its header has only encoder, image_px, tags"):
         model_file.read(tmp_path / "c.safetensors", "tokenizer")
     (tmp_path / "d.safetensors").write_bytes(b"no such thing")
-    with pytest.raises(ValueError, match=r"d\.safetensors is damaged, or no safetensors file"):
+    with pytest.raises(ValueError, match=r"d\.safetensors is not a safetensors file, or is damaged"):
         model_file.digest(tmp_path / "d.safetensors")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"none\.safetensors cannot be read: No such file"):
         model_file.read(tmp_path / "none.safetensors", "encoder")
 
 
