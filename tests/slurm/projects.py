@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 # Of the profile that users get, but for what is theirs and for waits that are long on purpose.
-QUICK = {"latency-wait": 5, "slurm-init-seconds-before-status-checks": 2, "retries": 3, "local-cores": 1}
+QUICK = {"jobs": 4, "latency-wait": 5, "slurm-init-seconds-before-status-checks": 2, "retries": 3, "local-cores": 1}
 SMALL = {"slurm_account": "tests", "slurm_partition": "cpu", "nodes": 1, "gpu": 0, "mem_mb": 900, "runtime": 30}
 
 SLEEPERS = """
@@ -81,3 +83,24 @@ def submitted(snakemake: subprocess.Popen[bytes], folder: Path, seconds: float =
     while "has been submitted" not in (said := (folder / "out.log").read_text()):
         assert snakemake.poll() is None and time.monotonic() < end, said[-3000:]
         time.sleep(0.3)
+
+
+def smoke(folder: Path, runs: str = "default", *, precision: str = "auto", **resources: dict) -> Path:
+    """This project with some runs at smoke scale, and a profile `slurm` with resources by rule."""
+    for part in ("config", "simmim", "workflow"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "environment.yml", folder)
+    scale = folder / "config" / "scales" / "smoke.yaml"
+    text = scale.read_text().replace("pretrain:\n  train: {", f"pretrain:\n  train: {{precision: {precision}, ")
+    scale.write_text(text + f"runs: [{runs}]\nwithout: [inat, supervised, segment_lr3e4, segment_pretrained]\n")
+    profile(folder, **resources)
+    return folder
+
+
+def local(folder: Path, *arguments: str, seconds: float = 600) -> None:
+    """Run Snakemake on this machine to its end."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local", "--nocolor", *arguments]
+    environment = os.environ | {"HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    environment |= {"SIMMIM_DEVICE": "cpu"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
