@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,17 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
         raise ValueError("; ".join(faults))
     print(f"slurm   takes every kind of job in {profile}: {', '.join(str(each) for each in kinds)}")
     print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")
+
+
+def recover(*, cancel: bool = False) -> None:
+    """Go on after Snakemake was killed: wait for jobs it left, unlock the folder, run the same command.
+
+    Args:
+        cancel: end jobs that are left instead of waiting for them.
+    """
+    from simmim.cluster.recovery import recover as go_on
+
+    sys.exit(go_on(Path(), cancel))
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:

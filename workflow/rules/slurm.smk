@@ -3,7 +3,7 @@
 import snakemake_executor_plugin_slurm as slurm
 from snakemake.exceptions import WorkflowError
 
-from simmim.cluster import asked, checks, folder, patience
+from simmim.cluster import asked, checks, folder, patience, recovery
 from simmim.plan.ready import missing_sources
 
 patience.teach(slurm.Executor)
@@ -31,3 +31,4 @@ def check_the_cluster():
     faults += folder.faults(Path(JOBS.results)) + missing_sources(JOBS, packed)
     if faults:
         raise WorkflowError("nothing was submitted: " + "; ".join(faults))
+    recovery.remember(Path(), sys.argv[1:])
