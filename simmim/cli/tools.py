@@ -125,15 +125,11 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
 
     kinds = asked.alike(asked.asked_by(profile))
     results = Path(jobs.results)
-    rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))
+    if faults := [*checks.faults(kinds), *folder.faults(results)]:
+        raise ValueError("; ".join(faults))
+    rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
     to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]
-    faults = [
-        *checks.faults(kinds),
-        *folder.faults(results),
-        *missing_sources(jobs, to_pack),
-        *disk_faults(rows, results),
-    ]
-    if faults:
+    if faults := [*missing_sources(jobs, to_pack), *disk_faults(rows, results)]:
         raise ValueError("; ".join(faults))
     print(f"slurm   takes every kind of job in {profile}: {', '.join(str(each) for each in kinds)}")
     print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")

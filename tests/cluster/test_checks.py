@@ -5,8 +5,10 @@ import os
 import pytest
 import yaml
 
+from simmim.__main__ import main
 from simmim.cluster import checks, folder
 from simmim.cluster.asked import EVERY_OTHER, PROFILE, Asked, alike, asked_by
+from simmim.plan import ready
 
 JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "mem_mb": 100, "runtime": 60}
 
@@ -86,3 +88,27 @@ def test_a_folder_that_cannot_is_named(tmp_path, monkeypatch):
     assert "cannot be written to" in folder.faults(tmp_path / "file" / "below")[0]
     monkeypatch.setattr(folder, "_OTHER", "")  # as where locks are local to a node
     assert "does not keep another process out" in folder.faults(tmp_path)[0]
+
+
+def test_the_doctor_says_that_a_profile_was_not_filled_in(capsys):
+    assert main(["doctor", "--profile", str(PROFILE)]) == 2
+    assert "still say CHANGE_ME: name those of your cluster" in capsys.readouterr().err
+
+
+def test_the_doctor_says_what_a_scale_has_and_lacks(slurm, capsys, monkeypatch):
+    (slurm / "profile.yaml").write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": {"pretrain": JOB}}))
+    words = [
+        "doctor",
+        "--profile",
+        str(slurm / "profile.yaml"),
+        "--results",
+        str(slurm / "results"),
+        "--scale",
+        "smoke",
+    ]
+    assert main(words) == 0
+    assert (
+        f"slurm   takes every kind of job in {slurm}/profile.yaml: pretrain, {EVERY_OTHER}" in capsys.readouterr().out
+    )
+    monkeypatch.setattr(ready, "disk_faults", lambda rows, folder: [f"{len(rows)} rows"])
+    assert main(words) == 2

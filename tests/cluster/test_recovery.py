@@ -15,9 +15,8 @@ def slurm(tmp_path, monkeypatch):
     """A queue with a job of this folder, until it was asked for twice or cancelled, and one of another."""
     (tmp_path / ".snakemake").mkdir()
     squeue = (
-        f'echo x >> {tmp_path}/times; echo "9|RUNNING|1:00|rule_pack|/else|where"; '
-        f"[ $(wc -l < {tmp_path}/times) -gt 2 -o -e {tmp_path}/cancelled ] || "
-        f'echo "7|RUNNING|2:00|rule_pretrain_wildcards_default|{tmp_path}"'
+        f"echo x >> {tmp_path}/times; [ $(wc -l < {tmp_path}/times) -gt 2 -o -e {tmp_path}/cancelled ] && exit; "
+        f'echo "9|RUNNING|1:00|rule_pack|/else|where"; echo "7|RUNNING|2:00|rule_pretrain_wildcards_default|{tmp_path}"'
     )
     for name, script in {"squeue": squeue, "scancel": f'echo "$@" > {tmp_path}/cancelled'}.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 QUICK = {"jobs": 4, "latency-wait": 5, "slurm-init-seconds-before-status-checks": 2, "retries": 3, "local-cores": 1}
 SMALL = {"slurm_account": "tests", "slurm_partition": "cpu", "nodes": 1, "gpu": 0, "mem_mb": 900, "runtime": 30}
 
+LEFT_OUT = "inat, supervised, attentive, detect, segment, segment_lr3e4, segment_pretrained, segment_pretrained_lr3e4"
+
 SLEEPERS = """
 import sys
 sys.path.insert(0, "{root}")
@@ -85,14 +87,14 @@ def submitted(snakemake: subprocess.Popen[bytes], folder: Path, seconds: float =
         time.sleep(0.3)
 
 
-def smoke(folder: Path, runs: str = "default", *, precision: str = "auto", **resources: dict) -> Path:
-    """This project with some runs at smoke scale, and a profile `slurm` with resources by rule."""
+def smoke(folder: Path, *, precision: str = "auto", **resources: dict) -> Path:
+    """This project with two runs and quick evaluations at smoke scale, and a profile `slurm` with resources by rule."""
     for part in ("config", "simmim", "workflow"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "environment.yml", folder)
     scale = folder / "config" / "scales" / "smoke.yaml"
     text = scale.read_text().replace("pretrain:\n  train: {", f"pretrain:\n  train: {{precision: {precision}, ")
-    scale.write_text(text + f"runs: [{runs}]\nwithout: [inat, supervised, segment_lr3e4, segment_pretrained]\n")
+    scale.write_text(text + f"runs: [default, random_swin]\nwithout: [{LEFT_OUT}]\n")
     profile(folder, **resources)
     return folder
 
