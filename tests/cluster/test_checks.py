@@ -8,7 +8,7 @@ import yaml
 from simmim.__main__ import main
 from simmim.cluster import checks, folder
 from simmim.cluster.asked import EVERY_OTHER, PROFILE, Asked, alike, asked_by
-from simmim.plan import ready
+from simmim.plan import planner
 
 JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "mem_mb": 100, "runtime": 60}
 
@@ -95,20 +95,16 @@ def test_the_doctor_says_that_a_profile_was_not_filled_in(capsys):
     assert "still say CHANGE_ME: name those of your cluster" in capsys.readouterr().err
 
 
-def test_the_doctor_says_what_a_scale_has_and_lacks(slurm, capsys, monkeypatch):
-    (slurm / "profile.yaml").write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": {"pretrain": JOB}}))
-    words = [
-        "doctor",
-        "--profile",
-        str(slurm / "profile.yaml"),
-        "--results",
-        str(slurm / "results"),
-        "--scale",
-        "smoke",
-    ]
+def test_the_doctor_looks_at_jobs_disk_and_data(slurm, capsys, monkeypatch):
+    profile = slurm / "profile.yaml"
+    profile.write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": {"pretrain": JOB | {"gpu": 2}}}))
+    row = {"kind": "data", "run": "imagenet", "evaluation": "val", "checkpoint_bytes": None}
+    rows = [row | {"state": "done", "disk_bytes": 1e18}]
+    monkeypatch.setattr(planner, "planned_rows", lambda *_: rows)  # the plan itself takes a minute
+    words = ["doctor", "--profile", str(profile), "--results", str(slurm / "results"), "--scale", "paper"]
     assert main(words) == 0
-    assert (
-        f"slurm   takes every kind of job in {slurm}/profile.yaml: pretrain, {EVERY_OTHER}" in capsys.readouterr().out
-    )
-    monkeypatch.setattr(ready, "disk_faults", lambda rows, folder: [f"{len(rows)} rows"])
+    assert f"slurm   takes every kind of job in {profile}: pretrain, {EVERY_OTHER}" in capsys.readouterr().out
+    rows.append(row | {"state": "to do", "disk_bytes": 1e18})
     assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "data set imagenet has no data/imagenet/val" in said and "1,000,000,000 GB are to be written" in said
