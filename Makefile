@@ -7,7 +7,7 @@ SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
 BOTH_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-real-size mutants lint format
+.PHONY: help setup demo test test-all test-real-size punish mutants lint format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -36,7 +36,10 @@ test: $(BIN)/.ready ## Run the everyday tests, a smoke run of the whole graph am
 	@$(RUN) $(TIME_LIMIT) 2400 pytest -m "not slow" $(BOTH_CORES)
 
 test-all: $(BIN)/.ready ## Run every test, the slow ones too: the whole paper at smoke scale among them
-	@$(RUN) $(TIME_LIMIT) 7200 pytest $(BOTH_CORES)
+	@$(RUN) $(TIME_LIMIT) 7200 pytest -m "not punish" $(BOTH_CORES)
+
+punish: $(BIN)/.ready ## Run the tests that need a real Slurm, which is installed for them: root and apt, half an hour or more
+	@SIMMIM_INSTALL_SLURM=yes $(RUN) $(TIME_LIMIT) 14400 pytest tests/slurm
 
 test-real-size: $(BIN)/.ready ## Run every kind of row at its real size, two updates each, into docs/real_size.md: an hour or two, 20 GB
 	@$(RUN) python benchmarks/real_size.py

@@ -24,7 +24,8 @@ VERBS = (
     *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.reconstruct, training.features, training.evaluate),
     *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
-    *(tools.check, tools.plan, tools.doctor, tools.outdated, tools.clean, tools.verify, tools.migrate, tools.convert),
+    *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
+    *(tools.verify, tools.migrate, tools.convert),
 )
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from simmim.cluster.asked import PROFILE
 from simmim.jobs import Jobs
-
-_SLURM = Path("workflow/profiles/slurm/profile.yaml")
 
 
 def check(jobs: Jobs, *, scale: str, runs: Sequence[str] = ()) -> None:
@@ -46,8 +46,8 @@ def plan(
 
     scale = scale or scale_of(target, jobs) or jobs.sheets.config_file.scale
     out = out or Path(jobs.results) / scale / "plan.parquet"
-    if profile is None and _SLURM.is_file():
-        profile = _SLURM
+    if profile is None and PROFILE.is_file():
+        profile = PROFILE
     print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out, profile))
     for line in changed_sources(jobs, scale):
         print(line)
@@ -115,16 +115,52 @@ def convert(
     print(*notes, sep="\n")
 
 
-def doctor() -> None:
+def doctor(jobs: Jobs, *, profile: Path | None = None, scale: str = "") -> None:
     """Say what torch, the driver and the cards of this machine are, what is wrong and what to do.
 
+    Args:
+        profile: Slurm profile whose jobs, folder, disk and data are to be looked at (default: none).
+        scale: whose data and disk those are (default: as in config/config.yaml).
+
     Raises:
-        ValueError: for cards that the driver has, or that a job was promised, and torch cannot use.
+        ValueError: for cards that the driver has, or that a job was promised, and torch cannot use; for what Slurm
+            would refuse, or a job would miss.
     """
     from simmim.train.device import chosen_device, examined
 
     print(*examined(), sep="\n")
     print(f"jobs    train on {chosen_device().type.replace('cpu', 'the CPU')} here")
+    if profile is not None:
+        _examine_cluster(jobs, profile, scale or jobs.sheets.config_file.scale)
+
+
+def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
+    from simmim.cluster import asked, checks, folder
+    from simmim.plan.gpus import machine
+    from simmim.plan.planner import planned_rows
+    from simmim.plan.ready import data_to_pack, disk_faults, missing_sources
+
+    kinds = asked.alike(asked.asked_by(profile))
+    results = Path(jobs.results)
+    if faults := [*checks.faults(kinds), *folder.faults(results)]:
+        raise ValueError("; ".join(faults))
+    rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
+    to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]
+    if faults := [*missing_sources(jobs, to_pack), *disk_faults(rows, results)]:
+        raise ValueError("; ".join(faults))
+    print(f"slurm   takes every kind of job in {profile}: {', '.join(str(each) for each in kinds)}")
+    print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")
+
+
+def recover(*, cancel: bool = False) -> None:
+    """Go on after Snakemake was killed: wait for jobs it left, unlock the folder, run the same command.
+
+    Args:
+        cancel: end jobs that are left instead of waiting for them.
+    """
+    from simmim.cluster.recovery import recover as go_on
+
+    sys.exit(go_on(Path(), cancel))
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:

@@ -147,7 +147,8 @@ class DrawnMaskRow(Section):
 
 
 class ConfigFile(Section):
-    """config/config.yaml: what `snakemake` makes without a target, and where data lie."""
+    """config/config.yaml: what `snakemake` makes without a target, where data lie, what needs much of a cluster."""
 
     scale: str = Field(default="paper", description="scale that snakemake makes without a target")
     data_root: str = Field(default="data", description="folder that stands for $data in the sheets")
+    large: list[Name] = Field(default=[], description="runs that get the resources of pretrain_large and its like")

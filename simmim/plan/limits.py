@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simmim.cluster.asked import EVERY_OTHER, asked_by
 from simmim.config.reading import read_yaml
+from simmim.jobs import Jobs
 from simmim.plan.jobs import EVALUATE
 from simmim.plan.rows import TO_DO, name_of
 
@@ -33,31 +34,21 @@ class Limits:
     """What a Slurm profile grants the jobs of each rule.
 
     Args:
-        rule_of: evaluation to the rule that runs it.
+        jobs: which rule runs what, and which runs are large.
 
     Raises:
         ValueError: for a profile that is not there.
     """
 
-    def __init__(self, profile: Path, rule_of: Callable[[str], str]) -> None:
-        if not profile.is_file():
-            raise ValueError(f"there is no Slurm profile {profile}; name yours with --profile")
-        self.profile, self._rule_of = profile, rule_of
-        self._given = read_yaml(profile)
+    def __init__(self, profile: Path, jobs: Jobs) -> None:
+        self.profile, self._jobs = profile, jobs
+        self._asked = asked_by(profile)
+        self._tries = read_yaml(profile).get("retries", 0) + 1
 
     def of(self, rule: str) -> Grant:
         """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try."""
-        own = self._given.get("set-resources", {}).get(rule, {})
-        resources = self._given.get("default-resources", {}) | own
-        tries = self._given.get("retries", 0) + 1
-        return Grant(int(resources.get("gpu", 0)), self._hours_a_try(rule, resources), tries)
-
-    def _hours_a_try(self, rule: str, resources: Mapping[str, Any]) -> float:
-        runtime = resources.get("runtime", math.inf)
-        written = re.fullmatch(r"(inf|[\d.]+) ?([dhm]?)", str(runtime))
-        if not written:
-            raise ValueError(f"{self.profile}: runtime '{runtime}' of {rule} is no time; write minutes, 12h or 3d")
-        return float(written[1]) * {"d": 24, "h": 1}.get(written[2], 1 / 60)
+        resources = self._asked.get(rule, self._asked[EVERY_OTHER])
+        return Grant(int(resources.get("gpu", 0)), resources.get("runtime", math.inf) / 60, self._tries)
 
     def verdicts(self, rows: Sequence[Row]) -> Iterator[str]:
         """A sentence for every job that cannot end, with what to change; one for the longest where all can."""
@@ -84,7 +75,9 @@ class Limits:
         )
 
     def _rule(self, row: Row) -> str:
-        return self._rule_of(row["evaluation"]) if row["kind"] == EVALUATE else row["kind"]
+        kind = self._jobs.kind_of(row["evaluation"]) if row["kind"] == EVALUATE else row["kind"]
+        large = f"{kind}_large"
+        return large if large in self._asked and row["run"] in self._jobs.sheets.config_file.large else kind
 
     def _hours(self, row: Row) -> float:
         """Of one job; an evaluation has all its seeds in one, of anything else each is a job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from simmim.jobs import Jobs
 from simmim.plan.cost import Costs
@@ -12,6 +13,12 @@ from simmim.plan.limits import Limits
 from simmim.plan.printed import text_of
 from simmim.plan.rows import rows_of, write
 from simmim.plan.target import needed
+
+
+def planned_rows(target: str, jobs: Jobs, scale: str, machine: Machine) -> list[dict[str, Any]]:
+    """The plan of a target, a row for every group of jobs (`simmim.plan.rows`)."""
+    files, misfits = needed(target, jobs, scale)
+    return rows_of(groups_of(files, jobs), misfits, Costs(jobs, scale, machine))
 
 
 def plan(target: str, jobs: Jobs, scale: str, machine: Machine, out: Path, profile: Path | None = None) -> str:
@@ -24,9 +31,8 @@ def plan(target: str, jobs: Jobs, scale: str, machine: Machine, out: Path, profi
     Raises:
         ValueError: for an unknown target or scale, with the nearest valid one, and for a profile that is not there.
     """
-    limits = Limits(profile, jobs.kind_of) if profile else None
-    files, misfits = needed(target, jobs, scale)
-    rows = rows_of(groups_of(files, jobs), misfits, Costs(jobs, scale, machine))
+    limits = Limits(profile, jobs) if profile else None
+    rows = planned_rows(target, jobs, scale, machine)
     settings = {"gpu": machine.name, "utilisation": machine.utilisation, "gpus": machine.gpus}
     write(out, rows, target=target, scale=scale, **settings)
     verdicts = limits.verdicts(rows) if limits else ["No Slurm profile was looked at (--profile)."]

@@ -2,8 +2,9 @@
 
 The workflow starts every job that was granted GPUs through this. The command sees only its cards
 (CUDA_VISIBLE_DEVICES), and SIMMIM_DEVICE=cuda tells it that it was promised some; SIMMIM_DEVICE=cpu, set by hand, keeps
-it on the CPU. Slurm gives cards itself. Elsewhere a card belongs to the process that holds the lock of a file, which
-the system lets go when that process ends, however it ends; without a free card a job waits for one.
+it on the CPU. Slurm gives cards itself; where a job has several nodes, this runs on each. Elsewhere a card belongs to
+the process that holds the lock of a file, which the system lets go when that process ends, however it ends; without a
+free card a job waits for one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DEVICE = "SIMMIM_DEVICE"
@@ -84,13 +85,27 @@ def _open(file: Path) -> int:
     return os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
 
 
+def meeting_place(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where the processes of several nodes meet, as torchrun reads it; nothing within a node.
+
+    The script of a job, and so its `srun`, runs on the job's first node, where process 0 is.
+    """
+    if int(environment.get("SLURM_STEP_NUM_NODES", 1)) < 2:
+        return {}
+    return {
+        "PET_NODE_RANK": environment["SLURM_NODEID"],
+        "PET_MASTER_ADDR": environment["SLURM_LAUNCH_NODE_IPADDR"],
+        "PET_MASTER_PORT": str(20000 + int(environment["SLURM_JOB_ID"]) % 10000),
+    }
+
+
 def run(number: int, command: Sequence[str]) -> None:
     """Become a command that has so many cards.
 
     Raises:
         ValueError: on a machine that has fewer.
     """
-    environment = {DEVICE: "cuda"} | os.environ
+    environment = {DEVICE: "cuda"} | os.environ | meeting_place(os.environ)
     cards = visible()
     if environment[DEVICE] == "cuda" and cards and "SLURM_JOB_ID" not in os.environ:
         if number > len(cards):

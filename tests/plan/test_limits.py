@@ -27,7 +27,7 @@ def verdicts(tmp_path, *rows, **changes):
     file = tmp_path / "profile.yaml"
     file.write_text(yaml.safe_dump(PROFILE | changes))
     read_yaml.cache_clear()
-    limits = Limits(file, lambda evaluation: "finetune" if evaluation == "finetune" else "evaluate")
+    limits = Limits(file, Jobs(Sheets(CONFIG)))
     return [each.replace(str(file), "FILE") for each in limits.verdicts(rows)]
 
 
@@ -66,7 +66,7 @@ def test_a_job_without_a_gpu_is_named_with_its_rule(tmp_path):
 
 def test_a_runtime_that_is_no_time_and_a_missing_profile_are_refused(tmp_path, capsys):
     spoilt = {"pretrain": {"gpu": 4, "runtime": "long"}}
-    with pytest.raises(ValueError, match="runtime 'long' of pretrain is no time; write minutes, 12h or 3d"):
+    with pytest.raises(ValueError, match="runtime of pretrain is 'long', which is no time; write minutes, 12h or 3d"):
         verdicts(tmp_path, row("pretrain", 1), **{"set-resources": spoilt})
     options = ["--config", str(CONFIG), "--results", str(tmp_path), "--profile", str(tmp_path / "absent.yaml")]
     assert main(["plan", "table4", *options]) == 2

@@ -7,6 +7,8 @@ import time
 import pytest
 from helpers.gpus import pretend_cards
 
+from simmim.train import cards
+
 SHOW = 'echo "$SIMMIM_DEVICE $CUDA_VISIBLE_DEVICES"'
 
 
@@ -60,3 +62,10 @@ def test_where_there_is_no_card_to_lease_the_promise_is_passed_on(two, tmp_path)
     assert printed(two, 2, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="0,1") == "cuda 0,1"
     assert printed(two, 2, SIMMIM_DEVICE="cpu") == "cpu"
     assert printed(pretend_cards(tmp_path), 2) == "cuda"
+
+
+def test_processes_of_several_nodes_meet_on_the_first_node_of_the_job():
+    step = {"SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7"}
+    meeting = {"PET_NODE_RANK": "1", "PET_MASTER_ADDR": "10.0.0.7", "PET_MASTER_PORT": "22345"}
+    assert cards.meeting_place(step | {"SLURM_JOB_ID": "412345"}) == meeting
+    assert cards.meeting_place({"SLURM_STEP_NUM_NODES": "1", "SLURM_JOB_ID": "4"}) == cards.meeting_place({}) == {}

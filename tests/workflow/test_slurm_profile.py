@@ -31,13 +31,26 @@ def test_the_rules_are_found():
 
 @pytest.mark.parametrize("rule", COMPUTING)
 def test_a_rule_that_runs_a_network_has_its_resources(rule):
-    resources = PROFILE["set-resources"][rule]
+    own = PROFILE["set-resources"][rule]
+    resources = PROFILE["default-resources"] | own
     assert resources.keys() >= {"nodes", "gpu", "cpus_per_task", "mem_mb", "runtime"}
     assert resources["nodes"] == 1
-    assert (resources["gpu"] > 0) == (rule in LAUNCHED) == ("slurm_partition" in resources)
+    assert (resources["gpu"] > 0) == (rule in LAUNCHED) == ("slurm_partition" in own)
     assert resources["cpus_per_task"] >= resources["gpu"] and resources["runtime"] > 0
     assert resources["mem_mb"] > PROFILE["default-resources"]["mem_mb"]
 
 
 def test_no_entry_is_left_of_a_rule_that_is_gone():
     assert PROFILE["set-resources"].keys() <= rules().keys()
+
+
+def test_what_a_cluster_must_be_told_stands_once():
+    text = (WORKFLOW / "profiles" / "slurm" / "profile.yaml").read_text()
+    lines = [line.split("#")[0] for line in text.splitlines()]
+    assert sum("CHANGE_ME" in line for line in lines) == 3  # account, partition without GPUs, partition with
+    assert sum(line.strip().startswith("gpu: 8") for line in lines) == 1
+
+
+def test_every_job_says_how_many_nodes_it_wants():
+    """Without it Slurm may spread the GPUs of a job over several, where its processes do not find each other."""
+    assert PROFILE["default-resources"]["nodes"] == 1

@@ -21,6 +21,8 @@ try:
     FINE_TUNINGS = JOBS.sheets.fine_tunings()
 except ValueError as error:
     raise WorkflowError(str(error)) from None  # printed without a traceback
+LARGE = "|".join(JOBS.sheets.config_file.large)  # runs whose trainings have rules, and so resources, of their own
+SMALLER = rf"(?!(?:{LARGE})/)[A-Za-z0-9_]+"
 OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
 
 
@@ -39,6 +41,10 @@ def made(kind, role):
     return pattern(JOBS.results, kind, role)
 
 
+# Runs a command with its output in the rule's log, which is kept when the next attempt begins.
+LOGGED = f"bash {workflow.basedir}/scripts/logged.sh"
+
+
 # Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.
 # Worth 10 to 20 % of a step on a CPU.
 KEEP_MEMORY = "MALLOC_TOP_PAD_=268435456 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_MAX_=0"
@@ -53,10 +59,15 @@ if CARDS and workflow.is_main_process and workflow.resource_settings.nodes is No
 
 
 def launcher(wildcards, resources):
-    """One process, or one per GPU of the job's node; without `--` torchrun would take our --run for its --run-path."""
-    gpus = int(resources.get("gpu", 0) or 0)
+    """One process, or one per GPU of the job's nodes; without `--` torchrun would take our --run for its --run-path."""
+    gpus, nodes = (int(resources.get(name, 0) or 0) for name in ("gpu", "nodes"))
     if not gpus:
         return f"env {KEEP_MEMORY} python -m simmim"
+    if nodes > 1:  # a torchrun on each; where they meet, simmim/train/cards.py finds in the environment of the step
+        each, cpus = gpus // nodes, resources.tasks_per_node * resources.cpus_per_task
+        step = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={each} --cpus-per-task={cpus}"
+        start = f"torchrun --nnodes={nodes} --nproc-per-node={each} -m -- simmim"
+        return f"{resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
     start = f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim" if gpus > 1 else "python -m simmim"
     return f"python -m simmim.train.cards {gpus} {start}"
 
@@ -71,7 +82,7 @@ if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
 
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINING]
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name.removesuffix("_large") in TRAINING]
     runs = {job.wildcards.scale: set() for job in jobs}
     for job in jobs:
         runs[job.wildcards.scale].add(job.wildcards.get("run", ""))

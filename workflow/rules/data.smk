@@ -10,7 +10,7 @@ rule demo_data:
     params:
         hash=hash_of("demo_data"),
     shell:
-        "python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash} > {log} 2>&1"
+        "{LOGGED} {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
 
 
 rule pack:
@@ -27,5 +27,5 @@ rule pack:
     params:
         hash=hash_of("pack"),
     shell:
-        "python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
-        "--expect {params.hash} > {log} 2>&1"
+        "{LOGGED} {log} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
+        "--expect {params.hash}"

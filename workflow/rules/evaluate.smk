@@ -19,8 +19,8 @@ rule evaluate:
         hash=hash_of("evaluate"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
-        "--evaluation {wildcards.evaluation} --expect {params.hash} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
+        "--evaluation {wildcards.evaluation} --expect {params.hash}"
 
 
 # A fine-tuning leaves its encoders too, from which other evaluations may start (`start` in config/evaluate.tsv). Where only
@@ -31,3 +31,10 @@ use rule evaluate as finetune with:
         directory(made("finetune", "encoders")),
     wildcard_constraints:
         evaluation="|".join(sorted(FINE_TUNINGS)),
+        run=SMALLER,
+
+
+use rule finetune as finetune_large with:
+    wildcard_constraints:
+        evaluation="|".join(sorted(FINE_TUNINGS)),
+        run=LARGE,

@@ -18,5 +18,5 @@ rule features:
     params:
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
-        "--seed {wildcards.seed} --name {wildcards.features} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --name {wildcards.features}"

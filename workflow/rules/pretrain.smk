@@ -10,6 +10,8 @@ rule pretrain:
         "logs/{scale}/pretrain/{run}_seed{seed}.log",
     benchmark:
         "logs/{scale}/benchmarks/pretrain_{run}_seed{seed}.tsv"
+    wildcard_constraints:
+        run=SMALLER,
     priority: 100
     conda:
         "../../environment.yml"
@@ -20,8 +22,8 @@ rule pretrain:
         hash=hash_of("pretrain"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
-        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash}"
 
 
 # Runs with the step schedule: up to the first milestone, where every longer run goes on too (Table 9).
@@ -36,6 +38,8 @@ rule first_stage:
         "logs/{scale}/first_stage/{run}_seed{seed}.log",
     benchmark:
         "logs/{scale}/benchmarks/first_stage_{run}_seed{seed}.tsv"
+    wildcard_constraints:
+        run=SMALLER,
     priority: 100
     conda:
         "../../environment.yml"
@@ -46,8 +50,18 @@ rule first_stage:
         hash=hash_of("first_stage"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
-        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash}"
+
+
+use rule pretrain as pretrain_large with:
+    wildcard_constraints:
+        run=LARGE,
+
+
+use rule first_stage as first_stage_large with:
+    wildcard_constraints:
+        run=LARGE,
 
 
 # What a finished run makes of validation images; drawing other masks (config/drawn_masks.tsv) trains nothing again.
@@ -66,5 +80,5 @@ rule reconstruct:
     params:
         hash=hash_of("reconstruct"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
-        "--seed {wildcards.seed} --expect {params.hash} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {LOGGED} {log} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
+        "--seed {wildcards.seed} --expect {params.hash}"

@@ -1,0 +1,9 @@
+"""Slurm: what must hold before anything is submitted, patience with its controller, and going on after a break.
+
+asked       what kinds of jobs ask of Slurm
+checks      what Slurm would refuse, or leave in its queue for ever
+folder      what the shared folder must be able to do
+patience    keeps Snakemake's list of jobs, and holds submissions back, while the controller does not answer
+queue       jobs of this folder in Slurm's queue
+recovery    goes on after Snakemake was killed
+"""

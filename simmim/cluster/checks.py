@@ -1,0 +1,123 @@
+"""What Slurm would refuse, or leave in its queue for ever, said before the first submission."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from simmim.cluster.asked import PROFILE, Asked
+
+TO_CHANGE = "CHANGE_ME"
+_SECONDS = 120
+
+
+def faults(asked: Sequence[Asked]) -> list[str]:
+    """A sentence for every fault; where the profile has not been filled in, for that alone."""
+    unnamed = sorted({name for each in asked for name, value in each.resources.items() if TO_CHANGE in str(value)})
+    if unnamed:
+        return [f"{' and '.join(unnamed)} still say {TO_CHANGE}: name those of your cluster in {PROFILE}"]
+    return [fault for each in asked for fault in _faults(each)]
+
+
+def _faults(asked: Asked) -> Iterator[str]:
+    if found := _gpu_fault(asked) or _time_fault(asked):
+        yield found
+    elif refusal := _refusal(asked):
+        yield f"Slurm refuses a job of {asked}: {refusal}"
+
+
+def _gpu_fault(asked: Asked) -> str:
+    """What is wrong with the GPUs of a job: Slurm would spread them over nodes, or wait for a node that has so many."""
+    partition = asked.resources.get("slurm_partition", "")
+    if not asked.gpus:
+        return ""
+    if not asked.nodes:
+        return f"{asked}: gpu is {asked.gpus} and nodes is not set, so that Slurm may spread them; set nodes: 1"
+    if asked.gpus % asked.nodes:
+        return f"{asked}: gpu is {asked.gpus}, which is not the same number on each of {asked.nodes} nodes"
+    if asked.nodes > 1 and not asked.resources.get("mpi"):
+        return f"{asked}: nodes is {asked.nodes}, which needs mpi: srun and tasks_per_node: 2"
+    have, need = gpus_of_a_node(str(partition)), asked.gpus // asked.nodes
+    if have < need:
+        return f"{asked}: {need} GPUs are asked of a node, and the nodes of partition '{partition}' have {have}"
+    return ""
+
+
+def _time_fault(asked: Asked) -> str:
+    """A job that asks for more time than its partition gives may wait for ever, as some clusters are set up."""
+    partition = str(asked.resources.get("slurm_partition", ""))
+    most = max(map(_minutes, _nodes_say("%l", partition)), default=math.inf)
+    if int(asked.resources.get("runtime") or 0) <= most:
+        return ""
+    return f"{asked}: runtime is {asked.resources['runtime']} minutes, and partition '{partition}' gives {most:.0f}"
+
+
+def _minutes(limit: str) -> float:
+    """A time limit as Slurm prints it: 1-00:00:00, 12:00:00, 30:00, infinite."""
+    if not (found := re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())):
+        return math.inf
+    days, hours, minutes, _ = (int(number or 0) for number in found.groups())
+    return 1440 * days + 60 * hours + minutes
+
+
+def gpus_of_a_node(partition: str) -> int:
+    """GPUs of the node of a partition that has most."""
+    return max(map(_gpus, _nodes_say("%G", partition)), default=0)
+
+
+def _nodes_say(what: str, partition: str) -> list[str]:
+    answer = _answer(["sinfo", "--noheader", f"--format={what}", f"--partition={partition}"])
+    if answer.returncode:
+        raise ValueError(f"sinfo cannot say what nodes there are: {answer.stderr.strip()}")
+    return answer.stdout.splitlines()
+
+
+def _gpus(resources: str) -> int:
+    """GPUs among the generic resources of a node: gpu:2, or gpu:a100:4(S:0-1),gpu:v100:2."""
+    return sum(int(number) for number in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", resources))
+
+
+def _refusal(asked: Asked) -> str:
+    """Why Slurm would not take such a job; "" where it would."""
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        answer = _answer([*shlex.split(_submission(asked)), "--test-only", "--wrap=true"])
+    except WorkflowError as error:  # the plugin's own checks
+        return str(error)
+    return "" if answer.returncode == 0 else " ".join(answer.stderr.split()).replace("sbatch: error: ", "")
+
+
+class _Resources(dict):
+    __getattr__ = dict.get
+
+
+def _submission(asked: Asked) -> str:
+    """The plugin's sbatch command for such a job, but for its script."""
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+    from snakemake_executor_plugin_slurm.utils import set_gres_string
+
+    given = _Resources(asked.resources)
+    job: Any = SimpleNamespace(resources=given, threads=1)
+    account = f"-A {shlex.quote(str(given['slurm_account']))}" if given.get("slurm_account") else ""
+    partition = f"-p {shlex.quote(str(given['slurm_partition']))}" if given.get("slurm_partition") else ""
+    names = {"run_uuid": "simmim_test", "slurm_logfile": "/dev/null", "comment_str": str(asked), "workdir": ""}
+    return get_submit_command(job, names | {"account": account, "partition": partition}) + set_gres_string(job)
+
+
+def _answer(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no {command[0]} here: start on a node of the cluster that may submit jobs"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"the Slurm controller did not answer {command[0]} for {_SECONDS} s; try again later"
+        ) from None

@@ -1,0 +1,52 @@
+"""Whether what jobs read and write has its place: sources of data, and room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from simmim.config.models import DataConfig
+from simmim.jobs import Jobs
+
+_DATA = "$data"  # what a user brings; demo data are made by a job
+
+
+def data_to_pack(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Data set and split of a plan's rows that are to be packed."""
+    return [(row["run"], row["evaluation"]) for row in rows if row["kind"] == "data" and row["state"] == "to do"]
+
+
+def missing_sources(jobs: Jobs, packed: Iterable[DataConfig]) -> list[str]:
+    """A sentence for every folder or file that data sets are packed from and that is not there."""
+    wanted = {path: config for config in packed for path in _paths(config)}
+    return [
+        f"data set {config.dataset} has no {jobs.sheets.located(path)}: config/README.md says where data lie"
+        for path, config in sorted(wanted.items())
+        if not glob(jobs.sheets.located(path))
+    ]
+
+
+def _paths(config: DataConfig) -> Iterator[str]:
+    for value in config.source.settings.values():
+        if isinstance(value, str) and value.startswith(_DATA):
+            yield value
+
+
+def disk_faults(rows: Iterable[Mapping[str, Any]], folder: Path) -> list[str]:
+    """A sentence where a plan's rows leave more than a folder's disk has room for.
+
+    Features count although they go when they were read: many may be there at a time.
+    """
+    to_do = [row for row in rows if row["state"] == "to do"]
+    needed = sum(row["disk_bytes"] or 0 for row in to_do) + max(
+        [row["checkpoint_bytes"] or 0 for row in to_do], default=0
+    )
+    while not folder.exists():
+        folder = folder.absolute().parent
+    free = shutil.disk_usage(folder).free
+    if needed <= free:
+        return []
+    return [f"{needed / 1e9:,.0f} GB are to be written (estimate) and {folder} has {free / 1e9:,.0f} GB: make room"]

@@ -1,0 +1,110 @@
+"""What Slurm would not give is named, with pretended commands of Slurm."""
+
+import os
+
+import pytest
+import yaml
+
+from simmim.__main__ import main
+from simmim.cluster import checks, folder
+from simmim.cluster.asked import EVERY_OTHER, PROFILE, Asked, alike, asked_by
+from simmim.plan import planner
+
+JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "mem_mb": 100, "runtime": 60}
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A `sinfo` with two kinds of nodes and a limit, and a `sbatch` that refuses partition `closed`."""
+    for name, script in {
+        "sinfo": 'case $2 in *%G) echo "gpu:a100:2(S:0),gpu:v100:2"; echo "(null)";; *) echo 1-00:00:00;; esac',
+        "sbatch": f'echo "$@" >> {tmp_path}/asked; case "$*" in *closed*) echo "sbatch: error: no" >&2; exit 1;; esac',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def faults(**change):
+    return checks.faults([Asked(["pretrain", "evaluate"], JOB | change)])
+
+
+def test_a_job_that_can_be_had_is_asked_for_as_the_plugin_does(slurm):
+    assert faults() == []
+    (asked,) = (slurm / "asked").read_text().splitlines()
+    for word in ("-A a", "-p big", "-t 60", "--mem 100", "--nodes=1", "--gpus=4", "--test-only"):
+        assert word in asked
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gpu": 5}, "pretrain, evaluate: 5 GPUs are asked of a node, and the nodes of partition 'big' have 4"),
+        ({"nodes": 0}, "set nodes: 1"),
+        ({"nodes": 3}, "not the same number"),
+        ({"nodes": 2}, "mpi: srun"),
+        ({"runtime": 1441}, "gives 1440"),
+        ({"slurm_partition": "closed"}, "Slurm refuses a job of pretrain, evaluate: no"),
+        ({"nodes": 2, "mpi": "srun"}, "specify either"),
+    ],
+)
+def test_what_cannot_be_had_is_named(slurm, change, words):
+    (fault,) = faults(**change)
+    assert words in fault
+
+
+def test_a_profile_that_was_not_filled_in_is_refused_in_one_sentence_and_without_slurm(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    (fault,) = checks.faults(alike(asked_by(PROFILE)))
+    assert fault.startswith("slurm_account and slurm_partition still say CHANGE_ME")
+
+
+def test_without_slurm_that_is_said(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="there is no sinfo here"):
+        faults()
+
+
+@pytest.mark.parametrize(("limit", "minutes"), [("infinite", float("inf")), ("2-01:30:00", 2970), ("30:00", 30)])
+def test_time_limits_are_read_as_slurm_prints_them(limit, minutes):
+    assert checks._minutes(limit) == minutes
+
+
+def test_rules_that_ask_for_the_same_are_asked_about_once(tmp_path):
+    file = tmp_path / "profile.yaml"
+    rules = {"pretrain": {"gpu": 2, "runtime": "2h"}, "finetune": {"gpu": 2, "runtime": 120}, "pack": {"runtime": 5}}
+    file.write_text(yaml.safe_dump({"default-resources": {"gpu": 0, "runtime": 5}, "set-resources": rules}))
+    found = {str(each): (each.gpus, each.resources["runtime"]) for each in alike(asked_by(file))}
+    assert found == {"finetune, pretrain": (2, 120), f"pack, {EVERY_OTHER}": (0, 5)}
+
+
+def test_a_folder_renames_and_locks(tmp_path):
+    assert folder.faults(tmp_path / "new") == [] and not list((tmp_path / "new").iterdir())
+
+
+def test_a_folder_that_cannot_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert "cannot be written to" in folder.faults(tmp_path / "file" / "below")[0]
+    monkeypatch.setattr(folder, "_OTHER", "")  # as where locks are local to a node
+    assert "does not keep another process out" in folder.faults(tmp_path)[0]
+
+
+def test_the_doctor_says_that_a_profile_was_not_filled_in(capsys):
+    assert main(["doctor", "--profile", str(PROFILE)]) == 2
+    assert "still say CHANGE_ME: name those of your cluster" in capsys.readouterr().err
+
+
+def test_the_doctor_looks_at_jobs_disk_and_data(slurm, capsys, monkeypatch):
+    profile = slurm / "profile.yaml"
+    profile.write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": {"pretrain": JOB | {"gpu": 2}}}))
+    row = {"kind": "data", "run": "imagenet", "evaluation": "val", "checkpoint_bytes": None}
+    rows = [row | {"state": "done", "disk_bytes": 1e18}]
+    monkeypatch.setattr(planner, "planned_rows", lambda *_: rows)  # the plan itself takes a minute
+    words = ["doctor", "--profile", str(profile), "--results", str(slurm / "results"), "--scale", "paper"]
+    assert main(words) == 0
+    assert f"slurm   takes every kind of job in {profile}: pretrain, {EVERY_OTHER}" in capsys.readouterr().out
+    rows.append(row | {"state": "to do", "disk_bytes": 1e18})
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "data set imagenet has no data/imagenet/val" in said and "1,000,000,000 GB are to be written" in said

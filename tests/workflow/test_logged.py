@@ -1,0 +1,30 @@
+"""The log of an attempt is kept when Snakemake deletes it before the next one."""
+
+import subprocess
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "logged.sh"
+
+
+def logged(log, command, **environment):
+    return subprocess.run(["bash", SCRIPT, log, "bash", "-c", command], env={"PATH": "/usr/bin:/bin"} | environment)
+
+
+def test_every_attempt_keeps_its_log(tmp_path):
+    log = tmp_path / "pretrain" / "default_seed0.log"
+    assert logged(log, "echo out; echo error >&2; exit 3", SLURM_JOB_ID="17").returncode == 3
+    assert log.read_text() == "out\nerror\n"
+    log.unlink()  # as Snakemake does
+    assert logged(log, "echo again", SLURM_JOB_ID="18").returncode == 0
+    first, second = sorted((tmp_path / "pretrain" / "attempts").iterdir(), key=lambda file: file.name[-6:])
+    assert first.name.startswith("default_seed0.20") and first.name.endswith(".17.log")
+    assert (first.read_text(), second.read_text()) == ("out\nerror\n", "again\n")
+
+
+def test_the_command_takes_the_place_of_the_script_so_that_signals_reach_it(tmp_path):
+    log = tmp_path / "job.log"
+    with subprocess.Popen(["bash", SCRIPT, log, "sleep", "60"]) as job:
+        while not log.exists() or b"sleep" not in Path(f"/proc/{job.pid}/cmdline").read_bytes().split(b"\0")[:1]:
+            assert job.poll() is None
+        job.terminate()
+        assert job.wait(10) == -15
