@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 _TO_SAVE = 120.0  # seconds, for the step that runs and for saving it; a tenth of the time where that is less
 
 
@@ -34,7 +34,7 @@ def heeded(max_runtime: float = 0) -> Iterator[None]:
 
     A second INT (Ctrl-C) ends the process at once.
     """
-    before = {number: signal.signal(number, _note) for number in _SIGNALS}
+    before = {number: signal.signal(number, _note) for number in SIGNALS}
     seconds = 60 * max_runtime or float("inf")
     _Asked.reason, _Asked.until = "", time.monotonic() + max(0.9 * seconds, seconds - _TO_SAVE)
     try:
