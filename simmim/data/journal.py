@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ class Finished:
     begin: int
     end: int
     file: str
-    sha256: str
     rows: int
-    bytes: int
-    incidents: list[dict[str, str]]
+    sha256: str = ""
+    bytes: int = 0
+    incidents: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def index_entry(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, made_from: Mapping[str, Any]) -> None:
-        self._path, self._made_from = folder / JOURNAL, json.loads(json.dumps(made_from))
+        self._path, self.made_from = folder / JOURNAL, json.loads(json.dumps(made_from))
         self.shards: dict[int, Finished] = {}
 
     def read(self) -> None:
@@ -66,7 +66,7 @@ class Journal:
             return
         found = json.loads(text)
         before = found["made_from"]
-        if changed := [name for name, value in self._made_from.items() if before.get(name) != value]:
+        if changed := [name for name, value in self.made_from.items() if before.get(name) != value]:
             number, what = len(found["shards"]), ", ".join(changed)
             print(f"{self._path.parent}: {number} finished shards are discarded, since this has changed: {what}")
             return
@@ -84,5 +84,5 @@ class Journal:
         """Count a shard, which lies on disk by now, as finished."""
         self.shards[shard.number] = shard
         shards = [dataclasses.asdict(each) for each in self.entries()]
-        text = json.dumps({"made_from": self._made_from, "shards": shards}, indent=0)
+        text = json.dumps({"made_from": self.made_from, "shards": shards}, indent=0)
         write_text(self._path, f"{sha256_bytes(text.encode())}\n{text}")

@@ -17,11 +17,11 @@ import pyarrow as pa
 from simmim import stopping
 from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
-from simmim.data.journal import Journal
+from simmim.data.journal import Finished, Journal
 from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA, set_digest
 from simmim.data.outcomes import Numbered, Outcome, numbered, outcomes_of
 from simmim.data.samples import Source, some_of
-from simmim.data.shard_files import Filling, samples_if_whole, write_shard
+from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
 from simmim.data.workers import Workers, workers
 from simmim.plugin import check_choice
 from simmim.storage.files import sha256_file, write_text
@@ -29,6 +29,7 @@ from simmim.storage.parquet import write_parquet
 
 _CHUNK = 8  # samples that a process is given at a time
 _SAVED = "finished shards stay"
+_SETTINGS = "codec", "short_side_px", "shard_samples"
 
 
 def pack(
@@ -68,15 +69,8 @@ def pack(
     described = {"name": type(source).__name__} | _settings(source)
     with _said_in_words(out), workers(processes, _SAVED) as team:
         journal = Journal(out, _made_from(index, described, shard_samples))
-        tables = _kept(out, journal, team)
-        _clear(out, journal)
-        work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px)
-        chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
-        outcomes = itertools.chain.from_iterable(team.map(work, chunks))
-        last = _write_shards(out, journal, tables, outcomes, shard_samples)
-        incidents = [*itertools.chain.from_iterable(shard.incidents for shard in journal.entries()), *last]
+        samples, incidents = _finish_shards(source, out, journal, team)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
-        samples = pa.concat_tables([SAMPLES_SCHEMA.empty_table(), *(tables[number] for number in sorted(tables))])
         _check_enough(len(samples), incidents, max_quarantined_share, out)
         write_parquet(out / SAMPLES, samples)
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
@@ -132,6 +126,23 @@ def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int
     }
 
 
+def _finish_shards(source: Source, out: Path, journal: Journal, team: Workers) -> tuple[pa.Table, list[dict[str, str]]]:
+    """Make the shards that are missing; returns the table of `SAMPLES_SCHEMA` and the incidents of all."""
+    codec, short_side_px, shard_samples = (journal.made_from[name] for name in _SETTINGS)
+    tables = _kept(out, journal, team)
+    _clear(out, journal)
+    work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px)
+    chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
+    outcomes = itertools.chain.from_iterable(team.map(work, chunks))
+    last: list[dict[str, str]] = []
+    written = _written(out, frozenset(tables), outcomes, shard_samples, last)
+    for shard, table in team.map(functools.partial(read_back, out), written, at_once=2):
+        tables[shard.number] = table
+        journal.add(shard)
+    incidents = [*itertools.chain.from_iterable(shard.incidents for shard in journal.entries()), *last]
+    return pa.concat_tables([SAMPLES_SCHEMA.empty_table(), *(tables[number] for number in sorted(tables))]), incidents
+
+
 def _kept(out: Path, journal: Journal, team: Workers) -> dict[int, pa.Table]:
     """The finished shards of an earlier call, by number their tables of `SAMPLES_SCHEMA`; each is read whole."""
     journal.read()
@@ -173,18 +184,18 @@ def _chunks(samples: Iterator[Numbered]) -> Iterator[list[Numbered]]:
         yield chunk
 
 
-def _write_shards(
-    out: Path, journal: Journal, tables: dict[int, pa.Table], outcomes: Iterator[Outcome], shard_samples: int
-) -> list[dict[str, str]]:
-    """Make the shards that are missing, add them to `journal` and `tables`; returns the incidents behind the last."""
+def _written(
+    out: Path, kept: frozenset[int], outcomes: Iterator[Outcome], shard_samples: int, last: list[dict[str, str]]
+) -> Iterator[Finished]:
+    """Write the shards that are missing; incidents behind the last shard are added to `last`."""
     for number in itertools.count():
-        if number in tables:
+        if number in kept:
             continue
         filling = Filling(outcomes, shard_samples)
         if not filling.rows:
-            return filling.incidents
-        shard, tables[number] = write_shard(out, number, filling)
-        journal.add(shard)
+            last += filling.incidents
+            return
+        yield write_shard(out, number, filling)
 
 
 def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:

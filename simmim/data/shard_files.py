@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import mmap
 from collections.abc import Iterator
@@ -54,16 +55,20 @@ class Filling:
                 yield outcome.row
 
 
-def write_shard(folder: Path, number: int, filling: Filling) -> tuple[Finished, pa.Table]:
-    """Write a shard and read it back: its entry in the journal, and its table of `SAMPLES_SCHEMA`."""
+def write_shard(folder: Path, number: int, filling: Filling) -> Finished:
+    """Write a shard; its entry for the journal is without digest and size until it was read back."""
     path = folder / f"shard-{number:05d}.parquet"
-    with whole_file(path) as temporary:
-        with pq.ParquetWriter(temporary, SHARD_SCHEMA, **_OPTIONS) as writer:
-            for group in filling:
-                writer.write_table(pa.Table.from_pylist(group, schema=SHARD_SCHEMA))
-        samples, sha256, size = samples_of(temporary, number), sha256_file(temporary), temporary.stat().st_size
-    place = number, filling.begin, filling.end, path.name
-    return Finished(*place, sha256, len(samples), size, filling.incidents), samples
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, SHARD_SCHEMA, **_OPTIONS) as writer:
+        for group in filling:
+            writer.write_table(pa.Table.from_pylist(group, schema=SHARD_SCHEMA))
+    return Finished(number, filling.begin, filling.end, path.name, filling.rows, incidents=filling.incidents)
+
+
+def read_back(folder: Path, shard: Finished) -> tuple[Finished, pa.Table]:
+    """A shard that was just written, with its digest and size, and its table of `SAMPLES_SCHEMA`."""
+    path = folder / shard.file
+    whole = dataclasses.replace(shard, sha256=sha256_file(path), bytes=path.stat().st_size)
+    return whole, samples_of(path, shard.number)
 
 
 def samples_if_whole(folder: Path, shard: Finished) -> pa.Table | None:

@@ -14,16 +14,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from simmim import stopping
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 _PATIENCE_SECONDS = 600  # for one answer; an item takes a second at most
-_AHEAD = 2  # items begun or done for each process, so that none waits for a slow one before it
+_LAST_SECONDS = 5  # for each answer that is still to come when work ends early
+_AT_ONCE = 2  # items of each process that are begun or done, so that none waits for a slow one before it
 
 
 class Workers:
@@ -43,22 +44,33 @@ class Workers:
             self._start()
         self._threads = ThreadPoolExecutor(processes, initializer=self._take)
 
-    def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    def map(
+        self, work: Callable[[Item], Answer], items: Iterable[Item], at_once: int | None = None
+    ) -> Iterator[Answer]:
         """What `work` makes of every item, in their order; `work` and items must pickle.
+
+        Where the items end with an error, or it is asked to stop, the answers to the items before are given first.
+
+        Args:
+            at_once: items taken before the first answer is given; some for each process by default.
 
         Raises:
             stopping.Stopped: between two items, where that was asked for.
             ValueError: for a process that ends or does not answer.
         """
         if not self._processes:
-            for item in items:
-                stopping.check(self._saved)
-                yield work(item)
+            yield from self._done_here(work, items)
             return
         items, waiting = iter(items), deque[Future]()
+        at_once = at_once or _AT_ONCE * len(self._processes)
         while True:
-            for item in itertools.islice(items, _AHEAD * len(self._processes) - len(waiting)):
-                waiting.append(self._threads.submit(self._ask, work, item))
+            try:
+                stopping.check(self._saved)
+                for item in itertools.islice(items, at_once - len(waiting)):
+                    waiting.append(self._threads.submit(self._ask, work, item))
+            except Exception:
+                yield from _soon(waiting)
+                raise
             if not waiting:
                 return
             yield self._answer(waiting.popleft())
@@ -70,6 +82,11 @@ class Workers:
         self._threads.shutdown(cancel_futures=True)  # the pipes of the dead have ended, so no thread waits
         for process in self._processes:
             process.join()
+
+    def _done_here(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+        for item in items:
+            stopping.check(self._saved)
+            yield work(item)
 
     def _start(self) -> None:
         here, there = multiprocessing.Pipe()
@@ -97,12 +114,17 @@ class Workers:
 
     def _answer(self, future: Future) -> Answer:
         for _ in range(_PATIENCE_SECONDS):
-            stopping.check(self._saved)
-            try:
+            with suppress(TimeoutError):
                 return future.result(timeout=1)
-            except TimeoutError:
-                continue
+            stopping.check(self._saved)
         raise ValueError(f"a process of this job has not answered for {_PATIENCE_SECONDS} seconds; {self._saved}")
+
+
+def _soon(waiting: Iterable[Future]) -> Iterator[Any]:
+    """The answers that come within seconds, up to the first that does not."""
+    with suppress(TimeoutError, ValueError):
+        for future in waiting:
+            yield future.result(timeout=_LAST_SECONDS)
 
 
 @contextmanager
