@@ -68,7 +68,7 @@ class Journal:
         before = found["made_from"]
         if changed := [name for name, value in self.made_from.items() if before.get(name) != value]:
             number, what = len(found["shards"]), ", ".join(changed)
-            print(f"{self._path.parent}: {number} finished shards are discarded, since this has changed: {what}")
+            print(f"{self._path.parent}: finished shards are discarded ({number}), since this has changed: {what}")
             return
         self.shards = {shard["number"]: Finished(**shard) for shard in found["shards"]}
 

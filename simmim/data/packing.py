@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +88,9 @@ def _said_in_words(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)  # pyarrow has words of its own around it
         raise ValueError(
-            f"{error.filename or out}: {error.strerror or error}; {_SAVED}, so mend that and run the same command again"
+            f"{error.filename or out}: {what}; {_SAVED}, so mend that and run the same command again"
         ) from error
 
 
@@ -152,7 +154,7 @@ def _kept(out: Path, journal: Journal, team: Workers) -> dict[int, pa.Table]:
     if damaged := [shard.file for shard in shards if shard.number not in tables]:
         print(f"{out}: {some_of(damaged)} missing or damaged, to be made again")
     if tables:
-        print(f"{out}: {len(tables)} finished shards are kept")
+        print(f"{out}: {len(tables)} finished shard{'s'[: len(tables) > 1]} kept; to make all anew, delete the folder")
     journal.keep(tables)
     return tables
 

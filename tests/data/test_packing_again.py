@@ -192,7 +192,7 @@ def test_a_finished_set_is_not_decoded_again(tmp_path, undisturbed, monkeypatch,
     before = shard_states(folder)
     monkeypatch.setattr(outcomes, "normalise", None)
     assert contents(packed(folder)) == undisturbed and shard_states(folder) == before
-    assert "5 finished shards are kept" in capsys.readouterr().out
+    assert "5 finished shards kept" in capsys.readouterr().out
 
 
 def flip(path):
@@ -237,7 +237,7 @@ def test_every_bit_of_the_journal_counts(tmp_path, undisturbed, capsys):
 def test_another_source_or_setting_discards_what_is_finished(tmp_path, changed, name, capsys):
     folder = packed(tmp_path / "set")
     packed(folder, **changed)
-    assert f"5 finished shards are discarded, since this has changed: {name}" in capsys.readouterr().out
+    assert f"finished shards are discarded (5), since this has changed: {name}" in capsys.readouterr().out
     assert contents(folder) == contents(packed(tmp_path / "anew", **changed))
 
 

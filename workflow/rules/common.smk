@@ -54,6 +54,11 @@ def launcher(wildcards, resources):
     return f"python -m simmim.train.cards {gpus} {start}"
 
 
+def processes(wildcards, threads, resources):
+    """CPUs of a job: those that a cluster grants it, or its threads."""
+    return resources.get("cpus_per_task") or threads
+
+
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINING]
