@@ -301,6 +301,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         packed(folder)
 
 
+def signalled(item):
+    for number in stopping.SIGNALS:
+        os.kill(os.getpid(), number)
+    return item, os.getpid()
+
+
+def test_processes_leave_signals_to_their_parent():
+    with workers.workers(2, "") as team:
+        answers = list(team.map(signalled, range(9)))
+    assert [item for item, _ in answers] == [*range(9)] and os.getpid() not in {process for _, process in answers}
+
+
 def test_as_many_processes_as_the_job_has_cpus(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 9}, raising=False)
     assert workers.cpus() == 3
