@@ -36,11 +36,13 @@ class RawSample:
     notes: str = ""
 
     def read(self) -> RawSample:
-        """The same sample with the bytes of its image; with the reason as its fault where they cannot be read."""
+        """The same sample with the bytes of its image; without a label and with the reason where it cannot be read."""
         if isinstance(self.image, bytes):
             return self
         image, unreadable = read_bytes(self.image)
-        return replace(self, image=image, fault=unreadable or self.fault)
+        if unreadable:
+            return replace(self, image=b"", label=None, fault=unreadable)
+        return replace(self, image=image)
 
 
 class Source(Protocol):
