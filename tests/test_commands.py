@@ -109,6 +109,15 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
     assert "this job was planned with 0123456789ab" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "processes"), [([], 3), (["--processes", "1"], 1)])
+def test_packing_takes_the_cpus_of_its_job_unless_told_otherwise(monkeypatch, tmp_path, words, processes):
+    given = []
+    monkeypatch.setattr("simmim.data.packing.pack", lambda *_, **settings: given.append(settings["processes"]))
+    monkeypatch.setattr("simmim.data.workers.cpus", lambda: 3)
+    options = ["--dataset", "earth_tiles", "--split", "train", "--results", str(tmp_path), *words, *CONFIG]
+    assert main(["pack", *SMOKE, *options]) == 0 and given == [processes]
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -22,14 +22,20 @@ def demo_data(jobs: Jobs, *, scale: str, expect: str = "") -> None:
     build(job.output("card").parent, **jobs.sheets.scale(scale).demo_data.model_dump())
 
 
-def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, expect: str = "") -> None:
-    """Pack one split of a data set into Parquet shards."""
+def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0, expect: str = "") -> None:
+    """Pack one split of a data set into Parquet shards; goes on where an earlier call was ended.
+
+    Args:
+        processes: that read and decode (0: as many as it has CPUs)
+    """
     from simmim.data.adapter import adapter
     from simmim.data.packing import pack as write_shards
+    from simmim.data.workers import cpus
 
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
     source = adapter(job.config, jobs.sheets.located)
-    write_shards(source, job.output("index").parent, **job.config.pack.model_dump())
+    settings = job.config.pack.model_dump()
+    write_shards(source, job.output("index").parent, **settings, processes=processes or cpus())
 
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:

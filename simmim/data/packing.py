@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
-import mmap
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import PIL
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from simmim.data.decode import CODECS, BadImage, Stored, normalise
+from simmim import stopping
+from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
-from simmim.data.layout import (
-    QUARANTINE,
-    QUARANTINE_SCHEMA,
-    SAMPLES,
-    SAMPLES_SCHEMA,
-    SHARD_SCHEMA,
-    content_sha256,
-    set_digest,
-)
-from simmim.data.samples import RawSample, Source, some_of
+from simmim.data.journal import Finished, Journal
+from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA, set_digest
+from simmim.data.outcomes import Numbered, Outcome, numbered, outcomes_of
+from simmim.data.samples import Source, some_of
+from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
+from simmim.data.workers import Workers, workers
 from simmim.plugin import check_choice
-from simmim.storage.files import sha256_bytes, sha256_file, whole_file, write_text
+from simmim.storage.files import sha256_file, write_text
 from simmim.storage.parquet import write_parquet
 
-_ROW_GROUP = 64
-_CONTENT = "image", "annotation"
+_CHUNK = 8  # samples that a process is given at a time
+_SAVED = "finished shards stay"
+_SETTINGS = "codec", "short_side_px", "shard_samples"
 
 
 def pack(
@@ -40,8 +41,11 @@ def pack(
     shard_samples: int,
     short_side_px: int | None,
     max_quarantined_share: float = 0.05,
+    processes: int = 1,
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
+
+    Shards that an earlier call has finished, of the same source with the same settings, are kept.
 
     Args:
         codec: "original" keeps sound RGB and grey JPEGs and PNGs byte for byte, "jpeg" re-encodes at quality 95,
@@ -49,32 +53,45 @@ def pack(
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
+        processes: that read and decode; the files are the same for any number.
 
     Classes without images and images without labels are printed.
 
     Raises:
         ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized,
-            no usable sample at all, or too many broken ones (their table is written nevertheless).
+            no usable sample at all, or too many broken ones (their table is written nevertheless); for a folder that
+            cannot be written, a full disk, and a process that was killed.
+        stopping.Stopped: when it was asked to.
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
+    out = Path(out)
     index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
     index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
-    out = Path(out)
-    _clear(out)
-    incidents: list[dict[str, str]] = []
-    rows = _rows(source, incidents, codec, short_side_px)
-    try:
-        index["shards"], samples = _write_shards(rows, out, shard_samples)
-    finally:
+    described = {"name": type(source).__name__} | _settings(source)
+    with _said_in_words(out), workers(processes, _SAVED) as team:
+        journal = Journal(out, _made_from(index, described, shard_samples))
+        samples, incidents = _finish_shards(source, out, journal, team)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
-    _check_enough(len(samples), incidents, max_quarantined_share, out)
-    write_parquet(out / SAMPLES, samples)
-    index |= _counts(samples, incidents, index["classes"])
-    index["source"] = {"name": type(source).__name__} | _settings(source)
-    index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
-    index["index_sha256"] = index_sha256(index)
-    write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+        _check_enough(len(samples), incidents, max_quarantined_share, out)
+        write_parquet(out / SAMPLES, samples)
+        index |= {"shards": [shard.index_entry for shard in journal.entries()]}
+        index |= _counts(samples, incidents, index["classes"]) | {"source": described}
+        index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
+        index["index_sha256"] = index_sha256(index)
+        write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
     _say_unlabelled(out, index["classes"], samples)
+
+
+@contextmanager
+def _said_in_words(out: Path) -> Iterator[None]:
+    """A full disk, a folder that cannot be written and the like as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)  # pyarrow has words of its own around it
+        raise ValueError(
+            f"{error.filename or out}: {what}; {_SAVED}, so mend that and run the same command again"
+        ) from error
 
 
 def _check_settings(codec: str, shard_samples: int, short_side_px: int | None, max_quarantined_share: float) -> None:
@@ -96,55 +113,91 @@ def _settings(source: Source) -> dict:
     return {name: value for name, value in values.items() if value is None or isinstance(value, str | int | float)}
 
 
-def _clear(out: Path) -> None:
-    """Remove an earlier data set, its index first, so that no index ever stands beside shards it does not describe."""
+def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int) -> dict[str, Any]:
+    """All that the bytes of a shard depend on, by what it is called in a message."""
+    return {
+        "files of the source": index["source_sha256"],
+        "settings of the source": source,
+        "classes": index["classes"],
+        "codec": index["codec"],
+        "short_side_px": index["short_side_px"],
+        "shard_samples": shard_samples,
+        "format": FORMAT,
+        "version of Pillow": PIL.__version__,
+        "version of pyarrow": pa.__version__,
+    }
+
+
+def _finish_shards(source: Source, out: Path, journal: Journal, team: Workers) -> tuple[pa.Table, list[dict[str, str]]]:
+    """Make the shards that are missing; returns the table of `SAMPLES_SCHEMA` and the incidents of all."""
+    codec, short_side_px, shard_samples = (journal.made_from[name] for name in _SETTINGS)
+    tables = _kept(out, journal, team)
+    _clear(out, journal)
+    work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px)
+    chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
+    outcomes = itertools.chain.from_iterable(team.map(work, chunks))
+    last: list[dict[str, str]] = []
+    written = _written(out, frozenset(tables), outcomes, shard_samples, last)
+    for shard, table in team.map(functools.partial(read_back, out), written, at_once=2):
+        tables[shard.number] = table
+        journal.add(shard)
+    incidents = [*itertools.chain.from_iterable(shard.incidents for shard in journal.entries()), *last]
+    return pa.concat_tables([SAMPLES_SCHEMA.empty_table(), *(tables[number] for number in sorted(tables))]), incidents
+
+
+def _kept(out: Path, journal: Journal, team: Workers) -> dict[int, pa.Table]:
+    """The finished shards of an earlier call, by number their tables of `SAMPLES_SCHEMA`; each is read whole."""
+    journal.read()
+    shards = journal.entries()
+    found = zip(shards, team.map(functools.partial(samples_if_whole, out), shards))
+    tables = {shard.number: table for shard, table in found if table is not None}
+    if damaged := [shard.file for shard in shards if shard.number not in tables]:
+        print(f"{out}: {some_of(damaged)} missing or damaged, to be made again")
+    if tables:
+        print(f"{out}: {len(tables)} finished shard{'s'[: len(tables) > 1]} kept; to make all anew, delete the folder")
+    journal.keep(tables)
+    return tables
+
+
+def _clear(out: Path, journal: Journal) -> None:
+    """Remove all but the finished shards, the index first: none ever stands beside shards that it does not describe."""
     (out / INDEX).unlink(missing_ok=True)
+    kept = {shard.file for shard in journal.entries()}
     for pattern in ("shard-*.parquet", SAMPLES, QUARANTINE, ".*.part"):
         for path in out.glob(pattern):
-            path.unlink()
+            if path.name not in kept:
+                path.unlink()
 
 
-def _rows(source: Source, incidents: list, codec: str, short_side_px: int | None) -> Iterator[dict]:
-    """Rows of `SHARD_SCHEMA` for every usable sample; unusable and corrected ones are added to `incidents`."""
-    seen: set[str] = set()
-    for sample in source.samples():
-        if sample.id in seen:
-            raise ValueError(f"sample id {sample.id!r} comes twice, the second time from {sample.origin}")
-        seen.add(sample.id)
-        if sample.annotation is not None and short_side_px is not None:
-            raise ValueError(f"short_side_px={short_side_px} would resize {sample.id!r}, not its annotation")
-        try:
-            stored = _store(sample, codec, short_side_px)
-        except BadImage as error:
-            incidents.append(_incident(sample, "quarantined", str(error)))
+def _to_do(samples: Iterator[Numbered], journal: Journal) -> Iterator[Numbered]:
+    """The samples that no finished shard holds."""
+    finished = journal.entries()
+    for place, sample in samples:
+        while finished and finished[0].end <= place:
+            finished.pop(0)
+        if finished and finished[0].begin <= place:
+            stopping.check(_SAVED)
+        else:
+            yield place, sample
+
+
+def _chunks(samples: Iterator[Numbered]) -> Iterator[list[Numbered]]:
+    while chunk := list(itertools.islice(samples, _CHUNK)):
+        yield chunk
+
+
+def _written(
+    out: Path, kept: frozenset[int], outcomes: Iterator[Outcome], shard_samples: int, last: list[dict[str, str]]
+) -> Iterator[Finished]:
+    """Write the shards that are missing; incidents behind the last shard are added to `last`."""
+    for number in itertools.count():
+        if number in kept:
             continue
-        if changes := "; ".join(filter(None, (stored.changes, sample.notes))):
-            incidents.append(_incident(sample, "converted", changes))
-        yield {
-            "sample_id": sample.id,
-            "image": stored.content,
-            "sha256": content_sha256(stored.content, sample.annotation),
-            "label": sample.label,
-            "height": stored.image_px[0],
-            "width": stored.image_px[1],
-            "annotation": sample.annotation,
-            "annotation_sha256": None if sample.annotation is None else sha256_bytes(sample.annotation),
-        }
-
-
-def _store(sample: RawSample, codec: str, short_side_px: int | None) -> Stored:
-    if sample.fault:
-        raise BadImage(sample.fault)
-    annotated = sample.annotation is not None
-    name = sample.origin or sample.id
-    stored = normalise(sample.image, name, codec=codec, short_side_px=short_side_px, annotated=annotated)
-    if sample.image_px is not None and stored.image_px != tuple(sample.image_px):
-        raise BadImage(f"image is {stored.image_px} px (height, width), its annotation was made for {sample.image_px}")
-    return stored
-
-
-def _incident(sample: RawSample, action: str, reason: str) -> dict[str, str]:
-    return {"sample_id": sample.id, "action": action, "reason": reason, "source": sample.origin}
+        filling = Filling(outcomes, shard_samples)
+        if not filling.rows:
+            last += filling.incidents
+            return
+        yield write_shard(out, number, filling)
 
 
 def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
@@ -184,63 +237,3 @@ def _check_enough(usable: int, incidents: list[dict[str, str]], max_share: float
             f"{len(broken)} of {total} samples are unusable, max_quarantined_share={max_share} allows "
             f"{int(max_share * total)}{first}. All are listed in {out / QUARANTINE}"
         )
-
-
-def _write_shards(rows: Iterator[dict], out: Path, shard_samples: int) -> tuple[list[dict], pa.Table]:
-    """Write all rows; returns the index entries of the shards and the table of `SAMPLES_SCHEMA`."""
-    shards: list[dict] = []
-    tables = [SAMPLES_SCHEMA.empty_table()]
-    while group := _next_group(rows, shard_samples):
-        path = out / f"shard-{len(shards):05d}.parquet"
-        with whole_file(path) as temporary:
-            samples = _write_shard(group, rows, temporary, shard_samples)
-            _locate(samples, temporary)
-        placed = [sample | {"shard": len(shards), "row": row} for row, sample in enumerate(samples)]
-        tables.append(pa.Table.from_pylist(placed, schema=SAMPLES_SCHEMA))
-        size = {"rows": len(samples), "bytes": path.stat().st_size}
-        shards.append({"file": path.name, "sha256": sha256_file(path)} | size)
-    return shards, pa.concat_tables(tables)
-
-
-def _next_group(rows: Iterator[dict], room: int) -> list[dict]:
-    return list(itertools.islice(rows, min(_ROW_GROUP, room)))
-
-
-def _write_shard(group: list[dict], rows: Iterator[dict], path: Path, shard_samples: int) -> list[dict]:
-    """Write a first group and as many more as the shard takes; returns the rows without their bytes."""
-    samples: list[dict] = []
-    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True, "write_statistics": False}
-    with pq.ParquetWriter(path, SHARD_SCHEMA, **options) as writer:
-        while group:
-            writer.write_table(pa.Table.from_pylist(group, schema=SHARD_SCHEMA))
-            samples += [{key: row[key] for key in row if key not in _CONTENT} for row in group]
-            group = _next_group(rows, shard_samples - len(samples))
-    return samples
-
-
-def _locate(samples: list[dict], path: Path) -> None:
-    """Add to every sample the place of its bytes in the shard, which is read back and checked."""
-    shard = pq.ParquetFile(path, page_checksum_verification=True)
-    remaining = iter(samples)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written:
-        for group in range(shard.num_row_groups):
-            read_back = shard.read_row_group(group, columns=["sha256", *_CONTENT]).to_pylist()
-            starts = {name: _first_page(shard, group, name) for name in _CONTENT}
-            for row, sample in zip(read_back, remaining):
-                assert content_sha256(row["image"], row["annotation"]) == sample["sha256"] == row["sha256"]
-                for name in _CONTENT:
-                    sample |= _place(written, name, row[name], starts)
-
-
-def _first_page(shard: pq.ParquetFile, group: int, column: str) -> int:
-    return shard.metadata.row_group(group).column(SHARD_SCHEMA.get_field_index(column)).data_page_offset
-
-
-def _place(written: mmap.mmap, name: str, content: bytes | None, starts: dict[str, int]) -> dict[str, int]:
-    """Offset and length of one value; values lie in row order, some header bytes apart."""
-    if content is None:
-        return {f"{name}_offset": -1, f"{name}_bytes": 0}
-    offset = written.find(content, starts[name])
-    assert offset >= 0, "Parquet did not store this column plain"
-    starts[name] = offset + len(content)
-    return {f"{name}_offset": offset, f"{name}_bytes": len(content)}

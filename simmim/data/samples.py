@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 
@@ -14,7 +15,8 @@ class RawSample:
 
     Args:
         id: unique within the source, and the same on every machine (a relative path, say).
-        image: encoded bytes; empty where the source could not give any.
+        image: encoded bytes, empty where the source could not give any, or the file that holds them, which is read
+            where it is decoded (`read`).
         label: class index from 0, or None.
         annotation: UTF-8 JSON list of COCO objects (`category_id` 1 to K), or PNG bytes of a label map
             (0 = ignore, 1 to K), or None.
@@ -25,13 +27,22 @@ class RawSample:
     """
 
     id: str
-    image: bytes
+    image: bytes | Path
     label: int | None = None
     annotation: bytes | None = None
     image_px: tuple[int, int] | None = None
     origin: str = ""
     fault: str = ""
     notes: str = ""
+
+    def read(self) -> RawSample:
+        """The same sample with the bytes of its image; without a label and with the reason where it cannot be read."""
+        if isinstance(self.image, bytes):
+            return self
+        image, unreadable = read_bytes(self.image)
+        if unreadable:
+            return replace(self, image=b"", label=None, fault=unreadable)
+        return replace(self, image=image)
 
 
 class Source(Protocol):
@@ -45,6 +56,16 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """Hex digest that changes when a file is added, removed or edited; cheap, so no image is read."""
+
+
+def read_bytes(path: Path) -> tuple[bytes, str]:
+    """Content of a file and "", or b"" and the reason why it cannot be read."""
+    try:
+        if not path.is_file():
+            return b"", "not a regular file" if os.path.lexists(path) else "file is missing"
+        return path.read_bytes(), ""
+    except OSError as error:
+        return b"", f"cannot be read: {error.strerror or error}"
 
 
 def printable(name: str | os.PathLike) -> str:

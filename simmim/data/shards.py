@@ -4,6 +4,7 @@
     samples.parquet           the same without the bytes, and where in which shard they lie
     quarantine.parquet        what was left out or corrected, and why
     index.json                digests of all of these and of the source's files, classes, counts, digest of the set
+    journal.json              what packing goes on from (`simmim.data.journal`); reading needs no such file
 
 Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is
 verified at every read: neither Parquet's defaults nor JPEG notice a flipped bit.

@@ -74,7 +74,7 @@ def source(name, **settings):
 
 
 def samples(name, **settings):
-    return list(source(name, **settings).samples())
+    return [sample.read() for sample in source(name, **settings).samples()]
 
 
 def packed(tmp_path, name, **settings):

@@ -153,7 +153,7 @@ class TestByteOrderMarks:
         coco = source("coco", images=folder, annotations=str(tmp_path / "coco.json"))
         inat = source("inaturalist", root=folder, annotations=str(tmp_path / "inat.json"))
         assert coco.classes() == inat.classes() == ["cät"]
-        assert next(coco.samples()).image == next(inat.samples()).image == png()
+        assert next(coco.samples()).read().image == next(inat.samples()).read().image == png()
 
     def test_lists_of_ade20k_and_tar(self, tmp_path, encoding):
         write(tmp_path / "objectInfo150.txt", encoded("Idx\tName\n1\twall\n2\tsky\n", encoding))

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from simmim import plugin
-from simmim.data import packing
+from simmim.data import packing, shard_files
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards, pack
 from simmim.storage.files import sha256_bytes
@@ -42,7 +42,7 @@ class Made:
         return self.names
 
     def fingerprint(self):
-        return ""
+        return sha256_bytes(repr(self.made).encode())
 
     def samples(self):
         for number, sample in enumerate(self.made):
@@ -226,7 +226,8 @@ def run_and_die(action):
 
 @pytest.mark.parametrize(("stop_after", "half_written"), [(0, 0), (3, 1), (7, 1), (8, 0)])
 def test_a_killed_pack_leaves_nothing_that_reads(tmp_path, monkeypatch, stop_after, half_written):
-    monkeypatch.setattr(packing, "_ROW_GROUP", 2)
+    monkeypatch.setattr(shard_files, "_ROW_GROUP", 2)
+    monkeypatch.setattr(packing, "_CHUNK", 1)
     good = Shards(packed(tmp_path / "good", labelled())).digest
     folder = packed(tmp_path / "set", labelled(6))
     run_and_die(lambda: packed(folder, Made(labelled(), stop_after=stop_after)))

@@ -80,6 +80,11 @@ if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
         FilePersistence(nolock=True)._mark_incomplete(file, None)
 
 
+def processes(wildcards, threads, resources):
+    """CPUs of a job: those that a cluster grants it, or its threads."""
+    return resources.get("cpus_per_task") or threads
+
+
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name.removesuffix("_large") in TRAINING]

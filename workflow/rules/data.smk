@@ -13,6 +13,8 @@ rule demo_data:
         "{LOGGED} {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
 
 
+# As many processes as it has CPUs: `cpus_per_task` of a cluster's profile, elsewhere `threads` (--set-threads pack=8).
+# The journal beside the shards is no declared output: Snakemake deletes these before a retry.
 rule pack:
     input:
         unpack(inputs("pack")),
@@ -24,8 +26,10 @@ rule pack:
         "logs/{scale}/benchmarks/pack_{dataset}_{split}.tsv"
     conda:
         "../../environment.yml"
+    threads: 1
     params:
         hash=hash_of("pack"),
+        processes=processes,
     shell:
         "{LOGGED} {log} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
-        "--expect {params.hash}"
+        "--processes {params.processes} --expect {params.hash}"

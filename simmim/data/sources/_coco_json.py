@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from simmim.data.sources._files import existing_file, files_digest, normal_form, read_bytes
+from simmim.data.sources._files import existing_file, files_digest, normal_form
 from simmim.storage.reading import read_json
 
 
@@ -106,12 +106,12 @@ class ListedFiles:
             found = found / self._on_disk(found).get(normal_form(part), part)
         return found
 
-    def read(self, name: str) -> tuple[bytes, str]:
-        """Content and "", or b"" and why there is none: the name leads out of the folder, or it cannot be read."""
+    def image(self, name: str) -> tuple[Path | bytes, str]:
+        """The file and "", or b"" and why there is none: the name leads out of the folder."""
         path = self._folder / name
         if not path.is_relative_to(self._folder) or ".." in path.relative_to(self._folder).parts:
             return b"", "file name leads out of the image folder"
-        return read_bytes(self.path(name))
+        return self.path(name), ""
 
     def digest(self, document: dict[str, Any], annotations: str) -> str:
         """Digest of the names, sizes and times of the annotation file and of the images that it lists."""

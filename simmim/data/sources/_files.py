@@ -102,16 +102,6 @@ def lists_given(**paths: str) -> list[tuple[str, Path]]:
     return [(setting, Path(path)) for setting, path in paths.items() if path]
 
 
-def read_bytes(path: Path) -> tuple[bytes, str]:
-    """Content of a file and "", or b"" and the reason why it cannot be read."""
-    try:
-        if not path.is_file():
-            return b"", "not a regular file" if os.path.lexists(path) else "file is missing"
-        return path.read_bytes(), ""
-    except OSError as error:
-        return b"", f"cannot be read: {error.strerror or error}"
-
-
 def normal_form(name: str) -> str:
     """A name in Unicode's composed form (NFC): macOS stores accented names decomposed, other systems do not."""
     return unicodedata.normalize("NFC", name)

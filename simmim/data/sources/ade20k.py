@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from simmim.data.samples import RawSample, printable
+from simmim.data.samples import RawSample, printable, read_bytes
 from simmim.data.sources._files import (
     existing_folder,
     files_below,
     files_digest,
     lists_given,
     normal_form,
-    read_bytes,
     read_class_list,
     walk,
 )
@@ -91,12 +90,11 @@ def _stem(relative: Path) -> str:
 
 
 def _sample(relative: Path, path: Path, label_maps: list[Path], classes: int) -> RawSample:
-    image, fault = read_bytes(path)
     annotation, unreadable = read_bytes(label_maps[0])
     map_px, wrong = (None, f"label map {unreadable}") if unreadable else _check_map(annotation, classes)
     if len(label_maps) > 1:
-        fault = fault or f"image with several label maps: {', '.join(printable(path.name) for path in label_maps)}"
-    return RawSample(printable(relative), image, None, annotation, map_px, printable(path), fault or wrong)
+        wrong = f"image with several label maps: {', '.join(printable(path.name) for path in label_maps)}"
+    return RawSample(printable(relative), path, None, annotation, map_px, printable(path), wrong)
 
 
 def _check_map(content: bytes, classes: int) -> tuple[tuple[int, int] | None, str]:

@@ -48,7 +48,7 @@ class Coco:
         check_fields(document, self.annotations, _FIELDS)
         objects = annotations_by_image(document, self.annotations)
         for image in sorted(document["images"], key=lambda image: image["id"]):
-            content, fault = files.read(image["file_name"])
+            content, fault = files.image(image["file_name"])
             image_px = int(image["height"]), int(image["width"])
             kept = [_kept(one) for one in objects[image["id"]]]
             flaw, notes = inspect(kept, image_px)

@@ -14,7 +14,6 @@ from simmim.data.sources._files import (
     files_digest,
     is_folder,
     lists_given,
-    read_bytes,
     read_class_list,
     walk,
 )
@@ -55,8 +54,7 @@ class ImageFolder:
         for path in walk(folder):
             relative = path.relative_to(folder)
             label, fault = self._label([printable(part) for part in relative.parts], classes)
-            image, unreadable = read_bytes(path)
-            yield RawSample(printable(relative), image, label, origin=printable(path), fault=unreadable or fault)
+            yield RawSample(printable(relative), path, label, origin=printable(path), fault=fault)
 
     def fingerprint(self) -> str:
         """Digest of the files' names, sizes and modification times."""

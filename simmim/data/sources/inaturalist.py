@@ -39,7 +39,7 @@ class Inaturalist:
         species = annotations_by_image(document, self.annotations)
         for image in sorted(document["images"], key=lambda image: image["id"]):
             labels = [one["category_id"] for one in species[image["id"]]]
-            content, fault = files.read(image["file_name"])
+            content, fault = files.image(image["file_name"])
             if len(labels) != 1:
                 fault = fault or f"the JSON gives this image {len(labels)} labels, not one"
             origin = printable(folder / image["file_name"])

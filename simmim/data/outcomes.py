@@ -1,0 +1,82 @@
+"""What becomes of the samples of a source: rows of a shard, or incidents with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simmim.data.decode import BadImage, Stored, normalise
+from simmim.data.layout import content_sha256
+from simmim.data.samples import RawSample, Source
+
+Numbered = tuple[int, RawSample]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one sample.
+
+    Args:
+        place: of the sample in its source, from 0.
+        row: of `SHARD_SCHEMA`, None for a sample that cannot be used.
+        incident: of `QUARANTINE_SCHEMA`, None for a sound sample.
+    """
+
+    place: int
+    row: dict[str, Any] | None
+    incident: dict[str, str] | None
+
+
+def numbered(source: Source, short_side_px: int | None) -> Iterator[Numbered]:
+    """The samples of a source with their places in it.
+
+    Raises:
+        ValueError: for an id that comes twice, and for an annotated sample that would be resized.
+    """
+    seen: set[str] = set()
+    for place, sample in enumerate(source.samples()):
+        if sample.id in seen:
+            raise ValueError(f"sample id {sample.id!r} comes twice, the second time from {sample.origin}")
+        seen.add(sample.id)
+        if sample.annotation is not None and short_side_px is not None:
+            raise ValueError(f"short_side_px={short_side_px} would resize {sample.id!r}, not its annotation")
+        yield place, sample
+
+
+def outcomes_of(samples: Sequence[Numbered], *, codec: str, short_side_px: int | None) -> list[Outcome]:
+    """Read, decode and encode some samples."""
+    return [_outcome(place, sample.read(), codec, short_side_px) for place, sample in samples]
+
+
+def _outcome(place: int, sample: RawSample, codec: str, short_side_px: int | None) -> Outcome:
+    try:
+        stored = _store(sample, codec, short_side_px)
+    except BadImage as error:
+        return Outcome(place, None, _incident(sample, "quarantined", str(error)))
+    changes = "; ".join(filter(None, (stored.changes, sample.notes)))
+    row = {
+        "sample_id": sample.id,
+        "image": stored.content,
+        "sha256": content_sha256(stored.content, sample.annotation),
+        "label": sample.label,
+        "height": stored.image_px[0],
+        "width": stored.image_px[1],
+        "annotation": sample.annotation,
+    }
+    return Outcome(place, row, _incident(sample, "converted", changes) if changes else None)
+
+
+def _store(sample: RawSample, codec: str, short_side_px: int | None) -> Stored:
+    if sample.fault:
+        raise BadImage(sample.fault)
+    annotated = sample.annotation is not None
+    name = sample.origin or sample.id
+    stored = normalise(sample.image, name, codec=codec, short_side_px=short_side_px, annotated=annotated)
+    if sample.image_px is not None and stored.image_px != tuple(sample.image_px):
+        raise BadImage(f"image is {stored.image_px} px (height, width), its annotation was made for {sample.image_px}")
+    return stored
+
+
+def _incident(sample: RawSample, action: str, reason: str) -> dict[str, str]:
+    return {"sample_id": sample.id, "action": action, "reason": reason, "source": sample.origin}
