@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from simmim import stopping
 from simmim.cli import report, tools, training
+from simmim.cluster.again import MINUTES, put_back
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage.reading import os_error
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_stdout()
         return _user_error(str(error) if error.errno is None else os_error(error))
     except stopping.Stopped as stop:
-        print(f"simmim: stopped: {stop}", file=sys.stderr)
+        print(f"simmim: stopped: {stop}", file=sys.stderr, flush=True)
+        put_back(os.environ)
         return stopping.EXIT_RUN_AGAIN
     except ArithmeticError as error:
         print(f"simmim: stopped: {error}", file=sys.stderr)
@@ -94,7 +96,8 @@ def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
     parser.set_defaults(verb=verb)
     if verb in LONG:
         about_limit = "minutes until it saves and leaves with exit code 75 (0: no limit)"
-        parser.add_argument("--max-runtime", type=float, default=0, help=about_limit)
+        granted = float(os.environ.get(MINUTES, 0))
+        parser.add_argument("--max-runtime", type=float, default=granted, help=about_limit)
     types = get_type_hints(verb)
     for name, argument in inspect.signature(verb).parameters.items():
         if name == "jobs":

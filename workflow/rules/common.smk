@@ -6,6 +6,7 @@ from snakemake.persistence.file import FilePersistence
 
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
+from simmim.cluster import again
 from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
@@ -62,14 +63,20 @@ def launcher(wildcards, resources):
     """One process, or one per GPU of the job's nodes; without `--` torchrun would take our --run for its --run-path."""
     gpus, nodes = (int(resources.get(name, 0) or 0) for name in ("gpu", "nodes"))
     if not gpus:
-        return f"env {KEEP_MEMORY} python -m simmim"
+        return f"env {granted(wildcards, resources)}{KEEP_MEMORY} python -m simmim"
     if nodes > 1:  # a torchrun on each; where they meet, simmim/train/cards.py finds in the environment of the step
         each, cpus = gpus // nodes, resources.tasks_per_node * resources.cpus_per_task
         step = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={each} --cpus-per-task={cpus}"
         start = f"torchrun --nnodes={nodes} --nproc-per-node={each} -m -- simmim"
-        return f"{resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
+        return f"env {granted(wildcards, resources)}{resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
     start = f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim" if gpus > 1 else "python -m simmim"
-    return f"python -m simmim.train.cards {gpus} {start}"
+    return f"env {granted(wildcards, resources)}python -m simmim.train.cards {gpus} {start}"
+
+
+def granted(wildcards, resources):
+    """The minutes that a cluster gives a job, for it to save before they end."""
+    minutes = resources.get("runtime")
+    return f"{again.MINUTES}={minutes} " if minutes else ""
 
 
 # Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What

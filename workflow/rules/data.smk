@@ -30,6 +30,7 @@ rule pack:
     params:
         hash=hash_of("pack"),
         processes=processes,
+        granted=granted,
     shell:
-        "{LOGGED} {log} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} --split {wildcards.split} "
-        "--processes {params.processes} --expect {params.hash}"
+        "{LOGGED} {log} env {params.granted}python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
+        "--split {wildcards.split} --processes {params.processes} --expect {params.hash}"
