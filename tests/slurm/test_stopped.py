@@ -1,4 +1,4 @@
-"""A training that needs several tries of a minute ends without one of Snakemake's retries."""
+"""A training that needs several tries of two minutes ends without one of Snakemake's retries."""
 
 import pytest
 from projects import ended, smoke, start
@@ -11,10 +11,10 @@ TARGET = "results/smoke/pretrain/default/seed0/train.parquet"
 
 @pytest.mark.timeout(1200)
 def test_a_training_that_its_time_limit_stops_goes_on_under_the_same_number(slurm, tmp_path):
-    folder = smoke(tmp_path, pretrain={"slurm_partition": "cpu", "mem_mb": 4000, "runtime": 1})
+    folder = smoke(tmp_path, pretrain={"slurm_partition": "cpu", "mem_mb": 4000, "runtime": 2})
     scale = folder / "config" / "scales" / "smoke.yaml"
     text = scale.read_text()
-    longer = text.replace("epochs: 2, warmup_epochs: 1, batch: 16", "epochs: 800, warmup_epochs: 1, batch: 16", 1)
+    longer = text.replace("epochs: 2, warmup_epochs: 1, batch: 16", "epochs: 1600, warmup_epochs: 1, batch: 16", 1)
     assert longer != text
     scale.write_text(longer)
     snakemake = start(folder, slurm.environment, "--retries", "0", "--", TARGET)
@@ -25,4 +25,4 @@ def test_a_training_that_its_time_limit_stops_goes_on_under_the_same_number(slur
     assert all("the time given ends; smoke/default seed 0 is saved at step" in each for each in said[:-1])
     assert all("going on from step" in each for each in said[1:])
     losses = records.read([folder / TARGET]).query("metric == 'loss'")["step"].tolist()
-    assert losses == list(range(2, 3201, 2))
+    assert losses == list(range(2, 6401, 2))
