@@ -1,6 +1,9 @@
 """A training that is told to stop, as before a time limit or a preemption, ends without one of Snakemake's retries."""
 
+import json
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -29,7 +32,9 @@ def test_a_training_that_is_told_to_stop_goes_on_under_the_same_number(slurm, tm
         assert snakemake.poll() is None, (folder / "out.log").read_text()[-4000:]
         time.sleep(0.2)
     (number,) = re.findall(r"\.(\d+)\.log$", attempts(folder)[0].name)
-    slurm.ask("scancel", "--signal=TERM", "--full", number)
+    lease = json.loads((folder / TARGET).with_name(".state.lease").read_text())
+    assert lease["job"] == number
+    os.kill(lease["pid"], signal.SIGTERM)  # alone: `scancel` would end the Snakemake around it at once
     assert ended(snakemake, 1100) == 0, (folder / "out.log").read_text()[-4000:]
     first, *_, last = [file.read_text() for file in attempts(folder)]
     assert "got SIGTERM; smoke/default seed 0 is saved at step" in first and f"Slurm runs job {number} again" in first
