@@ -69,7 +69,8 @@ def _of_features(folder: Path) -> Mapping[str, Any]:
 
 def _of_tokenizer(file: Path) -> Mapping[str, Any]:
     with reading(file, "a tokenizer", "remove it"), safe_open(file, framework="np") as opened:
-        return json.loads((opened.metadata() or {}).get("simmim", "{}")).get("tokenizer", {})
+        stated = json.loads((opened.metadata() or {}).get("simmim", "{}"))
+    return stated.get("header", stated).get("tokenizer", {})  # older files have an entry for the header alone
 
 
 # By kind of job, the output that it writes last, and how the config is read that this was made with.

@@ -66,6 +66,8 @@ class TrainLog:
 
     def begun(self) -> dict[str, Any]:
         """What there is of the next row, for a checkpoint between two; every process must call it."""
+        if not self._count:
+            return {}
         each = [self._sums]
         if self._processes.world > 1:
             each = [torch.empty_like(self._sums) for _ in range(self._processes.world)]

@@ -282,7 +282,10 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_finished(tmp_path, process
 
     folder = tmp_path / "set"
     assert ends(full) == REFUSED
-    assert f"{folder}: " in (said := capfd.readouterr().out) and "finished shards stay" in said
+    assert (
+        f"{folder}/shard-00002.parquet: File too large" in (said := capfd.readouterr().out)
+        and "finished shards stay" in said
+    )
     assert len(finished(folder)) == 2 and not list(folder.glob(".*"))
     before = shard_states(folder)
     again = packed(folder, Given(side=growing))

@@ -71,7 +71,7 @@ def finish_tokenizer(jobs: Jobs, scale: str, name: str, **changed: object) -> No
     """The file of a finished tokenizer."""
     job = jobs.job("tokenizer", scale=scale, tokenizer=name)
     job.output("tokenizer").parent.mkdir(parents=True, exist_ok=True)
-    header = {"simmim": json.dumps({"tokenizer": _config(job, changed)})}
+    header = {"simmim": json.dumps({"header": {"tokenizer": _config(job, changed)}, "sha256": ""})}
     save_file({"codes": np.zeros(1, np.float32)}, job.output("tokenizer"), header)
 
 
