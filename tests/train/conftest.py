@@ -1,5 +1,6 @@
 """One start of two processes for all tests of this folder."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -21,3 +22,11 @@ def together(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr[-4000:]
     assert "Warning: " not in done.stderr, done.stderr  # a user of several GPUs sees none either
     return out
+
+
+@pytest.fixture(scope="session")
+def fresh():
+    """Starts processes that are forked from one which has imported torch and run nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch"])
+    return context.Process

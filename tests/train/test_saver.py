@@ -1,6 +1,5 @@
 """When a training saves and stops: asked by a signal, by the time given, by the clock; and what hangs is ended."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -91,11 +90,11 @@ def asked(rank, port, out):
             (out / f"{rank}.txt").write_text(str(stop))
 
 
-def test_all_processes_stop_at_the_same_step_when_one_is_asked(tmp_path):
+def test_all_processes_stop_at_the_same_step_when_one_is_asked(tmp_path, fresh):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    both = [multiprocessing.get_context("fork").Process(target=asked, args=(rank, port, tmp_path)) for rank in (0, 1)]
+    both = [fresh(target=asked, args=(rank, port, tmp_path)) for rank in (0, 1)]
     for process in both:
         process.start()
     for process in both:
@@ -122,8 +121,8 @@ def stuck(out):
     timed(out, dataset=Stuck())
 
 
-def test_a_training_that_hangs_says_where_and_ends(tmp_path):
-    began, process = time.monotonic(), multiprocessing.get_context("fork").Process(target=stuck, args=(tmp_path,))
+def test_a_training_that_hangs_says_where_and_ends(tmp_path, fresh):
+    began, process = time.monotonic(), fresh(target=stuck, args=(tmp_path,))
     process.start()
     process.join(40)
     assert process.exitcode == stopping.EXIT_RUN_AGAIN and time.monotonic() - began < 40
