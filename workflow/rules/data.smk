@@ -10,7 +10,7 @@ rule demo_data:
     params:
         hash=hash_of("demo_data"),
     shell:
-        "{LOGGED} {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
+        "bash workflow/scripts/logged.sh {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
 
 
 # As many processes as it has CPUs: `cpus_per_task` of a cluster's profile, elsewhere `threads` (--set-threads pack=8).
@@ -32,5 +32,5 @@ rule pack:
         processes=processes,
         granted=granted,
     shell:
-        "{LOGGED} {log} env {params.granted}python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
+        "bash workflow/scripts/logged.sh {log} env {params.granted}python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
         "--split {wildcards.split} --processes {params.processes} --expect {params.hash}"

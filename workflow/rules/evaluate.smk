@@ -19,7 +19,7 @@ rule evaluate:
         hash=hash_of("evaluate"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
         "--evaluation {wildcards.evaluation} --expect {params.hash}"
 
 

@@ -1,10 +1,6 @@
-# How a job is started: its log, its processes and cards, the minutes that it has.
+# How a job is started: its processes and cards, the minutes that it has.
 from simmim.cluster import again
 from simmim.train import cards
-
-# Runs a command with its output in the rule's log, which is kept when the next attempt begins.
-LOGGED = f"bash {workflow.basedir}/scripts/logged.sh"
-
 
 # Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.
 # Worth 10 to 20 % of a step on a CPU.

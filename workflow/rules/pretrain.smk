@@ -22,7 +22,7 @@ rule pretrain:
         hash=hash_of("pretrain"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"
 
 
@@ -50,7 +50,7 @@ rule first_stage:
         hash=hash_of("first_stage"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} {LOGGED} {log} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"
 
 
@@ -80,5 +80,5 @@ rule reconstruct:
     params:
         hash=hash_of("reconstruct"),
     shell:
-        "OMP_NUM_THREADS={threads} {LOGGED} {log} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"
