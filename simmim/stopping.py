@@ -45,6 +45,12 @@ def heeded(max_runtime: float = 0) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def leave_to_parent() -> None:
+    """Ignore in a worker what asks its job to stop: that reaches the workers too, and they end with their parent."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def reason() -> str:
     """Why to stop, "" where nothing asked for it."""
     if not _Asked.reason and time.monotonic() > _Asked.until:

@@ -113,7 +113,7 @@ def test_a_job_planned_with_another_config_is_refused(capsys, tmp_path):
 def test_packing_takes_the_cpus_of_its_job_unless_told_otherwise(monkeypatch, tmp_path, words, processes):
     given = []
     monkeypatch.setattr("simmim.data.packing.pack", lambda *_, **settings: given.append(settings["processes"]))
-    monkeypatch.setattr("simmim.data.workers.cpus", lambda: 3)
+    monkeypatch.setattr("simmim.machine.cpus", lambda: 3)
     options = ["--dataset", "earth_tiles", "--split", "train", "--results", str(tmp_path), *words, *CONFIG]
     assert main(["pack", *SMOKE, *options]) == 0 and given == [processes]
 

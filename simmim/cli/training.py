@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from simmim.cli._finished import digests_of, is_finished, worker
 from simmim.cli._inputs import with_inputs
+from simmim.data.index import read_index
 from simmim.jobs import Job, Jobs
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
     """
     from simmim.data.adapter import adapter
     from simmim.data.packing import pack as write_shards
-    from simmim.data.workers import cpus
+    from simmim.machine import cpus
 
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
     source = adapter(job.config, jobs.sheets.located)
@@ -97,7 +98,7 @@ def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
     out, (encoder,), (index,) = job.output("folder"), job.inputs["encoder"], job.inputs["data"]
     file, data = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder), Path(index).parent
     with joined_processes() as processes, worker(out, {}, processes):
-        if is_complete(out, identity_of(job.config, digests_of({"": data})[""], file)):
+        if is_complete(out, identity_of(job.config, read_index(data)["digest"], file)):
             print(f"{out} is finished, nothing to do")
             return
         write_features(job.config, file, data, out, processes)

@@ -2,7 +2,7 @@
 
 Version 2.8.0 of Snakemake's Slurm plugin asks for the states of all jobs at once, and takes no answer for no jobs: its
 list of jobs is empty from then on and Snakemake waits for ever. A submission without an answer counts as a failed try
-of the job. `workflow/rules/common.smk` changes both here, since no setting does (docs/slurm.md says why).
+of the job. `workflow/rules/slurm.smk` changes both here, since no setting does (docs/slurm.md says why).
 """
 
 from __future__ import annotations

@@ -137,16 +137,10 @@ def workers(processes: int, saved: str) -> Iterator[Workers]:
         started.end()
 
 
-def cpus() -> int:
-    """CPUs that this process may use: those of a Slurm job, not all of its node."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _serve(here: Connection, pipe: Connection) -> None:
     """Answer until the pipe ends; the parent heeds signals."""
     here.close()
-    for number in stopping.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    stopping.leave_to_parent()
     while True:
         with _to_parent():
             work, item = pipe.recv()

@@ -19,7 +19,7 @@ from simmim.evaluate.features import open_features
 from simmim.evaluate.task import Inputs, Task
 from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
-from simmim.storage.files import sync_folder
+from simmim.storage.files import whole_folder
 from simmim.storage.identity import Identity, code_version
 from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
@@ -180,14 +180,9 @@ def _check_encoder(config: EvaluateConfig, seed: int, file: Path) -> None:
 
 def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
     """Give encoders a second name in their folder, whole or not at all; the first stays until the records are there."""
-    part = folder.with_name(f".{folder.name}.part")
-    for old in (part, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    part.mkdir()
-    for encoder in encoders:
-        finished.link(encoder, part / encoder.name)
-    part.rename(folder)
-    sync_folder(folder.parent)
+    with whole_folder(folder) as draft:
+        for encoder in encoders:
+            finished.link(encoder, draft / encoder.name)
 
 
 def _records_of(job: Job) -> Kept:

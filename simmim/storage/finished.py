@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from simmim.storage.files import sync_folder
+from simmim.storage.files import whole_folder
 from simmim.storage.identity import code_version
 from simmim.storage.sealed_json import read_sealed, write_sealed
 
@@ -20,15 +20,10 @@ _NOTE = "finished.json"
 
 def keep(state: Path, outputs: Iterable[Path]) -> None:
     """Leave nothing in `state` but finished outputs and a note on the code that made them."""
-    draft = state.with_name(f".{state.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for output in outputs:
-        link(output, draft / output.name)
-    write_sealed(draft / _NOTE, {"code_version": code_version()})
-    shutil.rmtree(state, ignore_errors=True)
-    draft.rename(state)
-    sync_folder(state.parent)
+    with whole_folder(state) as draft:
+        for output in outputs:
+            link(output, draft / output.name)
+        write_sealed(draft / _NOTE, {"code_version": code_version()})
 
 
 def bring_back(state: Path, outputs: Iterable[Path]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from simmim.storage.files import sha256_file, sync_folder
+from simmim.storage.files import sha256_file, whole_folder
 from simmim.storage.model_file import write_tensors
 from simmim.storage.sealed_json import read_sealed, write_sealed
 from simmim.train.sharding import placed_like
@@ -49,32 +49,13 @@ def write(
     Args:
         is_main_process: whether this process writes; the others call too, for their parts of split tensors are needed.
     """
-    with _drafted(target, is_main_process) as draft:
+    with whole_folder(target) if is_main_process else nullcontext() as draft:
         for name, tensors in zip(_FILES, _whole_tensors(model, optimizer)):
             if is_main_process:
                 write_tensors(draft / name, {key: value.contiguous() for key, value in tensors.items()})
         if is_main_process:
             digests = {name: sha256_file(draft / name) for name in _FILES}
             write_sealed(draft / MANIFEST, manifest | {"format": FORMAT, "step": step, "sha256": digests})
-
-
-@contextmanager
-def _drafted(target: Path, is_main_process: bool) -> Iterator[Path]:
-    """A folder that the main process fills, and that becomes `target` then; what fails leaves nothing behind."""
-    draft = target.with_name(f".{target.name}.part")
-    if is_main_process:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-    try:
-        yield draft
-        if is_main_process:
-            sync_folder(draft)
-            shutil.rmtree(target, ignore_errors=True)
-            draft.rename(target)
-            sync_folder(target.parent)
-    finally:
-        if is_main_process:
-            shutil.rmtree(draft, ignore_errors=True)  # a full disk gets its space back
 
 
 def _whole_tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from simmim import stopping
+from simmim.machine import cpus
 
 _MOST_WORKERS = 8
 _LONGEST_WAIT = 1200  # seconds for one batch of a worker, then it is an error
@@ -33,8 +33,7 @@ def read_ahead(data: Any, batches: Iterable[Sequence[Any]], device: torch.device
 
 def spare_cores() -> int:
     """Cores that decode beside this process, at most eight: its share of those that the job was given, but one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(_MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
+    return max(0, min(_MOST_WORKERS, cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
@@ -47,9 +46,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def _leave_signals(worker: int) -> None:
-    """What asks a job to stop reaches its workers too; they end with the process that they work for."""
-    for number in stopping.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    stopping.leave_to_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

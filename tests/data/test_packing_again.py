@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simmim import stopping
+from simmim import machine, stopping
 from simmim.data import journal, outcomes, packing, shard_files, workers
 from simmim.data.journal import JOURNAL, Journal
 from simmim.data.packing import pack
@@ -318,4 +318,4 @@ def test_processes_leave_signals_to_their_parent():
 
 def test_as_many_processes_as_the_job_has_cpus(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 9}, raising=False)
-    assert workers.cpus() == 3
+    assert machine.cpus() == 3
