@@ -41,11 +41,16 @@ def made(kind, role):
 
 
 # Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What
-# the files themselves say counts too: those of other settings are to be made again, as incomplete ones are.
+# the files themselves say counts too: those of other settings are to be made again, as incomplete ones are, for as long
+# as the settings differ. A dry run with a setting that is then taken back must not cost a training.
 if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
-    outdated = shell(f"python -m simmim outdated --scale {config['scale']}", iterable=True)
-    for file in filter(None, outdated):
-        FilePersistence(nolock=True)._mark_incomplete(file, None)
+    outdated = {*filter(None, shell(f"python -m simmim outdated --scale {config['scale']}", iterable=True))}
+    marks, marked = FilePersistence(nolock=True), Path(".snakemake", f"outdated_{config['scale']}.txt")
+    for file in {*marked.read_text().splitlines()} - outdated if marked.exists() else ():
+        marks._unmark_incomplete(file)
+    for file in outdated:
+        marks._mark_incomplete(file, None)
+    marked.write_text("\n".join(sorted(outdated)))
 
 
 def runs_to_train():
