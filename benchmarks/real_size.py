@@ -126,7 +126,7 @@ def _seconds_and_warnings(job: Job) -> tuple[str, str]:
 def planned(wanted: list[Job], jobs: Jobs) -> dict[tuple[str, str], float | None]:
     """Bytes that `simmim plan` says, by run and evaluation."""
     files = [str(job.output("records")) for job in wanted]
-    rows = rows_of(groups_of(files, jobs), {}, Costs(jobs, SCALE, machine("A100", 0.35, 1)))
+    rows = rows_of(groups_of(files, jobs), {}, Costs(jobs, SCALE, machine("V100", 0.35, 1)))
     return {(row["run"], row["evaluation"] or ""): row["memory_bytes"] for row in rows}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -151,8 +152,9 @@ def evaluate(
             left = {job.kept[-1].stem: model_file.digest(job.kept[-1]) for job in jobs}
         machine = environment(processes, autocast_dtype(config.precision, processes.device), config.train)
         identity = identity_of(config, {split: each.digest for split, each in sets.items()}, encoders)
-        about = identity.as_json() | {"parts": [parts for _, parts in kept], "left": left}
-        about |= {"environment": machine, "peak_bytes": peak_bytes(processes.device)}
+        parts = [parts for _, parts in kept]
+        about = identity.as_json() | {"parts": parts, "left": left, "environment": machine}
+        about |= {"peak_bytes": peak_bytes(processes.device, itertools.chain(*parts))}
         records.write(out, [row for rows, _ in kept for row in rows], **about)
         finished.keep(state, [file for job in jobs for file in job.kept])
 

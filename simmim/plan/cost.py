@@ -21,10 +21,11 @@ from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.feature_rows import CHUNK
 from simmim.evaluate.knn.vote import QUERIES
 from simmim.jobs import Jobs
+from simmim.plan.counting import WEIGHT_BYTES
 from simmim.plan.data import DataSize, data_size
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import FEATURES, FIRST_STAGE, PRETRAIN, JobGroup
-from simmim.plan.memory import TRAINED_BYTES, WEIGHT_BYTES, fitting_micro_batch, training_memory
+from simmim.plan.memory import TRAINED_BYTES, fitting_micro_batch, training_memory
 from simmim.plan.network import Network
 from simmim.plan.pretraining_network import pretraining_network, tokenizer_network
 from simmim.plan.transfer_network import transfer_network

@@ -6,15 +6,17 @@ A multiply-add is two FLOPs. Matrix products and convolutions count, what they a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+WEIGHT_BYTES = 4
 _FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # one for all: tensors of two modes do not mix
 # The backward pass of a block holds gradients beside what it needs of the forward pass: so many times the largest of
 # the tensors that it keeps, which are attention weights where windows are large. Measured on fake tensors
@@ -26,7 +28,8 @@ class Part(NamedTuple):
     """A part of a network and one image through it.
 
     Args:
-        kept_bytes: what a backward pass needs.
+        kept_bytes: what a backward pass needs of an image.
+        once_bytes: what it needs of tensors that were made from weights alone, whatever the number of images.
         recomputed_bytes: the most that is there at once where blocks keep their input only and are computed again.
         inputs_bytes: what these keep when the forward pass is done.
         block_parameters: of the largest block.
@@ -38,6 +41,7 @@ class Part(NamedTuple):
     recomputed_bytes: int = 0
     inputs_bytes: int = 0
     block_parameters: int = 0
+    once_bytes: int = 0
 
 
 NO_PART = Part()
@@ -78,13 +82,12 @@ def count(network: nn.Module, run: Callable[[], Any], precision: str = "fp32", d
     with on_fake_device(precision, device):
         kept, counter = _Kept(network), FlopCounterMode(display=False)
         hooks = torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor)
-        casts = kept if precision == "bf16" else nullcontext()
-        with torch.enable_grad(), counter, casts, hooks:
+        with torch.enable_grad(), counter, kept, hooks:
             run()
         kept.remove_hooks()
     largest = max(map(parameters_of, blocks_of(network)), default=0)
     flops, bytes_kept = counter.get_total_flops(), (kept.total, kept.most_recomputed, kept.inputs)
-    return Part(parameters_of(network), flops, *bytes_kept, largest)
+    return Part(parameters_of(network), flops, *bytes_kept, largest, kept.once)
 
 
 def moved(network: nn.Module, device: str = "cuda") -> nn.Module:
@@ -99,16 +102,18 @@ class _Kept(TorchDispatchMode):
     """What autograd keeps of a run, all of it and block by block; weights and their casts are left out.
 
     Attributes:
-        total: bytes.
+        total: bytes of what depends on the image.
+        once: bytes of what was made from weights alone: normalised ones, tables of positions.
         most_recomputed: the most that is there at once where only the inputs of blocks are kept; 0 without blocks.
         inputs: what is kept in the end, then.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self._weights = {_place(each): each for each in network.parameters()}
+        self._weights = {_place(each): each for each in (*network.parameters(), *network.buffers())}
+        self._made: dict[int, Tensor] = {}  # from weights alone
         self._seen: dict[int, Tensor] = {}
-        self._outside = self._in_block = self._largest = self.total = self.most_recomputed = 0
+        self._outside = self._in_block = self._largest = self.total = self.once = self.most_recomputed = 0
         blocks = list(blocks_of(network))
         self._hooks = [block.register_forward_pre_hook(self._enter) for block in blocks]
         self._hooks += [block.register_forward_hook(self._leave) for block in blocks]
@@ -117,7 +122,13 @@ class _Kept(TorchDispatchMode):
         out = func(*args, **kwargs or {})
         if func is torch.ops.aten._to_copy.default and _place(args[0]) in self._weights:
             self._weights[_place(out)] = out
+        elif self._are_of_weights(tree_leaves((args, kwargs))):
+            self._made |= {_place(each): each for each in tree_leaves(out) if isinstance(each, Tensor)}
         return out
+
+    def _are_of_weights(self, inputs: list[Any]) -> bool:
+        places = {_place(each) for each in inputs if isinstance(each, Tensor)}
+        return bool(places) and places <= self._weights.keys() | self._made.keys()
 
     def keep(self, tensor: Tensor) -> Tensor:
         """A hook of autograd."""
@@ -125,6 +136,9 @@ class _Kept(TorchDispatchMode):
         if place not in self._weights and place not in self._seen:
             self._seen[place] = tensor
             size = tensor.untyped_storage().nbytes()
+            if place in self._made:
+                self.once += size
+                return tensor
             self.total += size
             self._in_block += size
             self._largest = max(self._largest, size)

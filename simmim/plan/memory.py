@@ -4,6 +4,7 @@
                + 4 bytes a parameter for the gradients that several GPUs exchange, or three whole blocks where sharded
                + 2 bytes a parameter that autocast has a copy of: all, or one block's where blocks are computed again
                + 4 bytes a parameter that is not trained (tokenizer, teacher, frozen encoder)
+               + what is made from weights in the forward pass (normalised ones) and needed in the backward pass
     an image   activations that the backward pass needs; where blocks are computed again, the inputs of the blocks so
                far and all of the largest one, with its gradients
 
@@ -14,10 +15,11 @@ a gigabyte, is not in it; nor what fused attention saves.
 from __future__ import annotations
 
 from simmim.config.training import TrainSettings, micro_batch_size
+from simmim.plan.counting import WEIGHT_BYTES
 from simmim.plan.gpus import Machine
 from simmim.plan.network import Network
 
-WEIGHT_BYTES, _BFLOAT16_BYTES = 4, 2
+_BFLOAT16_BYTES = 2
 TRAINED_BYTES = 4 * WEIGHT_BYTES  # weight, gradient, two moments
 _WHOLE_BLOCKS = 3  # of a sharded network: one that computes, the next one, the gradients of one
 
@@ -33,7 +35,7 @@ def training_memory(train: TrainSettings, network: Network, precision: str, gpus
 
 def weights_memory(train: TrainSettings, network: Network, precision: str, gpus: int) -> float:
     """Bytes on each GPU that do not depend on the number of images."""
-    fixed = WEIGHT_BYTES * network.unlearnt.parameters
+    fixed = WEIGHT_BYTES * network.unlearnt.parameters + network.once_bytes
     fixed += _BFLOAT16_BYTES * network.cast_parameters if precision == "bf16" else 0
     if train.sharded and gpus > 1:
         whole = network.encoder.block_parameters or network.parameters

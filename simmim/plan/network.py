@@ -70,6 +70,11 @@ class Network:
         return self.rest.kept_bytes + self.encoder.kept_bytes
 
     @property
+    def once_bytes(self) -> int:
+        """What the backward pass needs beside, whatever the number of images."""
+        return self.rest.once_bytes + self.encoder.once_bytes
+
+    @property
     def cast_parameters(self) -> int:
         """Of the trained weights, those that autocast has copies of at once."""
         return self.encoder.block_parameters + self.rest.parameters if self.checkpointed else self.parameters

@@ -13,7 +13,7 @@ from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.config.sections import GeometrySection, ImagesSection, InitSection, LossSection
 from simmim.config.training import TrainSettings
 from simmim.methods._branch import TeacherMethod
-from simmim.plan.counting import NO_PART, Part, count, moved, on_fake_device
+from simmim.plan.counting import NO_PART, WEIGHT_BYTES, Part, count, moved, on_fake_device
 from simmim.plan.network import (
     Network,
     SizedEncoder,
@@ -117,12 +117,18 @@ def _with_teacher(method: TeacherMethod, sized: SizedEncoder, checkpointed: bool
     views = [view.image_px for group in method.views.values() for view in group]
     counts = {px: count(student, _seeing(method, predictor, sized, px), precision) for px in set(views)}
     taught = count(method.teacher, lambda: method.teacher(sized.image))
-    flops, kept = (sum(counts[image_px][index] for image_px in views) for index in (1, 2))
+    seen = [counts[image_px] for image_px in views]
+    groups = [group[0].image_px for group in method.views.values() if group]  # whose views are seen in one pass
+    once = sum(counts[image_px].once_bytes for image_px in groups)
+    once += WEIGHT_BYTES * seen[0].parameters  # a weight's gradient of one pass waits for that of the other
     rest = Part(
-        counts[views[0]].parameters - encoder.parameters, flops - encoder.forward_flops, kept - encoder.kept_bytes
+        seen[0].parameters - encoder.parameters,
+        sum(each.forward_flops for each in seen) - encoder.forward_flops,
+        sum(each.kept_bytes for each in seen) - encoder.kept_bytes,
+        once_bytes=once - encoder.once_bytes,
     )
-    seen = len(next(iter(method.views.values())))
-    return Network(encoder, rest, taught._replace(forward_flops=seen * taught.forward_flops), checkpointed)
+    taught_views = len(next(iter(method.views.values())))
+    return Network(encoder, rest, taught._replace(forward_flops=taught_views * taught.forward_flops), checkpointed)
 
 
 def _seeing(method: TeacherMethod, predictor: nn.Module, sized: SizedEncoder, image_px: tuple[int, int]) -> Callable:

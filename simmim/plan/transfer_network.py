@@ -20,7 +20,7 @@ from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.finetune.classifier import Classifier
 from simmim.evaluate.segment.segmenter import Segmenter, pixel_loss
 from simmim.evaluate.task import Inputs
-from simmim.plan.counting import NO_PART, Part, count, moved, on_fake_device, parameters_of
+from simmim.plan.counting import NO_PART, WEIGHT_BYTES, Part, count, moved, on_fake_device, parameters_of
 from simmim.plan.network import (
     Network,
     SizedEncoder,
@@ -150,7 +150,8 @@ def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tens
             pixel_loss(logits, labels)
 
     part = _without(encoder, count(module, run, precision))
-    return part._replace(kept_bytes=part.kept_bytes + 2 * 4 * classes * labels.numel())  # gradients of whole logits
+    gradients = 2 * WEIGHT_BYTES * classes * labels.numel()  # of whole logits
+    return part._replace(kept_bytes=part.kept_bytes + gradients)
 
 
 def _maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:

@@ -90,7 +90,7 @@ def pretrain(
     about = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init).as_json()
     about |= {"left": {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}}
     about |= {"environment": trained.parts[-1]["environment"], "parts": trained.parts}
-    records.write(out / "train.parquet", rows, **about, peak_bytes=peak_bytes(processes.device))  # last of the three
+    records.write(out / "train.parquet", rows, **about, peak_bytes=peak_bytes(processes.device, trained.parts))  # last
     finished.keep(state_of(out), [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
 
 

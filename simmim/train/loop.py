@@ -20,7 +20,14 @@ from simmim.train import checkpoint
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
 from simmim.train.log import TrainLog
-from simmim.train.processes import Processes, autocast_dtype, environment, seed_libraries, share_batch_statistics
+from simmim.train.processes import (
+    Processes,
+    autocast_dtype,
+    environment,
+    peak_bytes,
+    seed_libraries,
+    share_batch_statistics,
+)
 from simmim.train.reading import loader, to_device
 from simmim.train.saver import Saver
 from simmim.train.schedule import learning_rate
@@ -59,7 +66,7 @@ class Trained:
 
     Args:
         history: one row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from its very start.
-        parts: from which step on what code and environment trained it.
+        parts: from which step on what code and environment trained it, and the most memory that it held.
         step: updates done.
         begun: what there is of the next row.
     """
@@ -114,6 +121,7 @@ def fit(
                 log.write_row(now, lr)
             log.show(now, lr)
             if saves:
+                done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])
                 saver.save(now, log.begun())
     if run.first_stage:
         checkpoint.write(run.first_stage, last, **kept, begun={})
@@ -204,19 +212,19 @@ def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, pro
 
 def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, environment: Mapping[str, Any]) -> Trained:
     """What the checkpoint holds that the training goes on from, which is loaded if there is one."""
-    part = {"from_step": 0, "code_version": code_version(), "environment": dict(environment)}
+    made_by = {"code_version": code_version(), "environment": dict(environment)}
     found, identity = checkpoint.newest(run.state), run.identity
     if not found and run.initial_checkpoint:
         path, identity = run.initial_checkpoint, run.initial_identity
         found = path, checkpoint.verified_manifest(path)
     if not found:
-        return Trained(parts=[part])
+        return Trained(parts=[made_by | {"from_step": 0}])
     path, manifest = found
     refuse_changed(path, manifest, identity, remove=path if path == run.initial_checkpoint else run.state)
     checkpoint.restore(path, task, optimizer)
     step, parts = manifest["step"], manifest["parts"]
     print(f"{run.label}: going on from step {step}", flush=True)
-    if changed := differing_fields(*(each | {"from_step": step} for each in (parts[-1], part))):
+    if changed := differing_fields({key: parts[-1][key] for key in made_by}, made_by):
         print(*(f"{run.label}: {line}" for line in changed), sep="\n", flush=True)
-        parts.append(part | {"from_step": step})
+        parts.append(made_by | {"from_step": step})
     return Trained(manifest["history"], parts, step, manifest["begun"])

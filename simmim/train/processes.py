@@ -6,10 +6,11 @@ import os
 import random
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,12 +105,17 @@ def environment(
     }
 
 
-def peak_bytes(device: torch.device) -> int:
-    """The most memory that this process has held: tensors on its GPU, or without one everything, libraries too."""
+def peak_bytes(device: torch.device, parts: Iterable[Mapping[str, Any]] = ()) -> int:
+    """The most memory that this process has held: tensors on its GPU, or without one everything, libraries too.
+
+    Args:
+        parts: of a training, whose earlier processes may have held more.
+    """
+    before = max((part.get("peak_bytes", 0) for part in parts), default=0)
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return max(before, torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, kilobytes elsewhere
+    return max(before, peak if sys.platform == "darwin" else 1024 * peak)  # bytes there, kilobytes elsewhere
 
 
 def wait_for_all() -> None:

@@ -11,8 +11,10 @@ from sheets import CONFIG
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from simmim import plugin
 from simmim.config.sheets import Sheets
 from simmim.config.training import TrainSettings
+from simmim.evaluate.detect.detector import Detector
 from simmim.plan.counting import moved, on_fake_device
 from simmim.plan.gpus import machine
 from simmim.plan.memory import fitting_micro_batch, training_memory
@@ -65,13 +67,17 @@ class Live(TorchDispatchMode):
 
 
 def measured(task, batch_of):
-    """The peak of the second of two micro-batches, and the moments of AdamW."""
+    """The peak on fake tensors."""
     with on_fake_device("fp32", "cpu"):
-        task, batch = moved(task, "cpu").train(), batch_of()
-        with Live(task) as live:
-            for _ in range(2):
-                live.most = live.now
-                (task(batch) / 2).backward()
+        return peak(moved(task, "cpu").train(), batch_of())
+
+
+def peak(task, batch):
+    """The peak of the second of two micro-batches, and the moments of AdamW."""
+    with Live(task) as live:
+        for _ in range(2):
+            live.most = live.now
+            (task(batch) / 2).backward()
     trained = [each for each in task.parameters() if each.requires_grad]
     return live.most + MOMENTS * sum(each.numel() for each in trained)
 
@@ -93,6 +99,11 @@ def pretraining(run, images):
     height, width = config.geometry.image_px
 
     def batch():
+        if config.method.name != "simmim":
+            return {
+                name: torch.empty(images, len(views), 3, *views[0].image_px, dtype=torch.uint8)
+                for name, views in task.views.items()
+            }
         tokens = height // task.encoder.token, width // task.encoder.token
         pixels = torch.empty(images, 3, height, width, dtype=torch.uint8)
         return {"images": pixels, "hidden": torch.zeros(images, *tokens, dtype=torch.bool)}
@@ -125,6 +136,8 @@ def transfer(run, evaluation, images, classes, **changes):
     ("run", "images"),
     [
         ("vit_b_800ep", 8),
+        ("dino_vit_b", 2),
+        ("moco_v3_vit_b", 2),
         pytest.param("default", 8, marks=pytest.mark.slow),
         pytest.param("swin_l_800ep", 8, marks=pytest.mark.slow),
         pytest.param("resnet50x4_300ep", 4, marks=pytest.mark.slow),
@@ -153,6 +166,27 @@ def test_a_pretraining(run, images):
 )
 def test_a_transfer(run, evaluation, images, classes):
     found, planned = transfer(run, evaluation, images, classes)
+    assert planned == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_detection():
+    """On tensors with content, which non-maximum suppression asks for."""
+    config, run_config = SHEETS.evaluation("paper", "default", "detect"), SHEETS.pretraining("paper", "default")
+    run_config = run_config.model_copy(update={"encoder": shortened(run_config.encoder)})
+    section, side = config.encoder_of(run_config), config.settings.image_px
+    encoder = plugin.build("encoders", section, image_px=(side, side), in_channels=3)
+    draw = torch.Generator().manual_seed(0)
+    corners = 600 * torch.rand(10, 2, generator=draw)
+    target = {
+        "boxes": torch.cat([corners, corners + 60 + 300 * torch.rand(10, 2, generator=draw)], 1),
+        "labels": torch.arange(1, 11),
+        "masks": torch.ones(10, side, side, dtype=torch.uint8),
+    }
+    images = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, generator=draw)
+    mean = [0.5] * 3
+    found = peak(Detector(encoder, mean, mean, 80, config.settings).train(), {"images": images, "targets": [target]})
+    planned = training_memory(settings(1), transfer_network(config, run_config, 80, "fp32"), "fp32", gpus=1)
     assert planned == pytest.approx(found, rel=0.1)
 
 

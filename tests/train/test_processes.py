@@ -12,7 +12,14 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from simmim.train.processes import Processes, autocast_dtype, joined_processes, my_share, seed_libraries
+from simmim.train.processes import (
+    Processes,
+    autocast_dtype,
+    joined_processes,
+    my_share,
+    peak_bytes,
+    seed_libraries,
+)
 
 CPU = torch.device("cpu")
 
@@ -96,3 +103,9 @@ def test_nobody_waits_for_ever(monkeypatch):
     waiting.join(60)
     assert waiting.exitcode == 1 and stuck.is_alive()
     stuck.kill()
+
+
+def test_the_most_memory_held_is_that_of_all_processes_of_a_training():
+    cpu = torch.device("cpu")
+    assert 0 < peak_bytes(cpu, [{"from_step": 0}]) < 2**50
+    assert peak_bytes(cpu, [{"peak_bytes": 2**50}, {"peak_bytes": 1}]) == 2**50

@@ -34,6 +34,7 @@ def one_of(rank, ranks, port, folder, workers, micro_batch, stops):
     place = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ.update(place, SIMMIM_DEVICE="cpu")
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # of workers, as where a command starts them
     data = StopsAt(12 * BEGUN_AT // ranks if stops else 0)
     with joined_processes() as processes, stopping.heeded():
         try:
@@ -45,13 +46,13 @@ def one_of(rank, ranks, port, folder, workers, micro_batch, stops):
         (folder / "history.json").write_text(json.dumps(without_times(history)))
 
 
-def trained(folder, ranks, workers=0, micro_batch=12, stops=False):
+def trained(start, folder, ranks, workers=0, micro_batch=12, stops=False):
     """A part of the training, up to a stop or the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    fork, rest = multiprocessing.get_context("fork"), (ranks, port, folder, workers, micro_batch, stops)
-    every = [fork.Process(target=one_of, args=(rank, *rest)) for rank in range(ranks)]
+    rest = ranks, port, folder, workers, micro_batch, stops
+    every = [start(target=one_of, args=(rank, *rest)) for rank in range(ranks)]
     for process in every:
         process.start()
     for process in every:
@@ -60,9 +61,9 @@ def trained(folder, ranks, workers=0, micro_batch=12, stops=False):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, fresh):
     folder = tmp_path_factory.mktemp("whole")
-    trained(folder, 1)
+    trained(fresh, folder, 1)
     return json.loads((folder / "history.json").read_text())
 
 
@@ -77,11 +78,11 @@ def whole(tmp_path_factory):
         pytest.param((3, 2, 4), (1, 0, 4), marks=pytest.mark.slow),
     ],
 )
-def test_other_processes_workers_and_micro_batches_go_on_with_the_same_losses(tmp_path, whole, before, after):
-    trained(tmp_path, *before, stops=True)
+def test_other_processes_workers_and_micro_batches_go_on_with_the_same_losses(tmp_path, fresh, whole, before, after):
+    trained(fresh, tmp_path, *before, stops=True)
     saved = max(path.name for path in tmp_path.glob("step-*"))
     assert 1 <= int(saved.removeprefix("step-")) < 15 and not (tmp_path / "history.json").exists()
-    trained(tmp_path, *after)
+    trained(fresh, tmp_path, *after)
     history = json.loads((tmp_path / "history.json").read_text())
     assert [row["step"] for row in history] == [row["step"] for row in whole]
     for row, expected in zip(history, whole):
