@@ -21,6 +21,7 @@ from simmim.plan.network import Network
 
 _BFLOAT16_BYTES = 2
 TRAINED_BYTES = 4 * WEIGHT_BYTES  # weight, gradient, two moments
+_GPUS_OF_A_NODE = 8  # among which weights are split (simmim/train/sharding.py); nodes repeat each other
 _WHOLE_BLOCKS = 3  # of a sharded network: one that computes, the next one, the gradients of one
 
 
@@ -39,7 +40,11 @@ def weights_memory(train: TrainSettings, network: Network, precision: str, gpus:
     fixed += _BFLOAT16_BYTES * network.cast_parameters if precision == "bf16" else 0
     if train.sharded and gpus > 1:
         whole = network.encoder.block_parameters or network.parameters
-        return TRAINED_BYTES * network.parameters / gpus + _WHOLE_BLOCKS * WEIGHT_BYTES * whole + fixed
+        return (
+            TRAINED_BYTES * network.parameters / min(gpus, _GPUS_OF_A_NODE)
+            + _WHOLE_BLOCKS * WEIGHT_BYTES * whole
+            + fixed
+        )
     exchanged = WEIGHT_BYTES * network.parameters if gpus > 1 else 0
     return TRAINED_BYTES * network.parameters + exchanged + fixed
 

@@ -91,8 +91,7 @@ def fit(
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
     dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
     task.images_at_once = settings.images_at_once(processes.world)
-    trained, module, groups = _spread(task, groups, settings, processes)
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
+    trained, module, optimizer = _spread(task, groups, settings, processes)
     done = _resume(run, trained, optimizer, environment(processes, dtype, settings))
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
@@ -156,14 +155,16 @@ def set_learning_rates(
 
 def _spread(
     task: TrainTask, groups: Groups, settings: TrainSettings, processes: Processes
-) -> tuple[TrainTask, nn.Module, Groups]:
-    """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the groups."""
+) -> tuple[TrainTask, nn.Module, torch.optim.AdamW]:
+    """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the optimiser."""
     share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
-        sharded, groups = shard(task, groups, processes, task.autocast_dtype)
-        return sharded, sharded, groups
-    task.to(processes.device)
-    return task, DistributedDataParallel(task, forward_sync_buffers=False) if processes.world > 1 else task, groups
+        task, groups = shard(task, groups, processes, task.autocast_dtype)
+        module = task
+    else:
+        task.to(processes.device)
+        module = DistributedDataParallel(task, forward_sync_buffers=False) if processes.world > 1 else task
+    return task, module, torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
 
 
 def _accumulate_gradients(

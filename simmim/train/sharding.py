@@ -1,5 +1,7 @@
 """Sharded training (FSDP2): weights, gradients and moments lie split over the processes, and no process holds them all.
 
+They are split inside a node, whose devices are near each other; nodes repeat each other and exchange gradients only.
+
 A block's weights are gathered while it computes, in its number format, and let go afterwards, so 3 B parameters with
 AdamW (48 GB in float32) need 6 GB on each of eight devices, plus one block and the activations. Checkpoints are those
 of unsharded training.
@@ -8,20 +10,24 @@ of unsharded training.
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from simmim.train.processes import Processes
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
 
 def shard(
     task: nn.Module, groups: list[dict[str, Any]], processes: Processes, dtype: torch.dtype | None
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """A copy of `task` whose weights are split over all processes, and the parameter groups of that copy.
+    """A copy of `task` whose weights are split over the processes of a node, and the parameter groups of that copy.
 
     `task` stays whole in host memory, with the weights it has now, until `gather` puts the trained ones into it; only
     one block at a time is whole on a device. Of the copy, nothing but `forward` may be called.
@@ -31,12 +37,11 @@ def shard(
             traffic, and what autocast leaves in float32 (norms, position tables) is rounded too. The kept parts, the
             sums of gradients, and what is in no block stay in float32.
     """
-    from torch.distributed.device_mesh import init_device_mesh  # here, for it takes most of a second
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # here, for it takes most of a second
 
     memo = {id(own): nn.Parameter(own.data, own.requires_grad) for own in task.parameters()}  # no second whole model
     sharded = copy.deepcopy(task, memo)
-    mesh = init_device_mesh(processes.device.type, (processes.world,))
+    mesh = _mesh(processes)
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     # Swin blocks return views, and nothing works on those in place.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
@@ -46,6 +51,16 @@ def shard(
     names = {own: name for name, own in task.named_parameters()}
     parts = dict(sharded.named_parameters())
     return sharded, [group | {"params": [parts[names[own]] for own in group["params"]]} for group in groups]
+
+
+def _mesh(processes: Processes) -> DeviceMesh:
+    """The processes, or by node; torchrun says how many a node has."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    of_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes.world))
+    shape, names = (processes.world // of_node, of_node), ("nodes", "processes")
+    first = int(shape[0] == 1)  # a single node needs no dimension for nodes
+    return init_device_mesh(processes.device.type, shape[first:], mesh_dim_names=names[first:])
 
 
 def is_sharded(module: nn.Module) -> bool:
