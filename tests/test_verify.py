@@ -69,3 +69,12 @@ def test_a_folder_in_the_place_of_an_index_is_said(project, capsys):
     index.mkdir()
     assert main(["verify", *options]) == 2
     assert "is not a packed data set: it has no index.json" in capsys.readouterr().err
+
+
+def test_images_that_are_missing_from_a_published_set_are_said(project, capsys):
+    options, folder = project
+    sheet = folder / "config" / "datasets.tsv"
+    row = f"mine\ttrain\timage_folder\t\troot={folder / 'photos'}"
+    sheet.write_text(sheet.read_text().replace(row, f"{row}\t5\t\t"))
+    assert main(["verify", *options]) == 2
+    assert "4 images, and config/datasets.tsv says 5; mend the source and remove" in capsys.readouterr().err

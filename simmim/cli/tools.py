@@ -40,7 +40,7 @@ def plan(
         out: Parquet file (results/{scale}/plan.parquet).
     """
     from simmim.plan.gpus import machine
-    from simmim.plan.packed import changed_sources
+    from simmim.plan.packed import changed_sources, other_counts
     from simmim.plan.planner import plan as write_plan
     from simmim.plan.target import scale_of
 
@@ -49,7 +49,7 @@ def plan(
     if profile is None and PROFILE.is_file():
         profile = PROFILE
     print(write_plan(target, jobs, scale, machine(gpu, utilisation, gpus), out, profile))
-    for line in changed_sources(jobs, scale):
+    for line in changed_sources(jobs, scale) + other_counts(jobs, scale):
         print(line)
 
 
@@ -73,10 +73,10 @@ def verify(jobs: Jobs, *, scale: str) -> None:
     """Read every byte of a scale's packed data sets, and say which sources have changed since they were packed.
 
     Raises:
-        ValueError: for sets that are damaged or whose source has changed.
+        ValueError: for sets that are damaged, whose source has changed, or that lack images.
     """
     from simmim.data.shards import Shards
-    from simmim.plan.packed import changed_sources, packed_sets
+    from simmim.plan.packed import changed_sources, other_counts, packed_sets
 
     problems = []
     for config, folder in packed_sets(jobs, scale):
@@ -85,7 +85,7 @@ def verify(jobs: Jobs, *, scale: str) -> None:
             print(f"{config.dataset}/{config.split}: as it was packed")
         except ValueError as error:
             problems.append(str(error))
-    problems += changed_sources(jobs, scale)
+    problems += changed_sources(jobs, scale) + other_counts(jobs, scale)
     if problems:
         raise ValueError("; ".join(problems))
 
@@ -137,6 +137,7 @@ def doctor(jobs: Jobs, *, profile: Path | None = None, scale: str = "") -> None:
 def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
     from simmim.cluster import asked, checks, folder
     from simmim.plan.gpus import machine
+    from simmim.plan.packed import other_counts
     from simmim.plan.planner import planned_rows
     from simmim.plan.ready import data_to_pack, disk_faults, missing_sources
 
@@ -146,7 +147,7 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
         raise ValueError("; ".join(faults))
     rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
     to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]
-    if faults := [*missing_sources(jobs, to_pack), *disk_faults(rows, results)]:
+    if faults := [*missing_sources(jobs, to_pack), *other_counts(jobs, scale), *disk_faults(rows, results)]:
         raise ValueError("; ".join(faults))
     print(f"slurm   takes every kind of job in {profile}: {', '.join(str(each) for each in kinds)}")
     print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")

@@ -38,3 +38,20 @@ def changed_sources(jobs: Jobs, scale: str) -> list[str]:
         if changed:
             lines.append(f"{folder}: its source has changed since it was packed; to pack it again, remove {folder}")
     return lines
+
+
+def other_counts(jobs: Jobs, scale: str) -> list[str]:
+    """One line for every packed set that has not as many images or classes as config/datasets.tsv says."""
+    lines = []
+    for config, folder in packed_sets(jobs, scale):
+        row, index = jobs.sheets.datasets[config.dataset, config.split], read_index(folder)
+        for what, stated, found in (
+            ("images", row.samples, index["samples"]),
+            ("classes", row.classes, len(index["classes"])),
+        ):
+            if stated and int(stated) != found:
+                lines.append(
+                    f"{folder}: {found:,} {what}, and config/datasets.tsv says {int(stated):,}; mend the source and "
+                    f"remove {folder} to pack it again, or correct the sheet"
+                )
+    return lines
