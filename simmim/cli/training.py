@@ -75,7 +75,7 @@ def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data = job.output("manifest").parent, jobs.data_folders(job.config)
-    with joined_processes() as processes, worker(stage_state_of(folder), {"stage": str(folder)}, processes):
+    with joined_processes() as processes, worker(stage_state_of(folder), job.outputs, processes):
         pretrain_first_stage(job.config, seed, data, folder, processes, _init(jobs, job))
 
 

@@ -106,7 +106,7 @@ def pretrain_first_stage(
         return
     _fit(config, seed, train_set, stage_state_of(out), processes, init, stop=out)
     if processes.is_main_process:
-        finished.keep(stage_state_of(out), [out])
+        finished.keep(stage_state_of(out), [out / MANIFEST])
 
 
 def _fit(

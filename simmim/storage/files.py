@@ -37,10 +37,15 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def draft_of(path: Path) -> Path:
+    """Where `whole_folder` has a folder filled."""
+    return path.with_name(f".{path.name}.part")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; once the block succeeds, it replaces `path`. What fails leaves nothing."""
-    draft = path.with_name(f".{path.name}.part")
+    draft = draft_of(path)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:

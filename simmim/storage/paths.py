@@ -11,11 +11,7 @@ OUTPUTS: dict[str, dict[str, str]] = {
     "demo_data": {"card": "source/data_card.json"},
     "pack": {"index": "data/{dataset}/{split}/index.json"},
     "tokenizer": {"tokenizer": "tokenizers/{tokenizer}.safetensors"},
-    "first_stage": {
-        "model": f"{_SEED}/first_stage/model.safetensors",
-        "optimizer": f"{_SEED}/first_stage/optimizer.safetensors",
-        "manifest": f"{_SEED}/first_stage/manifest.json",
-    },
+    "first_stage": {"manifest": f"{_SEED}/first_stage/manifest.json"},  # beside files that depend on how it was trained
     "pretrain": {
         "encoder": f"{_SEED}/encoder.safetensors",
         "head": f"{_SEED}/head.safetensors",

@@ -8,14 +8,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from simmim.storage.files import sha256_file, whole_folder
+from simmim.storage.files import draft_of, sha256_file, whole_folder
 from simmim.storage.model_file import write_tensors
 from simmim.storage.sealed_json import read_sealed, write_sealed
-from simmim.train.sharding import placed_like
+from simmim.train import sharded_checkpoint
+from simmim.train.sharding import is_sharded, placed_like
 
 FORMAT = 2
 KEPT = 2
@@ -43,34 +45,39 @@ def write(
 ) -> None:
     """Write one checkpoint as the folder `target`.
 
-    Everything is written and flushed under a temporary name; the rename is what makes the checkpoint exist. The files
-    hold whole tensors, however many processes they are split over.
+    Everything is written and flushed under a temporary name; the rename is what makes the checkpoint exist.
 
     Args:
-        is_main_process: whether this process writes; the others call too, for their parts of split tensors are needed.
+        is_main_process: whether this process writes what is not split; the others call too, for their parts.
     """
-    with whole_folder(target) if is_main_process else nullcontext() as draft:
-        for name, tensors in zip(_FILES, _whole_tensors(model, optimizer)):
-            if is_main_process:
-                write_tensors(draft / name, {key: value.contiguous() for key, value in tensors.items()})
+    split = is_sharded(model)
+    if not (split or is_main_process):
+        return
+    with whole_folder(target) if is_main_process else nullcontext(draft_of(target)) as draft:
+        if split:
+            dist.barrier()  # the draft is there
+            digests = sharded_checkpoint.write(draft, model, optimizer)
+        else:
+            digests = _write_whole(draft, model, optimizer)
         if is_main_process:
-            digests = {name: sha256_file(draft / name) for name in _FILES}
             write_sealed(draft / MANIFEST, manifest | {"format": FORMAT, "step": step, "sha256": digests})
 
 
-def _whole_tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
-    """What the two files hold, one after the other; the first process gets it, in host memory, the others nothing.
+def _write_whole(draft: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
+    for name, tensors in zip(_FILES, _tensors(model, optimizer)):
+        write_tensors(draft / name, tensors)
+    return {name: sha256_file(draft / name) for name in _FILES}
 
-    AdamW's moments go by parameter name, so they do not depend on the order of groups. There are none before the first
-    update, where `get_optimizer_state_dict` would make some with a step already counted.
+
+def _tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[dict[str, Tensor]]:
+    """What the two files hold, one after the other, in host memory.
+
+    AdamW's moments go by parameter name, so they do not depend on the order of groups; there are none before the first
+    update.
     """
-    from torch.distributed.checkpoint import state_dict as gathered  # here, for it takes a second
-
-    options = gathered.StateDictOptions(full_state_dict=True, cpu_offload=True)
-    yield gathered.get_model_state_dict(model, options=options)
-    state = gathered.get_optimizer_state_dict(model, optimizer, options=options) if optimizer.state else {}
-    moments = state.get("state", {})
-    yield {f"{name}/{key}": value for name, each in moments.items() for key, value in each.items()}
+    yield {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    states = {name: optimizer.state.get(parameter, {}) for name, parameter in model.named_parameters()}
+    yield {f"{name}/{key}": value.cpu().contiguous() for name, state in states.items() for key, value in state.items()}
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -96,13 +103,18 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def restore(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly.
 
-    Tensor by tensor, so that a process which trains a part of the model never holds all of it. The setters of
-    `torch.distributed.checkpoint.state_dict` need more: one process that holds the whole state, or, where each brings
-    its part, moments and gradients of zeros beside the moments that are loaded.
+    Tensor by tensor, so that a process which trains a part of the model never holds all of it.
     """
+    if not (path / _FILES[0]).exists():
+        sharded_checkpoint.read(path, model, optimizer)
+        return
     _restore_model(path / _FILES[0], model)
+    _restore_moments(path / _FILES[1], model, optimizer)
+
+
+def _restore_moments(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     names = {parameter: name for name, parameter in model.named_parameters()}
-    with safe_open(path / _FILES[1], framework="pt") as file:
+    with safe_open(path, framework="pt") as file:
         left = set(file.keys())
         if not left:
             return  # saved before the first update

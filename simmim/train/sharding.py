@@ -3,8 +3,8 @@
 They are split inside a node, whose devices are near each other; nodes repeat each other and exchange gradients only.
 
 A block's weights are gathered while it computes, in its number format, and let go afterwards, so 3 B parameters with
-AdamW (48 GB in float32) need 6 GB on each of eight devices, plus one block and the activations. Checkpoints are those
-of unsharded training.
+AdamW (48 GB in float32) need 6 GB on each of eight devices, plus one block and the activations. Each process writes its
+parts of a checkpoint (`simmim.train.sharded_checkpoint`); any number of processes goes on from it.
 """
 
 from __future__ import annotations

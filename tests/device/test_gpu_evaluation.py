@@ -23,7 +23,7 @@ SHORT = {"epochs": 1, "warmup_epochs": 0, "batch": 2, "precision": "bf16", "log_
 # Where an evaluation may wait: to begin and to end a training, and for the numbers of a score.
 TRAINING = {
     "simmim/train/loop.py:_spread copy",
-    "simmim/train/checkpoint.py:_whole_tensors copy",
+    "simmim/train/checkpoint.py:<dictcomp> copy",
     "simmim/train/guard.py:check aten::_local_scalar_dense",
     "simmim/train/log.py:write_row tolist",
 }

@@ -33,7 +33,7 @@ ENCODERS = {
 # Where a pre-training may wait: to begin, at a log row, to validate, and to write files.
 WAITS = {
     "simmim/train/loop.py:_spread copy",
-    "simmim/train/checkpoint.py:_whole_tensors copy",
+    "simmim/train/checkpoint.py:<dictcomp> copy",
     "simmim/train/guard.py:check aten::_local_scalar_dense",
     "simmim/train/log.py:write_row tolist",
     "simmim/methods/_validation.py:_losses_of copy",

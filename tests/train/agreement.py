@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
+import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 
 # Three steps of 8 in 40 samples.
@@ -17,6 +19,20 @@ FEW_STEPS = {
 }
 
 
+def checkpoint_of(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Tensors of a model and of its optimiser by name, whole; those of sharded training lie in parts."""
+    if (path / "model.safetensors").exists():
+        return load_file(path / "model.safetensors"), load_file(path / "optimizer.safetensors")
+    saved = dcp.HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
+    whole = {name: torch.empty(about.size, dtype=about.properties.dtype) for name, about in saved.items()}
+    with warnings.catch_warnings(action="ignore"):
+        dcp.load(whole, storage_reader=dcp.HuggingFaceStorageReader(str(path)), no_dist=True)
+    model, optimizer = (
+        {n.partition("/")[2]: v for n, v in whole.items() if n.startswith(k)} for k in ("model/", "opt")
+    )
+    return model, optimizer
+
+
 def assert_two_steps_agree(one: Path, two: Path) -> None:
     """Compare the checkpoints after two steps, for training is chaotic: rounding errors grow with every further one.
 
@@ -25,8 +41,7 @@ def assert_two_steps_agree(one: Path, two: Path) -> None:
     error, so is the update. Weights are therefore compared where the gradient is above 1e-4 of the largest: its error
     is at most 1e-2 of itself, and the update's at most 1e-2 of the rate, which is 1e-3.
     """
-    weights, others = (load_file(folder / "step-00000002" / "model.safetensors") for folder in (one, two))
-    moments, theirs = (load_file(folder / "step-00000002" / "optimizer.safetensors") for folder in (one, two))
+    (weights, moments), (others, theirs) = (checkpoint_of(folder / "step-00000002") for folder in (one, two))
     assert weights.keys() == others.keys() and moments.keys() == theirs.keys()
     largest = max(value.abs().max() for name, value in moments.items() if name.endswith("/exp_avg"))
     for name, value in moments.items():

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from agreement import FEW_STEPS, assert_two_steps_agree
+from agreement import FEW_STEPS, assert_two_steps_agree, checkpoint_of
 from helpers.pretraining import built_simmim
 from official import masked_loss
 from safetensors.torch import load_file
@@ -132,10 +132,20 @@ def test_one_process_goes_on_from_a_sharded_checkpoint(together, one, tmp_path):
     assert_two_steps_agree(one[0], tmp_path)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
-def test_checkpoints_look_like_those_of_one_process(together, one, file):
-    mine, theirs = (load_file(folder / "step-00000002" / file) for folder in (one[0], together / "sharded"))
-    assert {name: value.shape for name, value in mine.items()} == {name: value.shape for name, value in theirs.items()}
+def test_each_process_writes_its_parts(together):
+    path = together / "sharded" / "step-00000002"
+    sizes = [sum(part.nbytes for part in load_file(file).values()) for file in path.glob("*.safetensors")]
+    whole = sum(value.nbytes for tensors in checkpoint_of(path) for value in tensors.values())
+    assert len(sizes) == 2 and max(sizes) < 0.6 * whole and sum(sizes) == whole
+    assert set(checkpoint.verified_manifest(path)["sha256"]) == {file.name for file in path.glob("*.safetensors")}
+
+
+def test_a_sharded_checkpoint_of_another_model_is_refused(together):
+    other = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"does not hold this model and its optimiser: \['model/b"):
+        checkpoint.restore(
+            together / "sharded" / "step-00000002", other, torch.optim.AdamW(other.parameters(), fused=True)
+        )
 
 
 def test_lower_precision_stays_close_to_that_of_one_process(together, tmp_path):

@@ -31,8 +31,6 @@ rule first_stage:
     input:
         unpack(inputs("first_stage")),
     output:
-        model=made("first_stage", "model"),
-        optimizer=made("first_stage", "optimizer"),
         manifest=made("first_stage", "manifest"),
     log:
         "logs/{scale}/first_stage/{run}_seed{seed}.log",
