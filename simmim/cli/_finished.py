@@ -46,12 +46,17 @@ def is_finished(outputs: Mapping[str, str], identity: Identity) -> bool:
 
 
 def _are_left(outputs: Mapping[str, str], left: Mapping[str, Any]) -> bool:
-    """Whether models have the digests that the records name; those of earlier versions name none."""
+    """Whether models have the digests that the records name; those of earlier versions name none.
+
+    A head's file says of which encoder it is, and so is read as one.
+    """
     from simmim.storage import model_file
 
     folder = outputs.get("encoders")
     files = {name: Path(folder, f"{name}.safetensors") if folder else Path(outputs[name]) for name in left}
-    return all(file.is_file() and model_file.digest(file) == left[name] for name, file in files.items())
+    return all(
+        file.is_file() and model_file.verified_digest(file, "encoder") == left[name] for name, file in files.items()
+    )
 
 
 def digests_of(data: Mapping[str, Path]) -> dict[str, str]:

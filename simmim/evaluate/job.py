@@ -210,7 +210,7 @@ def _records_of(job: Job) -> Kept:
 def _check_left(job: Job, left: Mapping[str, str]) -> None:
     """Refuse an encoder that is not the one whose scores were kept."""
     for file in job.kept[1:]:
-        if model_file.digest(file) != left[file.stem]:
+        if model_file.verified_digest(file, "encoder") != left[file.stem]:
             raise ValueError(f"{file} does not belong to {job.kept[0]}; remove {file.parent} to start anew")
 
 
