@@ -12,6 +12,7 @@ from simmim.data.index import read_index
 from simmim.storage import finished, records
 from simmim.storage.identity import Identity
 from simmim.storage.lease import lease
+from simmim.storage.reading import refuse_folder
 
 if TYPE_CHECKING:
     from simmim.train.processes import Processes
@@ -34,6 +35,8 @@ def worker(state: Path, outputs: Mapping[str, str], processes: Processes) -> Ite
 
 def is_finished(outputs: Mapping[str, str], identity: Identity) -> bool:
     """Whether the outputs are there, whole, and belong to this; those of something else are never overwritten."""
+    for role in outputs.keys() - {"encoders"}:
+        refuse_folder(outputs[role])
     out = Path(outputs["records"])
     if not out.is_file():
         return False

@@ -40,8 +40,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; once the block succeeds, it replaces `path`. What fails leaves nothing."""
     draft = path.with_name(f".{path.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
-    make_folder(draft)
     try:
+        make_folder(draft)
         yield draft
         replace_folder(path, draft)
     finally:
@@ -57,7 +57,7 @@ def replace_folder(path: Path, draft: Path) -> None:
         path.rename(before)
     try:
         draft.rename(path)
-        sync_folder(path.parent)
+        sync_folder(draft.parent)
     except OSError:
         if before.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -70,9 +70,10 @@ def make_folder(path: Path) -> None:
     """Make a folder and what is missing above it, so that a power cut takes none of them."""
     if path.is_dir():
         return
-    make_folder(path.parent)
+    above = path.parent
+    make_folder(above)
     path.mkdir(exist_ok=True)
-    sync_folder(path.parent)
+    sync_folder(above)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -89,7 +89,7 @@ KINDS = {
     "recipe": Kind("config/recipes/swin_b_100ep.yaml", ("mask-samples",), is_bound=False),
     "scale": Kind("config/scales/mine.yaml", ("mask-samples",), is_bound=False),
     "config file": Kind("config/config.yaml", _PACK, is_bound=False),
-    "profile": Kind("profile.yaml", ("plan", "table4", "--profile", "{project}/profile.yaml"), is_bound=False),
+    "profile": Kind("profile.yaml", ("plan", "table7", "--profile", "{project}/profile.yaml"), is_bound=False),
     "image": _source("mine", "photos/val/cat/1.png"),
     "class list": _source("listed", "classes.txt"),
     "tar": _source("tar", "one.tar"),
