@@ -12,6 +12,7 @@ from simmim.data.index import read_index
 from simmim.storage import finished, records
 from simmim.storage.identity import Identity
 from simmim.storage.lease import lease
+from simmim.storage.reading import refuse_folder
 
 if TYPE_CHECKING:
     from simmim.train.processes import Processes
@@ -34,6 +35,8 @@ def worker(state: Path, outputs: Mapping[str, str], processes: Processes) -> Ite
 
 def is_finished(outputs: Mapping[str, str], identity: Identity) -> bool:
     """Whether the outputs are there, whole, and belong to this; those of something else are never overwritten."""
+    for role in outputs.keys() - {"encoders"}:
+        refuse_folder(outputs[role])
     out = Path(outputs["records"])
     if not out.is_file():
         return False
@@ -46,12 +49,17 @@ def is_finished(outputs: Mapping[str, str], identity: Identity) -> bool:
 
 
 def _are_left(outputs: Mapping[str, str], left: Mapping[str, Any]) -> bool:
-    """Whether models have the digests that the records name; those of earlier versions name none."""
+    """Whether models have the digests that the records name; those of earlier versions name none.
+
+    A head's file says of which encoder it is, and so is read as one.
+    """
     from simmim.storage import model_file
 
     folder = outputs.get("encoders")
     files = {name: Path(folder, f"{name}.safetensors") if folder else Path(outputs[name]) for name in left}
-    return all(file.is_file() and model_file.digest(file) == left[name] for name, file in files.items())
+    return all(
+        file.is_file() and model_file.verified_digest(file, "encoder") == left[name] for name, file in files.items()
+    )
 
 
 def digests_of(data: Mapping[str, Path]) -> dict[str, str]:

@@ -9,6 +9,7 @@ An extraction that was stopped or killed goes on in the folder `.{name}.part`, w
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
-from simmim.storage.files import sha256_file, sync_folder
+from simmim.storage.files import make_folder, named, replace_folder, sha256_file
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.sealed_json import read_sealed, write_sealed
 from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
@@ -70,12 +71,10 @@ def write_features(config: FeaturesConfig, encoder_file: Path, data: Path, out: 
     if processes.is_main_process:
         shapes = [list(np.load(file, mmap_mode="r").shape) for file in files]
         arrays = [{"file": f.name, "shape": shape, "sha256": sha256_file(f)} for f, shape in zip(files, shapes)]
-        for left in draft.glob("*.json"):
-            left.unlink()
         write_sealed(draft / MANIFEST, about | {"blocks": arrays})
-        shutil.rmtree(out, ignore_errors=True)
-        draft.rename(out)
-        sync_folder(out.parent)
+        for left in [*draft.glob("done_*.json"), draft / _DRAFT]:
+            left.unlink()
+        replace_folder(out, draft)
 
 
 @torch.inference_mode()
@@ -95,12 +94,21 @@ def _files(
     files = [draft / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
     if processes.is_main_process and _note(draft / _DRAFT) != about:
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+        make_folder(draft)
         for file, width in zip(files, widths):
-            np.lib.format.open_memmap(file, "w+", np.float32, (samples, width)).flush()
+            _reserve(file, (samples, width))
         write_sealed(draft / _DRAFT, about)
     wait_for_all()
     return files
+
+
+def _reserve(file: Path, shape: tuple[int, int]) -> None:
+    """An array of zeros that has its place on the disk: a write to a map that found none would end the process."""
+    with named(file):
+        np.lib.format.open_memmap(file, "w+", np.float32, shape)
+        with open(file, "r+b") as array:
+            os.posix_fallocate(array.fileno(), 0, file.stat().st_size)
+            os.fsync(array.fileno())
 
 
 def _note(path: Path) -> dict[str, Any]:
@@ -136,8 +144,9 @@ def _extract(
                 rows[chosen.start : chosen.stop : chosen.step] = output.numpy()
         done += len(samples)
         if stopping.reason() or done == len(mine) or time.monotonic() - saved > _SAVE_EVERY:
-            for rows in maps:
-                rows.flush()
+            with named(own.parent):
+                for rows in maps:
+                    rows.flush()
             write_sealed(own, {"rows": done})
             saved = time.monotonic()
         if done < len(mine):

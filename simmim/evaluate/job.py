@@ -22,6 +22,7 @@ from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import whole_folder
 from simmim.storage.identity import Identity, code_version
+from simmim.storage.reading import refuse_folder
 from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 from simmim.train.task import TrainTask
@@ -190,6 +191,8 @@ def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
 def _records_of(job: Job) -> Kept:
     """What one seed leaves, from what an earlier try kept if it finished the seed."""
     done = job.kept[0]
+    for file in job.kept:
+        refuse_folder(file)
     about = records.metadata(done) if done.is_file() else {}
     if about and "made_from" not in about:
         raise ValueError(f"{done} was kept by an earlier version; remove {done.parent} to start anew")
@@ -210,7 +213,7 @@ def _records_of(job: Job) -> Kept:
 def _check_left(job: Job, left: Mapping[str, str]) -> None:
     """Refuse an encoder that is not the one whose scores were kept."""
     for file in job.kept[1:]:
-        if model_file.digest(file) != left[file.stem]:
+        if model_file.verified_digest(file, "encoder") != left[file.stem]:
             raise ValueError(f"{file} does not belong to {job.kept[0]}; remove {file.parent} to start anew")
 
 

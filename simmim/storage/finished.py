@@ -10,8 +10,9 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from simmim.storage.files import whole_folder
+from simmim.storage.files import make_folder, remove, sha256_file, sync_folder, whole_file, whole_folder
 from simmim.storage.identity import code_version
 from simmim.storage.sealed_json import read_sealed, write_sealed
 
@@ -19,37 +20,63 @@ _NOTE = "finished.json"
 
 
 def keep(state: Path, outputs: Iterable[Path]) -> None:
-    """Leave nothing in `state` but finished outputs and a note on the code that made them."""
-    with whole_folder(state) as draft:
-        for output in outputs:
-            link(output, draft / output.name)
-        write_sealed(draft / _NOTE, {"code_version": code_version()})
+    """Leave nothing in `state` but finished outputs and a note on them and the code that made them.
+
+    Checkpoints go when the note is there to stay: at any moment a job can go on from them, or has its outputs.
+    """
+    kept = {output.name: output for output in outputs}
+    make_folder(state)
+    remove(state / _NOTE)
+    for name, output in kept.items():
+        if output.parent != state:
+            link(output, state / name)
+    digests = {name: _digests(state / name) for name in kept}
+    write_sealed(state / _NOTE, {"code_version": code_version(), "sha256": digests})
+    for path in state.iterdir():
+        if path.name not in {_NOTE, *kept}:
+            remove(path)
 
 
 def bring_back(state: Path, outputs: Iterable[Path]) -> None:
     """Give lost outputs their files again, if this version of the code made them; otherwise drop them."""
     if not (state / _NOTE).is_file():
         return
-    if read_sealed(state / _NOTE)["code_version"] != code_version():
+    note = read_sealed(state / _NOTE)
+    if note["code_version"] != code_version():
         shutil.rmtree(state)
         return
-    for output in outputs:
-        if not output.exists() and (state / output.name).exists():
-            output.parent.mkdir(parents=True, exist_ok=True)
-            link(state / output.name, output)
+    lost = [output for output in outputs if not output.exists() and (state / output.name).exists()]
+    if damaged := [output.name for output in lost if _digests(state / output.name) != note["sha256"][output.name]]:
+        print(f"{state / damaged[0]} is damaged; it is made again", flush=True)
+        shutil.rmtree(state)
+        return
+    for output in lost:
+        make_folder(output.parent)
+        link(state / output.name, output)
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file, or for every file of a folder; a copy where the file system has no hard links."""
+    """A second name for a file, or for every file of a folder; a copy where the file system has no hard links.
+
+    It replaces a file of that name, and is there to stay.
+    """
     if source.is_dir():
-        target.mkdir()
-        for file in sorted(source.iterdir()):
-            link(file, target / file.name)
+        with whole_folder(target) as draft:
+            for file in sorted(source.iterdir()):
+                link(file, draft / file.name)
         return
+    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        shutil.copy2(source, target)
+        with whole_file(target) as copy:
+            shutil.copy2(source, copy)
+    sync_folder(target.parent)
+
+
+def _digests(path: Path) -> Any:
+    """Of a file, or by name of what is in a folder."""
+    return {each.name: _digests(each) for each in path.iterdir()} if path.is_dir() else sha256_file(path)
 
 
 def states(folder: Path) -> list[Path]:

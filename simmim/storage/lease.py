@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from simmim.stopping import Stopped
+from simmim.storage.files import make_folder, named
 
 BEAT = 10.0  # seconds
 _DEAD = 9 * BEAT  # without a beat for so long, a holder on another host is gone
@@ -30,7 +31,7 @@ def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
         Stopped: where another holder still works after `patience` seconds; it is named.
     """
     path = folder.with_name(f".{folder.name}.lease")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     file, ended = _taken(path, folder, patience), threading.Event()
     beat = threading.Thread(target=_beat, args=(file, ended), daemon=True)
     beat.start()
@@ -39,8 +40,7 @@ def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
     finally:
         ended.set()
         beat.join()
-        path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
-        file.close()
+        _left(path, file)
 
 
 def _taken(path: Path, folder: Path, patience: float) -> IO[str]:
@@ -49,16 +49,31 @@ def _taken(path: Path, folder: Path, patience: float) -> IO[str]:
     while True:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until the work is done
         if _lock(file) and _is(path, file) and not _works_elsewhere(file):
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(_own_name()))
-            file.flush()
+            _sign(path, file)
             return file
         holder = _holder(file)
         file.close()
         if time.monotonic() > until:
             raise Stopped(f"{folder} is in use by {holder}; wait for it, or end it")
         time.sleep(min(1.0, patience / 5))
+
+
+def _sign(path: Path, file: IO[str]) -> None:
+    """Write this process's name into the lock file."""
+    try:
+        with named(path):
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), json.dumps(_own_name()).encode())
+    except OSError:
+        _left(path, file)
+        raise
+
+
+def _left(path: Path, file: IO[str]) -> None:
+    """Give the lock back; a name that cannot be removed locks nobody out."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+    file.close()
 
 
 def _lock(file: IO[str]) -> bool:
@@ -110,4 +125,5 @@ def _name_in(file: IO[str]) -> dict[str, str]:
 
 def _beat(file: IO[str], ended: threading.Event) -> None:
     while not ended.wait(BEAT):
-        os.utime(file.fileno())
+        with suppress(OSError):  # the next may reach the disk again
+            os.utime(file.fileno())

@@ -79,6 +79,12 @@ def digest(path: Path | str) -> str:
     return _opened(path)[1]
 
 
+def verified_digest(path: Path | str, kind: str) -> str:
+    """The digest that a file states, which its content was found to have; raises as `read`."""
+    read(path, kind)
+    return digest(path)
+
+
 def header(path: Path | str) -> dict[str, Any]:
     """What the file says of its model; raises as `digest`."""
     return _opened(path)[0]

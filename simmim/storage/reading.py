@@ -66,6 +66,16 @@ def _check_is_file(path: Path | str) -> None:
         raise OSError(errno.EINVAL, "not a regular file")
 
 
+def refuse_folder(path: Path | str) -> None:
+    """Refuse a folder in the place of a file before the work whose result could not be written there.
+
+    Raises:
+        IsADirectoryError: with its name.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
 def os_error(error: OSError, subject: str = "") -> str:
     """What the system said of a file, and what to do.
 

@@ -59,8 +59,17 @@ class Kind(NamedTuple):
 
 _PRETRAINED, _DATA = "results/mine/pretrain/default/seed0", "results/mine/data/mine/val"
 _FEATURES = "results/mine/features/default/seed0"
+_STAGED = "results/mine/pretrain/step_100ep/seed0"
+_EVALUATED = "results/mine/evaluate/default"
+_KNN = ("evaluate", *RUN, "--evaluation", "knn")
+_FINETUNE = ("evaluate", *RUN, "--evaluation", "finetune")
+_ANEW = f"{_EVALUATED}/knn.parquet", f"{_EVALUATED}/knn.state"  # without the seeds that an earlier call has kept
 _STOPPED = "results/mine/pretrain/default/seed1"
 _GOING_ON = ("pretrain", *RUN, "--seed", "1"), (f"{_STOPPED}/encoder.safetensors",)
+_STEP = "--run", "step_100ep"
+_STEPPED = ("pretrain", *_STEP, *SEED), (f"{_STAGED}/encoder.safetensors",)
+_TUNED = f"{_EVALUATED}/finetune.parquet", f"{_EVALUATED}/finetune.encoders/seed1.safetensors"
+_BROUGHT_BACK = ("pretrain", *RUN, *SEED), (f"{_PRETRAINED}/encoder.safetensors",)
 _PACK = ("pack", "--dataset", "mine", "--split", "val")
 
 
@@ -80,7 +89,7 @@ KINDS = {
     "recipe": Kind("config/recipes/swin_b_100ep.yaml", ("mask-samples",), is_bound=False),
     "scale": Kind("config/scales/mine.yaml", ("mask-samples",), is_bound=False),
     "config file": Kind("config/config.yaml", _PACK, is_bound=False),
-    "profile": Kind("profile.yaml", ("plan", "table4", "--profile", "{project}/profile.yaml"), is_bound=False),
+    "profile": Kind("profile.yaml", ("plan", "table7", "--profile", "{project}/profile.yaml"), is_bound=False),
     "image": _source("mine", "photos/val/cat/1.png"),
     "class list": _source("listed", "classes.txt"),
     "tar": _source("tar", "one.tar"),
@@ -109,20 +118,21 @@ KINDS = {
     "records": Kind(
         f"{_PRETRAINED}/train.parquet", ("table", "--name", "pretraining"), ("results/mine/tables/pretraining.md",)
     ),
-    "finished records": Kind("results/mine/evaluate/default/knn.parquet", ("evaluate", *RUN, "--evaluation", "knn")),
+    "finished records": Kind(f"{_EVALUATED}/knn.parquet", _KNN),
     "pictures": Kind(
         "results/mine/mask_samples.parquet", ("figure", "--name", "figure2"), ("results/mine/figures/figure2.png",)
     ),
-    "features": Kind(
-        f"{_FEATURES}/val_*/block_01.npy",
-        ("evaluate", *RUN, "--evaluation", "knn"),
-        ("results/mine/evaluate/default/knn.parquet",),
-    ),
-    "features' manifest": Kind(
-        f"{_FEATURES}/val_*/manifest.json",
-        ("evaluate", *RUN, "--evaluation", "knn"),
-        ("results/mine/evaluate/default/knn.parquet",),
-    ),
+    "features": Kind(f"{_FEATURES}/val_*/block_01.npy", _KNN, _ANEW),
+    "features' manifest": Kind(f"{_FEATURES}/val_*/manifest.json", _KNN, _ANEW),
+    "kept seed": Kind(f"{_EVALUATED}/knn.state/seed1.parquet", _KNN, (f"{_EVALUATED}/knn.parquet",)),
+    "kept seed's encoder": Kind(f"{_EVALUATED}/finetune.state/seed1.safetensors", _FINETUNE, _TUNED),
+    "note of a finished job": Kind(f"{_PRETRAINED}/state/finished.json", *_BROUGHT_BACK),
+    "kept encoder": Kind(f"{_PRETRAINED}/state/encoder.safetensors", *_BROUGHT_BACK),
+    "finished encoder": Kind(f"{_PRETRAINED}/encoder.safetensors", ("pretrain", *RUN, *SEED)),
+    "first stage": Kind(f"{_STAGED}/first_stage/model.safetensors", *_STEPPED),
+    "first stage's optimiser": Kind(f"{_STAGED}/first_stage/optimizer.safetensors", *_STEPPED),
+    "first stage's manifest": Kind(f"{_STAGED}/first_stage/manifest.json", *_STEPPED),
+    "finished first stage": Kind(f"{_STAGED}/first_stage/model.safetensors", ("first-stage", *_STEP, *SEED)),
     "checkpoint": Kind(f"{_STOPPED}/state/step-*6/model.safetensors", *_GOING_ON),
     "checkpoint's optimiser": Kind(f"{_STOPPED}/state/step-*6/optimizer.safetensors", *_GOING_ON),
     "checkpoint's manifest": Kind(f"{_STOPPED}/state/step-*6/manifest.json", *_GOING_ON),
@@ -241,7 +251,7 @@ def _write_config(folder: Path) -> None:
     kept = smoke[: smoke.index("datasets:")] + smoke[smoke.index("pixels:") :]
     for old, new in (("batch: 16", "batch: 8"), ("save_every_steps: 4", "save_every_steps: 2")):
         kept = kept.replace(old, new, 1)  # eight steps of pre-training, saved after two, four and six
-    mine = "datasets: {pretrain: mine, classify: mine}\nruns: [default]\nwithout: [finetune, probe, attentive]\n"
+    mine = "datasets: {pretrain: mine, classify: mine}\nruns: [default, step_100ep]\nwithout: [probe, attentive]\n"
     (config / f"scales/{SCALE}.yaml").write_text(mine + kept)
     shutil.copyfile(CONFIG.parent / "workflow/profiles/slurm/profile.yaml", folder / "profile.yaml")
 
@@ -265,7 +275,10 @@ def _run_verbs(project: Project) -> None:
     _sound(project, "reconstruct", *RUN, *SEED)
     for folder in features.values():
         _sound(project, "features", *RUN, *SEED, "--name", Path(folder).name)
-    _sound(project, "evaluate", *RUN, "--evaluation", "knn")
+    _sound(project, *_KNN)
+    _sound(project, *_FINETUNE)
+    _sound(project, "first-stage", *_STEP, *SEED)
+    _sound(project, "pretrain", *_STEP, *SEED)
     _sound(project, "mask-samples")
     _sound(project, "table", "--name", "pretraining")
     _sound(project, "figure", "--name", "losses")

@@ -30,6 +30,7 @@ QUICK = (  # one of each, every day
         "records",
     ),
     *("features", "features' manifest", "checkpoint", "checkpoint's manifest", "data card"),
+    *("kept seed", "kept seed's encoder", "kept encoder", "first stage"),
 )
 LEFT: dict[str, str] = {}
 
