@@ -12,9 +12,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from simmim import stopping
+from simmim import said, stopping
 from simmim.cli import report, tools, training
-from simmim.cluster.again import MINUTES, put_back
+from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage.reading import os_error
@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again.
     """
+    with said.alive():
+        return said.ended(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = vars(_parser().parse_args(arguments))
     verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
     heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
@@ -58,7 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _user_error(str(error) if error.errno is None else os_error(error))
     except stopping.Stopped as stop:
         print(f"simmim: stopped: {stop}", file=sys.stderr, flush=True)
-        put_back(os.environ)
         return stopping.EXIT_RUN_AGAIN
     except ArithmeticError as error:
         print(f"simmim: stopped: {error}", file=sys.stderr)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simmim import said
+
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
@@ -29,6 +31,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+        said.saved(path)
     except OSError as error:  # a full disk names no file
         if error.errno is None:
             raise
@@ -49,6 +52,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
         draft.rename(path)
         sync_folder(path.parent)
+        said.saved(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)  # a full disk gets its space back
 
