@@ -40,7 +40,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """The exit code for Snakemake: the command's, 75 where it was asked to stop, 128 + the signal that it died of."""
+        """The exit code for Snakemake: the command's, 75 where it was asked to stop, 128 + the signal of its death."""
         for number in SIGNALS:
             signal.signal(number, self._pass_on)
         _prctl(_ADOPTS_ORPHANS, 1)

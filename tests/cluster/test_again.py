@@ -104,9 +104,8 @@ def test_what_an_attempt_leaves_behind_is_ended_before_the_next(tmp_path):
 
 
 def test_a_command_is_asked_to_stop_when_its_supervisor_is_killed(tmp_path):
-    body = (
-        "signal.signal(15, lambda *_: (Path('asked').write_text(''), os._exit(0))); Path('up').touch(); time.sleep(9)"
-    )
+    leave = "lambda *_: (Path('asked').write_text(''), os._exit(0))"
+    body = f"signal.signal(15, {leave}); Path('up').touch(); time.sleep(9)"
     process = started(tmp_path, body)
     while not (tmp_path / "up").exists():
         time.sleep(0.02)

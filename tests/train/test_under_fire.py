@@ -1,4 +1,4 @@
-"""A training that is killed, broken and stopped again and again is started again each time, and ends with the same bits.
+"""A training that is killed, broken and stopped is started again each time, and ends with the same bits.
 
 Here without Slurm; `benchmarks/under_fire.py` does it with one.
 """
@@ -61,7 +61,7 @@ def supervise(out):
     os.chdir(out)
     os.environ["SIMMIM_STUCK_MINUTES"] = "0.03"
     again.subprocess = SimpleNamespace(Popen=Forked, TimeoutExpired=subprocess.TimeoutExpired)
-    sys.stdout = open("log", "w")
+    sys.stdout = open("log", "w")  # noqa: SIM115 - until the process ends
     sys.exit(again.Supervisor(work).run())
 
 
