@@ -1,0 +1,285 @@
+"""What share of its time does a training spend on steps that count, when faults hit it again and again under Slurm?
+
+    python benchmarks/under_fire.py --mean 60 --faults 10      on a throw-away Slurm of this machine (root, make punish)
+
+A pre-training at smoke scale runs through Snakemake and Slurm. Faults come at exponential distances of the time in
+which a process of it exists, drawn from --seed, until there were enough or the training is done. The share (ETTR) is
+the time between steps that count, over the wall time from the first step to the last: starts, waits and steps done
+twice are the rest. The same training runs undisturbed beside it, at the lowest priority, for its weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "slurm")]
+
+import projects  # noqa: E402
+from toy import Toy, missing  # noqa: E402
+
+from simmim.storage import model_file  # noqa: E402
+
+TARGET = "results/smoke/pretrain/default/seed0/train.parquet"
+ENCODER = "results/smoke/pretrain/default/seed0/encoder.safetensors"
+WORK = [b"-m", b"simmim", b"pretrain"]
+HANGS_AFTER = 600.0  # seconds without a step
+OLD = "epochs: 2, warmup_epochs: 1, batch: 16, micro_batch: 8"
+STEPS_PER_EPOCH = 4
+# Appended to the copy that is under fire: the time, process and number of every step that was done.
+TRACE = """
+
+def _traced(due, file="steps.txt"):
+    import os
+
+    def traced(self, step):
+        with open(file, "a") as steps:
+            steps.write(f"{time.time()} {os.getpid()} {step}\\n")
+        return due(self, step)
+
+    return traced
+
+
+Saver.due = _traced(Saver.due)
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that was done."""
+
+    time: float
+    process: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was done to the training, and when."""
+
+    kind: str
+    time: float
+
+
+class Fire:
+    """A training under Snakemake and Slurm, and what can be done to it."""
+
+    def __init__(self, folder: Path, slurm: Toy) -> None:
+        self.folder, self.slurm = folder, slurm
+        self.snakemake = projects.start(folder, slurm.environment, "--retries", "1000", "--", TARGET)
+
+    def process(self) -> int | None:
+        """The training's process, while there is one."""
+        for found in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (found / "cmdline").read_bytes().split(b"\0")
+                if words[1:4] == WORK and (found / "cwd").samefile(self.folder):
+                    return int(found.name)
+            except OSError:
+                continue
+        return None
+
+    def job(self) -> str:
+        """The number of the training's job, "" where its process has just gone."""
+        return self.slurm.ask("squeue", "--noheader", "--states=R", "--format=%i").stdout.split("\n")[0].strip()
+
+    def steps(self) -> list[Step]:
+        """Every step so far, also those done twice."""
+        file = self.folder / "steps.txt"
+        lines = file.read_text().splitlines() if file.exists() else []
+        found = [line.split() for line in lines]
+        return [Step(float(when), int(process), int(number)) for when, process, number in found]
+
+    def signalled(self, number: int) -> Callable[[], None]:
+        """A fault that sends the process a signal."""
+
+        def send() -> None:
+            if process := self.process():
+                os.kill(process, number)
+
+        return send
+
+    def faults(self) -> dict[str, Callable[[], object]]:
+        """Every kind of fault by its name."""
+        return {
+            "kill -9": self.signalled(signal.SIGKILL),
+            "segmentation fault": self.signalled(signal.SIGSEGV),
+            "stopped (SIGSTOP)": self.signalled(signal.SIGSTOP),
+            "TERM": self.signalled(signal.SIGTERM),
+            "scancel": lambda: self.slurm.ask("scancel", self.job()),
+            "scontrol requeue": lambda: self.slurm.ask("scontrol", "requeue", self.job()),
+            "node down": self.node_down,
+            "Snakemake killed": self.kill_snakemake,
+            "controller away": self.controller_away,
+        }
+
+    def node_down(self) -> None:
+        """The job's node is down for five seconds."""
+        node = self.slurm.ask("squeue", "--noheader", f"--jobs={self.job()}", "--format=%N").stdout.strip()
+        self.slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=fire")
+        time.sleep(5)
+        self.slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
+
+    def controller_away(self) -> None:
+        """Slurm's controller is silent for ten seconds."""
+        self.slurm.signal_controller(signal.SIGSTOP)
+        time.sleep(10)
+        self.slurm.signal_controller(signal.SIGCONT)
+
+    def kill_snakemake(self) -> None:
+        """Kill Snakemake, or the `simmim recover` that followed it, and recover."""
+        for found in Path(f"/proc/{self.snakemake.pid}/task/{self.snakemake.pid}/children").read_text().split():
+            os.kill(int(found), signal.SIGKILL)
+        self.snakemake.kill()
+        self.snakemake.wait()
+        own = {"HOME": str(self.folder), "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        with (self.folder / "out.log").open("ab") as out:
+            command = [sys.executable, "-m", "simmim", "recover"]
+            environment = self.slurm.environment | own | {"SIMMIM_DEVICE": "cpu"}
+            self.snakemake = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=out, stderr=out)
+
+
+def project(folder: Path, steps: int, save_minutes: float) -> Path:
+    """The project at smoke scale with a pre-training of so many steps, packed data, and its steps traced."""
+    folder.mkdir()
+    projects.smoke(folder, pretrain={"slurm_partition": "cpu", "mem_mb": 2000, "runtime": 240})
+    scale = folder / "config" / "scales" / "smoke.yaml"
+    settings = f"epochs: {steps // STEPS_PER_EPOCH}, warmup_epochs: 1, batch: 16, micro_batch: 16"
+    saves = f"save_every_steps: 1000000, save_every_minutes: {save_minutes}"
+    text = scale.read_text()
+    assert text.count(OLD) == 1, "smoke.yaml has changed: name its settings here"
+    before, after = text.split(OLD)
+    scale.write_text(before + settings + after.replace("save_every_steps: 4", saves, 1))
+    with (folder / "simmim" / "train" / "saver.py").open("a") as saver:
+        saver.write(TRACE)
+    return folder
+
+
+def undisturbed(folder: Path) -> subprocess.Popen[bytes]:
+    """Pack the data, and start the training without Slurm and faults at the lowest priority."""
+    projects.local(folder, "--until", "pack", "--", TARGET)
+    own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "SIMMIM_DEVICE": "cpu"}
+    command = [
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        "-m",
+        "simmim",
+        "pretrain",
+        "--scale=smoke",
+        "--run=default",
+        "--seed=0",
+    ]
+    with (folder / "out.log").open("ab") as out:
+        return subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=out, stderr=out)
+
+
+def under_fire(fire: Fire, mean: float, faults: int, draws: random.Random) -> list[Fault]:
+    """Let faults happen until there were enough, every kind once before any comes twice, and wait for the end."""
+    done: list[Fault] = []
+    left, last, kinds, began = draws.expovariate(1 / mean), time.monotonic(), [], time.time()
+    while fire.snakemake.poll() is None:
+        time.sleep(0.1)
+        now = time.monotonic()
+        left, last = left - (now - last) * (fire.process() is not None), now
+        if left < 0 and len(done) < faults:
+            kinds = kinds or draws.sample(sorted(fire.faults()), len(fire.faults()))
+            done.append(Fault(kinds.pop(), time.time()))
+            print(f"{done[-1].time - began:7.1f} s  {done[-1].kind}", flush=True)
+            fire.faults()[done[-1].kind]()
+            left, last = draws.expovariate(1 / mean), time.monotonic()
+        steps = fire.steps() if int(now) % 10 == 0 else []
+        if steps and time.time() - steps[-1].time > HANGS_AFTER:
+            raise SystemExit(f"hangs: no step for {HANGS_AFTER} s after {done[-1]}; see {fire.folder}")
+    return done
+
+
+def measured(fault: Fault, until: float, steps: list[Step]) -> tuple[float, float, int] | None:
+    """Seconds to the first step after a fault and to the first new one, and how many steps were done twice for it.
+
+    A fault counts until the next one; None where it had no chance to be overcome before, or the training was done.
+    """
+    before = max((step.number for step in steps if step.time <= fault.time), default=0)
+    after = [step for step in steps if fault.time < step.time <= until]
+    lasting = [step for step in after if step.time > fault.time + 0.5]
+    new = next((step for step in after if step.number > before and step in lasting), None)
+    if new is None:
+        return None
+    twice = sum(step.number <= before for step in after)
+    return lasting[0].time - fault.time, new.time - fault.time, twice
+
+
+def useful_seconds(steps: list[Step]) -> float:
+    """The time between two steps of one process, over all steps that were not done once more."""
+    last = {step.number: step for step in steps}
+    before = {(step.process, step.number): step.time for step in steps}
+    return sum(step.time - before.get((step.process, step.number - 1), step.time) for step in last.values())
+
+
+def report(faults: list[Fault], steps: list[Step], same: bool, mean: float) -> None:
+    """Print the table."""
+    ends = [*(fault.time for fault in faults[1:]), float("inf")]
+    rows: dict[str, list[tuple[float, float, int] | None]] = {}
+    for fault, end in zip(faults, ends):
+        rows.setdefault(fault.kind, []).append(measured(fault, end, steps))
+    print("\n| fault | times | s to a step: median, worst | s to a new step: median, worst | steps lost |")
+    print("| --- | --- | --- | --- | --- |")
+    for kind, all_found in sorted(rows.items()):
+        found = [each for each in all_found if each]
+        cells = [f"{statistics.median(each):.0f}, {max(each):.0f}" if each else "-" for each in [*zip(*found)][:2]]
+        lost = ", ".join(str(each[2]) for each in found)
+        print(f"| {kind} | {len(all_found)} | {' | '.join(cells or ['-', '-'])} | {lost} |")
+    useful, wall = useful_seconds(steps), steps[-1].time - steps[0].time
+    starts, number = len({step.process for step in steps}), steps[-1].number
+    print(f"\n{len(faults)} faults, mean distance {mean:g} s; {number} steps, {1000 * useful / number:.0f} ms each")
+    print(f"{wall:.0f} s from the first step to the last, {len(steps) - number} steps done twice, {starts} processes")
+    print(
+        f"ETTR {useful / wall:.2f}; weights {'have the same bits' if same else 'DIFFER'}; load {os.getloadavg()[1]:.1f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mean", type=float, default=60, help="seconds between faults")
+    parser.add_argument("--faults", type=int, default=10, help="the most faults")
+    parser.add_argument("--steps", type=int, default=8000, help="updates of the training")
+    parser.add_argument("--save-minutes", type=float, default=0.1, help="save_every_minutes of the training")
+    parser.add_argument("--requeue-seconds", type=int, default=120, help="what Slurm waits before a requeued job runs")
+    parser.add_argument("--stuck-minutes", type=float, default=0.25, help="SIMMIM_STUCK_MINUTES")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults and their distances")
+    options = parser.parse_args()
+    if reason := missing(may_install=False):
+        raise SystemExit(f"no throw-away Slurm: {reason}")
+    os.environ["SIMMIM_STUCK_MINUTES"] = str(options.stuck_minutes)
+    with tempfile.TemporaryDirectory(prefix="fire-") as scratch:
+        reference = project(Path(scratch, "reference"), options.steps, options.save_minutes)
+        alone = undisturbed(reference)
+        folder = project(Path(scratch, "fire"), options.steps, options.save_minutes)
+        for part in ("results/smoke/source", "results/smoke/data", ".snakemake"):
+            shutil.copytree(reference / part, folder / part, symlinks=True)
+        with Toy(Path(scratch, "slurm"), options.requeue_seconds) as slurm:
+            fire = Fire(folder, slurm)
+            faults = under_fire(fire, options.mean, options.faults, random.Random(options.seed))
+        if fire.snakemake.returncode:
+            shutil.copy(folder / "out.log", "under_fire.log")
+            raise SystemExit(f"Snakemake ended with {fire.snakemake.returncode}; see under_fire.log")
+        assert alone.wait(3600) == 0, (reference / "out.log").read_text()[-2000:]
+        same = model_file.digest(folder / ENCODER) == model_file.digest(reference / ENCODER)
+        report(faults, fire.steps(), same, options.mean)
+
+
+if __name__ == "__main__":
+    main()
