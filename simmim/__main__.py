@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import os
 import re
@@ -32,6 +33,10 @@ LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
 )
+HEAVY = (  # what takes seconds to import, and long work needs
+    *("simmim.pretrain.run", "simmim.evaluate.job", "simmim.evaluate.features"),
+    *("timm.models", "torch._dynamo", "torch.distributed.checkpoint.state_dict"),
+)
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 
@@ -41,8 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again.
     """
+    if said.waits():
+        _import_all(sys.argv[1] if arguments is None else arguments[0])
+        said.wait_for_turn()
     with said.alive():
         return said.ended(_run(arguments))
+
+
+def _import_all(verb: str) -> None:
+    for module in () if verb == "pack" else HEAVY:
+        importlib.import_module(module)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

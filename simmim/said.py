@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE = "SIMMIM_SAID"
+TURN = "SIMMIM_TURN"  # a file that tells a process which waits, everything imported, to begin
 _MINUTES = 20.0  # longer than any step with its checkpoint takes
 
 
 def stuck_seconds() -> float:
     """How long work may be silent until it counts as stuck (the environment's SIMMIM_STUCK_MINUTES, or 20)."""
     return 60 * float(os.environ.get("SIMMIM_STUCK_MINUTES", _MINUTES))
+
+
+def waits() -> bool:
+    """Whether this process is to begin only once another has ended."""
+    return bool(os.environ.get(TURN))
+
+
+def wait_for_turn() -> None:
+    """Return when there is the file that tells to begin, with the changes of the environment that it names."""
+    turn = Path(os.environ.pop(TURN))
+    while not turn.exists():
+        time.sleep(0.1)
+    os.environ.update(line.split("=", 1) for line in turn.read_text(encoding="utf-8").splitlines())
 
 
 def saved(path: Path) -> None:

@@ -10,17 +10,15 @@ retries; a mistake or a loss that is not finite ends the job.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from simmim import said
+from simmim.cluster.attempt import Attempt, adopt_orphans, end_orphans
 from simmim.stopping import EXIT_RUN_AGAIN, SIGNALS
 
 MINUTES = "SIMMIM_MAX_RUNTIME"  # what the workflow grants a job; set by hand nowhere
@@ -28,7 +26,6 @@ _UNTIL_IT_IS_ENDED = 60.0  # seconds in which Slurm ends a job that it runs agai
 _MISTAKES = 2, 4, 141  # exit codes of ends that the same command would come to once more
 _TIMES = 3
 _TO_SAVE = 60.0  # seconds, for ranks whose launcher did not outlive the signal that asked all of them to stop
-_ADOPTS_ORPHANS, _DIES_WITH_PARENT = 36, 1  # of Linux's prctl
 
 
 class Supervisor:
@@ -37,53 +34,56 @@ class Supervisor:
     def __init__(self, command: Sequence[str]) -> None:
         self._command, self._began = command, time.monotonic()
         self._asked = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._now: Attempt | None = None
+        self._spare: Attempt | None = None  # has imported everything once it is needed
 
     def run(self) -> int:
         """The exit code for Snakemake: the command's, 75 where it was asked to stop, 128 + the signal of its death."""
         for number in SIGNALS:
             signal.signal(number, self._pass_on)
-        _prctl(_ADOPTS_ORPHANS, 1)
+        adopt_orphans()
         saved: set[str] = set()
         times = in_vain = 0
         while True:
             code, new, ends = self._attempt()
             if (meant := _meant(code, ends, self._asked)) is not None:
-                return meant
+                return self._left(meant)
             in_vain, saved = 0 if new - saved else in_vain + 1, saved | new
             if in_vain > _TIMES:
                 _print(f"{_how(code)}; it has saved nothing new in {_TIMES + 1} attempts, so the job ends")
-                return code if code > 0 else 128 - code
+                return self._left(code if code > 0 else 128 - code)
             times += 1
             _print(f"{_how(code)}; started again, for the {_ordinal(times)} time, from what is saved")
 
     def _attempt(self) -> tuple[int, set[str], set[int]]:
         """Exit code of one run of the command, what it said that it saved, and the exit codes that were meant."""
-        folder = Path(".snakemake")  # which the nodes of a job share
-        with tempfile.NamedTemporaryFile(prefix="simmim-said-", dir=folder if folder.is_dir() else None) as file:
-            environment = os.environ | {said.FILE: os.path.abspath(file.name)} | self._minutes_left()
-            self._process = subprocess.Popen(  # what `cards` holds is the command's too
-                self._command, env=environment, close_fds=False, preexec_fn=_die_with_parent
-            )
-            if self._asked:
-                self._process.send_signal(signal.SIGTERM)
-            code = self._ended(Path(file.name))
-            _end_orphans(_TO_SAVE if self._asked else 0)
-            return code, *said.heard(Path(file.name))
+        now = self._now = self._begun()
+        if self._asked:
+            now.process.send_signal(signal.SIGTERM)
+        while now.goes_on(said.stuck_seconds()):
+            if not self._spare and not self._asked and said.heard(now.file)[0]:
+                self._spare = Attempt(self._command, {}, waits=True)
+        if now.process.returncode is None:
+            _print(f"no sign of life for {said.stuck_seconds() / 60:g} minutes")
+        told = said.heard(now.file)
+        code = now.close()
+        end_orphans(_TO_SAVE if self._asked else 0, [self._spare.process.pid] if self._spare else [])
+        return code, *told
 
-    def _ended(self, file: Path) -> int:
-        """The exit code; a command that has been silent for too long is killed."""
-        limit = said.stuck_seconds()
-        silent, poll, last = 0.0, min(5.0, limit / 4), 0
-        while True:
-            try:
-                return self._process.wait(poll)
-            except subprocess.TimeoutExpired:  # rounds are counted, and none while the job is suspended
-                now = file.stat().st_mtime_ns
-                silent, last = silent + poll if now == last else 0.0, now
-            if silent > limit:
-                _print(f"no sign of life for {limit / 60:g} minutes")
-                self._process.kill()
+    def _begun(self) -> Attempt:
+        """The spare, or else a new attempt, at work."""
+        spare, self._spare = self._spare, None
+        if spare and spare.process.poll() is None:
+            spare.take_turn(self._minutes_left())
+            return spare
+        return Attempt(self._command, self._minutes_left())
+
+    def _left(self, code: int) -> int:
+        """The same exit code, with nothing left behind."""
+        if self._spare:
+            self._spare.close()
+            end_orphans(0)
+        return code
 
     def _minutes_left(self) -> dict[str, str]:
         if MINUTES not in os.environ:
@@ -93,8 +93,8 @@ class Supervisor:
     def _pass_on(self, number: int, frame: object) -> None:
         """As TERM: what reaches a whole group has reached the command too, and a second INT would end it at once."""
         self._asked = True
-        if self._process:
-            self._process.send_signal(signal.SIGTERM)
+        if self._now:
+            self._now.process.send_signal(signal.SIGTERM)
 
 
 def put_back(environment: Mapping[str, str]) -> None:
@@ -134,30 +134,6 @@ def _ordinal(number: int) -> str:
 
 def _print(sentence: str) -> None:
     print(f"simmim: {sentence}", flush=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    if call := getattr(ctypes.CDLL(None), "prctl", None):  # Linux has it
-        call(option, value)
-
-
-def _die_with_parent() -> None:
-    _prctl(_DIES_WITH_PARENT, signal.SIGTERM)
-
-
-def _end_orphans(seconds: float) -> None:
-    """Kill what the command left behind: workers and ranks that would keep its lock, its memory and its cards.
-
-    Args:
-        seconds: until then they may end by themselves.
-    """
-    listed, until = Path(f"/proc/self/task/{os.getpid()}/children"), time.monotonic() + seconds
-    while left := listed.read_text().split() if listed.exists() else []:
-        for process in map(int, left):
-            if time.monotonic() >= until:
-                os.kill(process, signal.SIGKILL)
-            os.waitpid(process, os.WNOHANG)
-        time.sleep(0.02)
 
 
 def main(command: Sequence[str]) -> int:

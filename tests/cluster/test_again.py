@@ -19,6 +19,7 @@ WORK = """
 import os, signal, sys, time
 from pathlib import Path
 from simmim import said
+if said.waits(): Path("spare").write_text(str(os.getpid())); said.wait_for_turn(); Path("turn").touch()
 n = len(Path("attempts").read_text()) if Path("attempts").exists() else 0
 Path("attempts").write_text("x" * (n + 1))
 def die(number): os.kill(os.getpid(), number)
@@ -73,6 +74,23 @@ def test_three_times_in_a_row_where_nothing_new_is_saved(tmp_path):
 def test_as_often_as_something_new_is_saved(tmp_path):
     code, out, attempts = run(tmp_path, "said.saved(f'step-{n}'); n < 9 and die(9)")
     assert (code, attempts) == (0, 10) and "for the 9th time" in out
+
+
+WAIT = "while not Path('spare').exists(): time.sleep(0.01)"
+
+
+def test_the_next_attempt_waits_with_all_its_imports_once_something_is_saved(tmp_path):
+    code, out, attempts = run(tmp_path, f"said.saved('step-1'); {WAIT}; n or die(9)", SIMMIM_STUCK_MINUTES="0.1")
+    assert (code, attempts) == (0, 2) and (tmp_path / "turn").exists() and out.count("started again") == 1
+
+
+@pytest.mark.parametrize("end", ["n or die(9)", "sys.exit(said.ended(2))"])
+def test_no_spare_outlives_its_supervisor_and_a_dead_one_is_not_relied_upon(tmp_path, end):
+    dead = "os.kill(int(Path('spare').read_text()), 9)" if "die" in end else "0"
+    run(tmp_path, f"said.saved('step-1'); {WAIT}; time.sleep(0.1); {dead}; {end}", SIMMIM_STUCK_MINUTES="0.1")
+    assert not (tmp_path / "turn").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "spare").read_text()), 0)
 
 
 @pytest.mark.parametrize("code", [2, 4, 75])

@@ -25,6 +25,7 @@ class Forked:
     """A process with what the supervisor needs of `subprocess.Popen`; forked, it has imported everything."""
 
     def __init__(self, work, env, preexec_fn, **_):
+        self.returncode = None
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -35,32 +36,42 @@ class Forked:
             finally:
                 os._exit(1)
 
-    def wait(self, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    def poll(self):
+        if self.returncode is None:
             process, status = os.waitpid(self.pid, os.WNOHANG)
-            if process:
-                return os.waitstatus_to_exitcode(status)
+            self.returncode = os.waitstatus_to_exitcode(status) if process else None
+        return self.returncode
+
+    def wait(self, seconds=30):
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("work", seconds)
             time.sleep(0.01)
-        raise subprocess.TimeoutExpired("work", seconds)
+        return self.returncode
 
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
 
 
 def supervise(out):
     import killed_run
 
     from simmim import said
-    from simmim.cluster import again
+    from simmim.cluster import again, attempt
+    from simmim.storage.lease import lease
 
     def work():
+        if said.waits():
+            said.wait_for_turn()
         with said.alive():
-            killed_run.run(out, multiprocessing.get_context("fork").Event(), pause=0.02)
+            with lease(out / "state"):
+                killed_run.run(out, multiprocessing.get_context("fork").Event(), pause=0.02)
 
     os.chdir(out)
     os.environ["SIMMIM_STUCK_MINUTES"] = "0.03"
-    again.subprocess = SimpleNamespace(Popen=Forked, TimeoutExpired=subprocess.TimeoutExpired)
+    attempt.subprocess = SimpleNamespace(Popen=Forked, TimeoutExpired=subprocess.TimeoutExpired)
     sys.stdout = open("log", "w")  # noqa: SIM115 - until the process ends
     sys.exit(again.Supervisor(work).run())
 
@@ -87,8 +98,8 @@ def fire(fault, supervisor, folder, done):
     while steps(folder) <= before:
         assert supervisor.is_alive() and time.monotonic() < end, (folder / "log").read_text()
         time.sleep(0.01)
-    (child,) = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
-    os.kill(int(child), fault)
+    lease = json.loads((folder / ".state.lease").read_text())
+    os.kill(lease["pid"], fault)
     while (folder / "log").read_text().count("started again") <= done:
         assert supervisor.is_alive() and time.monotonic() < end
         time.sleep(0.01)
