@@ -6,5 +6,6 @@ folder      what the shared folder must be able to do
 patience    keeps Snakemake's list of jobs, and holds submissions back, while the controller does not answer
 queue       jobs of this folder in Slurm's queue
 again       starts what died again within its job, and puts a job that was stopped back into the queue
+attempt     one start of a command, and what its processes say of it
 recovery    goes on after Snakemake was killed
 """

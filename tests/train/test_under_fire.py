@@ -65,9 +65,8 @@ def supervise(out):
     def work():
         if said.waits():
             said.wait_for_turn()
-        with said.alive():
-            with lease(out / "state"):
-                killed_run.run(out, multiprocessing.get_context("fork").Event(), pause=0.02)
+        with said.alive(), lease(out / "state"):
+            killed_run.run(out, multiprocessing.get_context("fork").Event(), pause=0.02)
 
     os.chdir(out)
     os.environ["SIMMIM_STUCK_MINUTES"] = "0.03"
