@@ -1,6 +1,6 @@
 """What share of its time does a training spend on steps that count, when faults hit it again and again under Slurm?
 
-    python benchmarks/under_fire.py --mean 60 --faults 10      on a throw-away Slurm of this machine (root, make punish)
+    python benchmarks/under_fire.py --mean 60 20      on a throw-away Slurm of this machine (root, make punish)
 
 A pre-training at smoke scale runs through Snakemake and Slurm. Faults come at exponential distances of the time in
 which a process of it exists, drawn from --seed, until there were enough or the training is done. The share (ETTR) is
@@ -38,13 +38,14 @@ WORK = [b"-m", b"simmim", b"pretrain"]
 HANGS_AFTER = 600.0  # seconds without a step
 OLD = "epochs: 2, warmup_epochs: 1, batch: 16, micro_batch: 8"
 STEPS_PER_EPOCH = 4
-# Appended to the copy that is under fire: the time, process and number of every step that was done.
+# Appended to the copy that is under fire: every step waits, as for a card, and notes its time, process and number.
 TRACE = """
 
 def _traced(due, file="steps.txt"):
     import os
 
     def traced(self, step):
+        time.sleep(float(os.environ["UNDER_FIRE_WAIT"]))
         with open(file, "a") as steps:
             steps.write(f"{time.time()} {os.getpid()} {step}\\n")
         return due(self, step)
@@ -171,20 +172,10 @@ def undisturbed(folder: Path) -> subprocess.Popen[bytes]:
     """Pack the data, and start the training without Slurm and faults at the lowest priority."""
     projects.local(folder, "--until", "pack", "--", TARGET)
     own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "SIMMIM_DEVICE": "cpu"}
-    command = [
-        "nice",
-        "-n",
-        "19",
-        sys.executable,
-        "-m",
-        "simmim",
-        "pretrain",
-        "--scale=smoke",
-        "--run=default",
-        "--seed=0",
-    ]
+    own |= {"UNDER_FIRE_WAIT": "0"}
+    work = [sys.executable, "-m", "simmim", "pretrain", "--scale=smoke", "--run=default", "--seed=0"]
     with (folder / "out.log").open("ab") as out:
-        return subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=out, stderr=out)
+        return subprocess.Popen(["nice", "-n", "19", *work], cwd=folder, env=os.environ | own, stdout=out, stderr=out)
 
 
 def under_fire(fire: Fire, mean: float, faults: int, draws: random.Random) -> list[Fault]:
@@ -251,10 +242,29 @@ def report(faults: list[Fault], steps: list[Step], same: bool, mean: float) -> N
     )
 
 
+def burnt(
+    reference: Path, alone: subprocess.Popen[bytes], folder: Path, mean: float, options: argparse.Namespace
+) -> None:
+    """One run under fire, and its table."""
+    project(folder, options.steps, options.save_minutes)
+    for part in ("results/smoke/source", "results/smoke/data", ".snakemake"):
+        shutil.copytree(reference / part, folder / part, symlinks=True, dirs_exist_ok=True)
+    with Toy(folder / "toy", options.requeue_seconds) as slurm:
+        fire = Fire(folder, slurm)
+        faults = under_fire(fire, mean, options.faults, random.Random(options.seed))
+    if fire.snakemake.returncode:
+        shutil.copy(folder / "out.log", "under_fire.log")
+        raise SystemExit(f"Snakemake ended with {fire.snakemake.returncode}; see under_fire.log")
+    assert alone.wait(3600) == 0, (reference / "out.log").read_text()[-2000:]
+    same = model_file.digest(folder / ENCODER) == model_file.digest(reference / ENCODER)
+    report(faults, fire.steps(), same, mean)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mean", type=float, default=60, help="seconds between faults")
-    parser.add_argument("--faults", type=int, default=10, help="the most faults")
+    parser.add_argument("--mean", type=float, nargs="+", default=[60, 20], help="seconds between faults, run by run")
+    parser.add_argument("--faults", type=int, default=20, help="the most faults of a run")
+    parser.add_argument("--wait", type=float, default=0.3, help="seconds that each step waits, as for a card")
     parser.add_argument("--steps", type=int, default=8000, help="updates of the training")
     parser.add_argument("--save-minutes", type=float, default=0.1, help="save_every_minutes of the training")
     parser.add_argument("--requeue-seconds", type=int, default=120, help="what Slurm waits before a requeued job runs")
@@ -263,22 +273,14 @@ def main() -> None:
     options = parser.parse_args()
     if reason := missing(may_install=False):
         raise SystemExit(f"no throw-away Slurm: {reason}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # Slurm's daemons end too
     os.environ["SIMMIM_STUCK_MINUTES"] = str(options.stuck_minutes)
     with tempfile.TemporaryDirectory(prefix="fire-") as scratch:
         reference = project(Path(scratch, "reference"), options.steps, options.save_minutes)
         alone = undisturbed(reference)
-        folder = project(Path(scratch, "fire"), options.steps, options.save_minutes)
-        for part in ("results/smoke/source", "results/smoke/data", ".snakemake"):
-            shutil.copytree(reference / part, folder / part, symlinks=True)
-        with Toy(Path(scratch, "slurm"), options.requeue_seconds) as slurm:
-            fire = Fire(folder, slurm)
-            faults = under_fire(fire, options.mean, options.faults, random.Random(options.seed))
-        if fire.snakemake.returncode:
-            shutil.copy(folder / "out.log", "under_fire.log")
-            raise SystemExit(f"Snakemake ended with {fire.snakemake.returncode}; see under_fire.log")
-        assert alone.wait(3600) == 0, (reference / "out.log").read_text()[-2000:]
-        same = model_file.digest(folder / ENCODER) == model_file.digest(reference / ENCODER)
-        report(faults, fire.steps(), same, options.mean)
+        os.environ["UNDER_FIRE_WAIT"] = str(options.wait)
+        for mean in options.mean:
+            burnt(reference, alone, Path(scratch, f"fire{mean:g}"), mean, options)
 
 
 if __name__ == "__main__":
