@@ -101,15 +101,21 @@ class Supervisor:
 def put_back(environment: Mapping[str, str]) -> None:
     """Ask Slurm to run this job of the workflow again, and wait for the end of this run; nothing elsewhere.
 
-    Where Slurm refuses (a cancelled job), the job ends as it is, and Snakemake decides.
+    A job that does not run any more was cancelled, or Slurm has put it back itself: Slurm would run it again even so.
+    Where it refuses, the job ends as it is, and Snakemake decides.
     """
     job = environment.get("SLURM_JOB_ID")
-    if not job or MINUTES not in environment:
+    if not job or MINUTES not in environment or _state(job) != "RUNNING":
         return
     asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
     if asked.returncode == 0:
         _print(f"Slurm runs job {job} again")
         time.sleep(_UNTIL_IT_IS_ENDED)
+
+
+def _state(job: str) -> str:
+    asked = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True)
+    return asked.stdout.strip()
 
 
 def _meant(code: int, ends: set[int], asked: bool) -> int | None:

@@ -160,12 +160,13 @@ def test_what_is_written_whole_counts_as_saved_and_nothing_is_told_to_nobody(tmp
 
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch):
-    """A scontrol that notes what it is asked and answers as told."""
+    """A scontrol that notes what it is asked and answers as told, and a squeue that says how the job is."""
 
-    def answers(code):
-        program = tmp_path / "scontrol"
-        program.write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked\nexit {code}\n")
-        program.chmod(0o755)
+    def answers(code, state="RUNNING"):
+        programs = {"scontrol": f"echo $* >> {tmp_path}/asked\nexit {code}\n", "squeue": f"echo {state}\n"}
+        for name, script in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}")
+            (tmp_path / name).chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         slept = []
         monkeypatch.setattr(again.time, "sleep", slept.append)
@@ -180,6 +181,14 @@ def test_slurm_is_asked_to_run_it_again_and_ends_it(scontrol, capsys):
     again.put_back(JOB)
     assert scontrol.asked() == "requeue 42\n" and slept == [60.0]
     assert capsys.readouterr().out == "simmim: Slurm runs job 42 again\n"
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", "PENDING", ""])
+def test_a_job_that_was_cancelled_or_is_back_already_is_left_alone(scontrol, state):
+    """Slurm would run a cancelled job again where it is asked to."""
+    scontrol(0, state)
+    again.put_back(JOB)
+    assert scontrol.asked() == ""
 
 
 def test_where_slurm_refuses_the_job_ends_at_once(scontrol):
