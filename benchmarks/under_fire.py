@@ -178,7 +178,7 @@ def undisturbed(folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["nice", "-n", "19", *work], cwd=folder, env=os.environ | own, stdout=out, stderr=out)
 
 
-def under_fire(fire: Fire, mean: float, faults: int, draws: random.Random) -> list[Fault]:
+def under_fire(fire: Fire, mean: float, faults: int, chosen: list[str], draws: random.Random) -> list[Fault]:
     """Let faults happen until there were enough, every kind once before any comes twice, and wait for the end."""
     done: list[Fault] = []
     left, last, kinds, began = draws.expovariate(1 / mean), time.monotonic(), [], time.time()
@@ -187,7 +187,7 @@ def under_fire(fire: Fire, mean: float, faults: int, draws: random.Random) -> li
         now = time.monotonic()
         left, last = left - (now - last) * (fire.process() is not None), now
         if left < 0 and len(done) < faults:
-            kinds = kinds or draws.sample(sorted(fire.faults()), len(fire.faults()))
+            kinds = kinds or draws.sample(chosen, len(chosen))
             done.append(Fault(kinds.pop(), time.time()))
             print(f"{done[-1].time - began:7.1f} s  {done[-1].kind}", flush=True)
             fire.faults()[done[-1].kind]()
@@ -242,7 +242,7 @@ def report(faults: list[Fault], steps: list[Step], same: bool, mean: float) -> N
     )
 
 
-def burnt(
+def one_run(
     reference: Path, alone: subprocess.Popen[bytes], folder: Path, mean: float, options: argparse.Namespace
 ) -> None:
     """One run under fire, and its table."""
@@ -251,7 +251,8 @@ def burnt(
         shutil.copytree(reference / part, folder / part, symlinks=True, dirs_exist_ok=True)
     with Toy(folder / "toy", options.requeue_seconds) as slurm:
         fire = Fire(folder, slurm)
-        faults = under_fire(fire, mean, options.faults, random.Random(options.seed))
+        kinds = options.kinds or sorted(fire.faults())
+        faults = under_fire(fire, mean, options.faults, kinds, random.Random(options.seed))
     if fire.snakemake.returncode:
         shutil.copy(folder / "out.log", "under_fire.log")
         raise SystemExit(f"Snakemake ended with {fire.snakemake.returncode}; see under_fire.log")
@@ -264,6 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mean", type=float, nargs="+", default=[60, 20], help="seconds between faults, run by run")
     parser.add_argument("--faults", type=int, default=20, help="the most faults of a run")
+    parser.add_argument("--kinds", nargs="+", help="only these faults, as the table names them")
     parser.add_argument("--wait", type=float, default=0.3, help="seconds that each step waits, as for a card")
     parser.add_argument("--steps", type=int, default=8000, help="updates of the training")
     parser.add_argument("--save-minutes", type=float, default=0.1, help="save_every_minutes of the training")
@@ -280,7 +282,7 @@ def main() -> None:
         alone = undisturbed(reference)
         os.environ["UNDER_FIRE_WAIT"] = str(options.wait)
         for mean in options.mean:
-            burnt(reference, alone, Path(scratch, f"fire{mean:g}"), mean, options)
+            one_run(reference, alone, Path(scratch, f"fire{mean:g}"), mean, options)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def lease(folder):
     return json.loads((folder / TARGET).with_name(".state.lease").read_text())
 
 
-@pytest.mark.timeout(1200)
-def test_a_training_that_dies_goes_on_in_its_job_and_one_that_is_told_to_stop_under_the_same_number(slurm, tmp_path):
+def started(slurm, tmp_path):
+    """The folder of a pre-training of 400 steps, and Snakemake, which has no retries, once it has begun."""
     folder = smoke(tmp_path, pretrain={"slurm_partition": "cpu", "mem_mb": 4000, "runtime": 30})
     scale = folder / "config" / "scales" / "smoke.yaml"
     longer = scale.read_text().replace(
@@ -40,6 +40,12 @@ def test_a_training_that_dies_goes_on_in_its_job_and_one_that_is_told_to_stop_un
     scale.write_text(longer)
     snakemake = start(folder, slurm.environment, "--retries", "0", "--", TARGET)
     said(snakemake, folder, " epoch ")
+    return folder, snakemake
+
+
+@pytest.mark.timeout(1200)
+def test_a_training_that_dies_goes_on_in_its_job_and_one_that_is_told_to_stop_under_the_same_number(slurm, tmp_path):
+    folder, snakemake = started(slurm, tmp_path)
     (number,) = re.findall(r"\.(\d+)\.log$", attempts(folder)[0].name)
     assert lease(folder)["job"] == number
     os.kill(lease(folder)["pid"], signal.SIGKILL)
@@ -51,3 +57,13 @@ def test_a_training_that_dies_goes_on_in_its_job_and_one_that_is_told_to_stop_un
     assert "going on from step" in last and {file.name.split(".")[-2] for file in attempts(folder)} == {number}
     losses = records.read([folder / TARGET]).query("metric == 'loss'")["step"].tolist()
     assert losses == list(range(2, 401, 2))
+
+
+@pytest.mark.timeout(600)
+def test_a_job_that_is_cancelled_stays_so(slurm, tmp_path):
+    """Slurm would run it again where the training, told to stop, asked for that."""
+    folder, snakemake = started(slurm, tmp_path)
+    slurm.ask("scancel", lease(folder)["job"])
+    assert ended(snakemake, 300) == 1, (folder / "out.log").read_text()[-4000:]
+    (log,) = attempts(folder)
+    assert "Slurm runs job" not in log.read_text() and not slurm.ask("squeue", "--noheader").stdout
