@@ -20,50 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "slurm")]
 
-import projects  # noqa: E402
+from fire import ENCODER, Fire, Step, project, undisturbed  # noqa: E402
 from toy import Toy, missing  # noqa: E402
 
 from simmim.storage import model_file  # noqa: E402
 
-TARGET = "results/smoke/pretrain/default/seed0/train.parquet"
-ENCODER = "results/smoke/pretrain/default/seed0/encoder.safetensors"
-WORK = [b"-m", b"simmim", b"pretrain"]
 HANGS_AFTER = 600.0  # seconds without a step
-OLD = "epochs: 2, warmup_epochs: 1, batch: 16, micro_batch: 8"
-STEPS_PER_EPOCH = 4
-# Appended to the copy that is under fire: every step waits, as for a card, and notes its time, process and number.
-TRACE = """
-
-def _traced(due, file="steps.txt"):
-    import os
-
-    def traced(self, step):
-        time.sleep(float(os.environ["UNDER_FIRE_WAIT"]))
-        with open(file, "a") as steps:
-            steps.write(f"{time.time()} {os.getpid()} {step}\\n")
-        return due(self, step)
-
-    return traced
-
-
-Saver.due = _traced(Saver.due)
-"""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step that was done."""
-
-    time: float
-    process: int
-    number: int
 
 
 @dataclass(frozen=True)
@@ -72,110 +40,6 @@ class Fault:
 
     kind: str
     time: float
-
-
-class Fire:
-    """A training under Snakemake and Slurm, and what can be done to it."""
-
-    def __init__(self, folder: Path, slurm: Toy) -> None:
-        self.folder, self.slurm = folder, slurm
-        self.snakemake = projects.start(folder, slurm.environment, "--retries", "1000", "--", TARGET)
-
-    def process(self) -> int | None:
-        """The training's process, while there is one."""
-        for found in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (found / "cmdline").read_bytes().split(b"\0")
-                if words[1:4] == WORK and (found / "cwd").samefile(self.folder):
-                    return int(found.name)
-            except OSError:
-                continue
-        return None
-
-    def job(self) -> str:
-        """The number of the training's job, "" where its process has just gone."""
-        return self.slurm.ask("squeue", "--noheader", "--states=R", "--format=%i").stdout.split("\n")[0].strip()
-
-    def steps(self) -> list[Step]:
-        """Every step so far, also those done twice."""
-        file = self.folder / "steps.txt"
-        lines = file.read_text().splitlines() if file.exists() else []
-        found = [line.split() for line in lines]
-        return [Step(float(when), int(process), int(number)) for when, process, number in found]
-
-    def signalled(self, number: int) -> Callable[[], None]:
-        """A fault that sends the process a signal."""
-
-        def send() -> None:
-            if process := self.process():
-                os.kill(process, number)
-
-        return send
-
-    def faults(self) -> dict[str, Callable[[], object]]:
-        """Every kind of fault by its name."""
-        return {
-            "kill -9": self.signalled(signal.SIGKILL),
-            "segmentation fault": self.signalled(signal.SIGSEGV),
-            "stopped (SIGSTOP)": self.signalled(signal.SIGSTOP),
-            "TERM": self.signalled(signal.SIGTERM),
-            "scancel": lambda: self.slurm.ask("scancel", self.job()),
-            "scontrol requeue": lambda: self.slurm.ask("scontrol", "requeue", self.job()),
-            "node down": self.node_down,
-            "Snakemake killed": self.kill_snakemake,
-            "controller away": self.controller_away,
-        }
-
-    def node_down(self) -> None:
-        """The job's node is down for five seconds."""
-        node = self.slurm.ask("squeue", "--noheader", f"--jobs={self.job()}", "--format=%N").stdout.strip()
-        self.slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=fire")
-        time.sleep(5)
-        self.slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
-
-    def controller_away(self) -> None:
-        """Slurm's controller is silent for ten seconds."""
-        self.slurm.signal_controller(signal.SIGSTOP)
-        time.sleep(10)
-        self.slurm.signal_controller(signal.SIGCONT)
-
-    def kill_snakemake(self) -> None:
-        """Kill Snakemake, or the `simmim recover` that followed it, and recover."""
-        for found in Path(f"/proc/{self.snakemake.pid}/task/{self.snakemake.pid}/children").read_text().split():
-            os.kill(int(found), signal.SIGKILL)
-        self.snakemake.kill()
-        self.snakemake.wait()
-        own = {"HOME": str(self.folder), "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
-        with (self.folder / "out.log").open("ab") as out:
-            command = [sys.executable, "-m", "simmim", "recover"]
-            environment = self.slurm.environment | own | {"SIMMIM_DEVICE": "cpu"}
-            self.snakemake = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=out, stderr=out)
-
-
-def project(folder: Path, steps: int, save_minutes: float) -> Path:
-    """The project at smoke scale with a pre-training of so many steps, packed data, and its steps traced."""
-    folder.mkdir()
-    projects.smoke(folder, pretrain={"slurm_partition": "cpu", "mem_mb": 2000, "runtime": 240})
-    scale = folder / "config" / "scales" / "smoke.yaml"
-    settings = f"epochs: {steps // STEPS_PER_EPOCH}, warmup_epochs: 1, batch: 16, micro_batch: 16"
-    saves = f"save_every_steps: 1000000, save_every_minutes: {save_minutes}"
-    text = scale.read_text()
-    assert text.count(OLD) == 1, "smoke.yaml has changed: name its settings here"
-    before, after = text.split(OLD)
-    scale.write_text(before + settings + after.replace("save_every_steps: 4", saves, 1))
-    with (folder / "simmim" / "train" / "saver.py").open("a") as saver:
-        saver.write(TRACE)
-    return folder
-
-
-def undisturbed(folder: Path) -> subprocess.Popen[bytes]:
-    """Pack the data, and start the training without Slurm and faults at the lowest priority."""
-    projects.local(folder, "--until", "pack", "--", TARGET)
-    own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "SIMMIM_DEVICE": "cpu"}
-    own |= {"UNDER_FIRE_WAIT": "0"}
-    work = [sys.executable, "-m", "simmim", "pretrain", "--scale=smoke", "--run=default", "--seed=0"]
-    with (folder / "out.log").open("ab") as out:
-        return subprocess.Popen(["nice", "-n", "19", *work], cwd=folder, env=os.environ | own, stdout=out, stderr=out)
 
 
 def under_fire(fire: Fire, mean: float, faults: int, chosen: list[str], draws: random.Random) -> list[Fault]:
@@ -198,19 +62,19 @@ def under_fire(fire: Fire, mean: float, faults: int, chosen: list[str], draws: r
     return done
 
 
-def measured(fault: Fault, until: float, steps: list[Step]) -> tuple[float, float, int] | None:
-    """Seconds to the first step after a fault and to the first new one, and how many steps were done twice for it.
+def measured(fault: Fault, steps: list[Step]) -> tuple[float, float, int] | None:
+    """Seconds from a fault to the first step and to the first new one, and how many were done twice until then.
 
-    A fault counts until the next one; None where it had no chance to be overcome before, or the training was done.
+    What comes in between, other faults too, counts; steps within half a second may have been under way. None where the
+    training had nothing left to do.
     """
     before = max((step.number for step in steps if step.time <= fault.time), default=0)
-    after = [step for step in steps if fault.time < step.time <= until]
-    lasting = [step for step in after if step.time > fault.time + 0.5]
-    new = next((step for step in after if step.number > before and step in lasting), None)
+    after = [step for step in steps if step.time > fault.time + 0.5]
+    new = next((step for step in after if step.number > before), None)
     if new is None:
         return None
-    twice = sum(step.number <= before for step in after)
-    return lasting[0].time - fault.time, new.time - fault.time, twice
+    twice = sum(step.number <= before and step.time < new.time for step in after)
+    return after[0].time - fault.time, new.time - fault.time, twice
 
 
 def useful_seconds(steps: list[Step]) -> float:
@@ -222,10 +86,9 @@ def useful_seconds(steps: list[Step]) -> float:
 
 def report(faults: list[Fault], steps: list[Step], same: bool, mean: float) -> None:
     """Print the table."""
-    ends = [*(fault.time for fault in faults[1:]), float("inf")]
     rows: dict[str, list[tuple[float, float, int] | None]] = {}
-    for fault, end in zip(faults, ends):
-        rows.setdefault(fault.kind, []).append(measured(fault, end, steps))
+    for fault in faults:
+        rows.setdefault(fault.kind, []).append(measured(fault, steps))
     print("\n| fault | times | s to a step: median, worst | s to a new step: median, worst | steps lost |")
     print("| --- | --- | --- | --- | --- |")
     for kind, all_found in sorted(rows.items()):
