@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import os
 import re
@@ -12,9 +13,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from simmim import stopping
+from simmim import said, stopping
 from simmim.cli import report, tools, training
-from simmim.cluster.again import MINUTES, put_back
+from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage.reading import os_error
@@ -32,6 +33,10 @@ LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
 )
+HEAVY = (  # what takes seconds to import, and long work needs
+    *("simmim.pretrain.run", "simmim.evaluate.job", "simmim.evaluate.features"),
+    *("timm.models", "torch._dynamo"),
+)
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 
@@ -41,6 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again.
     """
+    if said.waits():
+        _import_all(sys.argv[1] if arguments is None else arguments[0])
+        said.wait_for_turn()
+    with said.alive():
+        return said.ended(_run(arguments))
+
+
+def _import_all(verb: str) -> None:
+    for module in () if verb == "pack" else HEAVY:
+        importlib.import_module(module)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = vars(_parser().parse_args(arguments))
     verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
     heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
@@ -58,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _user_error(str(error) if error.errno is None else os_error(error))
     except stopping.Stopped as stop:
         print(f"simmim: stopped: {stop}", file=sys.stderr, flush=True)
-        put_back(os.environ)
         return stopping.EXIT_RUN_AGAIN
     except ArithmeticError as error:
         print(f"simmim: stopped: {error}", file=sys.stderr)

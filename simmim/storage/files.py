@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from simmim import said
+
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
@@ -30,6 +32,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
                 os.fsync(written.fileno())
             os.replace(temporary, path)
             sync_folder(path.parent)
+            said.saved(path)
         finally:
             with suppress(OSError):  # of a disk that nothing can be removed from: the first error says more
                 temporary.unlink(missing_ok=True)
@@ -49,6 +52,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         make_folder(draft)
         yield draft
         replace_folder(path, draft)
+        said.saved(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)  # a full disk gets its space back
 

@@ -9,9 +9,8 @@ import sys
 import threading
 import time
 
+from simmim.said import stuck_seconds
 from simmim.stopping import EXIT_RUN_AGAIN
-
-_MINUTES = 20.0  # longer than any step with its checkpoint takes
 
 
 class Watchdog:
@@ -23,8 +22,7 @@ class Watchdog:
     """
 
     def __init__(self, label: str, minutes: float | None = None) -> None:
-        minutes = float(os.environ.get("SIMMIM_STUCK_MINUTES", _MINUTES)) if minutes is None else minutes
-        self._limit, self._label = 60 * minutes, label
+        self._limit, self._label = stuck_seconds() if minutes is None else 60 * minutes, label
         self._last = time.monotonic()
         self._ended = threading.Event()
 

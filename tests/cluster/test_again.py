@@ -1,20 +1,172 @@
-"""A job of the workflow that was stopped goes back into Slurm's queue; nothing else does."""
+"""What dies is started again in its job, and what was stopped goes back into Slurm's queue; nothing else does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from simmim import said
 from simmim.cluster import again
 
 JOB = {"SLURM_JOB_ID": "42", again.MINUTES: "60"}
+ROOT = Path(__file__).parents[2]
+# Counts its attempts in a file, then does what the test says: `n` is the number of this one.
+WORK = """
+import os, signal, sys, time
+from pathlib import Path
+from simmim import said
+if said.waits(): Path("spare").write_text(str(os.getpid())); said.wait_for_turn(); Path("turn").touch()
+n = len(Path("attempts").read_text()) if Path("attempts").exists() else 0
+Path("attempts").write_text("x" * (n + 1))
+def die(number): os.kill(os.getpid(), number)
+with said.alive():
+"""
+
+
+def started(folder, body, **environment):
+    script = WORK + "\n".join(f"    {line}" for line in body.split("; "))
+    own = {"PYTHONPATH": str(ROOT)} | environment
+    words = [sys.executable, "-m", "simmim.cluster.again", sys.executable, "-c", script]
+    return subprocess.Popen(words, cwd=folder, env=os.environ | own, stdout=subprocess.PIPE, text=True)
+
+
+def run(folder, body, **environment):
+    """Exit code, what was printed, and the number of attempts."""
+    process = started(folder, body, **environment)
+    out, _ = process.communicate(timeout=30)
+    return process.returncode, out, len((folder / "attempts").read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
+def test_what_dies_of_a_signal_is_started_again_at_once(tmp_path, number):
+    code, out, attempts = run(tmp_path, f"n or die({int(number)})")
+    assert (code, attempts) == (0, 2)
+    assert out == f"simmim: died of {number.name}; started again, for the 1st time, from what is saved\n"
+
+
+def test_what_is_stuck_is_started_again(tmp_path):
+    code, out, attempts = run(tmp_path, "n or sys.exit(75)")
+    assert (code, attempts) == (0, 2) and "was stuck; started again" in out
+
+
+@pytest.mark.parametrize("name", ["SIGSTOP", "SIGTERM"])
+def test_what_gives_no_sign_of_life_is_killed_and_started_again(tmp_path, name):
+    """A stopped process, or one that is hung before its end, cannot say it itself."""
+    silent = "n or die(signal.SIGSTOP)" if name == "SIGSTOP" else "said.alive = None; n or time.sleep(2.5)"
+    code, out, attempts = run(tmp_path, silent, SIMMIM_STUCK_MINUTES="0.02")
+    assert code == 0
+    if name == "SIGSTOP":
+        assert attempts == 2 and "no sign of life for 0.02 minutes\nsimmim: died of SIGKILL" in out
+    else:  # asleep for longer than that, and alive
+        assert attempts == 1 and out == ""
+
+
+def test_three_times_in_a_row_where_nothing_new_is_saved(tmp_path):
+    code, out, attempts = run(tmp_path, "said.saved('step-1'); die(9)")
+    assert (code, attempts) == (137, 5)  # the first has saved something
+    assert "died of SIGKILL; it has saved nothing new in 4 attempts, so the job ends" in out
+
+
+def test_as_often_as_something_new_is_saved(tmp_path):
+    code, out, attempts = run(tmp_path, "said.saved(f'step-{n}'); n < 9 and die(9)")
+    assert (code, attempts) == (0, 10) and "for the 9th time" in out
+
+
+WAIT = "while not Path('spare').exists(): time.sleep(0.01)"
+
+
+def test_the_next_attempt_waits_with_all_its_imports_once_something_is_saved(tmp_path):
+    code, out, attempts = run(tmp_path, f"said.saved('step-1'); {WAIT}; n or die(9)", SIMMIM_STUCK_MINUTES="0.1")
+    assert (code, attempts) == (0, 2) and (tmp_path / "turn").exists() and out.count("started again") == 1
+
+
+@pytest.mark.parametrize("end", ["n or die(9)", "sys.exit(said.ended(2))"])
+def test_no_spare_outlives_its_supervisor_and_a_dead_one_is_not_relied_upon(tmp_path, end):
+    dead = "os.kill(int(Path('spare').read_text()), 9)" if "die" in end else "0"
+    run(tmp_path, f"said.saved('step-1'); {WAIT}; time.sleep(0.1); {dead}; {end}", SIMMIM_STUCK_MINUTES="0.1")
+    assert not (tmp_path / "turn").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "spare").read_text()), 0)
+
+
+@pytest.mark.parametrize("code", [2, 4, 75])
+def test_an_end_on_purpose_is_the_end_whatever_a_launcher_makes_of_it(tmp_path, code):
+    assert run(tmp_path, f"said.ended({code}); sys.exit(1)") == (code, "", 1)
+
+
+def test_a_mistake_of_one_rank_outweighs_the_stop_of_the_others(tmp_path):
+    assert run(tmp_path, "said.ended(75); said.ended(2); sys.exit(1)") == (2, "", 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_what_is_asked_to_stop_is_not_started_again(tmp_path, number):
+    """Not even where it dies of it, because it had only begun."""
+    process = started(tmp_path, "time.sleep(20)")
+    while not (tmp_path / "attempts").exists():
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(20) == 75 and (tmp_path / "attempts").read_text() == "x"
+
+
+def test_what_an_attempt_leaves_behind_is_ended_before_the_next(tmp_path):
+    fork = "n == 0 and os.fork() == 0 and (Path('orphan').write_text(str(os.getpid())), time.sleep(60))"
+    until = "while n == 0 and not Path('orphan').exists(): time.sleep(0.01)"
+    code, _, attempts = run(tmp_path, f"{fork}; {until}; n or die(9)")
+    assert (code, attempts) == (0, 2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "orphan").read_text()), 0)
+
+
+def test_a_command_is_asked_to_stop_when_its_supervisor_is_killed(tmp_path):
+    leave = "lambda *_: (Path('asked').write_text(''), os._exit(0))"
+    body = f"signal.signal(15, {leave}); Path('up').touch(); time.sleep(9)"
+    process = started(tmp_path, body)
+    while not (tmp_path / "up").exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 5
+    while not (tmp_path / "asked").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_next_attempt_has_the_rest_of_the_time_granted(tmp_path):
+    body = f"Path(f'left{{n}}').write_text(os.environ['{again.MINUTES}']); time.sleep(0.3); n or die(9)"
+    assert run(tmp_path, body, **{again.MINUTES: "1"})[0] == 0
+    first, second = (float((tmp_path / f"left{n}").read_text()) for n in (0, 1))
+    assert 0.9 < second < first - 0.3 / 60 < 1
+
+
+def test_what_is_written_whole_counts_as_saved_and_nothing_is_told_to_nobody(tmp_path, monkeypatch):
+    from simmim.storage import files
+
+    files.write_text(tmp_path / "alone", "")
+    file = tmp_path / "said"
+    file.touch()
+    monkeypatch.setenv(said.FILE, str(file))
+    files.write_text(tmp_path / "a", "")
+    with files.whole_folder(tmp_path / "b"):
+        pass
+    assert said.ended(2) == 2
+    assert said.heard(file) == ({str(tmp_path / "a"), str(tmp_path / "b")}, {2})
+    file.unlink()
+    assert said.ended(0) == 0 and not file.exists()
 
 
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch):
-    """A scontrol that notes what it is asked and answers as told."""
+    """A scontrol that notes what it is asked and answers as told, and a squeue that says how the job is."""
 
-    def answers(code):
-        program = tmp_path / "scontrol"
-        program.write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked\nexit {code}\n")
-        program.chmod(0o755)
+    def answers(code, state="RUNNING"):
+        programs = {"scontrol": f"echo $* >> {tmp_path}/asked\nexit {code}\n", "squeue": f"echo {state}\n"}
+        for name, script in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}")
+            (tmp_path / name).chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         slept = []
         monkeypatch.setattr(again.time, "sleep", slept.append)
@@ -28,7 +180,15 @@ def test_slurm_is_asked_to_run_it_again_and_ends_it(scontrol, capsys):
     slept = scontrol(0)
     again.put_back(JOB)
     assert scontrol.asked() == "requeue 42\n" and slept == [60.0]
-    assert capsys.readouterr().out == "Slurm runs job 42 again\n"
+    assert capsys.readouterr().out == "simmim: Slurm runs job 42 again\n"
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", "PENDING", ""])
+def test_a_job_that_was_cancelled_or_is_back_already_is_left_alone(scontrol, state):
+    """Slurm would run a cancelled job again where it is asked to."""
+    scontrol(0, state)
+    again.put_back(JOB)
+    assert scontrol.asked() == ""
 
 
 def test_where_slurm_refuses_the_job_ends_at_once(scontrol):
@@ -37,8 +197,16 @@ def test_where_slurm_refuses_the_job_ends_at_once(scontrol):
     assert scontrol.asked() == "requeue 42\n" and slept == []
 
 
-@pytest.mark.parametrize("other", [{}, {"SLURM_JOB_ID": "42"}, {again.MINUTES: "60"}, JOB | {"RANK": "1"}])
-def test_jobs_that_are_not_the_workflow_s_and_other_processes_ask_for_nothing(scontrol, other):
+@pytest.mark.parametrize("other", [{}, {"SLURM_JOB_ID": "42"}, {again.MINUTES: "60"}])
+def test_jobs_that_are_not_the_workflow_s_ask_for_nothing(scontrol, other):
     scontrol(0)
     again.put_back(other)
     assert scontrol.asked() == ""
+
+
+@pytest.mark.parametrize(("code", "asked"), [(75, "requeue 42\n"), (2, ""), (0, "")])
+def test_only_what_was_stopped_goes_back_into_the_queue(scontrol, monkeypatch, code, asked):
+    scontrol(0)
+    monkeypatch.setattr(again.Supervisor, "run", lambda self: code)
+    monkeypatch.setattr(again.os, "environ", os.environ | JOB)
+    assert again.main(["true"]) == code and scontrol.asked() == asked

@@ -45,10 +45,14 @@ def _taken() -> str:
 
 
 class Toy:
-    """The cluster; one at a time on a machine, others wait for it."""
+    """The cluster; one at a time on a machine, others wait for it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        requeue_seconds: what Slurm waits before it starts a job again that was put back; 120 as it comes.
+    """
+
+    def __init__(self, folder: Path, requeue_seconds: int = 120) -> None:
+        self.folder, self._requeue_seconds = folder, requeue_seconds
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._turn = open("/tmp/simmim-toy-slurm.lock", "w")  # noqa: SIM115
 
@@ -134,7 +138,7 @@ class Toy:
         key = etc / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
-        (etc / "slurm.conf").write_text(_slurm_conf(self.folder, host))
+        (etc / "slurm.conf").write_text(_slurm_conf(self.folder, host, self._requeue_seconds))
         (etc / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # touches nothing: no plugin below uses it
         lines = []
         for node in NODES:
@@ -147,7 +151,7 @@ class Toy:
             (ETC / name).symlink_to(etc / name)
 
 
-def _slurm_conf(folder: Path, host: str) -> str:
+def _slurm_conf(folder: Path, host: str, requeue_seconds: int) -> str:
     nodes = "".join(
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORTS + 2 + number} CPUs={CPUS} "
         f"RealMemory={MEMORY_MB} Gres=gpu:{GPUS} State=UNKNOWN\n"
@@ -161,7 +165,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/run/munge
+AuthInfo=socket={folder}/run/munge,cred_expire={requeue_seconds}
 StateSaveLocation={folder}/state/controller
 SlurmdSpoolDir={folder}/state/%n
 SlurmctldPidFile={folder}/run/controller

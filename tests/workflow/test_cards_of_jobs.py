@@ -6,8 +6,11 @@ import pytest
 from helpers.gpus import pretend_cards
 from test_workflow import ROOT, copy_of_the_project
 
-COMMAND = "python -m simmim.train.cards 1 python -m simmim pretrain"
-ON_A_CLUSTER = "python -m simmim.train.cards 8 torchrun --standalone --nproc-per-node=8 -m -- simmim pretrain"
+COMMAND = "python -m simmim.train.cards 1 python -m simmim.cluster.again python -m simmim pretrain"
+ON_A_CLUSTER = (
+    "python -m simmim.train.cards 8 python -m simmim.cluster.again "
+    "torchrun --standalone --nproc-per-node=8 -m -- simmim pretrain"
+)
 
 
 @pytest.mark.slow

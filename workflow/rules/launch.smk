@@ -15,6 +15,10 @@ if CARDS and workflow.is_main_process and workflow.resource_settings.nodes is No
     workflow.register_resource("gpu", CARDS)
 
 
+# Starts a command again that dies, within the job (simmim/cluster/again.py).
+AGAIN = "python -m simmim.cluster.again"
+
+
 def launcher(wildcards, resources):
     """One process, or one per GPU of the job's nodes, in an environment that says what it was granted."""
     return f"env {granted(wildcards, resources)}{command_of(resources)}"
@@ -24,14 +28,14 @@ def command_of(resources):
     """What starts the processes; without `--` torchrun would take our --run for its --run-path."""
     gpus, nodes = (int(resources.get(name, 0) or 0) for name in ("gpu", "nodes"))
     if not gpus:
-        return f"{KEEP_MEMORY} python -m simmim"
+        return f"{AGAIN} env {KEEP_MEMORY} python -m simmim"
     if nodes > 1:  # a torchrun on each; where they meet, simmim/train/cards.py finds in the environment of the step
         each, cpus = gpus // nodes, resources.tasks_per_node * resources.cpus_per_task
         step = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={each} --cpus-per-task={cpus}"
         start = f"torchrun --nnodes={nodes} --nproc-per-node={each} -m -- simmim"
-        return f"{resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
+        return f"{AGAIN} {resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
     start = f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim" if gpus > 1 else "python -m simmim"
-    return f"python -m simmim.train.cards {gpus} {start}"
+    return f"python -m simmim.train.cards {gpus} {AGAIN} {start}"
 
 
 def granted(wildcards, resources):
