@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from simmim.__main__ import main
+from simmim.train.guard import NonFiniteLoss
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ["--config", str(ROOT / "config")]
@@ -176,3 +177,12 @@ def test_a_full_disk_and_a_closed_pipe_behind_stdout(tmp_path, stdout, code, err
     with open(stdout or begin, "wb") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=100, cwd=ROOT)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1 if error else 0) and error in done.stderr
+
+
+def test_numbers_that_are_not_finite_leave_with_exit_code_4(monkeypatch, capsys):
+    def stop(*_):
+        raise NonFiniteLoss("the loss or gradient of step 7 is not finite")
+
+    monkeypatch.setattr("simmim.plan.check.check_scale", stop)
+    assert main(["check", *SMOKE, *CONFIG]) == 4
+    assert capsys.readouterr().err == "simmim: stopped: the loss or gradient of step 7 is not finite\n"

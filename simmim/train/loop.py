@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from simmim.config.differences import differing_fields, refuse_changed
 from simmim.config.training import TrainSettings
 from simmim.storage.identity import Identity, code_version
-from simmim.train import checkpoint
+from simmim.train import checkpoint, spikes
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
 from simmim.train.log import TrainLog
@@ -65,7 +65,8 @@ class Trained:
     """How far a training has come.
 
     Args:
-        history: one row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from its very start.
+        history: one row (step, loss, lr, grad_norm, largest loss and norm of an update, device_seconds) every
+            `log_every_steps` steps, from its very start.
         parts: from which step on what code and environment trained it, and the most memory that it held.
         step: updates done.
         begun: what there is of the next row.
@@ -118,7 +119,9 @@ def fit(
             if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
             if logs:
-                log.write_row(now, lr)
+                updates = log.write_row(now, lr)
+                if processes.is_main_process:
+                    spikes.tell(run.label, done.history, updates, sampler, data, run.state)
             log.show(now, lr)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])
