@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,7 @@ def fit(
     guard = Guard(optimizer, processes)
     kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}
     kept |= {"model": trained, "optimizer": optimizer, "is_main_process": processes.is_main_process}
-    save = functools.partial(checkpoint.save, run.state, **kept)
-    saver = Saver(run.label, range(done.step, last), settings, processes, save)
+    saver = Saver(run.label, range(done.step, last), settings, processes, partial(checkpoint.save, run.state, **kept))
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
         batches = iter(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
@@ -119,9 +118,7 @@ def fit(
             if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
             if logs:
-                updates = log.write_row(now, lr)
-                if processes.is_main_process:
-                    spikes.tell(run.label, done.history, updates, sampler, data, run.state)
+                spikes.tell(run.label, done.history, log.write_row(now, lr), sampler, data, run.state)
             log.show(now, lr)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])

@@ -57,13 +57,15 @@ def tell(
     data: TrainData,
     state: Path,
 ) -> None:
-    """Print what spiked in the last row of a log, and list its samples; rows that spike in turn are told of once.
+    """On the main process, print what spiked in the last row of a log, and list its samples.
+
+    Rows that spike in turn are told of once.
 
     Args:
         updates: loss and gradient norm of each update of that row.
         state: folder that `spike-########.json` is written to.
     """
-    spike = spike_of(rows)
+    spike = None if sampler.rank else spike_of(rows)
     if spike is None or spike_of(rows[:-1][-WINDOW - 1 :]) is not None:
         return
     values = [update[[*WATCHED].index(spike.column)] for update in updates]

@@ -100,8 +100,8 @@ def test_a_spike_is_said_once_and_listed_and_the_update_is_made(tmp_path, monkey
     assert str(report) in told[0] and len(listed["samples"]) == 8
     assert listed["max_loss"] > 20 * listed["median"] and listed["max_loss"] == history[SPIKES_AT // 2]["max_loss"]
     assert spikes.count(history) == 1 and history[-1]["step"] == 60
-    monkeypatch.setattr(spikes, "tell", lambda *_: None)
     monkeypatch.undo()
+    monkeypatch.setattr(spikes, "tell", lambda *_: None)
     assert_equal(train(tmp_path / "untold", spiking(monkeypatch, 100.0), **SETTINGS)[0], weights)
 
 
