@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from simmim.__main__ import main
+from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
+from simmim.storage.lease import lease
+from simmim.train.guard import NonFiniteLoss
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ["--config", str(ROOT / "config")]
@@ -176,3 +180,35 @@ def test_a_full_disk_and_a_closed_pipe_behind_stdout(tmp_path, stdout, code, err
     with open(stdout or begin, "wb") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=100, cwd=ROOT)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1 if error else 0) and error in done.stderr
+
+
+def test_numbers_that_are_not_finite_leave_with_exit_code_4(monkeypatch, capsys):
+    def stop(*_):
+        raise NonFiniteLoss("the loss or gradient of step 7 is not finite")
+
+    monkeypatch.setattr("simmim.plan.check.check_scale", stop)
+    assert main(["check", *SMOKE, *CONFIG]) == 4
+    assert capsys.readouterr().err == "simmim: stopped: the loss or gradient of step 7 is not finite\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "folder", "made_by"),
+    [
+        (["pack", "--dataset", "earth_tiles", "--split", "train"], "index", "simmim.data.packing.pack"),
+        (["demo-data"], "card", "simmim.demo_data.build"),
+    ],
+)
+def test_a_second_maker_of_one_set_leaves_with_75_and_names_the_first(
+    verb, folder, made_by, monkeypatch, tmp_path, capsys
+):
+    made = []
+    monkeypatch.setattr(made_by, lambda *_, **__: made.append(1))
+    monkeypatch.setattr(lease.__wrapped__, "__defaults__", (0.2,))  # its patience
+    names = dict(zip([each.strip("-") for each in verb[1::2]], verb[2::2]))
+    jobs = Jobs(Sheets(ROOT / "config"), str(tmp_path))
+    out = jobs.job(verb[0].replace("-", "_"), scale="smoke", **names).output(folder).parent
+    command = [verb[0], *SMOKE, *verb[1:], "--results", str(tmp_path), *CONFIG]
+    with lease(out):
+        assert main(command) == 75 and not made
+    assert f"in use by process {os.getpid()} on " in capsys.readouterr().err
+    assert main(command) == 0 and made

@@ -10,6 +10,7 @@ from simmim.cli._finished import digests_of, is_finished, worker
 from simmim.cli._inputs import with_inputs
 from simmim.data.index import read_index
 from simmim.jobs import Job, Jobs
+from simmim.storage.lease import lease
 
 if TYPE_CHECKING:
     from simmim.pretrain.run import Init
@@ -20,7 +21,9 @@ def demo_data(jobs: Jobs, *, scale: str, expect: str = "") -> None:
     from simmim.demo_data import build
 
     job = jobs.job("demo_data", scale=scale).planned_with(expect)
-    build(job.output("card").parent, **jobs.sheets.scale(scale).demo_data.model_dump())
+    out = job.output("card").parent
+    with lease(out):
+        build(out, **jobs.sheets.scale(scale).demo_data.model_dump())
 
 
 def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0, expect: str = "") -> None:
@@ -35,8 +38,9 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
 
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
     source = adapter(job.config, jobs.sheets.located)
-    settings = job.config.pack.model_dump()
-    write_shards(source, job.output("index").parent, **settings, processes=processes or cpus())
+    settings, out = job.config.pack.model_dump(), job.output("index").parent
+    with lease(out):
+        write_shards(source, out, **settings, processes=processes or cpus())
 
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:

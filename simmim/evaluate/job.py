@@ -23,6 +23,7 @@ from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import whole_folder
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.reading import refuse_folder
+from simmim.train import spikes
 from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 from simmim.train.task import TrainTask
@@ -226,6 +227,8 @@ def _run(job: Job) -> Kept:
     trained, trained_on = job.fit(module, task) if module is not None else Trained(), job.origin("train")
     step = trained.step
     rows = [records.record(trained_on, entry["step"], "train_loss", entry["loss"]) for entry in trained.history]
+    if trained.history:
+        rows.append(records.record(trained_on, step, "loss_spikes", spikes.count(trained.history)))
     for split in [split for split in job.sets if split != "train"]:
         scores, origin = task.score(module, split), job.origin(split)
         rows += [records.record(origin, step, metric, value, part) for metric, part, value in scores]

@@ -31,7 +31,7 @@ from simmim.plan.pretraining_network import pretraining_network, tokenizer_netwo
 from simmim.plan.transfer_network import transfer_network
 
 _CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
-_CHECKPOINTS = 3  # the two newest are kept while a third is written
+CHECKPOINTS = 3  # the two newest are kept while a third is written
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Costs:
             memory_bytes=self._memory(group, network),
             fitting_micro_batch=self._fitting(group, network),
             disk_bytes=self._disk(group, network, seeds),
-            checkpoint_bytes=0 if _is_frozen(group) else _CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
+            checkpoint_bytes=0 if _is_frozen(group) else CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
         )
 
     def gpu_hours(self, flops: float | None) -> float | None:

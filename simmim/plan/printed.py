@@ -8,6 +8,7 @@ from typing import Any
 
 from simmim.plan.gpus import Machine
 from simmim.plan.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER
+from simmim.plan.printed_saves import saves_text
 from simmim.plan.rows import CANNOT_BE, DATA, DONE, TO_DO, name_of
 
 Row = Mapping[str, Any]
@@ -45,6 +46,7 @@ def text_of(target: str, scale: str, rows: Sequence[Row], machine: Machine, verd
     lines = [*_wrapped(f"Plan of {target} at scale '{scale}' on {machine.name}: {peak}"), ""]
     if shown:
         lines += [*_heads(machine), *_lines(shown, machine), _RULE, *_totals(shown), "", *_notes(shown, machine)]
+        lines += saves_text(rows, WIDTH)
         lines += [line for verdict in verdicts for line in _wrapped(verdict)]
     else:
         lines.append("Nothing to train.")

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from simmim.plan.cost import Costs
+from simmim.plan.cost import CHECKPOINTS, Cost, Costs
 from simmim.plan.jobs import EVALUATE, PRETRAIN, JobGroup
+from simmim.plan.saving import saving
 from simmim.plugin import NotInstalled
 from simmim.storage.parquet import write_parquet
 
@@ -40,6 +41,12 @@ SCHEMA = pa.schema(
         pa.field("fitting_micro_batch", pa.int64(), metadata={"is": "images at once that fit (estimate); 0: none"}),
         pa.field("disk_bytes", pa.float64(), metadata={"is": "what stays, features until they are read (estimate)"}),
         pa.field("checkpoint_bytes", pa.float64(), metadata={"is": "beside it while the job runs (estimate)"}),
+        pa.field("step_seconds", pa.float64(), metadata={"is": "of an update on all GPUs of a job (estimate)"}),
+        pa.field("save_seconds", pa.float64(), metadata={"is": "of one checkpoint (estimate)"}),
+        pa.field("save_every_seconds", pa.float64(), metadata={"is": "between saves, with these settings (estimate)"}),
+        pa.field("young_daly_seconds", pa.float64(), metadata={"is": "between saves where least is lost (estimate)"}),
+        pa.field("save_share", pa.float64(), metadata={"is": "of the time, that goes into saving (estimate)"}),
+        pa.field("ettr", pa.float64(), metadata={"is": "expected share of effective training time (estimate)"}),
         pa.field("config_hash", pa.string(), metadata={"is": "of the completed config"}),
     ]
 )
@@ -88,4 +95,17 @@ def _row(group: JobGroup, costs: Costs) -> dict[str, Any]:
     except NotInstalled as reason:
         return row | {"state": CANNOT_BE, "reason": str(reason)}
     row |= {"state": TO_DO if group.seeds_to_do else DONE, "seeds_to_do": group.seeds_to_do}
-    return row | asdict(cost) | {"gpu_hours": costs.gpu_hours(cost.flops), "config_hash": group.config.hash}
+    hours = costs.gpu_hours(cost.flops)
+    row |= asdict(cost) | {"gpu_hours": hours, "config_hash": group.config.hash}
+    return row | _saves(group, cost, hours, costs.machine.gpus)
+
+
+def _saves(group: JobGroup, cost: Cost, gpu_hours: float | None, gpus: int) -> dict[str, float]:
+    """What saving costs a training; nothing of what trains nothing, or of which the number of images is not known."""
+    if not (cost.checkpoint_bytes and cost.images and gpu_hours):
+        return {}
+    train = group.config.train
+    steps = cost.images / train.batch  # of all seeds
+    step_seconds = 3600 * gpu_hours / gpus / steps
+    seeds = group.seeds_to_do or group.seeds
+    return asdict(saving(cost.checkpoint_bytes / CHECKPOINTS, train, step_seconds, steps / seeds, gpus))

@@ -17,6 +17,7 @@ from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import save_encoder, start_from
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.sealed_json import digest_of
+from simmim.train import spikes
 from simmim.train.checkpoint import MANIFEST, verified_manifest
 from simmim.train.loop import History, Run, Trained, fit
 from simmim.train.parameter_groups import parameter_groups
@@ -163,9 +164,10 @@ def _rows(
 
 
 def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
-    """Device-seconds of the steps that the run is made of (Table 6 compares them), and images per second of them."""
+    """Device-seconds of the steps that the run is made of (Table 6 compares them), images per second, and spikes."""
     seconds = sum(row["device_seconds"] for row in log)
-    return {"train_seconds": seconds, "images_per_second": images * processes.world / seconds if seconds else 0.0}
+    speed = images * processes.world / seconds if seconds else 0.0
+    return {"train_seconds": seconds, "images_per_second": speed, "loss_spikes": spikes.count(log)}
 
 
 def _header(config: PretrainConfig) -> dict[str, Any]:

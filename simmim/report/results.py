@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from simmim.report.data_card import read_card
+from simmim.report.status import NothingToDraw
 from simmim.storage import records
 from simmim.storage.parquet import read_sealed
 from simmim.storage.reading import reading
@@ -56,8 +57,14 @@ class Results:
 
     @functools.cached_property
     def pictures(self) -> pd.DataFrame:
-        """Every stored picture: reconstructions or images under masks, with PNG bytes in their columns."""
+        """Every stored picture: reconstructions or images under masks, with PNG bytes in their columns.
+
+        Raises:
+            NothingToDraw: where there is none.
+        """
         frames = [_pictures(file) for file in self._tables() if _holds_pictures(file)]
+        if not any(map(len, frames)):
+            raise NothingToDraw("No picture was stored")
         frame = pd.concat(frames, ignore_index=True)
         self._check(frame)
         return frame

@@ -16,6 +16,10 @@ NOTHING = "–"  # a cell that has no content by its nature; no cell is ever lef
 TOO_FEW = "too few seeds for a mean"
 
 
+class NothingToDraw(ValueError):
+    """The result files hold nothing that a figure could draw; the sentence stands in its place."""
+
+
 def misfit_of(facts: ScaleFacts, run: str, evaluations: str) -> Misfit | None:
     """Why a scale cannot have a run, or any of its evaluations that are named with spaces between."""
     each = [facts.misfits.get(f"{run}/{name}") for name in evaluations.split()]

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from simmim.report.status import NOT_RUN
 
@@ -69,6 +70,13 @@ def say_not_run(axis: Axes) -> None:
     """Write into an empty panel that nothing of it was run."""
     axis.text(0.5, 0.5, NOT_RUN, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
     axis.set(xticks=[], yticks=[])
+
+
+def not_run() -> Figure:
+    """A figure of one panel, of which nothing was run."""
+    figure, axis = plt.subplots(figsize=(6.4, 1.2))
+    say_not_run(axis)
+    return figure
 
 
 NOT_RUN_TEXT = {"fontsize": 8, "color": MUTED, "style": "italic"}

@@ -10,6 +10,7 @@ from simmim.report.drawing import save
 from simmim.report.page import table_page
 from simmim.report.results import Results
 from simmim.report.scale_facts import ScaleFacts
+from simmim.report.status import NothingToDraw
 from simmim.report.table import Table, as_table, with_scale
 from simmim.report.table_file import markdown, write_parquet
 from simmim.storage.files import write_text
@@ -39,7 +40,7 @@ def make_table(name: str, inputs: Iterable[Path], facts: ScaleFacts) -> Table:
 
 
 def write_figure(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts) -> None:
-    """Draw a figure and write `out`.png.
+    """Draw a figure and write `out`.png; where nothing of it was measured, the picture says so.
 
     Args:
         inputs: the result files that `catalogue.figure_needs` lists.
@@ -48,11 +49,15 @@ def write_figure(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts
     Raises:
         ValueError: for an unknown figure, a figure that a scale has nothing to draw for, or inputs of another scale.
     """
-    from simmim.report.style import look  # seaborn and scipy, a second that tables need not wait for
+    from simmim.report.style import look, not_run  # seaborn and scipy, a second that tables need not wait for
 
     kind, inputs, out = catalogue.figure(name), list(inputs), Path(out)
     if not inputs:
         raise ValueError(f"scale '{facts.scale}' has no results that figure '{name}' could be drawn from")
     with look():
-        drawn, caption = kind.make(Results(inputs, facts.scale, facts.extra_sets), facts)
+        try:
+            drawn, caption = kind.make(Results(inputs, facts.scale, facts.extra_sets), facts)
+        except NothingToDraw as reason:
+            drawn = not_run()
+            caption = f"{reason} at scale '{facts.scale}', so there is nothing to draw. {kind.description}"
         save(drawn, out.with_name(f"{out.name}.png"), with_scale(kind.title, facts.scale), caption, kind.section)

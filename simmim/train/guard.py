@@ -48,12 +48,18 @@ class Guard:
         step = int(self._first_step)
         if step < 0:
             return
-        names = data.sample_ids
-        samples = [names[index] for _, index in sampler.keys(step)]
         report = state / "nonfinite.json"
-        write_text(report, json.dumps({"step": step, "samples": samples}))
+        samples = list_samples(report, step, sampler, data)
         raise NonFiniteLoss(
             f"the loss or gradient of step {step} is not finite; no update was made. Its {len(samples)} samples, "
             f"listed in {report}, begin with {', '.join(samples[:4])}. Lower train.base_lr or clip_norm, "
             "or look at these images."
         )
+
+
+def list_samples(report: Path, step: int, sampler: BatchSampler, data: TrainData, **about: float) -> list[str]:
+    """The names of a step's samples, which are written to `report` with the step and what else there is about it."""
+    names = data.sample_ids
+    samples = [names[index] for _, index in sampler.keys(step)]
+    write_text(report, json.dumps({"step": step, **about, "samples": samples}))
+    return samples

@@ -16,13 +16,15 @@ from simmim.train.progress import Progress
 
 
 class TrainLog:
-    """Means since the last row, kept on the device, and how long the steps of that row took.
+    """Losses and gradient norms since the last row, kept on the device, and how long the steps of that row took.
+
+    A row has their means and, for `simmim.train.spikes`, the largest of each.
 
     `device_seconds` are summed over processes. They are part of the log, so a resumed run adds up the steps it is made
     of and not those that were lost.
 
     Args:
-        history: rows so far (step, lr, loss, grad_norm, device_seconds); new ones are appended to it.
+        history: rows so far (step, lr, loss, grad_norm, max_loss, max_grad_norm, device_seconds); new ones come to it.
         begun: what `begun` gave when the run was saved between two rows.
     """
 
@@ -36,8 +38,7 @@ class TrainLog:
     ) -> None:
         self._history, self._sampler, self._processes = history, sampler, processes
         self._progress = Progress(label, sampler.start_step, sampler.steps)
-        self._sums = self._sums_of(begun.get("sums", []))
-        self._count = begun.get("steps", 0)
+        self._updates = [*self._updates_of(_begun_updates(begun))]
         self._began = time.monotonic() - begun.get("seconds", 0.0) / processes.world
 
     def __enter__(self) -> TrainLog:
@@ -48,45 +49,58 @@ class TrainLog:
 
     def add(self, loss: Tensor, norm: Tensor) -> None:
         """Take in one step."""
-        self._sums += torch.stack((loss, norm))
-        self._count += 1
+        self._updates.append(torch.stack((loss, norm)).double())
 
-    def write_row(self, step: int, learning_rate: float) -> None:
-        """Append the means over the steps since the last row; every process must call it."""
+    def write_row(self, step: int, learning_rate: float) -> list[tuple[float, float]]:
+        """Append a row, which every process must call for; returns loss and gradient norm of each of its updates."""
         world = self._processes.world
+        updates = torch.stack(self._updates)
         if world > 1:
-            dist.all_reduce(self._sums)
-        loss, norm = (self._sums / (self._count * world)).tolist()
-        self._sums.zero_()
-        self._count = 0
+            dist.all_reduce(updates)
+        updates = (updates / world).cpu()
+        self._updates.clear()
+        loss, norm = updates.mean(0).tolist()
+        max_loss, max_norm = updates.amax(0).tolist()
         now = time.monotonic()  # the numbers above have waited for the device
         seconds, self._began = (now - self._began) * world, now
         row = {"step": step, "lr": learning_rate, "loss": loss, "grad_norm": norm, "device_seconds": seconds}
-        self._history.append(row)
+        self._history.append(row | {"max_loss": max_loss, "max_grad_norm": max_norm})
+        return [(loss, norm) for loss, norm in updates.tolist()]
 
     def begun(self) -> dict[str, Any]:
         """What there is of the next row, for a checkpoint between two; every process must call it."""
-        if not self._count:
+        if not self._updates:
             return {}
-        each = [self._sums]
+        own = torch.stack(self._updates)
+        each = [own]
         if self._processes.world > 1:
-            each = [torch.empty_like(self._sums) for _ in range(self._processes.world)]
-            dist.all_gather(each, self._sums)
+            each = [torch.empty_like(own) for _ in range(self._processes.world)]
+            dist.all_gather(each, own)
         seconds = (time.monotonic() - self._began) * self._processes.world
-        return {"sums": [sums.tolist() for sums in each], "steps": self._count, "seconds": seconds}
+        return {"updates": [updates.tolist() for updates in each], "seconds": seconds}
 
-    def _sums_of(self, begun: list[list[float]]) -> Tensor:
-        """This process's sums; where there were more or fewer processes, the first one takes all."""
+    def _updates_of(self, begun: list[list[list[float]]]) -> Tensor:
+        """This process's updates [k, 2]; where there were more or fewer processes, the first one takes all."""
         processes = self._processes
-        own = torch.zeros(2, dtype=torch.float64, device=processes.device)
+        each = torch.tensor(begun, dtype=torch.float64, device=processes.device)  # [processes, k, 2]
+        if not begun:
+            return each
         if len(begun) == processes.world:
-            return own + own.new_tensor(begun[processes.rank])
-        if not begun or not processes.is_main_process:
-            return own
-        return own + own.new_tensor(begun).mean(0) * processes.world  # each step counts as many processes as now
+            return each[processes.rank]
+        if not processes.is_main_process:
+            return torch.zeros_like(each[0])
+        return each.mean(0) * processes.world  # each update counts as many processes as now
 
     def show(self, step: int, learning_rate: float) -> None:
         """Renew the status line, on the main process, if that is due."""
         if self._processes.is_main_process and self._history and self._progress.due(step):
             loss, epoch = self._history[-1]["loss"], self._sampler.epoch(step)
             self._progress.show(step, epoch, loss, learning_rate, self._sampler.batch)
+
+
+def _begun_updates(begun: Mapping[str, Any]) -> list[list[list[float]]]:
+    """The updates [processes, k, 2] of a row that was begun; earlier versions kept their sums, so these count alike."""
+    if "sums" not in begun:
+        return begun.get("updates", [])
+    steps = begun["steps"]
+    return [[[value / steps for value in sums]] * steps for sums in begun["sums"]]

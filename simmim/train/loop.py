@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from simmim.config.differences import differing_fields, refuse_changed
 from simmim.config.training import TrainSettings
 from simmim.storage.identity import Identity, code_version
-from simmim.train import checkpoint
+from simmim.train import checkpoint, spikes
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.guard import Guard
 from simmim.train.log import TrainLog
@@ -65,7 +65,8 @@ class Trained:
     """How far a training has come.
 
     Args:
-        history: one row (step, loss, lr, grad_norm, device_seconds) every `log_every_steps` steps, from its very start.
+        history: one row (step, loss, lr, grad_norm, largest loss and norm of an update, device_seconds) every
+            `log_every_steps` steps, from its very start.
         parts: from which step on what code and environment trained it, and the most memory that it held.
         step: updates done.
         begun: what there is of the next row.
@@ -97,8 +98,7 @@ def fit(
     guard = Guard(optimizer, processes)
     kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}
     kept |= {"model": trained, "optimizer": optimizer, "is_main_process": processes.is_main_process}
-    save = functools.partial(checkpoint.save, run.state, **kept)
-    saver = Saver(run.label, range(done.step, last), settings, processes, save)
+    saver = Saver(run.label, range(done.step, last), settings, processes, partial(checkpoint.save, run.state, **kept))
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
         batches = iter(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
@@ -117,7 +117,7 @@ def fit(
             if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
             if logs:
-                log.write_row(now, lr)
+                spikes.tell(run.label, done.history, log.write_row(now, lr), sampler, data, run.state)
             log.show(now, lr)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_up import FACTS, RANDOM, SCALE, png, write_evaluation, write_reconstruction
+from made_up import FACTS, RANDOM, SCALE, origin, png, write_evaluation, write_reconstruction
 from PIL import Image
 
 from simmim.migration import migrate
@@ -31,6 +31,7 @@ from simmim.report.results import Results
 from simmim.report.style import colours, look, spread_labels
 from simmim.report.write import write_figure
 from simmim.storage.parquet import write_sealed
+from simmim.storage.records import record, write
 
 FIGURES = names("report.figures")
 PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
@@ -179,6 +180,15 @@ def test_a_mean_is_drawn_from_three_seeds_on(results):
         thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 2.0]
     assert thin == {1.5}, "two seeds"
     assert [list(line.get_ydata())[:2] for line in thick] == [[23.0, 25.0]] * 2, "the mean of three seeds, two runs"
+
+
+def test_a_run_whose_loss_spiked_is_named_under_the_losses(results, tmp_path):
+    rows = [record(origin("default", "pretrain", seed), 490, "loss_spikes", seed) for seed in (0, 2)]
+    write(tmp_path / "spikes.parquet", rows)
+    with look():
+        _, caption = losses.make(Results([*results["pretrain"], tmp_path / "spikes.parquet"], SCALE), FACTS)
+        _, quiet = losses.make(Results(results["pretrain"], SCALE), FACTS)
+    assert "by rows of the log: the default seed 2 (2)." in caption and "Spikes" not in quiet
 
 
 def test_the_dot_is_on_the_block_chosen_most_often(results):

@@ -24,32 +24,38 @@ def log(history, rank=0, world=1, begun=None):
     return TrainLog("test", history, begun or {}, SAMPLER, Processes(rank, world, torch.device("cpu")))
 
 
+def largest(loss, norm):
+    return {"max_loss": loss, "max_grad_norm": norm}
+
+
 def test_a_row_is_the_mean_since_the_last_one(clock):
     history = [{"step": 1, "loss": 9.0}]
     rows = log(history)
     for loss, norm in ((1.0, 10.0), (2.0, 20.0)):
         rows.add(torch.tensor(loss), torch.tensor(norm))
     clock[0] = 103.0
-    rows.write_row(3, 0.1)
+    assert rows.write_row(3, 0.1) == [(1.0, 10.0), (2.0, 20.0)]
     rows.add(torch.tensor(5.0), torch.tensor(7.0))
     clock[0] = 104.0
     rows.write_row(4, 0.2)
     assert history == [
         {"step": 1, "loss": 9.0},
-        {"step": 3, "lr": 0.1, "loss": 1.5, "grad_norm": 15.0, "device_seconds": 3.0},
-        {"step": 4, "lr": 0.2, "loss": 5.0, "grad_norm": 7.0, "device_seconds": 1.0},
+        {"step": 3, "lr": 0.1, "loss": 1.5, "grad_norm": 15.0, "device_seconds": 3.0} | largest(2.0, 20.0),
+        {"step": 4, "lr": 0.2, "loss": 5.0, "grad_norm": 7.0, "device_seconds": 1.0} | largest(5.0, 7.0),
     ]
 
 
 def test_two_processes_give_one_mean_and_twice_the_time(clock, monkeypatch):
-    monkeypatch.setattr("simmim.train.log.dist.all_reduce", lambda sums: sums.add_(torch.tensor([6.0, 0.0])))
+    monkeypatch.setattr(
+        "simmim.train.log.dist.all_reduce", lambda sums: sums.add_(torch.tensor([[2.0, 2.0], [4.0, 2.0]]))
+    )
     history = []
     rows = log(history, world=2)
     for _ in range(2):
         rows.add(torch.tensor(1.0), torch.tensor(2.0))
     clock[0] = 103.0
     rows.write_row(2, 0.1)
-    assert history == [{"step": 2, "lr": 0.1, "loss": 2.0, "grad_norm": 1.0, "device_seconds": 6.0}]
+    assert history == [{"step": 2, "lr": 0.1, "loss": 2.0, "grad_norm": 2.0, "device_seconds": 6.0} | largest(2.5, 2.0)]
 
 
 @pytest.mark.parametrize(("rank", "rows", "shown"), [(0, 1, True), (0, 0, False), (1, 1, False)])
@@ -82,8 +88,16 @@ def test_a_row_that_was_begun_before_a_stop_is_the_mean_of_all_its_steps(clock):
 
 
 @pytest.mark.parametrize(
-    ("world", "rank", "sums"), [(2, 1, [3.0, 4.0]), (1, 0, [2.0, 3.0]), (3, 0, [6.0, 9.0]), (3, 1, [0.0, 0.0])]
+    ("world", "rank", "updates"), [(2, 1, [3.0, 4.0]), (1, 0, [2.0, 3.0]), (3, 0, [6.0, 9.0]), (3, 1, [0.0, 0.0])]
 )
-def test_as_many_processes_take_their_own_sums_and_otherwise_the_first_takes_all(clock, world, rank, sums):
-    begun = {"sums": [[1.0, 2.0], [3.0, 4.0]], "steps": 1, "seconds": 2.0}
-    assert log([], rank, world, begun)._sums.tolist() == sums
+def test_as_many_processes_take_their_own_updates_and_otherwise_the_first_takes_all(clock, world, rank, updates):
+    begun = {"updates": [[[1.0, 2.0]], [[3.0, 4.0]]], "seconds": 2.0}
+    assert [each.tolist() for each in log([], rank, world, begun)._updates] == [updates]
+
+
+def test_a_row_that_an_earlier_version_began_goes_on(clock):
+    history = []
+    rows = log(history, begun={"sums": [[3.0, 6.0]], "steps": 2, "seconds": 2.0})
+    rows.add(torch.tensor(3.0), torch.tensor(9.0))
+    rows.write_row(3, 0.1)
+    assert history[0]["loss"] == 2.0 and history[0]["grad_norm"] == 5.0

@@ -8,6 +8,7 @@ from simmim.report.measurements import SEEDS_FOR_A_MEAN
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from simmim.report.results import Results
@@ -33,8 +34,8 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
 
     from simmim.report.figures._lines import draw_runs, seeds_words
 
-    frame = results.records
-    frame = frame[(frame["evaluation"] == "pretrain") & (frame["metric"] == "loss")]
+    records = results.records[results.records["evaluation"] == "pretrain"]
+    frame = records[records["metric"] == "loss"]
     runs = [run for run in facts.losses if run in set(frame["run"])]
     kinds = list(dict.fromkeys(facts.losses[run] for run in runs)) or ["training loss"]
     columns = min(len(kinds), _PANELS_A_LINE)
@@ -51,6 +52,14 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         "Training loss, each point the mean since the one before. One thin line per seed, a thick one for their mean "
         f"where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Different losses, targets and "
         "areas are different quantities, hence a panel for each; the loss on the full image includes visible pixels, "
-        f"which are easy. The vertical axes do not begin at zero.{facts.naming_note()}"
+        "which are easy. The vertical axes do not begin at zero."
+        f"{_spikes_words(records[records['metric'] == 'loss_spikes'], facts)}{facts.naming_note()}"
     )
     return figure, caption
+
+
+def _spikes_words(counts: pd.DataFrame, facts: ScaleFacts) -> str:
+    """Which runs had updates with a loss or gradient norm far above those before (`simmim.train.spikes`)."""
+    found = counts[counts["value"] > 0]
+    named = [f"{facts.run_label(row.run)} seed {row.seed} ({row.value:.0f})" for row in found.itertuples()]
+    return f" Spikes of loss or gradient norm, by rows of the log: {', '.join(named)}." if named else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simmim.report.measurements import SEEDS_FOR_A_MEAN, block_number, blocks_of
 from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.status import NothingToDraw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     blocks = frame[(frame["metric"] == "top1") & frame["part"].isin(blocks_of(frame))]
     blocks = blocks.assign(block=blocks["part"].map(block_number))
     found = list(dict.fromkeys(blocks["run"]))
+    if not found:
+        raise NothingToDraw("No block of an encoder was probed")
     runs = [run for run in facts.trained if run in found] + [run for run in found if run not in facts.trained]
     figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
     draw_runs(axis, blocks, runs, facts, "block")

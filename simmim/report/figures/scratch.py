@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simmim.report.measurements import SEEDS_FOR_A_MEAN, measurement, metric_label
 from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.status import NothingToDraw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,15 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     from simmim.report.figures._strips import draw_panel
 
     frame = results.records
+    frame = frame[frame["run"].isin({*facts.baselines, *facts.baselines.values()})]
     panels = _panels(frame, facts)
-    lines = [panels[first : first + _PANELS_A_LINE] for first in range(0, len(panels), _PANELS_A_LINE)] or [[]]
+    if not panels:
+        raise NothingToDraw("No run that has a baseline from scratch was evaluated")
+    lines = [panels[first : first + _PANELS_A_LINE] for first in range(0, len(panels), _PANELS_A_LINE)]
     rows = [
         _rows({run for evaluation, _ in line for run in _measured(frame, evaluation, facts)}, facts) for line in lines
     ]
-    columns, heights = max(1, *map(len, lines)), [0.36 * len(runs) + 0.9 for runs in rows]
+    columns, heights = max(map(len, lines)), [0.36 * len(runs) + 0.9 for runs in rows]
     size = (3.4 * columns + 1.0, sum(heights))
     figure, axes = plt.subplots(
         len(lines), columns, figsize=size, squeeze=False, sharey="row", height_ratios=heights, layout="constrained"
