@@ -54,18 +54,25 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
     """Rule -> what a profile asks for it.
 
     Raises:
-        ValueError: for a profile that is not there, or a runtime that is no time.
+        ValueError: for a profile that is not there or holds no settings, or a runtime that is no time.
     """
     if not profile.is_file():
         raise ValueError(f"there is no Slurm profile {profile}; name yours with --profile")
     with reading(profile, "a YAML file", "correct it"):
         given = yaml.safe_load(profile.read_text(encoding="utf-8"))
-    common = dict(given.get("default-resources", {}))
-    found = {rule: common | own for rule, own in given.get("set-resources", {}).items()} | {EVERY_OTHER: common}
+    common, of_rules = (_section(profile, given, name) for name in ("default-resources", "set-resources"))
+    found = {rule: common | (own or {}) for rule, own in of_rules.items()} | {EVERY_OTHER: dict(common)}
     for rule, resources in found.items():
         if "runtime" in resources:
             resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))
     return found
+
+
+def _section(profile: Path, given: Any, name: str) -> dict[str, Any]:
+    section = (given.get(name) or {}) if isinstance(given, dict) else None
+    if not isinstance(section, dict):
+        raise ValueError(f"{profile} is no Slurm profile, or is damaged: '{name}' has no settings by name; correct it")
+    return section
 
 
 def _minutes(runtime: object, what: str) -> float:

@@ -31,10 +31,10 @@ from simmim.train.loop import Trained
 Report = Callable[[int], None]  # how far it has come and will not fall back
 SPLITS = "train", "val"
 QUICK = (
-    *("file", "file in new folders", "folder", "checkpoints", "outputs of a job", "outputs brought back"),
-    *("pre-training", "packed set"),
+    *("file", "new_folders", "folder", "checkpoints", "outputs", "outputs_brought_back"),
+    *("pretraining", "packed_set"),
 )
-LONG = "pre-training, outputs deleted", "evaluation", "features", "tokenizer"
+LONG = "pretraining_deleted", "evaluation", "features", "tokenizer"
 NAMES = (*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG))
 COLOURS = {"name": "colour_clusters", "clusters": 6, "images": 16, "image_px": 16}
 
@@ -93,15 +93,15 @@ def savers(inputs: Inputs) -> dict[str, Saver]:
     """All of them by name."""
     return {
         "file": Saver(lambda folder: _write(folder, 0), _write_one, lambda folder: int(_text(folder)), 0, 1),
-        "file in new folders": Saver(_nothing, _write_deep, lambda folder: int(_text(folder / "a/b")), -1, 1),
+        "new_folders": Saver(_nothing, _write_deep, lambda folder: int(_text(folder / "a/b")), -1, 1),
         "folder": Saver(lambda folder: _write_pair(folder, 0), _write_one_pair, _read_pair, 0, 1),
         "checkpoints": Saver(_checkpoint, _checkpoints, lambda folder: _step(folder / "state"), 1, 4),
-        "outputs of a job": Saver(_worked, _keep, _brought_back, 1, 9),
-        "outputs brought back": Saver(_lost, _bring_back, _brought_back, 9, 9),
+        "outputs": Saver(_worked, _keep, _brought_back, 1, 9),
+        "outputs_brought_back": Saver(_lost, _bring_back, _brought_back, 9, 9),
         **_pretraining(inputs),
         "evaluation": _evaluation(inputs),
         "features": _features(inputs),
-        "packed set": Saver(_pack_others, lambda folder, _: pack_labelled(folder / "set"), _read_set, -1, 1),
+        "packed_set": Saver(_pack_others, lambda folder, _: pack_labelled(folder / "set"), _read_set, -1, 1),
         "tokenizer": _tokenizer(inputs),
     }
 
@@ -257,7 +257,7 @@ def _pretraining(inputs: Inputs) -> dict[str, Saver]:
 
     return {
         name: Saver(prepare, save, functools.partial(read, deletes=deletes), 2, 3)
-        for name, deletes in (("pre-training", False), ("pre-training, outputs deleted", True))
+        for name, deletes in (("pretraining", False), ("pretraining_deleted", True))
     }
 
 

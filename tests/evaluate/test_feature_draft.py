@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 from evaluations import ALONE, made_encoder, made_sets, small
@@ -62,3 +65,16 @@ def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch
     assert sum(seen) == 24
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["made_from"] == identity_of(config, "", other).made_from
+
+
+def test_arrays_that_have_no_room_are_refused_before_anything_is_computed(tmp_path):
+    """On a real full disk: a write to a map of a file with holes would end the process with a signal."""
+    reserve = "import sys, pathlib; from simmim.evaluate.features import _reserve"
+    reserve += "; _reserve(pathlib.Path(sys.argv[1], 'block_01.npy'), (1000, 100))"
+    command = f'mount -t tmpfs -o size=200k none {tmp_path} && echo mounted && "$@"'
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", command, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    ended = subprocess.run([*inside, sys.executable, "-c", reserve, tmp_path], capture_output=True, text=True)
+    assert ended.stdout == "mounted\n" and ended.returncode == 1
+    assert f"No space left on device: '{tmp_path}/block_01.npy'" in ended.stderr

@@ -48,3 +48,31 @@ def test_where_links_cannot_be_had_files_are_copied(tmp_path, monkeypatch):
     monkeypatch.setattr("simmim.storage.finished.os.link", refused)
     first, _ = done(tmp_path)
     assert (tmp_path / "state" / "a.txt").read_text() == "a" and not (tmp_path / "state" / "a.txt").samefile(first)
+
+
+def test_outputs_that_rotted_in_the_state_are_made_again(tmp_path, capsys):
+    first, stage = done(tmp_path)
+    (stage / "model").unlink()
+    stage.rmdir()
+    (tmp_path / "state" / "stage" / "model").write_text("wights")
+    finished.bring_back(tmp_path / "state", [first, stage])
+    assert not stage.exists() and not (tmp_path / "state").exists() and first.exists()
+    assert capsys.readouterr().out == f"{tmp_path / 'state' / 'stage'} is damaged; it is made again\n"
+
+
+def test_other_outputs_take_the_place_of_those_that_were_kept(tmp_path):
+    first, _ = done(tmp_path)
+    first.unlink()
+    first.write_text("newer")
+    finished.keep(tmp_path / "state", [first])
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["a.txt", "finished.json"]
+    assert (tmp_path / "state" / "a.txt").samefile(first)
+
+
+def test_links_are_made_under_no_note_but_their_own(tmp_path, monkeypatch):
+    """That of earlier outputs would vouch for half of the new ones."""
+    first, stage = done(tmp_path)
+    monkeypatch.setattr(finished, "link", lambda *_: notes.append((tmp_path / "state" / "finished.json").exists()))
+    notes = []
+    finished.keep(tmp_path / "state", [first, stage])
+    assert notes == [False, False]

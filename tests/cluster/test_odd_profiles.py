@@ -1,0 +1,18 @@
+"""Profiles that hold something else than settings."""
+
+import pytest
+
+from simmim.cluster.asked import EVERY_OTHER, asked_by
+
+
+@pytest.mark.parametrize("text", ["", "- a list\n", "text\n", "default-resources: [runtime=3]\n", "set-resources: 3\n"])
+def test_a_profile_without_settings_is_refused_by_name(tmp_path, text):
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(text)
+    with pytest.raises(ValueError, match=r"profile\.yaml is no Slurm profile, or is damaged: '.*-resources' has no"):
+        asked_by(profile)
+
+
+def test_sections_may_be_empty(tmp_path):
+    (tmp_path / "profile.yaml").write_text("default-resources:\nset-resources:\n  pack:\n")
+    assert asked_by(tmp_path / "profile.yaml") == {"pack": {}, EVERY_OTHER: {}}
