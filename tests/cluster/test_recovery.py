@@ -29,7 +29,11 @@ def slurm(tmp_path, monkeypatch):
 def remembered(folder, **change):
     """The command of a process that has ended; it writes what it was called with."""
     said = f"import sys; open({str(folder / 'said')!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"
-    found = {"command": [sys.executable, "-c", said, "--", "target"], "host": socket.gethostname(), "process": 2**22 + 1}
+    found = {
+        "command": [sys.executable, "-c", said, "--", "target"],
+        "host": socket.gethostname(),
+        "process": 2**22 + 1,
+    }
     (folder / recovery._REMEMBERED).write_text(json.dumps(found | change))
 
 
