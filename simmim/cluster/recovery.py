@@ -63,5 +63,7 @@ def recover(folder: Path, cancel: bool) -> int:
             queue.cancel(left)
         queue.wait_for_none(folder)
     print("$", shlex.join(command), flush=True)
-    subprocess.run([*command, "--unlock"], cwd=folder, check=True, capture_output=True)
+    python, arguments = command[:3], command[3:]
+    unlock = [*python, "--unlock", *arguments]  # behind `--` it would be a target
+    subprocess.run(unlock, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return subprocess.run(command, cwd=folder).returncode

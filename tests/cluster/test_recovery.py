@@ -29,7 +29,11 @@ def slurm(tmp_path, monkeypatch):
 def remembered(folder, **change):
     """The command of a process that has ended; it writes what it was called with."""
     said = f"import sys; open({str(folder / 'said')!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"
-    found = {"command": [sys.executable, "-c", said, "target"], "host": socket.gethostname(), "process": 2**22 + 1}
+    found = {
+        "command": [sys.executable, "-c", said, "--", "target"],
+        "host": socket.gethostname(),
+        "process": 2**22 + 1,
+    }
     (folder / recovery._REMEMBERED).write_text(json.dumps(found | change))
 
 
@@ -40,7 +44,7 @@ def test_jobs_end_then_the_folder_is_unlocked_then_the_command_runs_again(slurm,
     printed = capsys.readouterr().out
     assert "7  running" in printed and "rule_pretrain_wildcards_default" in printed and "rule_pack" not in printed
     assert (slurm / "cancelled").exists() == cancel
-    assert (slurm / "said").read_text().splitlines() == ["target --unlock", "target"]
+    assert (slurm / "said").read_text().splitlines() == ["--unlock -- target", "-- target"]
 
 
 def test_a_folder_without_a_run_is_refused_and_a_command_is_remembered(slurm):

@@ -23,7 +23,7 @@ def recover(folder, slurm, *arguments):
 def test_one_command_goes_on_after_a_kill(slurm, tmp_path, how):
     folder = smoke(tmp_path)
     target = next(iter(_card(folder)))
-    snakemake = start(folder, slurm.environment, target)
+    snakemake = start(folder, slurm.environment, "--", target)
     submitted(snakemake, folder)
     running = recover(folder, slurm)
     assert running.returncode == 2 and f"still runs here, as process {snakemake.pid}" in running.stderr
