@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from simmim.plan.rows import TO_DO, name_of
-from simmim.plan.saving import BYTES_A_SECOND, FAILURES, GPUS_A_NODE, RESTART_SECONDS
+from simmim.plan.saving import BYTES_A_SECOND, HOURS_OF_1024_GPUS, RESTART_SECONDS
 
 Row = Mapping[str, Any]
 
@@ -16,8 +16,8 @@ _SHOWN = 3
 _MUCH = 0.01  # of a training's time
 _NOTE = (
     f"Saves: estimated at {BYTES_A_SECOND / 1e9:g} GB/s. Apart: with these settings, and where by Young and Daly least "
-    f"time is lost if a node of {GPUS_A_NODE} GPUs fails {FAILURES:g} times in 1000 days and {RESTART_SECONDS / 60:g} "
-    "minutes pass until it goes on. ETTR: share of effective training time. save_every_steps and save_every_minutes "
+    f"time is lost if a job of 1024 GPUs fails every {HOURS_OF_1024_GPUS:g} hours and {RESTART_SECONDS / 60:g} minutes "
+    "pass until it goes on. ETTR: share of effective training time. save_every_steps and save_every_minutes "
     "may be changed at any time."
 )
 

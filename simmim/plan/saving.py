@@ -6,7 +6,7 @@
     ETTR        share of effective training time, without that in a queue (arXiv 2410.21680),
                 1 - a save / interval - (interval / 2 + restart) / time between failures
 
-A node fails as often as those of Meta's RSC-1 cluster (arXiv 2410.21680). The rate of the disk, which is a shared file
+Nodes fail as often as Meta's do (arXiv 2410.21680). The rate of the disk, which is a shared file
 system in use, and the time to load libraries, data and a checkpoint again are assumptions.
 """
 
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from simmim.config.training import TrainSettings
 
 GPUS_A_NODE = 8
-FAILURES = 6.5  # of a node in 1000 days
+HOURS_OF_1024_GPUS = 7.9  # between two failures of a job
 BYTES_A_SECOND = 1e9
 RESTART_SECONDS = 300.0
-_NODE_LIFE = 1000 * 86_400 / FAILURES  # seconds
+_NODE_LIFE = 3600 * HOURS_OF_1024_GPUS * 1024 / GPUS_A_NODE  # seconds
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_what_was_saved_is_there_and_all_goes_on(name, every_saver, tmp_path):
         saver.save(folder, lambda come: setattr(disk, "reported", come))
         disk.reported = saver.done
     states = disk.states()
-    assert len(states) > 5
+    assert len(states) > 4
     for tree, reported in states:
         shutil.rmtree(folder)
         write_tree(folder, tree)
