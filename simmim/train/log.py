@@ -82,9 +82,9 @@ class TrainLog:
     def _updates_of(self, begun: list[list[list[float]]]) -> Tensor:
         """This process's updates [k, 2]; where there were more or fewer processes, the first one takes all."""
         processes = self._processes
-        each = torch.tensor(begun, dtype=torch.float64, device=processes.device)  # [processes, k, 2]
         if not begun:
-            return each
+            return torch.zeros(0, 2)
+        each = torch.tensor(begun, dtype=torch.float64, device=processes.device)  # [processes, k, 2]
         if len(begun) == processes.world:
             return each[processes.rank]
         if not processes.is_main_process:

@@ -27,7 +27,7 @@ def measured(task, folder):
     rows, _ = evaluated(config, [encoder], made_sets(folder, dense), folder / "a.parquet")
     torch.set_num_threads(threads)
     losses = rows[rows["metric"] == "train_loss"]["value"].tolist()
-    scores = rows[rows["metric"] != "train_loss"]
+    scores = rows[~rows["metric"].isin(["train_loss", "loss_spikes"])]
     keys = (scores["metric"] + " " + scores["part"]).str.strip()
     return {"losses": losses, "scores": dict(zip(keys, scores["value"].tolist()))}
 
