@@ -33,10 +33,7 @@ LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
 )
-HEAVY = (  # what takes seconds to import, and long work needs
-    *("simmim.pretrain.run", "simmim.evaluate.job", "simmim.evaluate.features"),
-    *("timm.models", "torch._dynamo"),
-)
+HEAVY = "simmim.pretrain.run", "simmim.evaluate.job", "timm.models"  # take seconds to import, and long work needs them
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 

@@ -26,6 +26,7 @@ class GPU:
     has_bf16: bool = True
 
 
+GPUS_A_NODE = 8
 _FLOAT32 = "it has no bfloat16, so these trainings run in float32 there"
 GPUS = {
     "V100": GPU(

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from simmim.config.training import TrainSettings, micro_batch_size
 from simmim.plan.counting import WEIGHT_BYTES
-from simmim.plan.gpus import Machine
+from simmim.plan.gpus import GPUS_A_NODE, Machine
 from simmim.plan.network import Network
 
 _BFLOAT16_BYTES = 2
 TRAINED_BYTES = 4 * WEIGHT_BYTES  # weight, gradient, two moments
-_GPUS_OF_A_NODE = 8  # among which weights are split (simmim/train/sharding.py); nodes repeat each other
 _WHOLE_BLOCKS = 3  # of a sharded network: one that computes, the next one, the gradients of one
 
 
@@ -40,11 +39,8 @@ def weights_memory(train: TrainSettings, network: Network, precision: str, gpus:
     fixed += _BFLOAT16_BYTES * network.cast_parameters if precision == "bf16" else 0
     if train.sharded and gpus > 1:
         whole = network.encoder.block_parameters or network.parameters
-        return (
-            TRAINED_BYTES * network.parameters / min(gpus, _GPUS_OF_A_NODE)
-            + _WHOLE_BLOCKS * WEIGHT_BYTES * whole
-            + fixed
-        )
+        part = TRAINED_BYTES * network.parameters / min(gpus, GPUS_A_NODE)  # nodes repeat each other
+        return part + _WHOLE_BLOCKS * WEIGHT_BYTES * whole + fixed
     exchanged = WEIGHT_BYTES * network.parameters if gpus > 1 else 0
     return TRAINED_BYTES * network.parameters + exchanged + fixed
 

@@ -16,8 +16,8 @@ import math
 from dataclasses import dataclass
 
 from simmim.config.training import TrainSettings
+from simmim.plan.gpus import GPUS_A_NODE
 
-GPUS_A_NODE = 8
 HOURS_OF_1024_GPUS = 7.9  # between two failures of a job
 BYTES_A_SECOND = 1e9
 RESTART_SECONDS = 300.0

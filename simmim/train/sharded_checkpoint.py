@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from simmim.storage.files import sha256_file
+from simmim.train.sharding import is_split
 
 _MOMENTS = "exp_avg", "exp_avg_sq"
 
@@ -28,7 +29,7 @@ def write(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, str
 
     state = _state(model, optimizer)
     if dist.get_rank():
-        state = {name: value for name, value in state.items() if _is_split(value)}
+        state = {name: value for name, value in state.items() if is_split(value)}
     dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
     dist.barrier()  # all files are there
     mine = sorted(folder.glob("*.safetensors"))[dist.get_rank() :: dist.get_world_size()]
@@ -69,9 +70,4 @@ def _make_moments(saved: set[str], model: nn.Module, optimizer: Optimizer) -> No
     for name, parameter in model.named_parameters():
         if f"optimizer/{name}/step" in saved:
             room = {key: torch.empty_like(parameter, requires_grad=False) for key in _MOMENTS}
-            step_device = parameter.device if optimizer.defaults["fused"] else "cpu"
-            optimizer.state[parameter] = {"step": torch.zeros((), device=step_device), **room}
-
-
-def _is_split(value: Tensor) -> bool:
-    return hasattr(value, "device_mesh")
+            optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **room}

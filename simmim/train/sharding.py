@@ -76,14 +76,19 @@ def gather(sharded: nn.Module, task: nn.Module, device: torch.device) -> None:
     task.to(device)
 
 
+def is_split(value: Tensor) -> bool:
+    """Whether a tensor lies split over processes."""
+    return hasattr(value, "device_mesh")
+
+
 def whole(value: Tensor) -> Tensor:
     """A tensor that may be split over the processes, all of it; every process must ask for it."""
-    return value.full_tensor() if hasattr(value, "full_tensor") else value
+    return value.full_tensor() if is_split(value) else value
 
 
 def placed_like(own: Tensor, value: Tensor) -> Tensor:
     """This process's part of a whole `value`, where `own` is split over the processes; otherwise `value` itself."""
-    if not hasattr(own, "device_mesh"):
+    if not is_split(own):
         return value
     from torch.distributed.tensor import distribute_tensor
 
