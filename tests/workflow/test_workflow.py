@@ -206,6 +206,20 @@ def test_a_second_run_finds_nothing_to_do(finished):
     assert "Nothing to be done" in snakemake(finished, "--config", "scale=smoke")
 
 
+def test_what_a_job_is_granted_or_how_its_rule_is_worded_makes_nothing_again(finished):
+    """A run that moves to other cards, or a project that is updated, must not lose its trainings."""
+    texts = {path: path.read_text() for path in (finished / "workflow" / "rules").glob("*.smk")}
+    for path, text in texts.items():
+        path.write_text(
+            text.replace("bash workflow/scripts/logged.sh", "WORDED=otherwise bash workflow/scripts/logged.sh")
+        )
+    granted = "--set-threads", "pack=2", "--set-resources", "pretrain:gpu=2", "pretrain:runtime=60", "pack:runtime=60"
+    plan = snakemake(finished, "-n", "--config", "scale=smoke", *granted)
+    for path, text in texts.items():
+        path.write_text(text)
+    assert "Nothing to be done" in plan
+
+
 def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
     snakemake(finished, "--config", "scale=smoke", "--report", "own.html")
     page = (finished / "own.html").read_text()

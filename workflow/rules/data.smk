@@ -31,7 +31,6 @@ rule pack:
         hash=hash_of("pack"),
         processes=processes,
         granted=granted,
-        again=AGAIN,
     shell:
-        "bash workflow/scripts/logged.sh {log} env {params.granted}{params.again} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
+        "bash workflow/scripts/logged.sh {log} env {params.granted}{AGAIN} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
         "--split {wildcards.split} --processes {params.processes} --expect {params.hash}"
