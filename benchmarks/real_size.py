@@ -23,10 +23,10 @@ import pandas as pd
 from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.jobs import Job, Jobs
-from simmim.plan.cost import Costs
-from simmim.plan.gpus import machine
-from simmim.plan.jobs import groups_of
-from simmim.plan.rows import rows_of
+from simmim.planning.cost import Costs
+from simmim.planning.gpus import machine
+from simmim.planning.jobs import groups_of
+from simmim.planning.rows import rows_of
 from simmim.storage import records
 from simmim.storage.files import write_text
 

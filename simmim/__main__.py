@@ -33,7 +33,11 @@ LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
 )
-HEAVY = "simmim.pretrain.run", "simmim.evaluate.job", "timm.models"  # take seconds to import, and long work needs them
+HEAVY = (
+    "simmim.pretraining.run",
+    "simmim.evaluate.job",
+    "timm.models",
+)  # take seconds to import, and long work needs them
 _NAMES = {("convert", "source"): "--from", ("convert", "target"): "--to"}  # `from` is no name in Python
 
 

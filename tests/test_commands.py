@@ -128,8 +128,8 @@ def test_packing_takes_the_cpus_of_its_job_unless_told_otherwise(monkeypatch, tm
         "simmim.__main__",
         "simmim.report.write",
         "simmim.data.packing",
-        "simmim.plan.graph",
-        "simmim.plan.packed",
+        "simmim.planning.graph",
+        "simmim.planning.packed",
         "simmim.migration",
     ],
 )
@@ -186,7 +186,7 @@ def test_numbers_that_are_not_finite_leave_with_exit_code_4(monkeypatch, capsys)
     def stop(*_):
         raise NonFiniteLoss("the loss or gradient of step 7 is not finite")
 
-    monkeypatch.setattr("simmim.plan.check.check_scale", stop)
+    monkeypatch.setattr("simmim.planning.check.check_scale", stop)
     assert main(["check", *SMOKE, *CONFIG]) == 4
     assert capsys.readouterr().err == "simmim: stopped: the loss or gradient of step 7 is not finite\n"
 

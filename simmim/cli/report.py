@@ -11,7 +11,7 @@ from simmim.report import catalogue
 
 def size(jobs: Jobs, *, scale: str, run: str, expect: str = "") -> None:
     """Count parameters and multiply-adds of one run's networks."""
-    from simmim.plan.sizes import write_sizes
+    from simmim.planning.sizes import write_sizes
 
     job = jobs.job("size", scale=scale, run=run).planned_with(expect)
     write_sizes(job.config, job.output("records"))
@@ -19,7 +19,7 @@ def size(jobs: Jobs, *, scale: str, run: str, expect: str = "") -> None:
 
 def avg_dist(jobs: Jobs, *, scale: str) -> None:
     """Measure how far each run's masks put hidden content from visible content."""
-    from simmim.pretrain.masking import write_avg_dist
+    from simmim.pretraining.masking import write_avg_dist
 
     runs = catalogue.facts(jobs.sheets, scale).trained
     configs = [jobs.sheets.pretraining(scale, run) for run in runs]
@@ -29,7 +29,7 @@ def avg_dist(jobs: Jobs, *, scale: str) -> None:
 def mask_samples(jobs: Jobs, *, scale: str) -> None:
     """Put some validation images under each kind of mask, for a figure."""
     from simmim.data.shards import Shards
-    from simmim.pretrain.masking import write_mask_samples
+    from simmim.pretraining.masking import write_mask_samples
 
     job = with_inputs(jobs.job("mask_samples", scale=scale))
     images = Shards(jobs.data_folders(job.config)["val"])

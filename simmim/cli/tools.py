@@ -13,7 +13,7 @@ from simmim.jobs import Jobs
 
 def check(jobs: Jobs, *, scale: str, runs: Sequence[str] = ()) -> None:
     """Build the networks of a scale's rows without weights or data, and print what does not fit."""
-    from simmim.plan.check import check_scale
+    from simmim.planning.check import check_scale
 
     check_scale(jobs.sheets, scale, runs)
 
@@ -33,16 +33,16 @@ def plan(
 
     Args:
         target: a table, a figure, a file below results/ or 'everything'.
-        gpu: name of a GPU (simmim/plan/gpus.py).
+        gpu: name of a GPU (simmim/planning/gpus.py).
         gpus: GPUs of a job.
         utilisation: share of its peak rate that is used.
         profile: Slurm profile whose GPUs, hours and tries must do (workflow/profiles/slurm/profile.yaml where it is).
         out: Parquet file (results/{scale}/plan.parquet).
     """
-    from simmim.plan.gpus import machine
-    from simmim.plan.packed import changed_sources, other_counts
-    from simmim.plan.planner import plan as write_plan
-    from simmim.plan.target import scale_of
+    from simmim.planning.gpus import machine
+    from simmim.planning.packed import changed_sources, other_counts
+    from simmim.planning.planner import plan as write_plan
+    from simmim.planning.target import scale_of
 
     scale = scale or scale_of(target, jobs) or jobs.sheets.config_file.scale
     out = out or Path(jobs.results) / scale / "plan.parquet"
@@ -55,7 +55,7 @@ def plan(
 
 def outdated(jobs: Jobs, *, scale: str) -> None:
     """List results that were made with other settings than the sheets have today."""
-    from simmim.plan.done import outdated as found_outdated
+    from simmim.planning.done import outdated as found_outdated
 
     print(*found_outdated(jobs, scale), sep="\n")
 
@@ -76,7 +76,7 @@ def verify(jobs: Jobs, *, scale: str) -> None:
         ValueError: for sets that are damaged, whose source has changed, or that lack images.
     """
     from simmim.data.shards import Shards
-    from simmim.plan.packed import changed_sources, other_counts, packed_sets
+    from simmim.planning.packed import changed_sources, other_counts, packed_sets
 
     problems = []
     for config, folder in packed_sets(jobs, scale):
@@ -136,10 +136,10 @@ def doctor(jobs: Jobs, *, profile: Path | None = None, scale: str = "") -> None:
 
 def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
     from simmim.cluster import asked, checks, folder
-    from simmim.plan.gpus import machine
-    from simmim.plan.packed import other_counts
-    from simmim.plan.planner import planned_rows
-    from simmim.plan.ready import data_to_pack, disk_faults, missing_sources
+    from simmim.planning.gpus import machine
+    from simmim.planning.packed import other_counts
+    from simmim.planning.planner import planned_rows
+    from simmim.planning.ready import data_to_pack, disk_faults, missing_sources
 
     kinds = asked.alike(asked.asked_by(profile))
     results = Path(jobs.results)

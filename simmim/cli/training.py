@@ -13,7 +13,7 @@ from simmim.jobs import Job, Jobs
 from simmim.storage.lease import lease
 
 if TYPE_CHECKING:
-    from simmim.pretrain.run import Init
+    from simmim.pretraining.run import Init
 
 
 def demo_data(jobs: Jobs, *, scale: str, expect: str = "") -> None:
@@ -45,7 +45,7 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
     """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
-    from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer, state_of
+    from simmim.pretraining.tokenizer import load_tokenizer, make_tokenizer, state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
@@ -61,8 +61,8 @@ def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> No
 
 def pretrain(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
-    from simmim.pretrain.run import identity_of, state_of
-    from simmim.pretrain.run import pretrain as run_pretraining
+    from simmim.pretraining.run import identity_of, state_of
+    from simmim.pretraining.run import pretrain as run_pretraining
     from simmim.train.processes import joined_processes
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
@@ -74,7 +74,7 @@ def pretrain(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -
 
 def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Pre-train one run up to its first milestone, where longer runs can go on."""
-    from simmim.pretrain.run import pretrain_first_stage, stage_state_of
+    from simmim.pretraining.run import pretrain_first_stage, stage_state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
@@ -85,7 +85,7 @@ def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
 def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Store what a finished run makes of some validation images, for Figures 1, 4, 5 and 6."""
-    from simmim.pretrain.reconstruction import reconstruct as store_pictures
+    from simmim.pretraining.reconstruction import reconstruct as store_pictures
 
     job = with_inputs(jobs.job("reconstruct", scale=scale, run=run, seed=seed).planned_with(expect))
     val = jobs.data_folders(job.config)["val"]
@@ -124,7 +124,7 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
 
 def _init(jobs: Jobs, job: Job) -> Init:
     """The files that a training begins with."""
-    from simmim.pretrain.run import Init
+    from simmim.pretraining.run import Init
 
     manifest = _only(job.inputs.get("first_stage", []))
     stage = jobs.maker(str(manifest)).config if manifest else None

@@ -8,7 +8,7 @@ import yaml
 from simmim.__main__ import main
 from simmim.cluster import checks, folder
 from simmim.cluster.asked import EVERY_OTHER, PROFILE, Asked, alike, asked_by
-from simmim.plan import planner
+from simmim.planning import planner
 
 JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "mem_mb": 100, "runtime": 60}
 

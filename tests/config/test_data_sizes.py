@@ -6,7 +6,7 @@ from helpers.sheets import CONFIG, append, replace
 from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.plan.packed import packed_sets
+from simmim.planning.packed import packed_sets
 
 FULL, REDUCED = ("imagenet_full", "imagenet"), ("imagenet", "imagenet")  # training set, validation set
 VAL = "imagenet\tval\timage_folder\t\troot=$data/imagenet/val class_folders=true"

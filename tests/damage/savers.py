@@ -22,7 +22,7 @@ from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.evaluate import features, job
-from simmim.pretrain import run, tokenizer
+from simmim.pretraining import run, tokenizer
 from simmim.storage import files, finished, model_file, records
 from simmim.storage.encoder_file import save_encoder
 from simmim.train import checkpoint

@@ -8,8 +8,8 @@ from helpers.pretraining import VIT as VIT_SETTINGS
 
 from simmim.encoders.vit import ViT
 from simmim.methods.simmim import SimMIM
-from simmim.pretrain.run import Init, pretrain
-from simmim.pretrain.tokenizer import make_tokenizer
+from simmim.pretraining.run import Init, pretrain
+from simmim.pretraining.tokenizer import make_tokenizer
 from simmim.storage import records
 from simmim.train.processes import Processes
 

@@ -20,7 +20,7 @@ from simmim.data.sources.ade20k import Ade20k
 from simmim.encoders.swin import Swin
 from simmim.evaluate.job import evaluate
 from simmim.evaluate.segment.settings import SegmentSettings
-from simmim.pretrain.run import pretrain
+from simmim.pretraining.run import pretrain
 from simmim.storage import records
 from simmim.train.processes import Processes
 

@@ -20,7 +20,7 @@ from simmim.data.shards import Shards
 from simmim.data.sources.coco import Coco
 from simmim.evaluate.detect.coco_score import average_precision, ground_truth
 from simmim.evaluate.detect.settings import DetectSettings
-from simmim.pretrain.run import pretrain
+from simmim.pretraining.run import pretrain
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit

@@ -16,7 +16,7 @@ from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.methods._method import Method
-from simmim.pretrain.method import build_method
+from simmim.pretraining.method import build_method
 from simmim.train.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))

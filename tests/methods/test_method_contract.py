@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from simmim import methods, plugin
 from simmim.data.shards import Shards
-from simmim.pretrain.run import pretrain
+from simmim.pretraining.run import pretrain
 from simmim.storage.encoder_file import load_encoder
 
 METHODS = plugin.names("methods")

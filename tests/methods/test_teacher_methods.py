@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from simmim.config.sheets import Sheets
 from simmim.data.shards import Shards
-from simmim.pretrain.method import build_method
-from simmim.pretrain.run import pretrain
+from simmim.pretraining.method import build_method
+from simmim.pretraining.run import pretrain
 from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
@@ -107,7 +107,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, method, monk
     settings = {"encoder": {"drop_path": 0.2}}
     pretrain(config(method, **settings), 0, data, tmp_path / "whole", ALONE)
     with monkeypatch.context() as patch:
-        patch.setattr("simmim.pretrain.run._cost", _interrupted)
+        patch.setattr("simmim.pretraining.run._cost", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
     assert [path.name for path in (tmp_path / "cut" / "state").glob("step-*")] == [
@@ -310,9 +310,9 @@ def test_without_lightly_the_message_says_what_to_install():
 
 @pytest.mark.usefixtures("without_lightly")
 def test_a_check_of_a_scale_says_what_is_not_installed_and_goes_on(monkeypatch, capsys):
-    from simmim.plan.check import check_scale
+    from simmim.planning.check import check_scale
 
-    monkeypatch.setattr("simmim.plan.check.build_method", lambda config: build_method(DINO))
+    monkeypatch.setattr("simmim.planning.check.build_method", lambda config: build_method(DINO))
     check_scale(Sheets(HERE.parents[1] / "config"), "smoke")
     assert "default: cannot be trained here: DINO and MoCo v3 need the package lightly" in capsys.readouterr().out
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from simmim.config.models import PretrainConfig
-from simmim.pretrain.run import pretrain
+from simmim.pretraining.run import pretrain
 from simmim.train.processes import joined_processes
 
 data, out = map(Path, sys.argv[1:])

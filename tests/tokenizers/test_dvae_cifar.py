@@ -11,7 +11,7 @@ from simmim.config.sheets import Sheets
 from simmim.data.packing import pack
 from simmim.data.shards import Shards
 from simmim.data.sources.hf_parquet import HfParquet
-from simmim.pretrain.tokenizer import load_tokenizer, make_tokenizer, measured
+from simmim.pretraining.tokenizer import load_tokenizer, make_tokenizer, measured
 
 ROOT = Path(__file__).parents[2]
 CIFAR = Path(os.environ.get("SIMMIM_DEV_DATA", ROOT.parent / "shared" / "data")) / "cifar10"

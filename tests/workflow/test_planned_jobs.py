@@ -9,8 +9,8 @@ from test_workflow import copy_of_the_project, planned, snakemake
 
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.plan.jobs import groups_of
-from simmim.plan.target import needed
+from simmim.planning.jobs import groups_of
+from simmim.planning.target import needed
 
 
 @pytest.mark.parametrize("table", ["table1", "table5", "table6", "table9", "table12"])

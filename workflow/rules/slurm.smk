@@ -4,7 +4,7 @@ import snakemake_executor_plugin_slurm as slurm
 from snakemake.exceptions import WorkflowError
 
 from simmim.cluster import asked, checks, folder, patience, recovery
-from simmim.plan.ready import missing_sources
+from simmim.planning.ready import missing_sources
 
 patience.teach(slurm.Executor)
 

@@ -1,0 +1,98 @@
+"""What parsing cannot see: builds the components of every row of a scale before any job starts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+
+import numpy as np
+
+from simmim import plugin
+from simmim.config.errors import DoesNotFit, located_at
+from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.models import PretrainConfig
+from simmim.config.sheets import Sheets
+from simmim.data.pretraining import hidden_tokens
+from simmim.geometry import Geometry
+from simmim.methods._method import Method
+from simmim.planning.network import SizedEncoder, build_encoder, on_meta
+from simmim.planning.transfer_network import build_transfer
+from simmim.plugin import Component
+from simmim.pretraining.method import build_method
+
+_CLASSES = 2  # however many a data set has, they fit or do not fit alike
+
+
+def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
+    """Build the networks of a scale without weights or data, and print what does not fit.
+
+    Args:
+        runs: rows of pretrain.tsv to look at, with their evaluations; all that the scale has by default.
+
+    Raises:
+        ValueError: naming every row that cannot be built and why.
+    """
+    faults: list[str] = []
+    runs = runs or sheets.runs(scale)
+    for run in runs:
+        try:
+            _check_run(sheets, scale, run, faults)
+        except DoesNotFit as misfit:
+            print(f"{run}: {misfit.message}: {misfit.reason}")
+        except ValueError as error:
+            faults.append(str(error))
+    print(f"scale '{scale}': {len(runs)} runs and their evaluations checked")
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
+    config = sheets.pretraining(scale, run)
+    with located_at(sheets.place("pretrain", run)):
+        try:
+            _build(config)
+        except plugin.NotInstalled as missing:
+            print(f"{run}: cannot be trained here: {missing}")
+    for _, evaluation in [row for row in sheets.evaluations(scale) if row[0] == run]:
+        try:
+            transfer = sheets.evaluation(scale, run, evaluation)
+            with located_at(sheets.place("evaluate", run, evaluation)):
+                _build_transfer(config, transfer)
+        except DoesNotFit as misfit:
+            print(f"{run} {evaluation}: {misfit.message}: {misfit.reason}")
+        except ValueError as error:
+            faults.append(str(error))
+
+
+def _build(config: PretrainConfig) -> None:
+    mask = plugin.build("masks", config.mask) if config.mask else None
+    same = {"run": "", "seeds": 1, "data": {}, "numerics": {}}
+    same |= {"mask": Component(name="random", ratio=0.5)} if mask else {}
+    method = _build_once(config.model_copy(update=same).model_dump_json())
+    if mask:  # some masks are impossible on some grids
+        encoder, sizes = method.get_submodule(method.trained_encoder), config.geometry
+        geometry = Geometry(sizes.image_px, encoder.token, encoder.stride, sizes.masked_patch_px)
+        hidden_tokens(mask, geometry, 0, 0, np.arange(1))
+
+
+@functools.cache
+def _build_once(config: str) -> Method:
+    """A network that many rows share is built for the first of them."""
+    with on_meta():
+        return build_method(PretrainConfig.model_validate_json(config))
+
+
+def _build_transfer(config: PretrainConfig, transfer: EvaluateConfig) -> None:
+    """The encoder as an evaluation would load it, with what it changes about it, and the task's heads on it."""
+    allowed = plugin.component("encoders", config.encoder.name).transfer_settings
+    for setting in transfer.encoder:
+        plugin.check_choice(f"transfer setting of encoder={config.encoder.name}", setting, allowed)
+    side = transfer.settings.image_px
+    sized = SizedEncoder(transfer.encoder_of(config), (side, side), config.channels)
+    if transfer.settings.reads_features:
+        build_encoder(sized)
+    else:
+        _build_transfer_once(transfer.task, transfer.settings, sized, _CLASSES)
+
+
+_build_transfer_once = functools.cache(build_transfer)

@@ -1,0 +1,77 @@
+"""The jobs that files come from, and which of them Snakemake would run (torch-free)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from simmim.jobs import Job, Jobs
+from simmim.planning.done import is_outdated, is_there
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Jobs by one of their outputs, each after the jobs whose outputs it reads.
+
+    Args:
+        asked: the files that are asked for.
+        makers: file to the name of the job that makes it, for every file that a job of the graph makes and another
+            reads, or that is asked for.
+    """
+
+    asked: frozenset[str]
+    jobs: dict[str, Job]
+    makers: dict[str, str]
+
+    def makers_of_inputs(self, job: Job) -> set[str]:
+        """Names of the jobs whose outputs a job reads."""
+        return {self.makers[file] for file in inputs_of(job) if file in self.makers}
+
+    def to_run(self) -> set[str]:
+        """Names of the jobs that would run.
+
+        A job runs if its outputs were made with another config, if an output is missing that is asked for or that a job
+        to run reads, or if a job that makes one of its inputs is to run. A missing output that nothing reads is not
+        made again.
+        """
+        missing, more = self._missing(), {name for name, job in self.jobs.items() if is_outdated(job)}
+        more |= {self.makers[file] for file in self.asked & missing}
+        running: set[str] = set()
+        while more:
+            running |= more
+            read = {file for name in more for file in inputs_of(self.jobs[name])}
+            following = {name for name, job in self.jobs.items() if self.makers_of_inputs(job) & more}
+            more = ({self.makers[file] for file in read & missing} | following) - running
+        return running
+
+    def _missing(self) -> set[str]:
+        """Files that a job of the graph makes and that are not there."""
+        return {
+            file
+            for job in self.jobs.values()
+            for role, file in job.outputs.items()
+            if file in self.makers and not is_there(job, role)
+        }
+
+
+def graph_of(files: Iterable[str], jobs: Jobs) -> Graph:
+    """Every job that files come from, directly or through the inputs of other jobs."""
+    files, found, makers = list(files), {}, {}
+
+    def visit(file: str) -> None:
+        job = jobs.maker(file)
+        if job is None or file in makers:
+            return
+        makers[file] = name = next(iter(job.outputs.values()))
+        for each in inputs_of(job):
+            visit(each)
+        found.setdefault(name, job)
+
+    for file in files:
+        visit(file)
+    return Graph(frozenset(files), found, makers)
+
+
+def inputs_of(job: Job) -> list[str]:
+    """The files that a job reads, whatever their role."""
+    return [file for role in job.inputs.values() for file in role]

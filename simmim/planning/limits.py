@@ -1,0 +1,93 @@
+"""Whether jobs can end within what a Slurm profile grants them: GPUs, hours a try, and tries (torch-free)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simmim.cluster.asked import EVERY_OTHER, asked_by
+from simmim.config.reading import read_yaml
+from simmim.jobs import Jobs
+from simmim.planning.jobs import EVALUATE
+from simmim.planning.rows import TO_DO, name_of
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a job of a rule is given.
+
+    Args:
+        hours: of one try; a training goes on from its last checkpoint in the next one.
+    """
+
+    gpus: int
+    hours: float
+    tries: int
+
+
+class Limits:
+    """What a Slurm profile grants the jobs of each rule.
+
+    Args:
+        jobs: which rule runs what, and which runs are large.
+
+    Raises:
+        ValueError: for a profile that is not there.
+    """
+
+    def __init__(self, profile: Path, jobs: Jobs) -> None:
+        self.profile, self._jobs = profile, jobs
+        self._asked = asked_by(profile)
+        self._tries = read_yaml(profile).get("retries", 0) + 1
+
+    def of(self, rule: str) -> Grant:
+        """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try."""
+        resources = self._asked.get(rule, self._asked[EVERY_OTHER])
+        return Grant(int(resources.get("gpu", 0)), resources.get("runtime", math.inf) / 60, self._tries)
+
+    def verdicts(self, rows: Sequence[Row]) -> Iterator[str]:
+        """A sentence for every job that cannot end, with what to change; one for the longest where all can."""
+        jobs = [row for row in rows if row["state"] == TO_DO and row["gpu_hours"]]
+        faults = [fault for fault in map(self._fault, jobs) if fault]
+        yield from faults
+        if jobs and not faults:
+            longest = max(jobs, key=lambda row: self._hours(row) / self._given_hours(row))
+            hours = f"{_name(longest)}: {self._hours(longest):,.1f} of {self._given_hours(longest):,.0f} hours"
+            yield f"Every job can end within {self.profile}. The nearest to its limit is {hours}."
+
+    def _fault(self, row: Row) -> str:
+        rule, grant = self._rule(row), self.of(self._rule(row))
+        if not grant.gpus:
+            return f"! {_name(row)} gets no GPU from {self.profile}: set-resources, {rule}, gpu."
+        hours = self._hours(row)
+        if hours <= self._given_hours(row):
+            return ""
+        given = f"{self._given_hours(row):,.0f} ({grant.tries} tries of {grant.hours:g})"
+        retries, minutes = math.ceil(hours / grant.hours) - 1, math.ceil(60 * hours / grant.tries)
+        return (
+            f"! {_name(row)} cannot end: {hours:,.0f} hours on {grant.gpus} GPUs, {given} are given by {self.profile}. "
+            f"Raise retries to {retries}, or runtime of {rule} to {minutes} (minutes)."
+        )
+
+    def _rule(self, row: Row) -> str:
+        kind = self._jobs.kind_of(row["evaluation"]) if row["kind"] == EVALUATE else row["kind"]
+        large = f"{kind}_large"
+        return large if large in self._asked and row["run"] in self._jobs.sheets.config_file.large else kind
+
+    def _hours(self, row: Row) -> float:
+        """Of one job; an evaluation has all its seeds in one, of anything else each is a job."""
+        jobs = 1 if row["kind"] == EVALUATE else row["seeds_to_do"]
+        return row["gpu_hours"] / jobs / max(1, self.of(self._rule(row)).gpus)
+
+    def _given_hours(self, row: Row) -> float:
+        grant = self.of(self._rule(row))
+        return grant.hours * grant.tries
+
+
+def _name(row: Row) -> str:
+    return f"{name_of(row)} ({row['kind'].replace('_', ' ')})"

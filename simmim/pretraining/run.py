@@ -1,0 +1,176 @@
+"""Pre-training (section 3): fit a method to unlabelled images, keep encoder, head and log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from simmim.config.differences import refuse_changed
+from simmim.config.models import PretrainConfig
+from simmim.data.shards import Shards
+from simmim.methods._method import Method
+from simmim.pretraining.method import build_method
+from simmim.pretraining.tokenizer import load_tokenizer
+from simmim.storage import finished, model_file, records
+from simmim.storage.encoder_file import save_encoder, start_from
+from simmim.storage.identity import Identity, code_version
+from simmim.storage.sealed_json import digest_of
+from simmim.train import spikes
+from simmim.train.checkpoint import MANIFEST, verified_manifest
+from simmim.train.loop import History, Run, Trained, fit
+from simmim.train.parameter_groups import parameter_groups
+from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries
+
+
+@dataclass(frozen=True)
+class Init:
+    """The files that a training begins with; without the first two it begins with fresh weights.
+
+    Args:
+        first_stage: checkpoint of a first stage, its own or a shorter run's.
+        stage_config: what that must have been trained with.
+        encoder: file of an encoder whose weights are taken over.
+        tokenizer: file of the tokenizer that the target names, if it names one.
+    """
+
+    first_stage: Path | None = None
+    stage_config: PretrainConfig | None = None
+    encoder: Path | None = None
+    tokenizer: Path | None = None
+
+
+FRESH = Init()
+
+
+def identity_of(config: PretrainConfig, seed: int, data: Mapping[str, str], init: Init) -> Identity:
+    """What a pre-training and its records belong to.
+
+    Args:
+        data: digests of packed sets by split.
+    """
+    made_from = {"tokenizer": init.tokenizer, "encoder": init.encoder}
+    digests = {role: model_file.digest(file) for role, file in made_from.items() if file}
+    if init.first_stage:
+        digests["first_stage"] = digest_of(init.first_stage / MANIFEST)
+    return Identity(config.as_json(), seed, data, digests)
+
+
+def state_of(folder: Path) -> Path:
+    """Folder of what a pre-training has done so far."""
+    return folder / "state"
+
+
+def stage_state_of(folder: Path) -> Path:
+    """Folder of what a first stage has done so far."""
+    return folder.with_name(f"{folder.name}_state")
+
+
+def pretrain(
+    config: PretrainConfig, seed: int, data: Mapping[str, Path], out: Path, processes: Processes, init: Init = FRESH
+) -> None:
+    """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
+
+    Args:
+        data: packed data sets by split, 'train' and 'val'.
+
+    Raises:
+        ValueError: for a config or data that do not fit each other.
+    """
+    train_set, val = Shards(data["train"]), Shards(data["val"])
+    method, trained = _fit(config, seed, train_set, state_of(out), processes, init)
+    if not processes.is_main_process:
+        return
+    origin = _origin(config, seed, train_set, init)
+    rows = _rows(config, origin, method, trained, val, processes)
+    header = _header(config) | asdict(origin) | {"step": trained.step}
+    head = None if config.head is None else config.head.model_dump(mode="json")
+    model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
+    save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
+    about = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init).as_json()
+    about |= {"left": {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}}
+    about |= {"environment": trained.parts[-1]["environment"], "parts": trained.parts}
+    records.write(out / "train.parquet", rows, **about, peak_bytes=peak_bytes(processes.device, trained.parts))  # last
+    finished.keep(state_of(out), [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
+
+
+def pretrain_first_stage(
+    config: PretrainConfig, seed: int, data: Mapping[str, Path], out: Path, processes: Processes, init: Init = FRESH
+) -> None:
+    """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
+    train_set = Shards(data["train"])
+    if (out / MANIFEST).is_file():
+        identity = identity_of(config, seed, {"train": train_set.digest}, init)
+        refuse_changed(out, verified_manifest(out), identity, remove=out)
+        print(f"{out} is finished, nothing to do")
+        return
+    _fit(config, seed, train_set, stage_state_of(out), processes, init, stop=out)
+    if processes.is_main_process:
+        finished.keep(stage_state_of(out), [out / MANIFEST])
+
+
+def _fit(
+    config: PretrainConfig,
+    seed: int,
+    train_set: Shards,
+    state: Path,
+    processes: Processes,
+    init: Init,
+    stop: Path | None = None,
+) -> tuple[Method, Trained]:
+    """The trained method and how its training went."""
+    seed_libraries(seed, 0, 0)  # the same initial weights on every rank
+    tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
+    method = build_method(config, tokenizer)
+    encoder = method.get_submodule(method.trained_encoder)
+    if init.encoder:
+        start_from(encoder, init.encoder)
+    skip, settings = encoder.no_weight_decay(pretraining=True), config.train
+    groups = parameter_groups(method, f"{method.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
+    label = f"{config.scale}/{config.run} seed {seed}"
+    identity, stage = identity_of(config, seed, {"train": train_set.digest}, init), None
+    if init.first_stage:
+        stage = identity_of(init.stage_config, seed, identity.data_digests, Init(tokenizer=init.tokenizer))
+    run = Run(identity, state, label, init.first_stage, stage, first_stage=stop)
+    return method, fit(method, method.dataset(train_set, seed), groups, settings, run, processes)
+
+
+def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) -> records.Origin:
+    return records.Origin(
+        config.scale,
+        config.run,
+        "pretrain",
+        seed,
+        config.hash,
+        code_version(),
+        config.data["train"].dataset,
+        train_set.digest,
+        model_file.digest(init.encoder) if init.encoder else "",
+    )
+
+
+def _rows(
+    config: PretrainConfig, origin: records.Origin, method: Method, trained: Trained, val: Shards, processes: Processes
+) -> list[dict[str, Any]]:
+    """The log, what the training cost, and the method's losses on the validation set."""
+    log, step = trained.history, trained.step
+    rows = [records.record(origin, row["step"], name, row[name]) for row in log for name in row.keys() - {"step"}]
+    cost = _cost(log, step * config.train.batch, processes)
+    rows += [records.record(origin, step, metric, value) for metric, value in cost.items()]
+    measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
+    losses = method.validate(val, autocast_dtype(config.train.precision, processes.device))
+    return rows + [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
+
+
+def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
+    """Device-seconds of the steps that the run is made of (Table 6 compares them), images per second, and spikes."""
+    seconds = sum(row["device_seconds"] for row in log)
+    speed = images * processes.world / seconds if seconds else 0.0
+    return {"train_seconds": seconds, "images_per_second": speed, "loss_spikes": spikes.count(log)}
+
+
+def _header(config: PretrainConfig) -> dict[str, Any]:
+    """What an encoder file says about how to rebuild the encoder and to normalise its images."""
+    images = {"in_channels": config.channels, "mean": config.images.mean, "std": config.images.std}
+    return {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px} | images

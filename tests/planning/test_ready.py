@@ -1,0 +1,40 @@
+"""Data that are not there, and a disk that is too small, are named before any job."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+from sheets import CONFIG
+
+from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
+from simmim.planning.ready import data_to_pack, disk_faults, missing_sources
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """Of a configuration whose data lie in a folder that is there and empty."""
+    shutil.copytree(CONFIG, tmp_path / "config")
+    (tmp_path / "config" / "config.yaml").write_text(f"data_root: {tmp_path}/data\n")
+    return Jobs(Sheets(tmp_path / "config"), str(tmp_path / "results"))
+
+
+def test_missing_data_are_named_with_where_they_belong(jobs, tmp_path):
+    packed = [jobs.sheets.packed("paper", "imagenet", split) for split in ("train", "val")]
+    (tmp_path / "data" / "imagenet" / "val").mkdir(parents=True)
+    (fault,) = missing_sources(jobs, packed)
+    assert fault.startswith(f"data set imagenet has no {tmp_path}/data/imagenet/train")
+    (tmp_path / "data" / "imagenet" / "train").mkdir()
+    assert missing_sources(jobs, packed) == []
+    assert missing_sources(jobs, [jobs.sheets.packed("smoke", "earth_tiles", "train")]) == []  # a job makes it
+
+
+def test_a_plan_that_does_not_fit_on_the_disk_is_named(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9e9))
+    row = {"kind": "data", "run": "imagenet", "evaluation": "val", "state": "to do", "checkpoint_bytes": None}
+    rows = [row | {"disk_bytes": 4e9}, row | {"disk_bytes": 4e9, "checkpoint_bytes": 1e9, "kind": "pretrain"}]
+    assert disk_faults(rows, tmp_path / "not yet") == []
+    (fault,) = disk_faults([*rows, row | {"disk_bytes": 1e9}, row | {"state": "done", "disk_bytes": 1e12}], tmp_path)
+    assert "10 GB are to be written" in fault and "has 9 GB" in fault
+    assert data_to_pack(rows) == [("imagenet", "val")]
