@@ -60,11 +60,15 @@ def outdated(jobs: Jobs, *, scale: str) -> None:
     print(*found_outdated(jobs, scale), sep="\n")
 
 
-def clean(jobs: Jobs, *, scale: str) -> None:
-    """Remove what finished jobs of a scale have left in case their outputs are lost."""
+def clean(jobs: Jobs, *, scale: str, outputs: Sequence[Path] = ()) -> None:
+    """Remove what finished jobs of a scale have left in case their outputs are lost.
+
+    Args:
+        outputs: files of the jobs that are to be done once more (all jobs by default)
+    """
     from simmim.storage.finished import states
 
-    for folder in states(Path(jobs.results) / scale):
+    for folder in states(Path(jobs.results) / scale, outputs):
         shutil.rmtree(folder)
         print(f"removed {folder}")
 

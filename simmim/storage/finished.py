@@ -79,6 +79,12 @@ def _digests(path: Path) -> Any:
     return {each.name: _digests(each) for each in path.iterdir()} if path.is_dir() else sha256_file(path)
 
 
-def states(folder: Path) -> list[Path]:
-    """The `state` folders below a folder whose jobs are finished."""
-    return sorted(note.parent for note in folder.rglob(_NOTE))
+def states(folder: Path, outputs: Iterable[Path] = ()) -> list[Path]:
+    """The `state` folders below a folder whose jobs are finished: all, or those of the jobs that made some outputs."""
+    found, wanted = sorted(note.parent for note in folder.rglob(_NOTE)), [*outputs]
+    return [state for state in found if not wanted or any(_has_made(state, output) for output in wanted)]
+
+
+def _has_made(state: Path, output: Path) -> bool:
+    beside = state.parent in (output.parent, output.parent.parent)
+    return beside and output.name in read_sealed(state / _NOTE)["sha256"]

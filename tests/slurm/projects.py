@@ -79,7 +79,7 @@ def ended(snakemake: subprocess.Popen[bytes], seconds: float) -> int | str:
         return "hangs"
 
 
-def submitted(snakemake: subprocess.Popen[bytes], folder: Path, seconds: float = 40) -> None:
+def submitted(snakemake: subprocess.Popen[bytes], folder: Path, seconds: float = 120) -> None:
     """Return when a Snakemake has submitted a job."""
     end = time.monotonic() + seconds
     while "has been submitted" not in (said := (folder / "out.log").read_text()):

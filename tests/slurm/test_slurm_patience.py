@@ -22,7 +22,7 @@ def test_a_controller_that_does_not_answer_for_a_while_costs_no_job(slurm, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.punish
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", ["silent", "killed"])
 def test_a_controller_that_is_away_for_three_minutes_costs_no_job(slurm, tmp_path, how):
     snakemake = start(sleepers(tmp_path, 10), slurm.environment)
@@ -31,7 +31,7 @@ def test_a_controller_that_is_away_for_three_minutes_costs_no_job(slurm, tmp_pat
     slurm.signal_controller(signal.SIGSTOP) if how == "silent" else slurm.kill_controller()
     time.sleep(180)
     slurm.signal_controller(signal.SIGCONT) if how == "silent" else slurm.start_controller()
-    assert ended(snakemake, 240) == 0, (tmp_path / "out.log").read_text()[-3000:]
+    assert ended(snakemake, 480) == 0, (tmp_path / "out.log").read_text()[-3000:]
     assert (tmp_path / "second").exists()
 
 

@@ -76,3 +76,12 @@ def test_links_are_made_under_no_note_but_their_own(tmp_path, monkeypatch):
     notes = []
     finished.keep(tmp_path / "state", [first, stage])
     assert notes == [False, False]
+
+
+def test_the_states_of_some_outputs_are_those_of_the_jobs_that_made_them(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    (first, _), _ = done(tmp_path / "one"), done(tmp_path / "other")
+    assert finished.states(tmp_path) == [tmp_path / "one" / "state", tmp_path / "other" / "state"]
+    assert finished.states(tmp_path, [first]) == [tmp_path / "one" / "state"]
+    assert finished.states(tmp_path, [tmp_path / "one" / "b.txt"]) == []

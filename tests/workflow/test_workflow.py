@@ -21,6 +21,7 @@ from simmim.config.sheets import Sheets
 from simmim.report import catalogue
 from simmim.storage import records
 from simmim.storage.files import write_text
+from simmim.storage.finished import keep
 from simmim.storage.identity import config_hash
 
 ROOT = Path(__file__).parents[2]
@@ -330,11 +331,17 @@ def test_one_ablation_row_can_be_forced_alone(finished):
 
 
 def test_a_job_with_two_gpus_starts_two_processes(finished, monkeypatch):
-    """On the CPU on purpose: the two processes meet over gloo, and the training is that of one process."""
+    """On the CPU on purpose: the two processes meet over gloo, and the training is that of one process.
+
+    What is forced is done, although the first training has left what would bring its outputs back.
+    """
     monkeypatch.setenv("SIMMIM_DEVICE", "cpu")
     target = "results/smoke/pretrain/default/seed0/train.parquet"
     alone = records.read([finished / target])
+    folder = (finished / target).parent
+    keep(folder / "state", [folder / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
     snakemake(finished, "--forcerun", target, "--set-resources", "pretrain:gpu=2", "--", target)
+    assert not (folder / "state").exists()
     assert records.metadata(finished / target)["environment"]["processes"] == 2
     together = records.read([finished / target])
     losses = [frame[frame["metric"] == "loss"]["value"].tolist() for frame in (alone, together)]

@@ -53,6 +53,20 @@ if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
     marked.write_text("\n".join(sorted(outdated)))
 
 
+def outputs_by_scale(jobs):
+    """By scale, what some jobs make."""
+    found = {}
+    for job in jobs:
+        if scale := dict(job.wildcards.items()).get("scale"):
+            found.setdefault(scale, []).extend(map(str, job.output))
+    return found
+
+
+def is_forced(job):
+    """Whether a job is done for `--forcerun` or `--force`, not because anything is missing or out of date."""
+    return workflow.dag.reason(job).forced
+
+
 def runs_to_train():
     """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
     jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name.removesuffix("_large") in TRAINING]
