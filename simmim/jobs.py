@@ -147,7 +147,9 @@ class Jobs:
         config, inputs = self._training(scale, run)
         drawn = self.sheets.drawn(config.data["val"].dataset)
         own = {role: [self.path("pretrain", role, scale=scale, run=run, seed=seed)] for role in ("encoder", "head")}
-        found = config_hash({"pretraining": config.hash, "drawn": drawn, "numerics": NUMERICS["report"]})
+        look = config.data["val"].pack.shown_bands
+        about = {"pretraining": config.hash, "drawn": drawn, "numerics": NUMERICS["report"]}
+        found = config_hash(about | ({"shown_bands": look} if look else {}))
         return config, {"data": inputs["data"], "tokenizer": inputs["tokenizer"]} | own, found
 
     def _features(self, scale: str, run: str, seed: str, features: str) -> tuple[JobConfig, Inputs, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from simmim import NUMERICS
@@ -77,6 +78,28 @@ def role_data(
         f"is packed to pack.short_side_px={packed_px}: pack it larger in {sheets.folder}/datasets.tsv, or add a larger "
         f"set to the role in {sheets.folder}/scales/{scale}.yaml, datasets: {{{role}: [{', '.join(names)}, ...]}}"
     )
+
+
+def check_channels(data: Mapping[str, DataConfig], channels: int, is_measured: bool = False) -> None:
+    """Refuse data sets that are not packed with the bands that a network reads.
+
+    Args:
+        data: by split.
+        is_measured: whether its channel statistics are those that packing measures.
+    """
+    for config in data.values():
+        bands, name = config.pack.bands, config.dataset
+        if bands is None and (is_measured or channels not in (1, 3)):
+            wanted = "images.mean=measured" if is_measured else f"{channels} channels"
+            raise ValueError(
+                f"{wanted} needs a data set packed band by band, but '{name}' is packed as 8-bit pictures: give it "
+                f"pack.bands={channels} and pack.bits=8 or 16 in datasets.tsv"
+            )
+        if bands not in (None, channels):
+            raise ValueError(
+                f"'{name}' is packed with pack.bands={bands} and read as {channels} channels: set "
+                f"images.channels={bands} images.mean=measured in the run's row of pretrain.tsv"
+            )
 
 
 def _config(

@@ -8,7 +8,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from simmim import plugin
 from simmim.config.models import DataConfig, JobConfig, PretrainConfig
-from simmim.config.sections import Section, TaskSettings
+from simmim.config.sections import Section, TaskSettings, sides
 from simmim.config.training import TrainSettings
 from simmim.plugin import Component
 
@@ -111,7 +111,7 @@ class FeaturesConfig(JobConfig):
     data: DataConfig
     pretraining: str
     encoder: dict[str, Any]
-    image_px: int
+    image_px: int | tuple[int, int]
     score_crop: float
     score_batch: int
     precision: str
@@ -121,7 +121,8 @@ class FeaturesConfig(JobConfig):
     @property
     def name(self) -> str:
         """Name in paths, such as train_192px_0123456789ab."""
-        return f"{self.data.split}_{self.image_px}px_{self.hash}"
+        size = "x".join(map(str, dict.fromkeys(sides(self.image_px))))
+        return f"{self.data.split}_{size}px_{self.hash}"
 
 
 class SizeConfig(JobConfig):

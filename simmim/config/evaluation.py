@@ -10,7 +10,7 @@ from pydantic import create_model
 
 from simmim import NUMERICS, plugin
 from simmim.config.component_settings import checked
-from simmim.config.datasets import role_data
+from simmim.config.datasets import check_channels, role_data
 from simmim.config.errors import DoesNotFit, validated
 from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, EvaluateSettings, FeaturesConfig, FineTunedInit
 from simmim.config.folder import ConfigFolder
@@ -69,13 +69,20 @@ def _encoder_at_scale(changes: dict[str, Any], own: dict[str, Any], scale: Scale
     return changes | {key: value for key, value in widths.items() if key in changes} | own
 
 
-def evaluation_data(sheets: ConfigFolder, scale: str, settings: EvaluateSettings, needs_data: bool) -> dict[str, Any]:
-    """Train and validation set, and of a fine-tuning the extra validation set that its scale may have."""
+def evaluation_data(
+    sheets: ConfigFolder, scale: str, settings: EvaluateSettings, channels: int, needs_data: bool
+) -> dict[str, Any]:
+    """Train and validation set, and of a fine-tuning the extra validation set that its scale may have.
+
+    Args:
+        channels: of the run's images.
+    """
     size = settings.settings.short_side_px
     data = {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
     extra = settings.role + EXTRA
     if settings.settings.scores_extra_set and extra in sheets.scale(scale).datasets:
         data["extra"] = role_data(sheets, scale, extra, "val", size, needs_data)
+    check_channels(data, channels)
     return data
 
 

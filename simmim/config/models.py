@@ -146,7 +146,7 @@ class PretrainSettings(Section):
     @property
     def channels(self) -> int:
         """Channels of the images."""
-        return len(self.images.mean)
+        return self.images.channel_count
 
     @property
     def short_side_px(self) -> int:

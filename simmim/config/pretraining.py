@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from simmim import NUMERICS
-from simmim.config.datasets import role_data
+from simmim.config.datasets import check_channels, role_data
 from simmim.config.errors import DoesNotFit, validated
 from simmim.config.folder import ConfigFolder
 from simmim.config.models import PRETRAIN_KINDS, PretrainConfig, PretrainSettings
@@ -44,6 +44,7 @@ def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool
     parts: dict[str, Any] = {
         "data": {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
     }
+    check_channels(parts["data"], settings.channels, settings.images.is_measured)
     if settings.target and "tokenizer" in settings.target.settings:
         parts["tokenizer"] = tokenizer_config(sheets, scale, settings.target.settings["tokenizer"], needs_data)
     numerics = {stage: NUMERICS[stage] for stage in ("data", "pretrain")}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +11,8 @@ from simmim.config.training import TrainSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MEASURED = "measured"
+Side = Annotated[int, Field(ge=8)]
 
 
 class Section(BaseModel):
@@ -22,7 +25,7 @@ class TaskSettings(Section):
     """Settings of an evaluation task, and what all of the project must know about it without importing torch.
 
     Args:
-        image_px: side of the square input of the encoder.
+        image_px: side of the square input of the encoder, or its height and width.
 
     Attributes:
         label: as tables and figures name the task.
@@ -40,12 +43,12 @@ class TaskSettings(Section):
     scores_extra_set: ClassVar[bool] = False
     is_dense: ClassVar[bool] = False
 
-    image_px: int = Field(default=224, ge=8)
+    image_px: Side | tuple[Side, Side] = 224
 
     @property
     def short_side_px(self) -> int:
         """Short side of images that need not be enlarged for this input, in training and in scoring alike."""
-        return self.image_px
+        return max(sides(self.image_px))
 
     def check_training(self, training: TrainSettings, processes: int = 1) -> None:
         """Refuse a section `train` that the task cannot be trained with on so many processes.
@@ -55,8 +58,13 @@ class TaskSettings(Section):
         """
 
 
+def sides(image_px: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width of an input, of which one number is a square."""
+    return (image_px, image_px) if isinstance(image_px, int) else tuple(image_px)
+
+
 def scored_side_px(image_px: int, crop: float) -> int:
-    """Short side that an image is resized to for scoring, so that a central crop of `image_px` keeps `crop` of it."""
+    """What becomes `image_px` where a central crop keeps the share `crop` of it."""
     return int(image_px / crop)
 
 
@@ -105,21 +113,52 @@ class ImagesSection(Section):
         crop_scale: area of the random crop as a share of the image.
         crop_ratio: its width over its height.
         flip: probability of a horizontal flip.
+        channels: of the images; needed where the statistics are measured, else the number of means.
+        mean, std: of every channel, as shares of the full range (255 or 65,535); `mean: measured` takes both as packing
+            has measured them on the training images.
     """
 
     crop_scale: tuple[float, float] = (0.67, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = Field(default=0.5, ge=0, le=1)
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    channels: int | None = Field(default=None, ge=1, exclude_if=lambda channels: channels is None)
+    mean: tuple[float, ...] | Literal["measured"] = IMAGENET_MEAN
+    std: tuple[float, ...] | Literal["measured"] = IMAGENET_STD
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_are_measured(cls, values: Any) -> Any:
+        is_measured = isinstance(values, dict) and values.get("mean") == MEASURED
+        if is_measured and tuple(values.get("std", IMAGENET_STD)) == IMAGENET_STD:  # the default beside it
+            return values | {"std": MEASURED}
+        return values
 
     @model_validator(mode="after")
     def _statistics_of_every_channel(self) -> ImagesSection:
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+        if (self.mean == MEASURED) != (self.std == MEASURED):
+            raise ValueError("either both images.mean and images.std are measured or none: write images.mean=measured")
+        if self.is_measured and self.channels is None:
+            raise ValueError("images.mean=measured needs images.channels, the number of bands of the images")
+        if not self.is_measured and not len(self.mean) == len(self.std) == self.channel_count > 0:
             raise ValueError(
-                f"images.mean has {len(self.mean)} and images.std {len(self.std)} values; give 3 of each, or 1 for grey"
+                f"images.mean has {len(self.mean)} and images.std {len(self.std)} values; give one of each for every "
+                f"channel ({self.channels or '3 for RGB, 1 for grey'}), or images.mean=measured"
             )
         return self
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether mean and deviation are those of the packed data."""
+        return self.mean == MEASURED
+
+    @property
+    def channel_count(self) -> int:
+        """Channels of the images."""
+        return self.channels or len(self.mean)
+
+    def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> ImagesSection:
+        """The same with these numbers where the statistics are to be measured."""
+        return self.model_copy(update={"mean": tuple(mean), "std": tuple(std)}) if self.is_measured else self
 
 
 class PackSection(Section):
@@ -130,12 +169,45 @@ class PackSection(Section):
         short_side_px: reduce the shorter side of larger images to this; None leaves the pixels alone.
         shard_samples: samples per shard.
         max_quarantined_share: more broken images than this share of all is an error.
+        bands, bits: images are arrays of so many bands of 8 or 16 bits, from TIFF, NumPy or PNG files, and are stored
+            without loss; without these they are pictures, 8-bit RGB or grey.
+        shown_bands: which bands pictures show, counted from 1: three (red, green, blue) or one (grey). Packs nothing
+            anew; by default the first three, or the first of fewer.
     """
 
     codec: Literal["original", "jpeg", "png"] = "original"
     short_side_px: int | None = Field(default=None, ge=1)
     shard_samples: int = Field(default=10_000, ge=1)
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    bands: int | None = Field(default=None, ge=1, exclude_if=lambda bands: bands is None)
+    bits: Literal[8, 16] | None = Field(default=None, exclude_if=lambda bits: bits is None)
+    shown_bands: str = Field(default="", pattern="^([0-9]+(,[0-9]+,[0-9]+)?)?$", exclude=True)
+
+    @field_validator("bits", mode="before")
+    @classmethod
+    def _number(cls, bits: Any) -> Any:
+        return int(bits) if isinstance(bits, str) and bits.isdecimal() else bits
+
+    @model_validator(mode="after")
+    def _bands_and_bits(self) -> PackSection:
+        if (self.bands is None) != (self.bits is None):
+            raise ValueError("pack.bands and pack.bits go together: give both, such as pack.bands=13 pack.bits=16")
+        if self.bands and (self.codec != "original" or self.short_side_px):
+            raise ValueError(
+                "images with pack.bands are stored as they are: leave out pack.codec and pack.short_side_px"
+            )
+        if self.shown_bands and not all(1 <= band <= (self.bands or 0) for band in self.shown):
+            raise ValueError(
+                f"pack.shown_bands={self.shown_bands} must lie in 1 to pack.bands, which is {self.bands or 'not set'}"
+            )
+        return self
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Bands that pictures show, counted from 1."""
+        if self.shown_bands:
+            return tuple(map(int, self.shown_bands.split(",")))
+        return (1, 2, 3) if (self.bands or 0) >= 3 else (1,)
 
     @model_validator(mode="after")
     def _resizing_re_encodes(self) -> PackSection:

@@ -98,10 +98,10 @@ class Sheets(ConfigFolder):
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         here = self.checked_scale(scale)
-        encoder = self.without_data.pretraining(scale, run).encoder
+        pretraining = self.without_data.pretraining(scale, run)
         with located_at(self.place("evaluate", run, evaluation)):
-            settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], encoder)
-            data = evaluation_data(self, scale, settings, self._needs_data)
+            settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], pretraining.encoder)
+            data = evaluation_data(self, scale, settings, pretraining.channels, self._needs_data)
             followers = (evaluation, *followers)
             if settings.init != PRETRAINED:
                 candidates = [name for name in self.fine_tunings() if (run, name) in self.evaluate]

@@ -52,5 +52,7 @@ def tokenizer_config(sheets: ConfigFolder, scale: str, name: str, needs_data: bo
         is_published = bool(settings.kind.settings.get("file"))
         size = settings.kind.settings.get("image_px", 0)  # what a kind takes by itself is below any set
         data = {} if is_published else {"train": role_data(sheets, scale, "pretrain", "train", size, needs_data)}
+        if any(each.pack.bands for each in data.values()):
+            raise ValueError(f"tokenizers learn from RGB, and '{data['train'].dataset}' is packed with pack.bands")
     numerics = {stage: NUMERICS[stage] for stage in ("data", "tokenizer")}
     return TokenizerConfig(**dict(settings), scale=scale, name=name, numerics=numerics, data=data)

@@ -13,10 +13,10 @@ from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, resize
+from torchvision.transforms.v2.functional import center_crop, get_size, resize
 
-from simmim.config.sections import scored_side_px
-from simmim.data.crops import cut, draw_crops, open_image
+from simmim.config.sections import scored_side_px, sides
+from simmim.data.crops import cut, draw_crops, open_image, pixels_of
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.rng import Key, KeyedGenerator, epoch_order, seed_for
@@ -26,7 +26,7 @@ class LabelledSettings(Protocol):
     """What `LabelledImages` reads of a task's settings.
 
     Args:
-        image_px: side of the square crops.
+        image_px: side of the square crops, or their height and width.
         labels_per_class: labelled images used of every class; None uses all.
         crop_scale: area of a crop as a share of the image's.
         crop_ratio: its width over its height.
@@ -34,7 +34,7 @@ class LabelledSettings(Protocol):
         auto_augment: timm's name of a RandAugment policy, "" for none.
     """
 
-    image_px: int
+    image_px: int | tuple[int, int]
     labels_per_class: int | None
     crop_scale: tuple[float, float]
     crop_ratio: tuple[float, float]
@@ -58,6 +58,11 @@ class LabelledImages(Dataset):
         fill = {"img_mean": tuple(round(255 * value) for value in mean)}
         fill["magnitude_max"] = 9.99  # at 10 timm asks for a posterisation to 0 bits, which Pillow refuses
         policy = settings.auto_augment
+        if policy and shards.bands:
+            raise ValueError(
+                f"settings.auto_augment={policy} changes 8-bit colours, and {shards.folder} holds {shards.bands}: set "
+                'settings.auto_augment=""'
+            )
         self._augment = rand_augment_transform(policy, fill) if policy else None
 
     def __len__(self) -> int:
@@ -83,7 +88,7 @@ class LabelledImages(Dataset):
 
     def _cut(self, epoch: int, sample: int, crop) -> np.ndarray:
         image = open_image(self._shards.image_bytes(sample), self._channels)
-        pixels = cut(image, crop, (self._settings.image_px,) * 2, "bicubic")
+        pixels = cut(image, crop, sides(self._settings.image_px), "bicubic")
         if self._augment is None:
             return pixels
         value = seed_for(self._seed, epoch, sample, "augment")
@@ -116,7 +121,7 @@ def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
 class ScoringImages(Dataset):
     """Labelled images under the evaluation view, by their place in the shards; arguments as `scoring_images`."""
 
-    def __init__(self, shards: Shards, image_px: int, crop: float, channels: int) -> None:
+    def __init__(self, shards: Shards, image_px: int | tuple[int, int], crop: float, channels: int) -> None:
         self._shards, self._view = shards, (image_px, crop, channels)
 
     def __getitems__(self, samples: Sequence[int]) -> dict[str, Tensor]:
@@ -125,15 +130,24 @@ class ScoringImages(Dataset):
         return {"images": scoring_images(self._shards, samples, *self._view), "labels": labels}
 
 
-def scoring_images(shards: Shards, samples: Sequence[int], image_px: int, crop: float, channels: int) -> Tensor:
-    """The evaluation view of some images, uint8 [n, c, H, W]."""
+def scoring_images(
+    shards: Shards, samples: Sequence[int], image_px: int | tuple[int, int], crop: float, channels: int
+) -> Tensor:
+    """The evaluation view of some images, uint8 [n, c, H, W]; float32 from 0 to 255 for images of 16 bits."""
     images = (open_image(shards.image_bytes(int(sample)), channels) for sample in samples)
     pixels = np.stack([scoring_view(image, image_px, crop) for image in images])  # [n, H, W, c]
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def scoring_view(image: Image.Image, image_px: int, crop: float) -> np.ndarray:
-    """An image resized (bicubic) so that its centre crop keeps `crop` of the short side, uint8 [h, w, c]."""
-    resized = resize(image, [scored_side_px(image_px, crop)], InterpolationMode.BICUBIC)
-    pixels = np.asarray(center_crop(resized, [image_px, image_px]))
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+def scoring_view(image: Image.Image | Tensor, image_px: int | tuple[int, int], crop: float) -> np.ndarray:
+    """An image resized (bicubic) so that its centre crop, as large as can be, keeps `crop` of a side, [h, w, c]."""
+    resized = resize(image, _covering(get_size(image), sides(image_px), crop), InterpolationMode.BICUBIC)
+    return pixels_of(center_crop(resized, list(sides(image_px))))
+
+
+def _covering(size: Sequence[int], image_px: tuple[int, int], crop: float) -> list[int]:
+    """Height and width, with the proportions of `size`, of which a central `image_px` keeps `crop` of a side."""
+    (height, width), (rows, columns) = size, (scored_side_px(side, crop) for side in image_px)
+    if rows * width >= columns * height:  # the height decides
+        return [rows, max(columns, int(rows * width / height))]
+    return [max(rows, int(columns * height / width)), columns]

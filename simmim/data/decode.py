@@ -13,9 +13,11 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
+from simmim.data.array_files import MAX_PIXELS, BadImage, hint, read_bands
+from simmim.data.bands import Bands, to_bytes
+
 CODECS = "original", "jpeg", "png"
 JPEG_QUALITY = 95
-MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checked before anything is decoded
 _FORMATS = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},  # several JPEGs in one file, as many phones write photos
@@ -28,10 +30,6 @@ _FORMATS = {
 _READERS = tuple(name for name in _FORMATS if name != "MPO")  # Pillow finds these with its JPEG reader
 _SUFFIXES = set().union(*_FORMATS.values())
 _ORIENTATION = 0x0112  # EXIF tag
-
-
-class BadImage(Exception):
-    """Why an image cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,17 @@ def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | Non
     return Stored(stored, (upright.height, upright.width), "; ".join(changes))
 
 
+def as_bands(content: bytes, bands: Bands) -> Stored:
+    """Read an image with all its bands, and make an array of it for storage.
+
+    Raises:
+        OtherBands: for a sound image with other bands or bits.
+        BadImage: for anything that is not a whole image.
+    """
+    array = read_bands(content, bands)
+    return Stored(to_bytes(array), array.shape[1:], "")
+
+
 def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str]]:
     """A fully loaded image in mode RGB or L, its format, and what was changed on the way."""
     try:
@@ -86,7 +95,7 @@ def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str
     except Image.DecompressionBombError as error:
         raise BadImage(f"too many pixels: {error}") from error
     except Image.UnidentifiedImageError as error:
-        raise BadImage(f"not an image in any of the formats {', '.join(_READERS)}") from error
+        raise BadImage(hint(content) or f"not an image in any of the formats {', '.join(_READERS)}") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BadImage(f"broken: {type(error).__name__}: {error}") from error
 

@@ -35,6 +35,8 @@ class DenseSet(Dataset):
         seed: int,
         training: bool,
     ) -> None:
+        if shards.bands:
+            raise ValueError(f"{shards.folder} holds {shards.bands}, dense tasks read RGB: pack it without pack.bands")
         self._shards, self._image_px, self._training = shards, image_px, training
         self._scales, self._flip, self._seed = scales, flip, seed
         self._padding = tuple(round(255 * channel) for channel in padding)

@@ -66,7 +66,8 @@ class Journal:
             return
         found = json.loads(text)
         before = found["made_from"]
-        if changed := [name for name, value in self.made_from.items() if before.get(name) != value]:
+        names = dict.fromkeys([*self.made_from, *before])
+        if changed := [name for name in names if before.get(name) != self.made_from.get(name)]:
             number, what = len(found["shards"]), ", ".join(changed)
             print(f"{self._path.parent}: finished shards are discarded ({number}), since this has changed: {what}")
             return

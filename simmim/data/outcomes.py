@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simmim.data.decode import BadImage, Stored, normalise
+from simmim.data.array_files import BadImage, OtherBands
+from simmim.data.bands import Bands
+from simmim.data.decode import Stored, as_bands, normalise
 from simmim.data.layout import content_sha256
 from simmim.data.samples import RawSample, Source
 
 Numbered = tuple[int, RawSample]
+_MIXED = "refused"  # the action of an image that ends the packing of its set
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,31 @@ def numbered(source: Source, short_side_px: int | None) -> Iterator[Numbered]:
         yield place, sample
 
 
-def outcomes_of(samples: Sequence[Numbered], *, codec: str, short_side_px: int | None) -> list[Outcome]:
+def outcomes_of(
+    samples: Sequence[Numbered], *, codec: str, short_side_px: int | None, bands: Bands | None = None
+) -> list[Outcome]:
     """Read, decode and encode some samples."""
-    return [_outcome(place, sample.read(), codec, short_side_px) for place, sample in samples]
+    return [_outcome(place, sample.read(), codec, short_side_px, bands) for place, sample in samples]
 
 
-def _outcome(place: int, sample: RawSample, codec: str, short_side_px: int | None) -> Outcome:
+def agreeing(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """The same, up to the first image with other bands than its set.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for outcome in outcomes:
+        if outcome.incident and outcome.incident["action"] == _MIXED:
+            where = outcome.incident["source"] or outcome.incident["sample_id"]
+            raise ValueError(f"{where} is {outcome.incident['reason']}: all images of a set must have the same bands")
+        yield outcome
+
+
+def _outcome(place: int, sample: RawSample, codec: str, short_side_px: int | None, bands: Bands | None) -> Outcome:
     try:
-        stored = _store(sample, codec, short_side_px)
+        stored = _store(sample, codec, short_side_px, bands)
+    except OtherBands as error:
+        return Outcome(place, None, _incident(sample, _MIXED, str(error)))
     except BadImage as error:
         return Outcome(place, None, _incident(sample, "quarantined", str(error)))
     changes = "; ".join(filter(None, (stored.changes, sample.notes)))
@@ -67,12 +87,14 @@ def _outcome(place: int, sample: RawSample, codec: str, short_side_px: int | Non
     return Outcome(place, row, _incident(sample, "converted", changes) if changes else None)
 
 
-def _store(sample: RawSample, codec: str, short_side_px: int | None) -> Stored:
+def _store(sample: RawSample, codec: str, short_side_px: int | None, bands: Bands | None) -> Stored:
     if sample.fault:
         raise BadImage(sample.fault)
-    annotated = sample.annotation is not None
-    name = sample.origin or sample.id
-    stored = normalise(sample.image, name, codec=codec, short_side_px=short_side_px, annotated=annotated)
+    if bands:
+        stored = as_bands(sample.image, bands)
+    else:
+        annotated, name = sample.annotation is not None, sample.origin or sample.id
+        stored = normalise(sample.image, name, codec=codec, short_side_px=short_side_px, annotated=annotated)
     if sample.image_px is not None and stored.image_px != tuple(sample.image_px):
         raise BadImage(f"image is {stored.image_px} px (height, width), its annotation was made for {sample.image_px}")
     return stored

@@ -16,11 +16,12 @@ import PIL
 import pyarrow as pa
 
 from simmim import stopping
+from simmim.data.bands import Bands, moments_of, with_statistics
 from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
 from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA, set_digest
-from simmim.data.outcomes import Numbered, Outcome, numbered, outcomes_of
+from simmim.data.outcomes import Numbered, Outcome, agreeing, numbered, outcomes_of
 from simmim.data.samples import Source, some_of
 from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
 from simmim.data.workers import Workers, workers
@@ -41,6 +42,8 @@ def pack(
     shard_samples: int,
     short_side_px: int | None,
     max_quarantined_share: float = 0.05,
+    bands: int | None = None,
+    bits: int | None = None,
     processes: int = 1,
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
@@ -53,27 +56,33 @@ def pack(
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
+        bands, bits: keep images as arrays of so many bands of 8 or 16 bits, without loss, and measure these; None for
+            pictures, 8-bit RGB or grey.
         processes: that read and decode; the files are the same for any number.
 
     Classes without images and images without labels are printed.
 
     Raises:
-        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized,
-            no usable sample at all, or too many broken ones (their table is written nevertheless); for a folder that
-            cannot be written, a full disk, and a process that was killed.
+        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized, an
+            image with other bands than the set, no usable sample at all, or too many broken ones (their table is
+            written nevertheless); for a folder that cannot be written, a full disk, and a process that was killed.
         stopping.Stopped: when it was asked to.
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
     out = Path(out)
     index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
+    kept = Bands(bands, bits) if bands and bits else None
     index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
     described = {"name": type(source).__name__} | _settings(source)
     with _said_in_words(out), workers(processes, _SAVED) as team:
-        journal = Journal(out, _made_from(index, described, shard_samples))
-        samples, incidents = _finish_shards(source, out, journal, team)
+        journal = Journal(out, _made_from(index, described, shard_samples) | ({"bands": str(kept)} if kept else {}))
+        samples, incidents = _finish_shards(source, out, journal, team, kept)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
         _check_enough(len(samples), incidents, max_quarantined_share, out)
         write_parquet(out / SAMPLES, samples)
+        if kept:
+            moments = team.map(moments_of, [out / shard.file for shard in journal.entries()])
+            index["bands"] = dataclasses.asdict(with_statistics(kept, moments))
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
         index |= _counts(samples, incidents, index["classes"]) | {"source": described}
         index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
@@ -128,14 +137,16 @@ def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int
     }
 
 
-def _finish_shards(source: Source, out: Path, journal: Journal, team: Workers) -> tuple[pa.Table, list[dict[str, str]]]:
+def _finish_shards(
+    source: Source, out: Path, journal: Journal, team: Workers, bands: Bands | None
+) -> tuple[pa.Table, list[dict[str, str]]]:
     """Make the shards that are missing; returns the table of `SAMPLES_SCHEMA` and the incidents of all."""
     codec, short_side_px, shard_samples = (journal.made_from[name] for name in _SETTINGS)
     tables = _kept(out, journal, team)
     _clear(out, journal)
-    work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px)
+    work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px, bands=bands)
     chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
-    outcomes = itertools.chain.from_iterable(team.map(work, chunks))
+    outcomes = agreeing(itertools.chain.from_iterable(team.map(work, chunks)))
     last: list[dict[str, str]] = []
     written = _written(out, frozenset(tables), outcomes, shard_samples, last)
     for shard, table in team.map(functools.partial(read_back, out), written, at_once=2):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms.v2.functional import get_size
 
 from simmim.config.sections import ImagesSection
 from simmim.data.crops import Crop, cut, draw_crops, open_image
@@ -23,7 +24,7 @@ class PretrainingImages(Dataset):
     Args:
         mask: a mask component: `sample(n, grid, generator) -> bool [n, *grid]`.
         seed: of crops and masks; equal seeds give equal batches for any number of workers or processes.
-        channels: 1 or 3.
+        channels: of the images; pictures are read as 1 (grey) or 3 (RGB).
     """
 
     def __init__(self, shards: Shards, images: ImagesSection, mask: Any, geometry: Geometry, seed: int, channels: int):
@@ -39,7 +40,7 @@ class PretrainingImages(Dataset):
         return self._shards.ids
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Tensor]:
-        """Batch of (epoch, sample) keys: `images` uint8 [b, c, H, W] and `hidden` bool [b, tokens]."""
+        """Batch of (epoch, sample) keys: `images` [b, c, H, W] as of `random_crops` and `hidden` bool [b, tokens]."""
         epochs, samples = np.array(keys).T
         image_px, channels = self._geometry.image, self._channels
         return {
@@ -57,7 +58,7 @@ def random_crops(
     epochs: np.ndarray | int,
     samples: np.ndarray,
 ) -> Tensor:
-    """A random crop of each of some samples, uint8 [b, c, H, W]."""
+    """A random crop of each of some samples, uint8 [b, c, H, W]; float32 from 0 to 255 for images of 16 bits."""
     draws = KeyedGenerator(seed, epochs, samples, "crop")
     crops = draw_crops(shards.sizes[samples], images.crop_scale, images.crop_ratio, images.flip, draws)
     decoded = (open_image(shards.image_bytes(sample), channels) for sample in samples.tolist())
@@ -72,9 +73,9 @@ def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray |
 
 
 def whole_images(shards: Shards, samples: np.ndarray, image_px: tuple[int, int], channels: int) -> Tensor:
-    """Whole images resized to the input, uint8 [n, c, H, W], without any augmentation."""
+    """Whole images resized to the input, [n, c, H, W] as those of `random_crops`, without any augmentation."""
     pixels = []
     for sample in samples.tolist():
         image = open_image(shards.image_bytes(sample), channels)
-        pixels.append(cut(image, Crop(0, 0, image.height, image.width, flip=False), image_px))
+        pixels.append(cut(image, Crop(0, 0, *get_size(image), flip=False), image_px))
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

@@ -3,7 +3,8 @@
     shard-00000.parquet ...   sample_id, image, sha256, label, height, width, annotation
     samples.parquet           the same without the bytes, and where in which shard they lie
     quarantine.parquet        what was left out or corrected, and why
-    index.json                digests of all of these and of the source's files, classes, counts, digest of the set
+    index.json                digests of all of these and of the source's files, classes, counts, digest of the set;
+                              where images are no pictures: their bands and bits, mean and deviation of each band
     journal.json              what packing goes on from (`simmim.data.journal`); reading needs no such file
 
 Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from simmim.data.bands import Bands
 from simmim.data.index import INDEX, read_index
 from simmim.data.layout import PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256
 from simmim.data.packing import pack
@@ -66,6 +68,12 @@ class Shards:
     def digest(self) -> str:
         """Hex digest of the whole set: equal digests mean equal bytes, labels, classes and order."""
         return self._index["digest"]
+
+    @functools.cached_property
+    def bands(self) -> Bands | None:
+        """Bands, bits and statistics of the images; None for a set of pictures, 8-bit RGB or grey."""
+        found = self._index.get("bands")
+        return Bands(found["count"], found["bits"], tuple(found["mean"]), tuple(found["std"])) if found else None
 
     @functools.cached_property
     def labels(self) -> np.ndarray:

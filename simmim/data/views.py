@@ -56,6 +56,8 @@ class ViewImages(Dataset):
     def __init__(
         self, shards: Shards, views: Mapping[str, Sequence[View]], images: ImagesSection, seed: int, channels: int
     ) -> None:
+        if shards.bands:
+            raise ValueError(f"views change 8-bit colours, and {shards.folder} holds {shards.bands}: use method=simmim")
         self._shards, self._views, self._settings = shards, views, images
         self._seed, self._channels = seed, channels
 

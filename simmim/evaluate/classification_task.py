@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simmim.data.classification import LabelledImages, ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
+from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first
@@ -20,6 +21,14 @@ from simmim.train.reading import read_ahead, to_device
 
 class ClassificationTask(Task):
     """A classifier in training; its module is a `ClassifierTraining`."""
+
+    @classmethod
+    def check_encoder(cls, encoder: nn.Module, channels: int, settings: ClassificationSettings) -> None:
+        if channels not in (1, 3) and settings.auto_augment:
+            raise ValueError(
+                f"settings.auto_augment={settings.auto_augment} changes colours, and images have {channels} channels: "
+                'set settings.auto_augment=""'
+            )
 
     @classmethod
     def check_set(cls, shards: Shards) -> None:

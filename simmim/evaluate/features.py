@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from simmim import stopping
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import FeaturesConfig
+from simmim.config.sections import sides
 from simmim.data.classification import ScoringImages
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
@@ -60,7 +61,7 @@ def write_features(config: FeaturesConfig, encoder_file: Path, data: Path, out: 
     """
     shards = Shards(data)
     require_labels(shards)
-    encoder, header = load_encoder(encoder_file, (config.image_px,) * 2, **config.encoder)
+    encoder, header = load_encoder(encoder_file, sides(config.image_px), **config.encoder)
     encoder = encoder.to(processes.device).eval()
     normalise = ImageNormaliser(header["mean"], header["std"]).to(processes.device)
     draft, about = out.with_name(f".{out.name}.part"), identity_of(config, shards.digest, encoder_file).as_json()
@@ -88,8 +89,7 @@ def _files(
     processes: Processes,
 ) -> list[Path]:
     """Arrays for every block in the draft: those of an interrupted extraction of the same, or empty ones."""
-    side = config.image_px
-    image = torch.zeros(1, normalise.channels, side, side, dtype=torch.uint8, device=processes.device)
+    image = torch.zeros(1, normalise.channels, *sides(config.image_px), dtype=torch.uint8, device=processes.device)
     widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
     files = [draft / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
     if processes.is_main_process and _note(draft / _DRAFT) != about:

@@ -13,6 +13,7 @@ from simmim import plugin
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.evaluation import features_config
+from simmim.config.sections import sides
 from simmim.data.requirements import require_same_classes
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
@@ -88,7 +89,7 @@ class Job:
         given |= {"sets": self.sets, "device": self.processes.device}
         if config.settings.reads_features:
             return Inputs(**given, features={split: self._features(split) for split in self.features})
-        encoder, header = load_encoder(self.encoder_file, (config.settings.image_px,) * 2, **config.encoder)
+        encoder, header = load_encoder(self.encoder_file, sides(config.settings.image_px), **config.encoder)
         return Inputs(**given, encoder=encoder, header=header)
 
     def fit(self, module: TrainTask, task: Task) -> Trained:

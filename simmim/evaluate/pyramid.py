@@ -26,7 +26,8 @@ def check_dense(encoder: nn.Module, channels: int, task: str) -> None:
         raise ValueError(f"{task} needs an encoder with at least two feature maps, this one has {len(encoder.levels)}")
     if channels != 3:
         raise ValueError(
-            f"{task} reads RGB images, this encoder takes {channels} channel; pre-train it with images.mean of 3 values"
+            f"{task} reads RGB images, this encoder takes {channels} channel{'s'[: channels > 1]}; pre-train it with "
+            "images.mean of 3 values"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from simmim.config.sections import TaskSettings, scored_side_px
+from simmim.config.sections import TaskSettings, scored_side_px, sides
 
 
 class ScoredSettings(TaskSettings):
@@ -20,4 +20,4 @@ class ScoredSettings(TaskSettings):
 
     @property
     def short_side_px(self) -> int:
-        return scored_side_px(self.image_px, self.score_crop)
+        return scored_side_px(max(sides(self.image_px)), self.score_crop)

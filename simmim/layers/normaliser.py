@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ImageNormaliser(nn.Module):
-    """uint8 images [b, c, H, W] -> float32 with about zero mean and unit variance.
+    """Images [b, c, H, W], uint8 or float from 0 to 255 -> float32 with about zero mean and unit variance.
 
     Args:
         mean, std: per channel, of images in [0, 1].
@@ -39,6 +39,7 @@ class ImageNormaliser(nn.Module):
         """Back to the range 0 to 255, float32, neither rounded nor clipped."""
         return normalised.float() * self._std + self._mean
 
-    def undo(self, normalised: Tensor) -> Tensor:
-        """Back to uint8, clipped to what an image can show."""
-        return self.values(normalised).round().clamp(0, 255).byte()
+    def undo(self, normalised: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
+        """Back to the range 0 to 255, clipped to it; rounded where the images have 8 bits."""
+        values = self.values(normalised).clamp(0, 255)
+        return values.round().byte() if dtype == torch.uint8 else values

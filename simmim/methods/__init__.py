@@ -15,10 +15,10 @@ A method has
     kept_head           dotted name of the head that goes to `head.safetensors`
     has_teacher         whether a second network follows the trained one; such a method can neither begin with an
                         encoder file nor be sharded
-    forward             a batch of its data set, uint8 images -> mean loss, a scalar; normalises the images, once
+    forward             a batch of its data set, values from 0 to 255 -> mean loss, a scalar; normalises them, once
     dataset             packed images and a seed -> a data set of whole batches for `train.loop.fit`
     validate            packed images and the number format -> losses by metric, {} where it has none
-    reconstruct         uint8 images and a mask of tokens -> uint8 pictures of its prediction, None where it has none
+    reconstruct         images and a mask of tokens -> its prediction as such images, None where it has none
     after_update        called when `step` of `steps` updates are done
 """
 

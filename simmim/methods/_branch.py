@@ -67,6 +67,11 @@ class TeacherMethod(Method):
         momentum: float,
     ) -> None:
         super().__init__()
+        if images.channel_count not in (1, 3):
+            raise ValueError(
+                f"images.channels={images.channel_count}: views of dino and moco_v3 are recoloured, which takes RGB or "
+                "grey; use method=simmim"
+            )
         self.normalise = ImageNormaliser(images.mean, images.std)
         self.views, self.momentum, self._images = views, momentum, images
 

@@ -32,7 +32,7 @@ class Method(TrainTask):
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean loss, a scalar, of a batch of `dataset`, whose images are uint8 [b, ..., c, H, W]."""
+        """Mean loss, a scalar, of a batch of `dataset`, whose images are [b, ..., c, H, W], from 0 to 255."""
 
     @abstractmethod
     def dataset(self, shards: Shards, seed: int) -> TrainData:
@@ -47,10 +47,10 @@ class Method(TrainTask):
         return {}
 
     def reconstruct(self, images: Tensor, hidden: Tensor) -> Tensor | None:
-        """Its prediction as a picture, uint8 [b, c, H, W].
+        """Its prediction in place of the images, in their channels and type.
 
         Args:
-            images: whole images, uint8 [b, c, H, W].
+            images: whole images [b, c, H, W], uint8 or float from 0 to 255.
             hidden: bool [b, h, w], True = hidden.
         """
         return None

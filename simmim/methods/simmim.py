@@ -70,7 +70,7 @@ class SimMIM(Method):
         self._loss, self._images = loss, images
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean loss of a batch of `images` uint8 [b, c, H, W] and `hidden` bool [b, *tokens], True = hidden."""
+        """Mean loss of a batch of `images` [b, c, H, W] and `hidden` bool [b, *tokens], True = hidden."""
         normalised = self.normalise(batch["images"])
         prediction = self.predict(normalised, batch["hidden"])
         wanted = self.target(batch["images"], normalised)
@@ -100,8 +100,8 @@ class SimMIM(Method):
         return validation_losses(self, shards, dtype)
 
     def reconstruct(self, images: Tensor, hidden: Tensor) -> Tensor | None:
-        """The prediction as a picture, uint8 [b, c, H, W]; None where the target's codes have no picture."""
+        """The prediction in the channels and the type of the images; None where the target's codes have no picture."""
         normalised = self.normalise(images)
         prediction = self.predict(normalised, hidden).float()
         picture = self.target.to_pixels(prediction, normalised, self.normalise)
-        return None if picture is None else self.normalise.undo(picture)
+        return None if picture is None else self.normalise.undo(picture, images.dtype)

@@ -11,6 +11,7 @@ from simmim import plugin
 from simmim.config.errors import DoesNotFit, located_at
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
+from simmim.config.sections import sides
 from simmim.config.sheets import Sheets
 from simmim.data.pretraining import hidden_tokens
 from simmim.geometry import Geometry
@@ -87,8 +88,7 @@ def _build_transfer(config: PretrainConfig, transfer: EvaluateConfig) -> None:
     allowed = plugin.component("encoders", config.encoder.name).transfer_settings
     for setting in transfer.encoder:
         plugin.check_choice(f"transfer setting of encoder={config.encoder.name}", setting, allowed)
-    side = transfer.settings.image_px
-    sized = SizedEncoder(transfer.encoder_of(config), (side, side), config.channels)
+    sized = SizedEncoder(transfer.encoder_of(config), sides(transfer.settings.image_px), config.channels)
     if transfer.settings.reads_features:
         build_encoder(sized)
     else:

@@ -52,7 +52,7 @@ def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
             "mask": Component(name="random", ratio=0.5) if is_masked else None,
             "geometry": GeometrySection(image_px=image_px, masked_patch_px=math.gcd(*image_px) if is_masked else None),
             "loss": LossSection(name=config.loss.name),
-            "images": ImagesSection(mean=config.images.mean, std=config.images.std),
+            "images": ImagesSection(channels=config.images.channels, mean=config.images.mean, std=config.images.std),
             "train": TrainSettings(epochs=1, batch=1, base_lr=1),
         }
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from simmim import plugin
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
-from simmim.config.sections import TaskSettings
+from simmim.config.sections import TaskSettings, sides
 from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.classifier_training import ClassifierTraining
@@ -50,8 +50,8 @@ def transfer_network(
     Args:
         precision: "fp32" or "bf16", in which activations are counted.
     """
-    section, side = config.encoder_of(pretraining), config.settings.image_px
-    sized = SizedEncoder(counted_section(section), (side, side), pretraining.channels)
+    section = config.encoder_of(pretraining)
+    sized = SizedEncoder(counted_section(section), sides(config.settings.image_px), pretraining.channels)
     if config.settings.reads_features:
         return _frozen(sized, precision)
     return _counted(config.task, config.settings, sized, classes, is_checkpointed(section), precision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image
-from torch import Tensor
 
 from simmim import plugin
 from simmim.config.models import PretrainConfig
@@ -22,6 +19,7 @@ from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.plugin import Component
 from simmim.pretraining.avg_dist import avg_dist
+from simmim.pretraining.pictures import png, shown
 from simmim.storage import records
 from simmim.storage.identity import code_version
 from simmim.storage.parquet import write_sealed
@@ -100,7 +98,8 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
     """
     samples = spread_samples(shards, SHOWN_IMAGES)
     geometry = geometry_of(config)
-    images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
+    images = whole_images(shards, samples, geometry.image, config.channels)  # [n, c, H, W]
+    look = shown(shards, config.data["val"].pack)
     origin = {"scale": config.scale, "run": config.run, "config_hash": config.hash}
     origin |= {"data_digest": shards.digest, "code_version": code_version()}
     rows = []
@@ -109,10 +108,10 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
         areas = _areas(name, geometry, patch_px, samples) if patch_px else [b""] * len(samples)
         mask = {"kind": kind, "mask": name, "ratio": SHOWN_RATIO, "masked_patch_px": patch_px}
         rows += [
-            origin | mask | {"sample_id": shards.ids[sample], "image": png(image), "hidden": area}
+            origin | mask | {"sample_id": shards.ids[sample], "image": look.png(image), "hidden": area}
             for sample, image, area in zip(samples, images, areas)
         ]
-    write_sealed(path, pa.Table.from_pylist(rows))
+    write_sealed(path, pa.Table.from_pylist(rows).replace_schema_metadata(look.record or None))
 
 
 def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) -> list[bytes]:
@@ -125,11 +124,3 @@ def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) ->
 def spread_samples(shards: Shards, at_most: int) -> np.ndarray:
     """Indices of some images of a set, as far apart as there are images: those that pictures show."""
     return np.unique(np.linspace(0, len(shards) - 1, at_most).astype(int))
-
-
-def png(pixels: Tensor) -> bytes:
-    """uint8 [c, H, W] with one or three channels -> PNG bytes."""
-    stream = io.BytesIO()
-    array = pixels.permute(1, 2, 0).numpy()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(stream, "png")
-    return stream.getvalue()

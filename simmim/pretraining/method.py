@@ -10,16 +10,21 @@ from torch import nn
 
 from simmim import methods, plugin
 from simmim.config.models import PretrainConfig
+from simmim.config.sections import ImagesSection
 from simmim.methods._method import Method
 from simmim.pretraining.tokenizer import build_tokenizer, load_tokenizer
 from simmim.storage import model_file
 
 
-def build_method(config: PretrainConfig, tokenizer: nn.Module | None = None) -> Method:
+def build_method(
+    config: PretrainConfig, tokenizer: nn.Module | None = None, images: ImagesSection | None = None
+) -> Method:
     """The method of a config, freshly initialised, given those sections that its constructor names.
 
     Args:
         tokenizer: the one that the target names; by default one that has learnt nothing yet.
+        images: that section with the measured statistics; by default the config's, in which numbers stand for them
+            that only a network which is never run may have.
 
     Raises:
         ValueError: for components that are unknown or do not fit each other, and for a method that needs an optional
@@ -27,6 +32,8 @@ def build_method(config: PretrainConfig, tokenizer: nn.Module | None = None) -> 
     """
     named = inspect.signature(plugin.component("methods", config.method.name)).parameters
     sections = {name: getattr(config, name) for name in methods.CONTEXT if name in named}
+    unmeasured = [0.5] * config.channels
+    sections["images"] = images or config.images.normalised_by(unmeasured, unmeasured)
     if config.tokenizer and "tokenizer" in named:
         sections["tokenizer"] = tokenizer or build_tokenizer(config.tokenizer)
     method = plugin.build("methods", config.method, **sections)
@@ -45,7 +52,11 @@ def load_method(config: PretrainConfig, run: Path, tokenizer: Path | None) -> tu
     Raises:
         ValueError: for files that belong to another config.
     """
-    method = build_method(config, load_tokenizer(tokenizer, config.tokenizer) if tokenizer else None)
+    images = config.images
+    if images.is_measured:
+        header, _ = model_file.read(run / "encoder.safetensors", "encoder")
+        images = images.normalised_by(header["mean"], header["std"])
+    method = build_method(config, load_tokenizer(tokenizer, config.tokenizer) if tokenizer else None, images)
     for kind, place in (("encoder", method.kept_encoder), ("head", method.kept_head)):
         path = run / f"{kind}.safetensors"
         header, state = model_file.read(path, kind)

@@ -20,8 +20,9 @@ from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
 from simmim.plugin import Component
-from simmim.pretraining.masking import geometry_of, png, spread_samples
+from simmim.pretraining.masking import geometry_of, spread_samples
 from simmim.pretraining.method import load_method
+from simmim.pretraining.pictures import Shown, png, shown
 from simmim.storage.parquet import write_sealed
 
 SHOWN_IMAGES = 8
@@ -45,7 +46,8 @@ def reconstruct(
 ) -> None:
     """Write `reconstruction.parquet`: a finished run's reconstructions of some images under three kinds of masks.
 
-    Its column `region` says what the drawn masks hide in an image: an outlined "object", or a "central box".
+    Its column `region` says what the drawn masks hide in an image: an outlined "object", or a "central box". Of images
+    of n bands, the footer says which ones are shown and how (`shown`).
 
     Args:
         run: folder of the files of one seed.
@@ -62,18 +64,19 @@ def reconstruct(
     method, header = load_method(config, run, tokenizer)
     shards, geometry = Shards(val), geometry_of(config)
     samples = np.union1d(spread_samples(shards, SHOWN_IMAGES), _outlined(drawn, shards.ids, config))
-    images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
+    images = whole_images(shards, samples, geometry.image, config.channels)  # [n, c, H, W]
+    look = shown(shards, config.data["val"].pack)
     names = [shards.ids[sample] for sample in samples]
     own = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
-    rows = _rows(method, geometry, images, names, OWN_MASK, own)
+    rows = _rows(method, geometry, images, look, names, OWN_MASK, own)
     for mask, (which, hidden) in _drawn_masks(names, samples, geometry, drawn).items():
-        rows += _rows(method, geometry, images[which], [names[i] for i in which], mask, hidden)
+        rows += _rows(method, geometry, images[which], look, [names[i] for i in which], mask, hidden)
     regions = {name: "object" if name in drawn else "central box" for name in names}
     columns = {key: header[key] for key in _ORIGIN}
     stored = pa.Table.from_pylist(
         [columns | row | {"region": regions[row["sample_id"]]} for row in rows], schema=_SCHEMA
     )
-    write_sealed(run / "reconstruction.parquet", stored)
+    write_sealed(run / "reconstruction.parquet", stored.replace_schema_metadata(look.record or None))
 
 
 def _outlined(drawn: Mapping[str, str], ids: list[str], config: PretrainConfig) -> np.ndarray:
@@ -126,14 +129,13 @@ def _hidden(outline: str, geometry: Geometry, sample: np.ndarray) -> list[Tensor
 
 @torch.inference_mode()
 def _rows(
-    method: Method, geometry: Geometry, images: Tensor, names: list[str], mask: str, hidden: Tensor
+    method: Method, geometry: Geometry, images: Tensor, look: Shown, names: list[str], mask: str, hidden: Tensor
 ) -> list[dict[str, Any]]:
     """Input, mask and prediction of some images as PNG bytes; none where the method's target has no picture."""
     pictures = method.eval().reconstruct(images, hidden)
     if pictures is None:
         return []
     areas = geometry.tokens_to_pixels(hidden).byte()[:, None] * 255  # [n, 1, H, W]
-    return [
-        {"sample_id": name, "mask": mask, "image": png(image), "hidden": png(area), "prediction": png(picture)}
-        for name, image, area, picture in zip(names, images, areas, pictures)
-    ]
+    columns = zip(names, map(look.png, images), map(png, areas), map(look.png, pictures))
+    keys = "sample_id", "image", "hidden", "prediction"
+    return [dict(zip(keys, values)) | {"mask": mask} for values in columns]

@@ -9,6 +9,7 @@ from typing import Any
 
 from simmim.config.differences import refuse_changed
 from simmim.config.models import PretrainConfig
+from simmim.config.sections import ImagesSection
 from simmim.data.shards import Shards
 from simmim.methods._method import Method
 from simmim.pretraining.method import build_method
@@ -57,6 +58,24 @@ def identity_of(config: PretrainConfig, seed: int, data: Mapping[str, str], init
     return Identity(config.as_json(), seed, data, digests)
 
 
+def images_of(config: PretrainConfig, train_set: Shards) -> ImagesSection:
+    """The section `images` of a config, with the statistics of its training images if they are to be measured.
+
+    Raises:
+        ValueError: for a band that is the same everywhere.
+    """
+    bands = train_set.bands
+    if not config.images.is_measured:
+        return config.images
+    assert bands is not None, "the config does not allow it"
+    if 0 in bands.std:
+        raise ValueError(
+            f"band {bands.std.index(0) + 1} of {train_set.folder} has one value everywhere and cannot be normalised: "
+            "leave it out of the files, or give images.mean and images.std as numbers"
+        )
+    return config.images.normalised_by(bands.mean, bands.std)
+
+
 def state_of(folder: Path) -> Path:
     """Folder of what a pre-training has done so far."""
     return folder / "state"
@@ -84,7 +103,7 @@ def pretrain(
         return
     origin = _origin(config, seed, train_set, init)
     rows = _rows(config, origin, method, trained, val, processes)
-    header = _header(config) | asdict(origin) | {"step": trained.step}
+    header = _header(config, images_of(config, train_set)) | asdict(origin) | {"step": trained.step}
     head = None if config.head is None else config.head.model_dump(mode="json")
     model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
     save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
@@ -122,7 +141,7 @@ def _fit(
     """The trained method and how its training went."""
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
-    method = build_method(config, tokenizer)
+    method = build_method(config, tokenizer, images_of(config, train_set))
     encoder = method.get_submodule(method.trained_encoder)
     if init.encoder:
         start_from(encoder, init.encoder)
@@ -170,7 +189,7 @@ def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
     return {"train_seconds": seconds, "images_per_second": speed, "loss_spikes": spikes.count(log)}
 
 
-def _header(config: PretrainConfig) -> dict[str, Any]:
+def _header(config: PretrainConfig, images: ImagesSection) -> dict[str, Any]:
     """What an encoder file says about how to rebuild the encoder and to normalise its images."""
-    images = {"in_channels": config.channels, "mean": config.images.mean, "std": config.images.std}
-    return {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px} | images
+    statistics = {"in_channels": images.channel_count, "mean": images.mean, "std": images.std}
+    return {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px} | statistics

@@ -34,6 +34,10 @@ class Bins:
     cell_multiple: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        if self.image_channels not in (1, 3):
+            raise ValueError(
+                f"target=bins takes RGB or grey, the images have {self.image_channels} channels; use target=pixels"
+            )
         if not 2 <= self.bins <= 256:
             raise ValueError(f"target.bins {self.bins} must lie in 2 to 256")
 

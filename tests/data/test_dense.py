@@ -23,6 +23,7 @@ class Memory:
 
     folder = Path("made-up")
     classes = ("blob", "ground")
+    bands = None
 
     def __init__(self, samples):
         self._samples = samples

@@ -56,7 +56,7 @@ def test_every_run_with_a_mask_has_records_and_the_others_are_named(config, tmp_
 class FewShards:
     """Five images of one colour each."""
 
-    digest, ids = "digest", [f"image {i}" for i in range(5)]
+    digest, ids, bands = "digest", [f"image {i}" for i in range(5)], None
 
     def __len__(self):
         return 5
