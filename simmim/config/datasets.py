@@ -86,17 +86,20 @@ def check_channels(data: Mapping[str, DataConfig], channels: int, is_measured: b
     Args:
         data: by split.
         is_measured: whether its channel statistics are those that packing measures.
+
+    Raises:
+        DoesNotFit: saying what to set; the same row may read other data at another scale.
     """
     for config in data.values():
         bands, name = config.pack.bands, config.dataset
         if bands is None and (is_measured or channels not in (1, 3)):
             wanted = "images.mean=measured" if is_measured else f"{channels} channels"
-            raise ValueError(
+            raise DoesNotFit(
                 f"{wanted} needs a data set packed band by band, but '{name}' is packed as 8-bit pictures: give it "
                 f"pack.bands={channels} and pack.bits=8 or 16 in datasets.tsv"
             )
         if bands not in (None, channels):
-            raise ValueError(
+            raise DoesNotFit(
                 f"'{name}' is packed with pack.bands={bands} and read as {channels} channels: set "
                 f"images.channels={bands} images.mean=measured in the run's row of pretrain.tsv"
             )

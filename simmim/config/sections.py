@@ -180,18 +180,15 @@ class PackSection(Section):
     shard_samples: int = Field(default=10_000, ge=1)
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     bands: int | None = Field(default=None, ge=1, exclude_if=lambda bands: bands is None)
-    bits: Literal[8, 16] | None = Field(default=None, exclude_if=lambda bits: bits is None)
+    bits: int | None = Field(default=None, exclude_if=lambda bits: bits is None)
     shown_bands: str = Field(default="", pattern="^([0-9]+(,[0-9]+,[0-9]+)?)?$", exclude=True)
-
-    @field_validator("bits", mode="before")
-    @classmethod
-    def _number(cls, bits: Any) -> Any:
-        return int(bits) if isinstance(bits, str) and bits.isdecimal() else bits
 
     @model_validator(mode="after")
     def _bands_and_bits(self) -> PackSection:
         if (self.bands is None) != (self.bits is None):
             raise ValueError("pack.bands and pack.bits go together: give both, such as pack.bands=13 pack.bits=16")
+        if self.bits not in (None, 8, 16):
+            raise ValueError(f"pack.bits={self.bits} must be 8 or 16, the depth of the files")
         if self.bands and (self.codec != "original" or self.short_side_px):
             raise ValueError(
                 "images with pack.bands are stored as they are: leave out pack.codec and pack.short_side_px"
