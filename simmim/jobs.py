@@ -147,9 +147,7 @@ class Jobs:
         config, inputs = self._training(scale, run)
         drawn = self.sheets.drawn(config.data["val"].dataset)
         own = {role: [self.path("pretrain", role, scale=scale, run=run, seed=seed)] for role in ("encoder", "head")}
-        look = config.data["val"].pack.shown_bands
-        about = {"pretraining": config.hash, "drawn": drawn, "numerics": NUMERICS["report"]}
-        found = config_hash(about | ({"shown_bands": look} if look else {}))
+        found = config_hash({"pretraining": config.pictures_hash, "drawn": drawn, "numerics": NUMERICS["report"]})
         return config, {"data": inputs["data"], "tokenizer": inputs["tokenizer"]} | own, found
 
     def _features(self, scale: str, run: str, seed: str, features: str) -> tuple[JobConfig, Inputs, str]:
@@ -181,7 +179,7 @@ class Jobs:
 
     def _mask_samples(self, scale: str) -> tuple[PretrainConfig, Inputs, str]:
         config = self.sheets.pretraining(scale, catalogue.reference_run(self.sheets))
-        return config, {"data": self._packed(scale, {"val": config.data["val"]})}, config.hash
+        return config, {"data": self._packed(scale, {"val": config.data["val"]})}, config.pictures_hash
 
     def _table(self, scale: str, name: str) -> tuple[None, Inputs, str]:
         needs = catalogue.table_needs(name, self.sheets, scale)

@@ -10,8 +10,9 @@ from simmim.config.component_settings import checked
 from simmim.config.errors import DoesNotFit, Unavailable, located_at, validated
 from simmim.config.folder import ConfigFolder
 from simmim.config.models import DataConfig
+from simmim.config.packing import PackSection
 from simmim.config.reading import parse_set
-from simmim.config.sections import PackSection, Section
+from simmim.config.sections import Section
 from simmim.config.values import typed
 from simmim.plugin import check_choice
 

@@ -13,13 +13,13 @@ from pydantic import Field, field_validator, model_validator
 from simmim import PACKED_FORMAT
 from simmim.config.component_settings import arguments_of, checked
 from simmim.config.machine_settings import without_machine_settings
+from simmim.config.packing import PackSection
 from simmim.config.sections import (
     DemoDataSection,
     GeometrySection,
     ImagesSection,
     InitSection,
     LossSection,
-    PackSection,
     Section,
 )
 from simmim.config.training import TrainSettings
@@ -162,6 +162,12 @@ class PretrainConfig(PretrainSettings, JobConfig):
     numerics: dict[str, int]
     data: dict[str, DataConfig]
     tokenizer: TokenizerConfig | None = None
+
+    @property
+    def pictures_hash(self) -> str:
+        """Of what its pictures show: changes with the choice of bands too."""
+        shown = self.data["val"].pack.shown_bands
+        return config_hash({"pretraining": self.hash, "shown_bands": shown}) if shown else self.hash
 
     @property
     def has_first_stage(self) -> bool:

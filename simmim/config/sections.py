@@ -122,8 +122,8 @@ class ImagesSection(Section):
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = Field(default=0.5, ge=0, le=1)
     channels: int | None = Field(default=None, ge=1, exclude_if=lambda channels: channels is None)
-    mean: tuple[float, ...] | Literal["measured"] = IMAGENET_MEAN
-    std: tuple[float, ...] | Literal["measured"] = IMAGENET_STD
+    mean: Literal["measured"] | tuple[float, ...] = IMAGENET_MEAN
+    std: Literal["measured"] | tuple[float, ...] = IMAGENET_STD
 
     @model_validator(mode="before")
     @classmethod
@@ -159,60 +159,6 @@ class ImagesSection(Section):
     def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> ImagesSection:
         """The same with these numbers where the statistics are to be measured."""
         return self.model_copy(update={"mean": tuple(mean), "std": tuple(std)}) if self.is_measured else self
-
-
-class PackSection(Section):
-    """How a data set is packed.
-
-    Args:
-        codec: "original" keeps sound files byte for byte, "jpeg" re-encodes at quality 95, "png" without loss.
-        short_side_px: reduce the shorter side of larger images to this; None leaves the pixels alone.
-        shard_samples: samples per shard.
-        max_quarantined_share: more broken images than this share of all is an error.
-        bands, bits: images are arrays of so many bands of 8 or 16 bits, from TIFF, NumPy or PNG files, and are stored
-            without loss; without these they are pictures, 8-bit RGB or grey.
-        shown_bands: which bands pictures show, counted from 1: three (red, green, blue) or one (grey). Packs nothing
-            anew; by default the first three, or the first of fewer.
-    """
-
-    codec: Literal["original", "jpeg", "png"] = "original"
-    short_side_px: int | None = Field(default=None, ge=1)
-    shard_samples: int = Field(default=10_000, ge=1)
-    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
-    bands: int | None = Field(default=None, ge=1, exclude_if=lambda bands: bands is None)
-    bits: int | None = Field(default=None, exclude_if=lambda bits: bits is None)
-    shown_bands: str = Field(default="", pattern="^([0-9]+(,[0-9]+,[0-9]+)?)?$", exclude=True)
-
-    @model_validator(mode="after")
-    def _bands_and_bits(self) -> PackSection:
-        if (self.bands is None) != (self.bits is None):
-            raise ValueError("pack.bands and pack.bits go together: give both, such as pack.bands=13 pack.bits=16")
-        if self.bits not in (None, 8, 16):
-            raise ValueError(f"pack.bits={self.bits} must be 8 or 16, the depth of the files")
-        if self.bands and (self.codec != "original" or self.short_side_px):
-            raise ValueError(
-                "images with pack.bands are stored as they are: leave out pack.codec and pack.short_side_px"
-            )
-        if self.shown_bands and not all(1 <= band <= (self.bands or 0) for band in self.shown):
-            raise ValueError(
-                f"pack.shown_bands={self.shown_bands} must lie in 1 to pack.bands, which is {self.bands or 'not set'}"
-            )
-        return self
-
-    @property
-    def shown(self) -> tuple[int, ...]:
-        """Bands that pictures show, counted from 1."""
-        if self.shown_bands:
-            return tuple(map(int, self.shown_bands.split(",")))
-        return (1, 2, 3) if (self.bands or 0) >= 3 else (1,)
-
-    @model_validator(mode="after")
-    def _resizing_re_encodes(self) -> PackSection:
-        if self.short_side_px is not None and self.codec == "original":
-            raise ValueError(
-                f"pack.short_side_px={self.short_side_px} needs pack.codec=jpeg or png: 'original' keeps the bytes"
-            )
-        return self
 
 
 class DemoDataSection(Section):

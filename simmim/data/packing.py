@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from simmim import stopping
 from simmim.data.bands import Bands, moments_of, with_statistics
+from simmim.data.counts import check_enough, counts, say_unlabelled
 from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
-from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA, set_digest
+from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA
 from simmim.data.outcomes import Numbered, Outcome, agreeing, numbered, outcomes_of
 from simmim.data.samples import Source, some_of
 from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
@@ -56,16 +57,14 @@ def pack(
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
-        bands, bits: keep images as arrays of so many bands of 8 or 16 bits, without loss, and measure these; None for
-            pictures, 8-bit RGB or grey.
+        bands, bits: keep images as arrays of so many bands of 8 or 16 bits; None for pictures, 8-bit RGB or grey.
         processes: that read and decode; the files are the same for any number.
 
     Classes without images and images without labels are printed.
 
     Raises:
-        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized, an
-            image with other bands than the set, no usable sample at all, or too many broken ones (their table is
-            written nevertheless); for a folder that cannot be written, a full disk, and a process that was killed.
+        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized, other
+            bands, no usable sample, too many broken ones (listed nevertheless), a full disk, a process that was killed.
         stopping.Stopped: when it was asked to.
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
@@ -78,17 +77,27 @@ def pack(
         journal = Journal(out, _made_from(index, described, shard_samples) | ({"bands": str(kept)} if kept else {}))
         samples, incidents = _finish_shards(source, out, journal, team, kept)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
-        _check_enough(len(samples), incidents, max_quarantined_share, out)
+        check_enough(len(samples), incidents, max_quarantined_share, out)
         write_parquet(out / SAMPLES, samples)
         if kept:
-            moments = team.map(moments_of, [out / shard.file for shard in journal.entries()])
-            index["bands"] = dataclasses.asdict(with_statistics(kept, moments))
+            index["bands"] = _measured(kept, out, journal, team)
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
-        index |= _counts(samples, incidents, index["classes"]) | {"source": described}
-        index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
-        index["index_sha256"] = index_sha256(index)
-        write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
-    _say_unlabelled(out, index["classes"], samples)
+        index |= counts(samples, incidents, index["classes"]) | {"source": described}
+        _write_index(out, index)
+    say_unlabelled(out, index["classes"], samples)
+
+
+def _measured(bands: Bands, out: Path, journal: Journal, team: Workers) -> dict[str, Any]:
+    """Bands with the statistics of all finished shards, as the index holds them."""
+    moments = team.map(moments_of, [out / shard.file for shard in journal.entries()])
+    return dataclasses.asdict(with_statistics(bands, moments))
+
+
+def _write_index(out: Path, index: dict[str, Any]) -> None:
+    """Write the index with the digests of all that it does not hold, and of itself."""
+    index |= {"samples_sha256": sha256_file(out / SAMPLES), "quarantine_sha256": sha256_file(out / QUARANTINE)}
+    index["index_sha256"] = index_sha256(index)
+    write_text(out / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextmanager
@@ -209,42 +218,3 @@ def _written(
             last += filling.incidents
             return
         yield write_shard(out, number, filling)
-
-
-def _counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
-    """What the index says about the set as a whole."""
-    labels = samples["label"].fill_null(-1).to_pylist()
-    actions = [incident["action"] for incident in incidents]
-    return {
-        "digest": set_digest(classes, samples["sha256"].to_pylist(), labels),
-        "samples": len(samples),
-        "labelled": sum(label >= 0 for label in labels),
-        "quarantined": actions.count("quarantined"),
-        "converted": actions.count("converted"),
-    }
-
-
-def _say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
-    """Print the classes that no image has, and the number of images without a class."""
-    if not classes or samples["annotation_sha256"].null_count < len(samples):
-        return  # no classes, or those of objects and pixels
-    labels = samples["label"].fill_null(-1).to_pylist()
-    found = set(labels)
-    empty = [name for label, name in enumerate(classes) if label not in found]
-    if empty:
-        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
-    if labels.count(-1):
-        print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
-
-
-def _check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:
-    broken = [incident for incident in incidents if incident["action"] == "quarantined"]
-    total = usable + len(broken)
-    first = f"; the first is {broken[0]['sample_id']!r}: {broken[0]['reason']}" if broken else ""
-    if total == 0:
-        raise ValueError(f"the source of {out} holds no samples; check its path")
-    if usable == 0 or len(broken) > max_share * total:
-        raise ValueError(
-            f"{len(broken)} of {total} samples are unusable, max_quarantined_share={max_share} allows "
-            f"{int(max_share * total)}{first}. All are listed in {out / QUARANTINE}"
-        )

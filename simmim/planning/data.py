@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from simmim.config.packing import PackSection
 from simmim.config.rows import DatasetRow
-from simmim.config.sections import PackSection
 from simmim.data.index import read_index
 from simmim.jobs import Jobs
 

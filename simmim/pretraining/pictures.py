@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simmim.config.sections import PackSection
+from simmim.config.packing import PackSection
 from simmim.data.shards import Shards
 
 _DEVIATIONS = 2.0  # from the mean of a band to black and to white

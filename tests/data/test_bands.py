@@ -1,8 +1,11 @@
 """Images of n bands: every value of a file comes back, and what does not fit its set is refused by name."""
 
+import io
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 import torch
 from helpers.band_files import npy, npz, packed_folder, png, scene, tiff, write
 from PIL import Image
@@ -50,6 +53,16 @@ def test_a_file_comes_back_value_by_value(tmp_path, name):
     assert shards.sizes.tolist() == [list(SMALL)] and (shards.bands.count, shards.bands.bits) == (bands, bits)
     assert pq.read_table(folder / "quarantine.parquet").num_rows == 0
     shards.verify()
+
+
+def test_overviews_of_a_tiff_are_left_out(tmp_path):
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as file:
+        options = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+        file.write(scene(0, 4, size=SMALL), **options)
+        file.write(scene(0, 4, size=(6, 10)), subfiletype=1, **options)
+    folder = packed_folder(write(tmp_path / "in", {"cog.tif": stream.getvalue()}), tmp_path / "out", 4)
+    assert (from_bytes(Shards(folder).image_bytes(0)) == scene(0, 4, size=SMALL)).all()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,0 +1,54 @@
+"""What there is of a packed set: counts for its index, and what is too little or missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from simmim.data.layout import QUARANTINE, set_digest
+from simmim.data.samples import some_of
+
+
+def counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
+    """What the index says about the set as a whole."""
+    labels = samples["label"].fill_null(-1).to_pylist()
+    actions = [incident["action"] for incident in incidents]
+    return {
+        "digest": set_digest(classes, samples["sha256"].to_pylist(), labels),
+        "samples": len(samples),
+        "labelled": sum(label >= 0 for label in labels),
+        "quarantined": actions.count("quarantined"),
+        "converted": actions.count("converted"),
+    }
+
+
+def say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
+    """Print the classes that no image has, and the number of images without a class."""
+    if not classes or samples["annotation_sha256"].null_count < len(samples):
+        return  # no classes, or those of objects and pixels
+    labels = samples["label"].fill_null(-1).to_pylist()
+    found = set(labels)
+    empty = [name for label, name in enumerate(classes) if label not in found]
+    if empty:
+        print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
+    if labels.count(-1):
+        print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
+
+
+def check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:
+    """Refuse a set without a usable sample, or with too many broken ones.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    broken = [incident for incident in incidents if incident["action"] == "quarantined"]
+    total = usable + len(broken)
+    first = f"; the first is {broken[0]['sample_id']!r}: {broken[0]['reason']}" if broken else ""
+    if total == 0:
+        raise ValueError(f"the source of {out} holds no samples; check its path")
+    if usable == 0 or len(broken) > max_share * total:
+        raise ValueError(
+            f"{len(broken)} of {total} samples are unusable, max_quarantined_share={max_share} allows "
+            f"{int(max_share * total)}{first}. All are listed in {out / QUARANTINE}"
+        )
