@@ -63,7 +63,7 @@ def pack(
     Classes without images and images without labels are printed.
 
     Raises:
-        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized, other
+        ValueError: for unusable settings, a sample id that comes twice, annotated samples that would be resized, other
             bands, no usable sample, too many broken ones (listed nevertheless), a full disk, a process that was killed.
         stopping.Stopped: when it was asked to.
     """

@@ -12,7 +12,7 @@ from PIL import Image
 
 from simmim.config.sections import ImagesSection
 from simmim.data.bands import from_bytes
-from simmim.data.classification import LabelledImages, scoring_images
+from simmim.data.classification import LabelledImages, scoring_images, scoring_view
 from simmim.data.crops import Crop, cut, open_image
 from simmim.data.packing import pack
 from simmim.data.pretraining import whole_images
@@ -187,6 +187,14 @@ def test_views_for_training_and_scoring_are_not_square(classes):
     scored = scoring_images(classes, [4], (96, 160), 1.0, 13)
     assert scored.shape == (1, 13, 96, 160) and scored.min() >= 0 and scored.max() <= 255
     assert (scored - whole).abs().mean() < 2  # the same picture; 100 x 170 px lose 3 columns and are not squeezed
+
+
+@pytest.mark.parametrize(("size", "resized"), [((200, 100), (320, 160)), ((100, 400), (96, 384))])
+def test_pictures_of_any_shape_are_scored_without_being_squeezed(size, resized):
+    picture = Image.fromarray(np.moveaxis(scene(3, 3, 8, size), 0, 2))
+    whole = np.asarray(picture.resize(resized[::-1], Image.Resampling.BICUBIC))
+    top, left = (resized[0] - 96) // 2, (resized[1] - 160) // 2
+    assert (scoring_view(picture, (96, 160), 1.0) == whole[top : top + 96, left : left + 160]).all()
 
 
 def test_what_changes_colours_takes_pictures_only(classes):
