@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from simmim import said, stopping
+from simmim import plugin, said, stopping
 from simmim.cli import report, tools, training
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
@@ -69,6 +69,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
     except ValueError as error:
         return _user_error(str(error))
+    except ModuleNotFoundError as error:
+        if missing := plugin.not_installed(f"simmim {verb.__name__.replace('_', '-')}", error):
+            return _user_error(str(missing))
+        raise
     except BrokenPipeError:
         _leave_stdout()
         return EXIT_BROKEN_PIPE

@@ -19,7 +19,26 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class NotInstalled(ValueError):
-    """A component needs a package that is an optional extra."""
+    """A component or verb needs a package that is an optional extra."""
+
+
+_EXTRAS = {  # module -> its package and our extra (pyproject.toml)
+    "faster_coco_eval": ("faster-coco-eval", "dense"),
+    "segmentation_models_pytorch": ("segmentation-models-pytorch", "dense"),
+    "snakemake": ("snakemake", "workflow"),
+    "snakemake_executor_plugin_slurm": ("snakemake-executor-plugin-slurm", "workflow"),
+    "snakemake_interface_common": ("snakemake", "workflow"),
+    "sklearn": ("scikit-learn", "workflow"),
+    "seaborn": ("seaborn", "workflow"),
+    "jinja2": ("jinja2", "workflow"),
+    "lightly": ("lightly", "methods"),
+}
+
+
+def not_installed(what: str, error: ModuleNotFoundError) -> NotInstalled | None:
+    """What to install; None where what is missing is no package of an extra."""
+    package, extra = _EXTRAS.get((error.name or "").partition(".")[0], ("", ""))
+    return NotInstalled(f"{what} needs the package {package}: pip install 'simmim[{extra}]'") if extra else None
 
 
 class Component(BaseModel):
@@ -111,9 +130,9 @@ def _imported(name: str) -> ModuleType:
     """A component's module; a file that someone has added may hold anything."""
     try:
         return importlib.import_module(name)
-    except NotInstalled:
-        raise
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := not_installed(name, error)):
+            raise missing from None
         said = " ".join(str(error).split())
         raise ValueError(f"{name} cannot be imported ({type(error).__name__}: {said}); mend its file") from error
 

@@ -6,7 +6,7 @@ rule demo_data:
     benchmark:
         "logs/{scale}/benchmarks/demo_data.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("demo_data"),
     shell:
@@ -25,7 +25,7 @@ rule pack:
     benchmark:
         "logs/{scale}/benchmarks/pack_{dataset}_{split}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     params:
         hash=hash_of("pack"),

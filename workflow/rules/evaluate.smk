@@ -11,7 +11,7 @@ rule evaluate:
         evaluation="|".join(sorted(OTHER_EVALUATIONS)),
     priority: 50
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,

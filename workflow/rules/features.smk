@@ -11,7 +11,7 @@ rule features:
         "logs/{scale}/benchmarks/features_{run}_seed{seed}_{features}.tsv"
     priority: 50
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,

@@ -14,7 +14,7 @@ rule pretrain:
         run=SMALLER,
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -40,7 +40,7 @@ rule first_stage:
         run=SMALLER,
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -73,7 +73,7 @@ rule reconstruct:
     benchmark:
         "logs/{scale}/benchmarks/reconstruct_{run}_seed{seed}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     params:
         hash=hash_of("reconstruct"),

@@ -5,7 +5,7 @@ rule size:
     log:
         "logs/{scale}/size/{run}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("size"),
     shell:
@@ -19,7 +19,7 @@ rule avg_dist:
     log:
         "logs/{scale}/avg_dist.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("avg_dist"),
     shell:
@@ -34,7 +34,7 @@ rule mask_samples:
     log:
         "logs/{scale}/mask_samples.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("mask_samples"),
     shell:
@@ -56,7 +56,7 @@ rule table:
     log:
         "logs/{scale}/tables/{name}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("table"),
     shell:
@@ -76,7 +76,7 @@ rule figure:
     log:
         "logs/{scale}/figures/{name}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("figure"),
         description=lambda wildcards: catalogue.figure_description(wildcards.name),
@@ -97,7 +97,7 @@ rule page:
     log:
         "logs/{scale}/page.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("page"),
     shell:

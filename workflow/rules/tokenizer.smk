@@ -10,7 +10,7 @@ rule tokenizer:
         "logs/{scale}/benchmarks/tokenizer_{tokenizer}.tsv"
     priority: 110
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
