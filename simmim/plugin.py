@@ -153,6 +153,9 @@ def build(kind: str, section: Component, **context: Any) -> Any:
     return made_from(**section.settings, **context)
 
 
+_LONGEST_LIST = 400  # characters; of more names the nearest ones stand for all
+
+
 def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
     """Raise a ValueError that says what was given, what is nearest and what is allowed."""
     allowed = sorted(allowed)
@@ -160,4 +163,8 @@ def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
         return
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"unknown {what} '{given}'{hint} (allowed: {', '.join(allowed) or 'none'})")
+    listed = ", ".join(allowed) or "none"
+    if len(listed) > _LONGEST_LIST:
+        some = difflib.get_close_matches(str(given), allowed, n=5, cutoff=0.0)
+        listed = f"{len(allowed)} names, such as {', '.join(some)}"
+    raise ValueError(f"unknown {what} '{given}'{hint} (allowed: {listed})")

@@ -101,8 +101,8 @@ class ConfigFolder:
         return sorted(path.stem for path in files if path.suffix == ".yaml")
 
     def located(self, path: str) -> str:
-        """A path with `$data` replaced by the `data_root` of config.yaml."""
-        return path.replace("$data", self.config_file.data_root)
+        """A path with `$data` replaced by the `data_root` of config.yaml, and `~` by the home folder."""
+        return os.path.expanduser(path.replace("$data", self.config_file.data_root))
 
     def place(self, sheet: str, *key: str) -> str:
         """How messages name a row."""

@@ -1,3 +1,13 @@
+from simmim.planning.ready import missing_sources
+
+
+def check_the_data():
+    """Refuse, before any job starts, to pack what is not there."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "pack"]
+    if faults := missing_sources(JOBS, [job_of("pack", job.wildcards).config for job in jobs]):
+        raise WorkflowError("nothing was started: " + "; ".join(faults))
+
+
 rule demo_data:
     output:
         made("demo_data", "card"),
@@ -10,7 +20,7 @@ rule demo_data:
     params:
         hash=hash_of("demo_data"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
+        "python -m simmim.cluster.logged {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
 
 
 # As many processes as it has CPUs: `cpus_per_task` of a cluster's profile, elsewhere `threads` (--set-threads pack=8).
@@ -32,5 +42,5 @@ rule pack:
         processes=processes,
         granted=granted,
     shell:
-        "bash workflow/scripts/logged.sh {log} env {params.granted}{AGAIN} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
+        "python -m simmim.cluster.logged {log} env {params.granted}python -m simmim.cluster.again python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
         "--split {wildcards.split} --processes {params.processes} --expect {params.hash}"

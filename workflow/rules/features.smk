@@ -18,5 +18,5 @@ rule features:
     params:
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --name {wildcards.features}"

@@ -9,7 +9,7 @@ rule size:
     params:
         hash=hash_of("size"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash}"
+        "python -m simmim.cluster.logged {log} python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash}"
 
 
 # What masks are like needs no training: AvgDist of every run, and images under each kind of mask.
@@ -23,7 +23,7 @@ rule avg_dist:
     params:
         hash=hash_of("avg_dist"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim avg-dist --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim avg-dist --scale {wildcards.scale}"
 
 
 rule mask_samples:
@@ -38,7 +38,7 @@ rule mask_samples:
     params:
         hash=hash_of("mask_samples"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim mask-samples --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim mask-samples --scale {wildcards.scale}"
 
 
 rule table:
@@ -60,7 +60,7 @@ rule table:
     params:
         hash=hash_of("table"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim table --scale {wildcards.scale} --name {wildcards.name}"
+        "python -m simmim.cluster.logged {log} python -m simmim table --scale {wildcards.scale} --name {wildcards.name}"
 
 
 rule figure:
@@ -81,7 +81,7 @@ rule figure:
         hash=hash_of("figure"),
         description=lambda wildcards: catalogue.figure_description(wildcards.name),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim figure --scale {wildcards.scale} --name {wildcards.name}"
+        "python -m simmim.cluster.logged {log} python -m simmim figure --scale {wildcards.scale} --name {wildcards.name}"
 
 
 rule page:
@@ -101,4 +101,4 @@ rule page:
     params:
         hash=hash_of("page"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim page --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim page --scale {wildcards.scale}"
