@@ -55,7 +55,7 @@ lint: $(BIN)/.ready ## Check style and structure: ruff, snakefmt, imports, snake
 	@$(RUN) snakemake --lint
 
 docs: $(BIN)/.ready ## Build the documentation into site/, a warning is an error
-	@$(RUN) mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 
 format: $(BIN)/.ready ## Bring the code into shape
 	@$(RUN) ruff check --fix .

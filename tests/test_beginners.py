@@ -163,4 +163,6 @@ def test_what_a_job_says_reaches_the_terminal(folder):  # noqa: F811
     replace(folder / "scales" / "smoke.yaml", "pretrain: earth_tiles", "pretrain: odd")
     target = "results/smoke/data/odd/train/index.json"
     done = planned(folder.parent, "--profile", "profiles/local", target)
-    assert done.returncode == 1 and re.search("^simmim: error: .* holds no samples; check its path$", done.stdout + done.stderr, re.MULTILINE)
+    assert done.returncode == 1 and re.search(
+        "^simmim: error: .* holds no samples; check its path$", done.stdout + done.stderr, re.MULTILINE
+    )
