@@ -1,4 +1,4 @@
-"""What MkDocs does to pages that are also read elsewhere: `config/README.md` is the page of the sheets (sheets.md, a link)."""
+"""What MkDocs does to a page that is also read elsewhere: sheets.md is a link to `config/README.md`."""
 
 
 def on_page_markdown(markdown: str, page, **_) -> str:

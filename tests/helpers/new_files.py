@@ -1,4 +1,4 @@
-"""One new file of every kind, each with the rows that use it: what a user would write, as docs/extending.md shows it."""
+"""One new file of every kind, with the rows that use it: what a user would write, as docs/extending.md shows it."""
 
 from __future__ import annotations
 
