@@ -19,7 +19,7 @@ elif importlib.util.find_spec("simmim") is None:
 from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
-from simmim.jobs import TRAINING, Jobs
+from simmim.jobs import Jobs
 from simmim.report import catalogue
 from simmim.storage.paths import pattern
 
@@ -69,26 +69,3 @@ if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
     for file in outdated:
         marks._mark_incomplete(file, None)
     marked.write_text("\n".join(sorted(outdated)))
-
-
-def outputs_by_scale(jobs):
-    """By scale, what some jobs make."""
-    found = {}
-    for job in jobs:
-        if scale := dict(job.wildcards.items()).get("scale"):
-            found.setdefault(scale, []).extend(map(str, job.output))
-    return found
-
-
-def is_forced(job):
-    """Whether a job is done for `--forcerun` or `--force`, not because anything is missing or out of date."""
-    return workflow.dag.reason(job).forced
-
-
-def runs_to_train():
-    """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name.removesuffix("_large") in TRAINING]
-    runs = {job.wildcards.scale: set() for job in jobs}
-    for job in jobs:
-        runs[job.wildcards.scale].add(job.wildcards.get("run", ""))
-    return {scale: [] if "" in named else sorted(named) for scale, named in runs.items()}

@@ -1,13 +1,3 @@
-from simmim.planning.ready import missing_sources
-
-
-def check_the_data():
-    """Refuse, before any job starts, to pack what is not there."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "pack"]
-    if faults := missing_sources(JOBS, [job_of("pack", job.wildcards).config for job in jobs]):
-        raise WorkflowError("nothing was started: " + "; ".join(faults))
-
-
 rule demo_data:
     output:
         made("demo_data", "card"),
