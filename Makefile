@@ -7,7 +7,7 @@ SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
 BOTH_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-real-size punish mutants lint format
+.PHONY: help setup demo test test-all test-real-size punish mutants lint docs format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -20,7 +20,7 @@ $(BIN)/.ready: pyproject.toml $(PINS)
 	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[bands,demo,methods,test]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[workflow,bands,demo,methods,docs,test]"
 	@touch $@
 
 demo: $(BIN)/.ready ## Run the whole chain on this machine: results/demo/report.html
@@ -53,6 +53,9 @@ lint: $(BIN)/.ready ## Check style and structure: ruff, snakefmt, imports, snake
 	@$(RUN) snakefmt --check workflow
 	@$(RUN) lint-imports --no-cache
 	@$(RUN) snakemake --lint
+
+docs: $(BIN)/.ready ## Build the documentation into site/, a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 
 format: $(BIN)/.ready ## Bring the code into shape
 	@$(RUN) ruff check --fix .

@@ -13,8 +13,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from simmim import said, stopping
+from simmim import plugin, said, stopping
 from simmim.cli import report, tools, training
+from simmim.cli._words import Parser, check_words, path
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
@@ -60,7 +61,10 @@ def _import_all(verb: str) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = vars(_parser().parse_args(arguments))
+    try:
+        options = _options(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        return _user_error(str(error))
     verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
     heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
     try:
@@ -69,6 +73,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
     except ValueError as error:
         return _user_error(str(error))
+    except ModuleNotFoundError as error:
+        if missing := plugin.not_installed(f"simmim {verb.__name__.replace('_', '-')}", error):
+            return _user_error(str(missing))
+        raise
     except BrokenPipeError:
         _leave_stdout()
         return EXIT_BROKEN_PIPE
@@ -97,12 +105,13 @@ def _leave_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    parser = Parser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
     for verb in VERBS:
         _add_verb(verbs, verb)
-    return parser
+    check_words(words, verbs.choices)
+    return vars(parser.parse_args(words))
 
 
 def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
@@ -119,8 +128,8 @@ def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
     types = get_type_hints(verb)
     for name, argument in inspect.signature(verb).parameters.items():
         if name == "jobs":
-            parser.add_argument("--config", type=Path, default=Path("config"), help="folder of the sheets")
-            parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all scales")
+            parser.add_argument("--config", type=path, default=Path("config"), help="folder of the sheets")
+            parser.add_argument("--results", type=path, default=Path("results"), help="folder of all scales")
         else:
             _add_option(parser, verb.__name__, argument, types[name], about.get(name))
 
@@ -140,7 +149,7 @@ def _add_option(
     if get_origin(kind) is not None:
         kind, several = get_args(kind)[0], "Sequence" in str(kind)
         rest |= {"nargs": "*"} if several else {}
-    parser.add_argument(flag, dest=argument.name, type=kind, required=required, **rest)
+    parser.add_argument(flag, dest=argument.name, type=path if kind is Path else kind, required=required, **rest)
 
 
 if __name__ == "__main__":

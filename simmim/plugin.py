@@ -19,7 +19,26 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class NotInstalled(ValueError):
-    """A component needs a package that is an optional extra."""
+    """A component or verb needs a package that is an optional extra."""
+
+
+_EXTRAS = {  # module -> its package and our extra (pyproject.toml)
+    "faster_coco_eval": ("faster-coco-eval", "dense"),
+    "segmentation_models_pytorch": ("segmentation-models-pytorch", "dense"),
+    "snakemake": ("snakemake", "workflow"),
+    "snakemake_executor_plugin_slurm": ("snakemake-executor-plugin-slurm", "workflow"),
+    "snakemake_interface_common": ("snakemake", "workflow"),
+    "sklearn": ("scikit-learn", "workflow"),
+    "seaborn": ("seaborn", "workflow"),
+    "jinja2": ("jinja2", "workflow"),
+    "lightly": ("lightly", "methods"),
+}
+
+
+def not_installed(what: str, error: ModuleNotFoundError) -> NotInstalled | None:
+    """What to install; None where what is missing is no package of an extra."""
+    package, extra = _EXTRAS.get((error.name or "").partition(".")[0], ("", ""))
+    return NotInstalled(f"{what} needs the package {package}: pip install 'simmim[{extra}]'") if extra else None
 
 
 class Component(BaseModel):
@@ -111,9 +130,9 @@ def _imported(name: str) -> ModuleType:
     """A component's module; a file that someone has added may hold anything."""
     try:
         return importlib.import_module(name)
-    except NotInstalled:
-        raise
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := not_installed(name, error)):
+            raise missing from None
         said = " ".join(str(error).split())
         raise ValueError(f"{name} cannot be imported ({type(error).__name__}: {said}); mend its file") from error
 
@@ -134,6 +153,9 @@ def build(kind: str, section: Component, **context: Any) -> Any:
     return made_from(**section.settings, **context)
 
 
+_LONGEST_LIST = 400  # characters; of more names the nearest ones stand for all
+
+
 def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
     """Raise a ValueError that says what was given, what is nearest and what is allowed."""
     allowed = sorted(allowed)
@@ -141,4 +163,8 @@ def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
         return
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"unknown {what} '{given}'{hint} (allowed: {', '.join(allowed) or 'none'})")
+    listed = ", ".join(allowed) or "none"
+    if len(listed) > _LONGEST_LIST:
+        some = difflib.get_close_matches(str(given), allowed, n=5, cutoff=0.0)
+        listed = f"{len(allowed)} names, such as {', '.join(some)}"
+    raise ValueError(f"unknown {what} '{given}'{hint} (allowed: {listed})")

@@ -9,11 +9,16 @@ from pathlib import Path
 
 from simmim.cluster.asked import PROFILE
 from simmim.jobs import Jobs
+from simmim.plugin import check_choice
 
 
 def check(jobs: Jobs, *, scale: str, runs: Sequence[str] = ()) -> None:
     """Build the networks of a scale's rows without weights or data, and print what does not fit."""
-    from simmim.planning.check import check_scale
+    jobs.sheets.checked_scale(scale)
+    for run in runs:
+        check_choice("run", run, jobs.sheets.all_runs)
+
+    from simmim.planning.check import check_scale  # and torch with it
 
     check_scale(jobs.sheets, scale, runs)
 

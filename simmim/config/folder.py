@@ -21,6 +21,7 @@ from simmim.config.rows import (
     TokenizerRow,
 )
 from simmim.config.scale import ScaleConfig
+from simmim.config.shipped import config_folder
 from simmim.plugin import check_choice
 from simmim.storage.reading import os_error
 
@@ -35,7 +36,10 @@ class ConfigFolder:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"there is no folder {self.folder}: run this where config/ lies, or name it by --config")
+            raise ValueError(
+                f"there is no folder {self.folder}: run this where config/ lies, or name one by --config; the sheets "
+                f"that come with the package are --config {config_folder()}"
+            )
         self.pretrain = read_sheet(self.folder / "pretrain.tsv", ("run",), PretrainRow)
         self.evaluate = read_sheet(self.folder / "evaluate.tsv", ("run", "evaluation"), EvaluateRow)
         self.datasets = read_sheet(self.folder / "datasets.tsv", ("dataset", "split"), DatasetRow)
@@ -97,8 +101,8 @@ class ConfigFolder:
         return sorted(path.stem for path in files if path.suffix == ".yaml")
 
     def located(self, path: str) -> str:
-        """A path with `$data` replaced by the `data_root` of config.yaml."""
-        return path.replace("$data", self.config_file.data_root)
+        """A path with `$data` replaced by the `data_root` of config.yaml, and `~` by the home folder."""
+        return os.path.expanduser(path.replace("$data", self.config_file.data_root))
 
     def place(self, sheet: str, *key: str) -> str:
         """How messages name a row."""

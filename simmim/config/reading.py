@@ -38,8 +38,8 @@ def read_sheet(path: Path, key: Key, model: type[Row]) -> dict[Key, Row]:
         _check_columns(header, model)
     sheet: dict[Key, Row] = {}
     for number, cells in body:
-        if len(cells) > len(header):
-            raise ValueError(f"{path}, line {number}: {len(cells)} cells under {len(header)} columns")
+        with located_at(f"{path}, line {number}"):
+            _check_cells(cells, header)
         values = dict(zip(header, cells + [""] * (len(header) - len(cells))))
         name = tuple(values[column] for column in key)
         if name in sheet:
@@ -47,6 +47,13 @@ def read_sheet(path: Path, key: Key, model: type[Row]) -> dict[Key, Row]:
         with located_at(f"{path}, row '{' '.join(name)}'"):
             sheet[name] = validated(model, values)
     return sheet
+
+
+def _check_cells(cells: list[str], header: list[str]) -> None:
+    if len(cells) > len(header):
+        raise ValueError(f"{len(cells)} cells under {len(header)} columns")
+    if len(cells) == 1 < len(header) and " " in cells[0]:
+        raise ValueError(f"'{cells[0][:60]}' is one cell: columns are separated by tabs, not by spaces")
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

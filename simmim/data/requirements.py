@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from simmim.data import coco_objects
 from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 
@@ -33,6 +32,8 @@ def require_masks(shards: Shards) -> None:
     Raises:
         ValueError: with the number of objects without a mask, or when no mask has a pixel.
     """
+    from simmim.data import coco_objects  # of the extra `dense`; classification needs it not
+
     total = without = 0
     seen = False
     for i in range(len(shards)):

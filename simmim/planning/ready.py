@@ -11,7 +11,7 @@ from typing import Any
 from simmim.config.models import DataConfig
 from simmim.jobs import Jobs
 
-_DATA = "$data"  # what a user brings; demo data are made by a job
+_PATHS = "$data", "/", "~"  # how the paths of what a user brings begin; demo data are made by a job
 
 
 def data_to_pack(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -31,7 +31,7 @@ def missing_sources(jobs: Jobs, packed: Iterable[DataConfig]) -> list[str]:
 
 def _paths(config: DataConfig) -> Iterator[str]:
     for value in config.source.settings.values():
-        if isinstance(value, str) and value.startswith(_DATA):
+        if isinstance(value, str) and value.startswith(_PATHS):
             yield value
 
 

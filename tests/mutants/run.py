@@ -26,8 +26,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHEETS = Path(__file__).parent
-PARTS = ("simmim", "tests", "config", "workflow", "docs", "benchmarks", "results")
-FILES = ("pyproject.toml", "README.md", "Makefile", "environment.yml", "CITATION.cff", "LICENSE")
+PARTS = ("simmim", "tests", "config", "workflow", "docs", "benchmarks", "results", ".github", ".test")
+FILES = (
+    "pyproject.toml",
+    "README.md",
+    "Makefile",
+    "environment.yml",
+    "CITATION.cff",
+    "LICENSE",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Containerfile",
+    ".dockerignore",
+    ".snakemake-workflow-catalog.yml",
+)
 LIBRARIES = [
     "pytest",
     "pandas",

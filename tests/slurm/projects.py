@@ -91,7 +91,6 @@ def smoke(folder: Path, *, precision: str = "auto", **resources: dict) -> Path:
     """This project with two runs and quick evaluations at smoke scale, and a profile `slurm` with resources by rule."""
     for part in ("config", "simmim", "workflow"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "environment.yml", folder)
     scale = folder / "config" / "scales" / "smoke.yaml"
     text = scale.read_text().replace("pretrain:\n  train: {", f"pretrain:\n  train: {{precision: {precision}, ")
     scale.write_text(text + f"runs: [default, random_swin]\nwithout: [{LEFT_OUT}]\n")

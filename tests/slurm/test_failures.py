@@ -12,14 +12,14 @@ rule all:
 rule fails:
     output: "made"
     log: "logs/fails.log"
-    shell: "bash {script} {{log}} bash -c 'echo simmim: error: the reason; exit 2'"
+    shell: "PYTHONPATH={root} python -m simmim.cluster.logged {{log}} bash -c 'echo simmim: error: the reason; exit 2'"
 """
 
 
 @pytest.mark.timeout(240)
 def test_the_reason_is_printed_and_every_attempt_kept(slurm, tmp_path):
     profile(tmp_path)
-    (tmp_path / "Snakefile").write_text(FAILS.format(script=ROOT / "workflow" / "scripts" / "logged.sh"))
+    (tmp_path / "Snakefile").write_text(FAILS.format(root=ROOT))
     assert ended(start(tmp_path, slurm.environment, "--retries", "1"), 200) == 1
     assert len(re.findall("^simmim: error: the reason$", (tmp_path / "out.log").read_text(), re.MULTILINE)) >= 2
     kept = sorted((tmp_path / "logs" / "attempts").iterdir())

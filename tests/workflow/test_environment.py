@@ -4,30 +4,38 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+
+import simmim
 
 ROOT = Path(__file__).parents[2]
 
 
 def normal(name):
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return re.sub(r"[-_.]+", "-", re.sub(r"\[.*\]", "", name)).lower()
 
 
 def pins(lines):
     return {normal(name): version for name, version in (line.split("==") for line in lines if "==" in line)}
 
 
-def direct_dependencies():
+def direct_dependencies(extras):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    return {normal(name) for names in (project["dependencies"], *extras.values()) for name in names}
+    groups = [names for extra, names in project["optional-dependencies"].items() if extras is None or extra in extras]
+    return {normal(name) for name in sum(groups, project["dependencies"])} - {"simmim"}  # an extra may name another
 
 
-def test_conda_gets_the_versions_that_pip_gets():
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [("environment.yml", None), ("workflow/envs/simmim.yaml", {"dense", "workflow", "demo", "methods"})],
+)
+def test_conda_gets_the_versions_that_pip_gets(file, extras):
     constraints = pins((ROOT / "config" / "constraints.txt").read_text().splitlines())
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = yaml.safe_load((ROOT / file).read_text())["dependencies"]
     listed = pins(conda[-1]["pip"])
-    assert listed == {name: constraints[name] for name in direct_dependencies()}
+    assert listed.pop("simmim", simmim.__version__) == simmim.__version__
+    assert listed == {name: constraints[name] for name in direct_dependencies(extras)}
 
 
 def test_the_versions_the_results_were_made_with_are_pinned():

@@ -1,13 +1,15 @@
 """The log of an attempt is kept when Snakemake deletes it before the next one."""
 
 import subprocess
+import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "logged.sh"
+ROOT = Path(__file__).parents[2]
+LOGGED = [sys.executable, "-m", "simmim.cluster.logged"]
 
 
 def logged(log, command, **environment):
-    return subprocess.run(["bash", SCRIPT, log, "bash", "-c", command], env={"PATH": "/usr/bin:/bin"} | environment)
+    return subprocess.run([*LOGGED, log, "bash", "-c", command], cwd=ROOT, env={"PATH": "/usr/bin:/bin"} | environment)
 
 
 def test_every_attempt_keeps_its_log(tmp_path):
@@ -23,7 +25,7 @@ def test_every_attempt_keeps_its_log(tmp_path):
 
 def test_the_command_takes_the_place_of_the_script_so_that_signals_reach_it(tmp_path):
     log = tmp_path / "job.log"
-    with subprocess.Popen(["bash", SCRIPT, log, "sleep", "60"]) as job:
+    with subprocess.Popen([*LOGGED, log, "sleep", "60"], cwd=ROOT) as job:
         while not log.exists() or b"sleep" not in Path(f"/proc/{job.pid}/cmdline").read_bytes().split(b"\0")[:1]:
             assert job.poll() is None
         job.terminate()

@@ -25,7 +25,7 @@ from simmim.storage.finished import keep
 from simmim.storage.identity import config_hash
 
 ROOT = Path(__file__).parents[2]
-PARTS = "config", "simmim", "workflow", "environment.yml"
+PARTS = "config", "simmim", "workflow"
 
 
 def snakemake(folder: Path, *arguments: str, timeout: int = 120) -> str:
@@ -211,9 +211,7 @@ def test_what_a_job_is_granted_or_how_its_rule_is_worded_makes_nothing_again(fin
     """A run that moves to other cards, or a project that is updated, must not lose its trainings."""
     texts = {path: path.read_text() for path in (finished / "workflow" / "rules").glob("*.smk")}
     for path, text in texts.items():
-        path.write_text(
-            text.replace("bash workflow/scripts/logged.sh", "WORDED=otherwise bash workflow/scripts/logged.sh")
-        )
+        path.write_text(text.replace("python -m simmim.cluster", "WORDED=otherwise python -m simmim.cluster"))
     granted = "--set-threads", "pack=2", "--set-resources", "pretrain:gpu=2", "pretrain:runtime=60", "pack:runtime=60"
     plan = snakemake(finished, "-n", "--config", "scale=smoke", *granted)
     for path, text in texts.items():

@@ -1,38 +1,56 @@
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.persistence.file import FilePersistence
 
-sys.path.insert(0, str(Path(workflow.basedir).parent))
+# In a checkout the package lies beside this workflow, and its jobs take it from there wherever they work; deployed from a
+# repository or used as its module, the workflow needs the installed one.
+CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if (CHECKOUT / "simmim" / "__main__.py").is_file():
+    sys.path.insert(0, str(CHECKOUT))
+    searched = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, dict.fromkeys([str(CHECKOUT), *searched]))))
+elif importlib.util.find_spec("simmim") is None:
+    raise WorkflowError("the workflow needs the package simmim beside Snakemake: pip install 'simmim[workflow]'")
 
 from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
-from simmim.jobs import TRAINING, Jobs
+from simmim.jobs import Jobs
 from simmim.report import catalogue
 from simmim.storage.paths import pattern
 
 try:
     with located_at("config/config.yaml or --config"):
-        validated(ConfigFile, config)
+        config.update(validated(ConfigFile, config).model_dump())
     JOBS = Jobs(Sheets("config"))
     FINE_TUNINGS = JOBS.sheets.fine_tunings()
 except ValueError as error:
     raise WorkflowError(str(error)) from None  # printed without a traceback
 LARGE = "|".join(JOBS.sheets.config_file.large)  # runs whose trainings have rules, and so resources, of their own
 SMALLER = rf"(?!(?:{LARGE})/)[A-Za-z0-9_]+"
-OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
+OTHERS = rf"(?!(?:{'|'.join(FINE_TUNINGS)})\.parquet)[A-Za-z0-9_]+"  # evaluations, misspelt ones too: job_of names the nearest
+
+
+def job_of(kind, wildcards):
+    """A job; a mistake in what was asked for ends Snakemake with its sentence, around which it would print a traceback."""
+    try:
+        return JOBS.job(kind, **dict(wildcards.items()))
+    except ValueError as error:
+        raise SystemExit(f"simmim: error: {error}")
 
 
 def inputs(kind):
     """An input function: the files that a job of this kind reads, by role."""
-    return lambda wildcards: JOBS.job(kind, **dict(wildcards.items())).inputs
+    return lambda wildcards: job_of(kind, wildcards).inputs
 
 
 def hash_of(kind):
     """A params function: changes with whatever determines what a job of this kind makes."""
-    return lambda wildcards: JOBS.job(kind, **dict(wildcards.items())).hash
+    return lambda wildcards: job_of(kind, wildcards).hash
 
 
 def made(kind, role):
@@ -51,26 +69,3 @@ if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
     for file in outdated:
         marks._mark_incomplete(file, None)
     marked.write_text("\n".join(sorted(outdated)))
-
-
-def outputs_by_scale(jobs):
-    """By scale, what some jobs make."""
-    found = {}
-    for job in jobs:
-        if scale := dict(job.wildcards.items()).get("scale"):
-            found.setdefault(scale, []).extend(map(str, job.output))
-    return found
-
-
-def is_forced(job):
-    """Whether a job is done for `--forcerun` or `--force`, not because anything is missing or out of date."""
-    return workflow.dag.reason(job).forced
-
-
-def runs_to_train():
-    """By scale, the runs that the trainings among the jobs to come are for; none where one is for no run in particular."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name.removesuffix("_large") in TRAINING]
-    runs = {job.wildcards.scale: set() for job in jobs}
-    for job in jobs:
-        runs[job.wildcards.scale].add(job.wildcards.get("run", ""))
-    return {scale: [] if "" in named else sorted(named) for scale, named in runs.items()}

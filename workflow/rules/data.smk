@@ -6,11 +6,11 @@ rule demo_data:
     benchmark:
         "logs/{scale}/benchmarks/demo_data.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("demo_data"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
+        "python -m simmim.cluster.logged {log} python -m simmim demo-data --scale {wildcards.scale} --expect {params.hash}"
 
 
 # As many processes as it has CPUs: `cpus_per_task` of a cluster's profile, elsewhere `threads` (--set-threads pack=8).
@@ -25,12 +25,12 @@ rule pack:
     benchmark:
         "logs/{scale}/benchmarks/pack_{dataset}_{split}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     params:
         hash=hash_of("pack"),
         processes=processes,
         granted=granted,
     shell:
-        "bash workflow/scripts/logged.sh {log} env {params.granted}{AGAIN} python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
+        "python -m simmim.cluster.logged {log} env {params.granted}python -m simmim.cluster.again python -m simmim pack --scale {wildcards.scale} --dataset {wildcards.dataset} "
         "--split {wildcards.split} --processes {params.processes} --expect {params.hash}"

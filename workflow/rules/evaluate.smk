@@ -8,10 +8,10 @@ rule evaluate:
     benchmark:
         "logs/{scale}/benchmarks/evaluate_{run}_{evaluation}.tsv"
     wildcard_constraints:
-        evaluation="|".join(sorted(OTHER_EVALUATIONS)),
+        evaluation=OTHERS,
     priority: 50
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -19,7 +19,7 @@ rule evaluate:
         hash=hash_of("evaluate"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} evaluate --scale {wildcards.scale} --run {wildcards.run} "
         "--evaluation {wildcards.evaluation} --expect {params.hash}"
 
 

@@ -11,12 +11,12 @@ rule features:
         "logs/{scale}/benchmarks/features_{run}_seed{seed}_{features}.tsv"
     priority: 50
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
     params:
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} features --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --name {wildcards.features}"

@@ -14,7 +14,7 @@ rule pretrain:
         run=SMALLER,
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -22,7 +22,7 @@ rule pretrain:
         hash=hash_of("pretrain"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} pretrain --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"
 
 
@@ -40,7 +40,7 @@ rule first_stage:
         run=SMALLER,
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -48,7 +48,7 @@ rule first_stage:
         hash=hash_of("first_stage"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} first-stage --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"
 
 
@@ -73,10 +73,10 @@ rule reconstruct:
     benchmark:
         "logs/{scale}/benchmarks/reconstruct_{run}_seed{seed}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     params:
         hash=hash_of("reconstruct"),
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} python -m simmim reconstruct --scale {wildcards.scale} --run {wildcards.run} "
         "--seed {wildcards.seed} --expect {params.hash}"

@@ -5,11 +5,11 @@ rule size:
     log:
         "logs/{scale}/size/{run}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("size"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash}"
+        "python -m simmim.cluster.logged {log} python -m simmim size --scale {wildcards.scale} --run {wildcards.run} --expect {params.hash}"
 
 
 # What masks are like needs no training: AvgDist of every run, and images under each kind of mask.
@@ -19,11 +19,11 @@ rule avg_dist:
     log:
         "logs/{scale}/avg_dist.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("avg_dist"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim avg-dist --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim avg-dist --scale {wildcards.scale}"
 
 
 rule mask_samples:
@@ -34,11 +34,11 @@ rule mask_samples:
     log:
         "logs/{scale}/mask_samples.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("mask_samples"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim mask-samples --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim mask-samples --scale {wildcards.scale}"
 
 
 rule table:
@@ -56,11 +56,11 @@ rule table:
     log:
         "logs/{scale}/tables/{name}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("table"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim table --scale {wildcards.scale} --name {wildcards.name}"
+        "python -m simmim.cluster.logged {log} python -m simmim table --scale {wildcards.scale} --name {wildcards.name}"
 
 
 rule figure:
@@ -76,12 +76,12 @@ rule figure:
     log:
         "logs/{scale}/figures/{name}.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("figure"),
         description=lambda wildcards: catalogue.figure_description(wildcards.name),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim figure --scale {wildcards.scale} --name {wildcards.name}"
+        "python -m simmim.cluster.logged {log} python -m simmim figure --scale {wildcards.scale} --name {wildcards.name}"
 
 
 rule page:
@@ -97,8 +97,8 @@ rule page:
     log:
         "logs/{scale}/page.log",
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     params:
         hash=hash_of("page"),
     shell:
-        "bash workflow/scripts/logged.sh {log} python -m simmim page --scale {wildcards.scale}"
+        "python -m simmim.cluster.logged {log} python -m simmim page --scale {wildcards.scale}"

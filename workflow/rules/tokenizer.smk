@@ -10,7 +10,7 @@ rule tokenizer:
         "logs/{scale}/benchmarks/tokenizer_{tokenizer}.tsv"
     priority: 110
     conda:
-        "../../environment.yml"
+        "../envs/simmim.yaml"
     threads: 1
     resources:
         gpu=GPUS,
@@ -18,5 +18,5 @@ rule tokenizer:
         hash=hash_of("tokenizer"),
         launch=launcher,
     shell:
-        "OMP_NUM_THREADS={threads} bash workflow/scripts/logged.sh {log} {params.launch} tokenizer --scale {wildcards.scale} "
+        "OMP_NUM_THREADS={threads} python -m simmim.cluster.logged {log} {params.launch} tokenizer --scale {wildcards.scale} "
         "--tokenizer {wildcards.tokenizer} --expect {params.hash}"
