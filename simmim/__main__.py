@@ -18,6 +18,7 @@ from simmim.cli import report, tools, training
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
+from simmim.own import pretraining
 from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
@@ -29,9 +30,11 @@ VERBS = (
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
 )
+OWN = (pretraining.pretrain,)  # on own images; where a job of the workflow has the same name, --run tells it apart
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
+    *OWN,
 )
 HEAVY = (
     "simmim.pretraining.run",
@@ -60,7 +63,8 @@ def _import_all(verb: str) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = vars(_parser().parse_args(arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = vars(_parser(words).parse_args(words))
     verb, config, results = options.pop("verb"), options.pop("config", None), options.pop("results", None)
     heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
     try:
@@ -97,12 +101,19 @@ def _leave_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in VERBS:
+    for verb in _meant(words).values():
         _add_verb(verbs, verb)
     return parser
+
+
+def _meant(words: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The verbs by name; of two of one name the one on own images, unless a row of the sheets is named."""
+    jobs, own = ({verb.__name__: verb for verb in verbs} for verbs in (VERBS, OWN))
+    of_row = any(word.partition("=")[0] == "--run" for word in words)
+    return own | jobs if of_row else jobs | own
 
 
 def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:

@@ -130,12 +130,25 @@ class PackSection(Section):
         short_side_px: reduce the shorter side of larger images to this; None leaves the pixels alone.
         shard_samples: samples per shard.
         max_quarantined_share: more broken images than this share of all is an error.
+        part: "held_out" takes a share of the source's images, by a hash of their ids, "train" all others.
+        held_out: that share.
     """
 
     codec: Literal["original", "jpeg", "png"] = "original"
     short_side_px: int | None = Field(default=None, ge=1)
     shard_samples: int = Field(default=10_000, ge=1)
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    # Left out of a config that takes the whole source, whose hash and packed files stay what they were.
+    part: Literal["all", "train", "held_out"] = Field(default="all", exclude_if=lambda part: part == "all")
+    held_out: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda share: share == 0)
+
+    @model_validator(mode="after")
+    def _part_of_a_share(self) -> PackSection:
+        if (self.part == "all") != (self.held_out == 0):
+            raise ValueError(
+                f"pack.part={self.part} and pack.held_out={self.held_out:g}: give both for a part, or neither"
+            )
+        return self
 
     @model_validator(mode="after")
     def _resizing_re_encodes(self) -> PackSection:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
 from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA, set_digest
-from simmim.data.outcomes import Numbered, Outcome, numbered, outcomes_of
+from simmim.data.outcomes import Numbered, Outcome, numbered, outcomes_of, told
 from simmim.data.samples import Source, some_of
 from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
 from simmim.data.workers import Workers, workers
@@ -31,6 +31,7 @@ from simmim.storage.parquet import write_parquet
 _CHUNK = 8  # samples that a process is given at a time
 _SAVED = "finished shards stay"
 _SETTINGS = "codec", "short_side_px", "shard_samples"
+_PART = "part", "held_out"
 
 
 def pack(
@@ -41,7 +42,10 @@ def pack(
     shard_samples: int,
     short_side_px: int | None,
     max_quarantined_share: float = 0.05,
+    part: str = "all",
+    held_out: float = 0.0,
     processes: int = 1,
+    done: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
@@ -53,7 +57,9 @@ def pack(
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
+        part: "train" or "held_out" of a source whose share `held_out` is held out (`simmim.data.held_out`).
         processes: that read and decode; the files are the same for any number.
+        done: is called after every image.
 
     Classes without images and images without labels are printed.
 
@@ -66,11 +72,12 @@ def pack(
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
     out = Path(out)
     index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
+    index |= {"part": part, "held_out": held_out} if part != "all" else {}
     index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
     described = {"name": type(source).__name__} | _settings(source)
     with _said_in_words(out), workers(processes, _SAVED) as team:
         journal = Journal(out, _made_from(index, described, shard_samples))
-        samples, incidents = _finish_shards(source, out, journal, team)
+        samples, incidents = _finish_shards(source, out, journal, team, done)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
         _check_enough(len(samples), incidents, max_quarantined_share, out)
         write_parquet(out / SAMPLES, samples)
@@ -122,20 +129,24 @@ def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int
         "codec": index["codec"],
         "short_side_px": index["short_side_px"],
         "shard_samples": shard_samples,
+        **{name: index[name] for name in _PART if name in index},
         "format": FORMAT,
         "version of Pillow": PIL.__version__,
         "version of pyarrow": pa.__version__,
     }
 
 
-def _finish_shards(source: Source, out: Path, journal: Journal, team: Workers) -> tuple[pa.Table, list[dict[str, str]]]:
+def _finish_shards(
+    source: Source, out: Path, journal: Journal, team: Workers, done: Callable[[], None]
+) -> tuple[pa.Table, list[dict[str, str]]]:
     """Make the shards that are missing; returns the table of `SAMPLES_SCHEMA` and the incidents of all."""
     codec, short_side_px, shard_samples = (journal.made_from[name] for name in _SETTINGS)
     tables = _kept(out, journal, team)
     _clear(out, journal)
     work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px)
-    chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
-    outcomes = itertools.chain.from_iterable(team.map(work, chunks))
+    part, held_out = journal.made_from.get("part", "all"), journal.made_from.get("held_out", 0.0)
+    chunks = _chunks(_to_do(numbered(source, short_side_px, part, held_out), journal))
+    outcomes = told(itertools.chain.from_iterable(team.map(work, chunks)), done)
     last: list[dict[str, str]] = []
     written = _written(out, frozenset(tables), outcomes, shard_samples, last)
     for shard, table in team.map(functools.partial(read_back, out), written, at_once=2):
