@@ -18,7 +18,7 @@ from simmim.cli import report, tools, training
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.own import pretraining
+from simmim.own import pretraining, transfer
 from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
@@ -30,7 +30,9 @@ VERBS = (
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
 )
-OWN = (pretraining.pretrain,)  # on own images; where a job of the workflow has the same name, --run tells it apart
+OWN = (  # on own images; where a job of the workflow has the same name, --run tells it apart
+    *(pretraining.pretrain, transfer.finetune, transfer.probe, transfer.knn, transfer.detect, transfer.segment),
+)
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simmim.config.values import merged
 
 REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes
-_SMALL_SET, _SMALL_BATCH, _LARGE_BATCH = 10_000, 64, 256
-_EPOCHS, _FEWEST_UPDATES = 100, 1000
+_SMALL_SET = 10_000
 _WARMUP_SHARE = 0.1
 _LOG_ROWS = 50
 _LARGE_PX, _LARGE_PATCH, _SMALL_PATCH = 128, 32, 16
@@ -43,6 +42,33 @@ class Asked:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"--epochs {self.epochs:g} and --steps {self.steps}: give one of them")
 
+    def as_json(self) -> dict[str, Any]:
+        """What was asked for, as JSON values."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+    def without_size(self) -> Asked:
+        """The same but for the size of the images."""
+        return replace(self, image_px=None)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is chosen where nothing is asked for.
+
+    Args:
+        epochs, updates: at least so many of both.
+        small_batch, large_batch: for fewer than 10,000 images, and for more.
+    """
+
+    epochs: int
+    updates: int
+    small_batch: int
+    large_batch: int
+
+
+PRETRAINING = Usual(epochs=100, updates=1000, small_batch=64, large_batch=256)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -66,10 +92,10 @@ def pixels(text: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
     return int(sides[0]), int(sides[-1])
 
 
-def choose(recipe: dict[str, Any], images: int, asked: Asked) -> Choice:
+def choose(recipe: dict[str, Any], images: int, asked: Asked, usual: Usual = PRETRAINING) -> Choice:
     """A recipe with everything that depends on the data and on what was asked for."""
-    batch, about_batch = _batch(images, asked)
-    epochs, about_epochs = _epochs(images, batch, asked)
+    batch, about_batch = _batch(images, asked, usual)
+    epochs, about_epochs = _epochs(images, batch, asked, usual)
     base_lr, about_rate = _rate(recipe["train"], batch, asked)
     train = {
         "epochs": epochs,
@@ -87,20 +113,20 @@ def choose(recipe: dict[str, Any], images: int, asked: Asked) -> Choice:
     return Choice(changed, {"batch": about_batch, "length": about_epochs, "rate": about_rate})
 
 
-def _batch(images: int, asked: Asked) -> tuple[int, str]:
+def _batch(images: int, asked: Asked, usual: Usual) -> tuple[int, str]:
     if asked.batch:
         return asked.batch, "as asked for"
-    wanted = _SMALL_BATCH if images < _SMALL_SET else _LARGE_BATCH
+    wanted = usual.small_batch if images < _SMALL_SET else usual.large_batch
     return 2 ** int(math.log2(max(1, min(wanted, images)))), f"for {images} images"
 
 
-def _epochs(images: int, batch: int, asked: Asked) -> tuple[float, str]:
+def _epochs(images: int, batch: int, asked: Asked, usual: Usual) -> tuple[float, str]:
     if asked.steps:
         return round(asked.steps * batch / images, 6), f"{asked.steps} updates asked for"
     if asked.epochs:
         return asked.epochs, "as asked for"
-    least = math.ceil(_FEWEST_UPDATES * batch / images)
-    return max(_EPOCHS, least), f"at least {_EPOCHS} epochs and {_FEWEST_UPDATES} updates"
+    least = math.ceil(usual.updates * batch / images)
+    return max(usual.epochs, least), f"at least {usual.epochs} epochs and {usual.updates} updates"
 
 
 def _rate(train: dict[str, Any], batch: int, asked: Asked) -> tuple[float, str]:

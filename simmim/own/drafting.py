@@ -17,7 +17,7 @@ from simmim.own.sources import Found, images_at
 _FEWEST_HELD_OUT = 8
 _FEWEST_IMAGES = 2
 _PACKED_SHARE, _LEAST_PACKED_PX = 8 / 7, 128  # of the side of the input, as the paper's 224 of 256
-_QUARANTINED = "pack.max_quarantined_share=0.5"  # a folder of photographs holds other things too
+FOUND_BROKEN = "pack.max_quarantined_share=0.5"  # a folder of photographs holds other things too
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,8 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values, as they are kept in the run folder."""
-        asked = {name: value for name, value in vars(self.asked).items() if value is not None}
-        if self.asked.image_px:
-            asked["image_px"] = list(self.asked.image_px)
-        return {"data": str(self.data), "model": self.model, "seed": self.seed, "set": list(self.set)} | asked
+        own = {"data": str(self.data), "model": self.model, "seed": self.seed, "set": list(self.set)}
+        return own | self.asked.as_json()
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def parted(found: Found, share: float) -> Split:
 def packed_for(side_px: int) -> str:
     """Packing settings for inputs of this side."""
     side = max(_LEAST_PACKED_PX, round(side_px * _PACKED_SHARE))
-    return f"pack.codec=jpeg pack.short_side_px={side} {_QUARANTINED}"
+    return f"pack.codec=jpeg pack.short_side_px={side} {FOUND_BROKEN}"
 
 
 def with_packing(rows: Sequence[dict[str, str]], packing: str) -> list[dict[str, str]]:

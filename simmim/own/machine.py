@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
 from simmim.data.pretraining import hidden_tokens
 from simmim.methods._method import Method
@@ -20,12 +21,12 @@ from simmim.planning.cost import CHECKPOINT_BYTES, CHECKPOINTS
 from simmim.planning.gpus import GPU, Machine
 from simmim.planning.memory import fitting_micro_batch, training_memory
 from simmim.planning.network import Network
-from simmim.planning.pretraining_network import pretraining_network
 from simmim.pretraining.masking import geometry_of
 from simmim.pretraining.method import build_method
 from simmim.train.device import chosen_device
 from simmim.train.processes import autocast_dtype
 from simmim.train.progress import duration
+from simmim.train.reading import spare_cores
 
 _USED_SHARE = 0.8  # of the memory that is free
 _TRIED_SECONDS = 5.0
@@ -39,25 +40,34 @@ class Fit:
 
     Args:
         at_once: images of a micro-batch.
+        workers: processes that decode beside the training; without a card they would only slow it down.
         needed_bytes, free_bytes: memory, by counting and as it is.
     """
 
     device: str
     at_once: int
+    workers: int
     parameters: int
     needed_bytes: float
     free_bytes: float
 
+    def __str__(self) -> str:
+        used, free = self.needed_bytes / 1e9, self.free_bytes / 1e9
+        return f"{self.device}, {self.at_once} images at once: about {used:.1f} of {free:.1f} GB"
 
-def fit_of(config: PretrainConfig) -> Fit:
+
+def fit_of(config: PretrainConfig | EvaluateConfig, network_in: Callable[[str], Network]) -> Fit:
     """Build the networks of a config without weights, and see how many images they can take here.
+
+    Args:
+        network_in: number format to the network, counted in it.
 
     Raises:
         ValueError: for networks that do not go together, and where not even one image fits.
     """
     device, free = chosen_device(), free_bytes()
     precision = "fp32" if autocast_dtype(config.train.precision, device) is None else "bf16"
-    network = pretraining_network(config, precision)
+    network = network_in(precision)
     here = Machine("here", GPU(1, _USED_SHARE * free / 1e9, "here"), 1, 1)
     at_once = fitting_micro_batch(config.train, network, precision, here)
     if not at_once:
@@ -66,10 +76,11 @@ def fit_of(config: PretrainConfig) -> Fit:
             f"{free / 1e9:.1f} GB are free; take a smaller --model or --image-px"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-    return Fit(name, at_once, network.parameters, _needed(config, network, precision, at_once), free)
+    workers = spare_cores() if device.type == "cuda" else 0
+    return Fit(name, at_once, workers, network.parameters, _needed(config, network, precision, at_once), free)
 
 
-def _needed(config: PretrainConfig, network: Network, precision: str, at_once: int) -> float:
+def _needed(config: PretrainConfig | EvaluateConfig, network: Network, precision: str, at_once: int) -> float:
     return training_memory(config.train.model_copy(update={"micro_batch": at_once}), network, precision, 1)
 
 

@@ -9,7 +9,7 @@ from simmim.own.project import SCALE, Project
 from simmim.own.result import command
 
 _FILES = {
-    "encoder": "the encoder: `simmim finetune`, `probe`, `knn`, `detect`, `segment` and `reconstruct` take it",
+    "encoder": "the encoder, for `simmim finetune`, `probe`, `knn`, `detect`, `segment`",
     "gallery": "held-out images: what they are, what the network sees, what it predicts, its prediction pasted in",
     "progress": "the same images at a few moments of the training",
     "metrics": "every measured number, one a row",
@@ -44,6 +44,26 @@ def pretraining_page(
         f"    simmim finetune --encoder {folder} --data FOLDER_WITH_CLASS_FOLDERS --out runs/finetuned",
         f"    simmim reconstruct --encoder {folder} --data PICTURES --out pictures.png",
         f"    tail {folder}/config/pretrain.tsv   # a row is a pre-training: add one to change a setting",
+    ]
+
+
+def transfer_page(project: Project, numbers: Mapping[str, float], sentence: str, made: Mapping[str, Path]) -> list[str]:
+    """Lines of the page of a transfer."""
+    note, request = project.note, project.note["request"]
+    return [
+        f"# {note['run']}",
+        "",
+        f"`simmim {note['verb']}` of the encoder `{request['encoder']}`",
+        f"on {note['images'] - note['held_out']} images of `{request['data']}`.",
+        "",
+        f"**{sentence[0].upper()}{sentence[1:]}.**",
+        "",
+        "Made by",
+        "",
+        f"    {command()}",
+        "",
+        *_table(numbers),
+        *_files(made),
     ]
 
 

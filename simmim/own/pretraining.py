@@ -14,7 +14,7 @@ from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page
 from simmim.own.project import SCALE, Project, Scratch
-from simmim.own.result import Result, leave, measured, say
+from simmim.own.result import Result, leave, measured, say, say_data
 from simmim.own.sources import existing, images_at
 
 _LOSS, _BASELINE = "validation_loss", "validation_loss_mean_colour"
@@ -77,19 +77,19 @@ def pretrain(
 def _begun(plan: Plan, out: Path, dry_run: bool) -> Project | None:
     """Check and explain a plan, then write the project; None of a dry run."""
     from simmim.own.machine import explain_cost, fit_of
+    from simmim.planning.pretraining_network import pretraining_network
 
     run, train_images = plan.draft.note["run"], plan.split.train
     with Scratch(plan.draft) as scratch:
         config = scratch.jobs.sheets.pretraining(SCALE, run)
-    fit = fit_of(config)
+    fit = fit_of(config, functools.partial(pretraining_network, config))
     _explain(plan, config)
-    used, free = fit.needed_bytes / 1e9, fit.free_bytes / 1e9
-    say("machine", f"{fit.device}, {fit.at_once} images at once: about {used:.1f} of {free:.1f} GB")
+    say("machine", str(fit))
     if dry_run:
         explain_cost(config, fit, train_images, train_images + plan.split.held_out)
         return None
     recipe = plan.choice.recipe
-    train = recipe["train"] | {"micro_batch": fit.at_once}
+    train = recipe["train"] | {"micro_batch": fit.at_once, "workers": fit.workers}
     return replace(plan.draft, recipes={run: recipe | {"train": train}}).write(out)
 
 
@@ -97,8 +97,7 @@ def _explain(plan: Plan, config: PretrainConfig) -> None:
     """Print what was chosen and why, and what to be warned of."""
     train, split, reasons = config.train, plan.split, plan.choice.reasons
     peak, updates = train.base_lr * train.lr_factor, train.steps(split.train)
-    say("data", f"{plan.found.root}: {plan.found.words} with {split.train + split.held_out} images")
-    say("", f"{split.held_out} of them to look at, not to learn from ({split.words})")
+    say_data(plan.found, split)
     hidden = f"{config.mask.settings.get('ratio', 0):.0%} hidden by {config.mask.name} masks" if config.mask else ""
     height, width = config.geometry.image_px
     say("model", f"{plan.draft.note['request']['model']} on {height} x {width} px {hidden}")

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from simmim import __version__
+from simmim.config.training import TrainSettings
+from simmim.own.drafting import Split
+from simmim.own.sources import Found
 from simmim.storage import records
 from simmim.storage.files import write_text
 from simmim.storage.finished import link
@@ -43,9 +46,13 @@ def finished(folder: Path) -> Result | None:
 
 
 def measured(file: Path) -> dict[str, float]:
-    """The last value of every metric in a file of records."""
+    """The last value of every metric in a file of records; of a probe of all blocks that of the chosen one."""
     frame = records.read([file]).sort_values("step", kind="stable")
-    return {str(row.metric): float(row.value) for row in frame[frame["part"] == ""].itertuples()}
+    last = {(row.metric, row.part): float(row.value) for row in frame.itertuples()}
+    whole = {metric: value for (metric, part), value in last.items() if not part}
+    if "chosen_block" in whole:
+        whole["top1"] = last["top1", f"block {whole['chosen_block']:.0f}"]
+    return whole
 
 
 def leave(folder: Path, numbers: Mapping[str, float], made: Mapping[str, Path], page: Sequence[str]) -> Result:
@@ -71,3 +78,15 @@ def command() -> str:
 def say(what: str, text: str) -> None:
     """One line of what was chosen or found."""
     print(f"{what:<9} {text}", flush=True)
+
+
+def say_data(found: Found, split: Split) -> None:
+    """What lies at the path, and what is held out of it."""
+    say("data", f"{found.root}: {found.words}, {split.train + split.held_out} images")
+    say("", f"{split.held_out} of them to look at, not to learn from ({split.words})")
+
+
+def say_rate(train: TrainSettings, reason: str) -> None:
+    """The peak rate as it comes of the base rate."""
+    product = f"{train.base_lr:.1e} x {train.batch} / {train.base_lr_batch}"
+    say("rate", f"peak rate {train.base_lr * train.lr_factor:.1e} = {product} ({reason})")
