@@ -18,7 +18,7 @@ from simmim.cli import report, tools, training
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.own import pretraining, transfer
+from simmim.own import listing, pictures, pretraining, starting, transfer
 from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
@@ -32,11 +32,12 @@ VERBS = (
 )
 OWN = (  # on own images; where a job of the workflow has the same name, --run tells it apart
     *(pretraining.pretrain, transfer.finetune, transfer.probe, transfer.knn, transfer.detect, transfer.segment),
+    *(pictures.reconstruct, starting.init, listing.list),
 )
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
-    *OWN,
+    *OWN[:6],
 )
 HEAVY = (
     "simmim.pretraining.run",
@@ -144,7 +145,7 @@ def _add_option(
     required = argument.default is argument.empty
     rest: dict[str, Any] = {"help": about} if required else {"help": about, "default": argument.default}
     if argument.kind is argument.POSITIONAL_OR_KEYWORD:
-        parser.add_argument(argument.name, nargs="?", **rest)
+        parser.add_argument(argument.name, **rest if required else rest | {"nargs": "?"})
         return
     flag = _NAMES.get((verb, argument.name), f"--{argument.name.replace('_', '-')}")
     if kind is bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simmim.config.differences import differing_fields
-from simmim.own.project import SCALE, Draft, Project, Scratch, there_is
+from simmim.own.project import SCALE, Draft, Project, scratch, there_is
 from simmim.own.result import Result, finished
 
 _NOT_IN_CONFIGS = "data", "encoder", "seed"
@@ -53,7 +53,7 @@ def _changed(project: Project, request: Mapping[str, Any], draft: Callable[[], D
     pairs = [{key: each[key] for key in _NOT_IN_CONFIGS if key in each} for each in (before, request)]
     if changed := differing_fields(*pairs):
         return changed
-    with Scratch(draft()) as now:
+    with scratch(draft(), project.folder) as now:
         return differing_fields(_config(project), _config(now))
 
 

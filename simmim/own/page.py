@@ -76,3 +76,20 @@ def _files(made: Mapping[str, Path]) -> list[str]:
     lines = [f"| `{names[name]}` | {_FILES[name]} |" for name in names if name in _FILES]
     lines += [f"| `config/` | the sheets of this run at scale `{SCALE}`, a small project |"]
     return ["| file | |", "| --- | --- |", *lines, "| `results/` | packed images, and all that the jobs left |", ""]
+
+
+def project_page(project: Project) -> list[str]:
+    """Lines of the page of a project that has trained nothing yet."""
+    run, request = project.note["run"], project.note["request"]
+    return [
+        f"# {run}",
+        "",
+        f"A small project: {request['model']} on the images of `{request['data']}`.",
+        "",
+        "    snakemake --profile workflow/profiles/local        # this machine",
+        "    snakemake --profile slurm                          # a cluster",
+        "",
+        f"make `results/{SCALE}/report.html` with what it needs. A row of `config/pretrain.tsv` is a pre-training: add",
+        f"`{run}_r40`, the recipe `{run}` and mask.ratio=0.4, separated by tabs, and the next call trains it too.",
+        "`config/evaluate.tsv` takes evaluations of them. `workflow` is a link to the rules of the package.",
+    ]

@@ -13,7 +13,7 @@ from simmim.own.choices import Asked, pixels, warnings
 from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page
-from simmim.own.project import SCALE, Project, Scratch
+from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data
 from simmim.own.sources import existing, images_at
 
@@ -58,7 +58,7 @@ def pretrain(
         ValueError: for what cannot be, and for a run folder that was begun otherwise.
     """
     out = Path(out).expanduser()
-    asked = Asked(epochs, batch, steps, pixels(image_px), lr)
+    asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
     request = Request(existing(data, "--data"), model, asked, seed, tuple(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, "pretrain", request.as_json(), lambda: plan().draft)
@@ -80,8 +80,8 @@ def _begun(plan: Plan, out: Path, dry_run: bool) -> Project | None:
     from simmim.planning.pretraining_network import pretraining_network
 
     run, train_images = plan.draft.note["run"], plan.split.train
-    with Scratch(plan.draft) as scratch:
-        config = scratch.jobs.sheets.pretraining(SCALE, run)
+    with scratch(plan.draft, out) as tried:
+        config = tried.jobs.sheets.pretraining(SCALE, run)
     fit = fit_of(config, functools.partial(pretraining_network, config))
     _explain(plan, config)
     say("machine", str(fit))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,18 +119,14 @@ def there_is(folder: Path) -> bool:
     return False
 
 
-class Scratch:
-    """A project in a temporary folder, to look at before anything is written."""
-
-    def __init__(self, draft: Draft) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="simmim-"))
-        self.project = draft.write(self._folder)
-
-    def __enter__(self) -> Project:
-        return self.project
-
-    def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+@contextmanager
+def scratch(draft: Draft, out: Path) -> Iterator[Project]:
+    """A project in a temporary folder, to look at before anything is written; messages name the folder it is for."""
+    with tempfile.TemporaryDirectory(prefix="simmim-") as folder:
+        try:
+            yield draft.write(Path(folder))
+        except ValueError as error:
+            raise ValueError(str(error).replace(folder, str(out))) from None
 
 
 def run_name(out: Path) -> str:

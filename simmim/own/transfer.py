@@ -13,7 +13,7 @@ from simmim.own.again import done_before, refuse_changed_images, reopened
 from simmim.own.choices import Asked, pixels
 from simmim.own.make import make
 from simmim.own.page import transfer_page
-from simmim.own.project import SCALE, Project, Scratch
+from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data, say_rate
 from simmim.own.sources import FINDERS, existing
 from simmim.own.transferring import KINDS, Plan, Request, encoder_at, planned
@@ -50,19 +50,22 @@ def finetune(
         lr: base learning rate, of 512 images
         set: any setting of a row, as settings.mixup=0.8
     """
-    return _transfer("finetune", data, encoder, out, Asked(epochs, None, batch, pixels(image_px), lr), set)
+    return _transfer(
+        "finetune", data, encoder, out, Asked(epochs=epochs, batch=batch, image_px=pixels(image_px), lr=lr), set
+    )
 
 
-def probe(*, data: Path, encoder: Path, out: Path, set: Sequence[str] = ()) -> Result:
+def probe(*, data: Path, encoder: Path, out: Path, epochs: float | None = None, set: Sequence[str] = ()) -> Result:
     """Train a linear classifier on frozen features of every block, and print the accuracy of the best one.
 
     Args:
         data: class folders (in train/ and val/, or a part of each is held out), a .tar of them, or .parquet
         encoder: a run folder, or its encoder.safetensors
         out: the run folder
-        set: any setting of a row, as train.epochs=100
+        epochs: passes over the features (40, and as many as make 500 updates)
+        set: any setting of a row, as train.weight_decay=0
     """
-    return _transfer("probe", data, encoder, out, Asked(), set)
+    return _transfer("probe", data, encoder, out, Asked(epochs=epochs), set)
 
 
 def knn(*, data: Path, encoder: Path, out: Path, set: Sequence[str] = ()) -> Result:
@@ -100,7 +103,9 @@ def detect(
         lr: base learning rate, of 512 images
         set: any setting of a row, as settings.anchor_scale=2
     """
-    return _transfer("detect", data, encoder, out, Asked(epochs, None, batch, pixels(image_px), lr), set)
+    return _transfer(
+        "detect", data, encoder, out, Asked(epochs=epochs, batch=batch, image_px=pixels(image_px), lr=lr), set
+    )
 
 
 def segment(
@@ -126,7 +131,9 @@ def segment(
         lr: base learning rate, of 512 images
         set: any setting of a row, as settings.decoder_channels=128
     """
-    return _transfer("segment", data, encoder, out, Asked(epochs, None, batch, pixels(image_px), lr), set)
+    return _transfer(
+        "segment", data, encoder, out, Asked(epochs=epochs, batch=batch, image_px=pixels(image_px), lr=lr), set
+    )
 
 
 def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set: Sequence[str]) -> Result:
@@ -147,8 +154,8 @@ def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set
 def _begun(plan: Plan, out: Path) -> Project:
     """Check and explain a plan, then write the project."""
     draft, verb = plan.draft, plan.draft.note["verb"]
-    with Scratch(draft) as scratch:
-        sheets = scratch.jobs.sheets
+    with scratch(draft, out) as tried:
+        sheets = tried.jobs.sheets
         config = sheets.evaluation(SCALE, draft.note["run"], verb)
         pretraining = sheets.pretraining(SCALE, draft.note["run"])
     say_data(plan.found, plan.split)

@@ -21,6 +21,7 @@ from simmim.data.pretraining import hidden_tokens, whole_images
 from simmim.data.shards import Shards
 from simmim.methods._method import Method
 from simmim.pretraining.masking import geometry_of, png, spread_samples
+from simmim.pretraining.method import load_method
 from simmim.pretraining.reconstruction import OWN_MASK
 from simmim.storage.files import whole_file
 from simmim.storage.parquet import read_sealed
@@ -49,6 +50,30 @@ def panels(row: Mapping[str, Any]) -> list[np.ndarray]:
     image, prediction = (_pixels(row[name], "RGB") for name in ("image", "prediction"))
     hidden = _pixels(row["hidden"], "L")[..., None] > _GREY
     return [image, _covered(image, hidden), prediction, np.where(hidden, prediction, image)]
+
+
+def write_reconstructions(config: PretrainConfig, run: Path, shards: Shards, out: Path, tokenizer: Path | None) -> None:
+    """Draw what a finished run makes of all images of a packed set, under its own mask.
+
+    Args:
+        run: folder of the files of one seed.
+        tokenizer: file of the tokenizer that the target names, if it names one.
+
+    Raises:
+        ValueError: for a run that has no pictures.
+    """
+    if config.mask is None:
+        raise ValueError(f"run '{config.run}' has no pictures: method={config.method.name} hides nothing")
+    method, _ = load_method(config, run, tokenizer)
+    geometry, samples = geometry_of(config), np.arange(len(shards))
+    images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
+    hidden = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
+    pictures = _predicted(method, images, hidden)
+    if pictures is None:
+        raise ValueError(f"target={config.target.name} has no pictures")
+    areas = geometry.tokens_to_pixels(hidden).byte()[:, None] * 255  # [n, 1, H, W]
+    rows = [dict(zip(("image", "hidden", "prediction"), map(png, each))) for each in zip(images, areas, pictures)]
+    write_grid(out, _COLUMNS, [panels(row) for row in rows])
 
 
 class Moments:

@@ -20,7 +20,7 @@ try:
     FINE_TUNINGS = JOBS.sheets.fine_tunings()
 except ValueError as error:
     raise WorkflowError(str(error)) from None  # printed without a traceback
-LARGE = "|".join(JOBS.sheets.config_file.large)  # runs whose trainings have rules, and so resources, of their own
+LARGE = "|".join(JOBS.sheets.config_file.large) or "(?!)"  # runs whose trainings have rules, and so resources, of their own
 SMALLER = rf"(?!(?:{LARGE})/)[A-Za-z0-9_]+"
 OTHER_EVALUATIONS = {evaluation for _, evaluation in JOBS.sheets.evaluate} - {*FINE_TUNINGS}
 
