@@ -49,24 +49,21 @@ def pack(
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
-    Shards that an earlier call has finished, of the same source with the same settings, are kept.
+    Shards that an earlier call has finished, of the same source with the same settings, are kept. Classes without
+    images and images without labels are printed.
 
     Args:
-        codec: "original" keeps sound RGB and grey JPEGs and PNGs byte for byte, "jpeg" re-encodes at quality 95,
-            "png" re-encodes without loss.
+        codec: "original" keeps sound JPEGs and PNGs byte for byte, "jpeg" has quality 95, "png" loses nothing.
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
-        part: "train" or "held_out" of a source whose share `held_out` is held out (`simmim.data.held_out`).
+        part, held_out: "train" or "held_out" of a source that is parted by this share (`simmim.data.held_out`).
         processes: that read and decode; the files are the same for any number.
         done: is called after every image.
 
-    Classes without images and images without labels are printed.
-
     Raises:
-        ValueError: for unusable settings, a sample id that comes twice, an annotated sample that would be resized,
-            no usable sample at all, or too many broken ones (their table is written nevertheless); for a folder that
-            cannot be written, a full disk, and a process that was killed.
+        ValueError: for unusable settings, an id that comes twice, an annotated sample that would be resized, and too
+            many broken ones (their table is written); for a full disk and a process that was killed.
         stopping.Stopped: when it was asked to.
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)

@@ -9,6 +9,7 @@ from typing import Any
 from simmim.config.differences import differing_fields
 from simmim.own.project import SCALE, Draft, Project, scratch, there_is
 from simmim.own.result import Result, finished
+from simmim.own.sources import Found
 
 _NOT_IN_CONFIGS = "data", "encoder", "seed"
 
@@ -33,10 +34,11 @@ def reopened(out: Path, verb: str, request: Mapping[str, Any], draft: Callable[[
     return project
 
 
-def refuse_changed_images(project: Project, fingerprint: str) -> None:
-    """Refuse to go on with other images than those that were packed."""
-    if project.note["source_sha256"] != fingerprint:
-        data = project.note["request"]["data"]
+def refuse_changed_images(project: Project, look: Callable[[str], Found]) -> None:
+    """Refuse to go on with other images than those that the project was begun with."""
+    data = project.note["request"]["data"]
+    found = look(data)
+    if project.note["source_sha256"] != found.source(found.train).fingerprint():
         raise ValueError(f"the images of {data} have changed since {project.folder} was begun; name another --out")
 
 

@@ -68,9 +68,6 @@ def pretrain(
             return None
     elif (done := done_before(project)) is not None:
         return done
-    else:
-        found = images_at(request.data)
-        refuse_changed_images(project, found.source(found.train).fingerprint())
     return _carried_out(project, seed, tensorboard)
 
 
@@ -114,6 +111,7 @@ def _carried_out(project: Project, seed: int, tensorboard: bool) -> Result:
     """Pack, train and draw what is not there yet, and leave the results at the top of the run folder."""
     from simmim.pretraining.gallery import write_gallery
 
+    refuse_changed_images(project, images_at)
     jobs, where = project.jobs, {"scale": SCALE, "run": project.note["run"], "seed": seed}
     job = jobs.job("pretrain", **where)
     pictures, gallery = Path(jobs.path("reconstruct", "pictures", **where)), project.folder / "gallery.png"

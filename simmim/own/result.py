@@ -14,7 +14,6 @@ from simmim import __version__
 from simmim.config.training import TrainSettings
 from simmim.own.drafting import Split
 from simmim.own.sources import Found
-from simmim.storage import records
 from simmim.storage.files import write_text
 from simmim.storage.finished import link
 from simmim.storage.reading import read_json
@@ -47,6 +46,8 @@ def finished(folder: Path) -> Result | None:
 
 def measured(file: Path) -> dict[str, float]:
     """The last value of every metric in a file of records; of a probe of all blocks that of the chosen one."""
+    from simmim.storage import records
+
     frame = records.read([file]).sort_values("step", kind="stable")
     last = {(row.metric, row.part): float(row.value) for row in frame.itertuples()}
     whole = {metric: value for (metric, part), value in last.items() if not part}

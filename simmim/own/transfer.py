@@ -145,9 +145,6 @@ def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set
         project = _begun(plan(), out)
     elif (done := done_before(project)) is not None:
         return done
-    else:
-        found = FINDERS[KINDS[verb].role](request.data)
-        refuse_changed_images(project, found.source(found.train).fingerprint())
     return _carried_out(project)
 
 
@@ -185,6 +182,7 @@ def _explain(config: EvaluateConfig, plan: Plan) -> None:
 
 def _carried_out(project: Project) -> Result:
     """Make what is not there yet, and leave the results at the top of the run folder."""
+    refuse_changed_images(project, FINDERS[KINDS[project.note["verb"]].role])
     jobs, run, verb = project.jobs, project.note["run"], project.note["verb"]
     job = jobs.job(jobs.kind_of(verb), scale=SCALE, run=run, evaluation=verb)
     make(jobs, job.outputs["records"])

@@ -64,10 +64,10 @@ class Run:
     first_stage: Path | None = None
     watchers: Sequence[Watcher] = ()
 
-    def tell(self, step: int, steps: int, row: Mapping[str, float], task: TrainTask) -> None:
-        """Let the watchers see a new row of the log; shards of a network show them nothing."""
-        for watcher in () if is_sharded(task) else self.watchers:
-            watcher(step, steps, row, task)
+    def tell(self, step: int, steps: int, history: History, task: TrainTask, processes: Processes) -> None:
+        """Let the watchers see the last row of the log, on the main process; a sharded network shows them nothing."""
+        for watcher in self.watchers if processes.is_main_process and not is_sharded(task) else ():
+            watcher(step, steps, history[-1], task)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,7 @@ def fit(
                 guard.check(sampler, data, run.state)
             if logs:
                 spikes.tell(run.label, done.history, log.write_row(now, lr), sampler, data, run.state)
-                if processes.is_main_process:
-                    run.tell(now, steps, done.history[-1], trained)
+                run.tell(now, steps, done.history, trained, processes)
             log.show(now, lr, batches.seconds)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])
