@@ -133,7 +133,7 @@ MISTAKES = [
     (["finetune", "--data", "classes", "--encoder", "none"], "--encoder none does not exist"),
     (
         ["finetune", "--data", "classes", "--encoder", "classes"],
-        "holds no encoder.safetensors; name a finished run folder",
+        "holds no encoder.safetensors; name a run folder",
     ),
     (["knn", "--data", "classes", "--encoder", "classes/blue/0.png"], "0.png"),
     (["finetune", "--data", "classes/blue", "--encoder", "ENCODER"], "has no class folders"),
