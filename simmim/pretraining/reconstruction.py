@@ -96,7 +96,7 @@ def _drawn_masks(
         try:
             fitting[i] = _hidden(drawn.get(name, CENTRAL_BOX), geometry, samples[i : i + 1])
         except ValueError as reason:
-            reasons.setdefault(str(reason), []).append(name)
+            reasons.setdefault(str(reason), []).append(f"'{name}'")
     for reason, without in reasons.items():
         print(f"no pictures of {some_of(without)} with most of it hidden: {reason}", flush=True)
     masks = zip(DRAWN_MASKS, zip(*fitting.values()))

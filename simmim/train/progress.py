@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -62,7 +62,8 @@ class Line:
             now = time.monotonic()
             if now - max(shown, self._said) >= self._every and not self._over.is_set():
                 shown = now
-                self._show(f"{self._state} ({duration(now - self._said)} on it)".strip())
+                with suppress(OSError, ValueError):  # nobody listens any more
+                    self._show(f"{self._state} ({duration(now - self._said)} on it)".strip())
 
 
 @contextmanager

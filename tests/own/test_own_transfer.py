@@ -114,6 +114,7 @@ SMALL_DETECTOR = [
 SMALL_SEGMENTER = ["decoder_channels=8", "auxiliary_channels=8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "data", "settings", "score"),
     [("detect", "coco", SMALL_DETECTOR, "box AP"), ("segment", "ade", SMALL_SEGMENTER, "mean IoU")],
