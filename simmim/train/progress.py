@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -31,8 +32,8 @@ class Line:
         self._stream = stream or sys.stderr
         self._live = Live(console=Console(file=self._stream), auto_refresh=False) if self._stream.isatty() else None
         self._state, self._over = "", threading.Event()
-        self.began = self._said = time.monotonic()
-        threading.Thread(target=self._repeat, daemon=True).start()
+        self.began = self._said = self._repeated = time.monotonic()
+        threading.Thread(target=_remind, args=(weakref.ref(self), self._over), daemon=True).start()
 
     def due(self) -> bool:
         """Whether it is time to say something; asked before anything is fetched from the device."""
@@ -56,14 +57,20 @@ class Line:
         else:
             print(self._label, state, file=self._stream, flush=True)
 
-    def _repeat(self) -> None:
-        shown = self._said
-        while not self._over.wait(_LOOK_SECONDS):
-            now = time.monotonic()
-            if now - max(shown, self._said) >= self._every and not self._over.is_set():
-                shown = now
-                with suppress(OSError, ValueError):  # nobody listens any more
-                    self._show(f"{self._state} ({duration(now - self._said)} on it)".strip())
+    def repeat(self) -> None:
+        """Show the last state again if nothing was shown for too long."""
+        now = time.monotonic()
+        if now - max(self._repeated, self._said) >= self._every:
+            self._repeated = now
+            with suppress(OSError, ValueError):  # nobody listens any more
+                self._show(f"{self._state} ({duration(now - self._said)} on it)".strip())
+
+
+def _remind(line: weakref.ref[Line], over: threading.Event) -> None:
+    """Have a line repeat itself, until it is closed or given up."""
+    while not over.wait(_LOOK_SECONDS) and (living := line()) is not None:
+        living.repeat()
+        del living
 
 
 @contextmanager

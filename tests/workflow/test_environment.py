@@ -19,8 +19,8 @@ def pins(lines):
 
 def direct_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    return {normal(name) for name in project["dependencies"] + extras["demo"] + extras["methods"] + extras["test"]}
+    extras = project["optional-dependencies"].values()
+    return {normal(name) for name in [*project["dependencies"], *(name for extra in extras for name in extra)]}
 
 
 def test_conda_gets_the_versions_that_pip_gets():
