@@ -19,6 +19,7 @@ from simmim.cli._words import Parser, check_words, path
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
+from simmim.own import listing, pictures, pretraining, starting, transfer
 from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
@@ -30,9 +31,14 @@ VERBS = (
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
 )
+OWN = (  # on own images; where a job of the workflow has the same name, --run tells it apart
+    *(pretraining.pretrain, transfer.finetune, transfer.probe, transfer.knn, transfer.detect, transfer.segment),
+    *(pictures.reconstruct, starting.init, listing.list),
+)
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.features, training.evaluate),
+    *OWN[:6],
 )
 HEAVY = (
     "simmim.pretraining.run",
@@ -108,10 +114,17 @@ def _leave_stdout() -> None:
 def _options(words: Sequence[str]) -> dict[str, Any]:
     parser = Parser(prog="simmim", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    for verb in VERBS:
+    for verb in _meant(words).values():
         _add_verb(verbs, verb)
     check_words(words, verbs.choices)
     return vars(parser.parse_args(words))
+
+
+def _meant(words: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The verbs by name; of two of one name the one on own images, unless a scale or row is named."""
+    jobs, own = ({verb.__name__: verb for verb in verbs} for verbs in (VERBS, OWN))
+    of_row = any(word.partition("=")[0] in ("--scale", "--run") for word in words)
+    return own | jobs if of_row else jobs | own
 
 
 def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
@@ -140,7 +153,7 @@ def _add_option(
     required = argument.default is argument.empty
     rest: dict[str, Any] = {"help": about} if required else {"help": about, "default": argument.default}
     if argument.kind is argument.POSITIONAL_OR_KEYWORD:
-        parser.add_argument(argument.name, nargs="?", **rest)
+        parser.add_argument(argument.name, **rest if required else rest | {"nargs": "?"})
         return
     flag = _NAMES.get((verb, argument.name), f"--{argument.name.replace('_', '-')}")
     if kind is bool:

@@ -35,12 +35,13 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
     from simmim.data.adapter import adapter
     from simmim.data.packing import pack as write_shards
     from simmim.machine import cpus
+    from simmim.train.progress import Count
 
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
     source = adapter(job.config, jobs.sheets.located)
     settings, out = job.config.pack.model_dump(), job.output("index").parent
-    with lease(out):
-        write_shards(source, out, **settings, processes=processes or cpus())
+    with lease(out), Count(f"{scale}/{dataset}/{split}: packing", "images") as count:
+        write_shards(source, out, **settings, processes=processes or cpus(), done=count.add)
 
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
@@ -59,17 +60,33 @@ def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> No
         make_tokenizer(job.config, source, out, processes)
 
 
-def pretrain(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
-    """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished."""
+def pretrain(
+    jobs: Jobs,
+    *,
+    scale: str,
+    run: str,
+    seed: int,
+    gallery: bool = False,
+    tensorboard: bool = False,
+    expect: str = "",
+) -> None:
+    """Pre-train one run with one seed; resumes what was interrupted, leaves alone what is finished.
+
+    Args:
+        gallery: draw some held-out images at a few moments (gallery.png beside the encoder)
+        tensorboard: write event files for TensorBoard beside the encoder
+    """
     from simmim.pretraining.run import identity_of, state_of
     from simmim.pretraining.run import pretrain as run_pretraining
+    from simmim.pretraining.watching import watching
     from simmim.train.processes import joined_processes
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
     with joined_processes() as processes, worker(state_of(folder), job.outputs, processes):
         if not is_finished(job.outputs, identity_of(job.config, seed, digests_of(data), init)):
-            run_pretraining(job.config, seed, data, folder, processes, init)
+            watchers = watching(job.config, data, folder, gallery, tensorboard) if processes.is_main_process else []
+            run_pretraining(job.config, seed, data, folder, processes, init, watchers)
 
 
 def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:

@@ -22,6 +22,8 @@ class PackSection(Section):
             without loss; without these they are pictures, 8-bit RGB or grey.
         shown_bands: which bands pictures show, counted from 1: three (red, green, blue) or one (grey). Packs nothing
             anew; by default the first three, or the first of fewer.
+        part: "held_out" takes a share of the source's images, by a hash of their ids, "train" all others.
+        held_out: that share.
     """
 
     codec: Literal["original", "jpeg", "png"] = "original"
@@ -31,6 +33,9 @@ class PackSection(Section):
     bands: int | None = Field(default=None, ge=1, exclude_if=lambda bands: bands is None)
     bits: int | None = Field(default=None, exclude_if=lambda bits: bits is None)
     shown_bands: str = Field(default="", exclude=True)
+    # Left out of a config that takes the whole source, whose hash and packed files stay what they were.
+    part: Literal["all", "train", "held_out"] = Field(default="all", exclude_if=lambda part: part == "all")
+    held_out: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda share: share == 0)
 
     @field_validator("shown_bands")
     @classmethod
@@ -50,6 +55,14 @@ class PackSection(Section):
         if self.shown_bands and not all(1 <= band <= (self.bands or 0) for band in self.shown):
             raise ValueError(
                 f"pack.shown_bands={self.shown_bands} must lie in 1 to pack.bands, which is {self.bands or 'not set'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _part_of_a_share(self) -> PackSection:
+        if (self.part == "all") != (self.held_out == 0):
+            raise ValueError(
+                f"pack.part={self.part} and pack.held_out={self.held_out:g}: give both for a part, or neither"
             )
         return self
 

@@ -43,6 +43,14 @@ class PretrainRow(Section):
     reference: Literal["", "yes"] = ""
 
 
+class ModelRow(Section):
+    """A row of models.tsv: a short name for an encoder with the recipe that pre-trains it on own images."""
+
+    model: Name
+    recipe: Name
+    set: str = ""
+
+
 class EvaluateRow(Section):
     """A row of evaluate.tsv: an evaluation of a run.
 

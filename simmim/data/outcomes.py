@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simmim.data import held_out as parts
 from simmim.data.array_files import BadImage, OtherBands
 from simmim.data.bands import Bands
 from simmim.data.decode import Stored, as_bands, normalise
@@ -31,8 +32,8 @@ class Outcome:
     incident: dict[str, str] | None
 
 
-def numbered(source: Source, short_side_px: int | None) -> Iterator[Numbered]:
-    """The samples of a source with their places in it.
+def numbered(source: Source, short_side_px: int | None, part: str, held_out: float) -> Iterator[Numbered]:
+    """The samples of a part of a source with their places in it.
 
     Raises:
         ValueError: for an id that comes twice, and for an annotated sample that would be resized.
@@ -42,9 +43,18 @@ def numbered(source: Source, short_side_px: int | None) -> Iterator[Numbered]:
         if sample.id in seen:
             raise ValueError(f"sample id {sample.id!r} comes twice, the second time from {sample.origin}")
         seen.add(sample.id)
+        if not parts.belongs(sample.id, part, held_out):
+            continue
         if sample.annotation is not None and short_side_px is not None:
             raise ValueError(f"short_side_px={short_side_px} would resize {sample.id!r}, not its annotation")
         yield place, sample
+
+
+def told(outcomes: Iterable[Outcome], done: Callable[[], None]) -> Iterator[Outcome]:
+    """The same outcomes, `done` after each."""
+    for outcome in outcomes:
+        yield outcome
+        done()
 
 
 def outcomes_of(

@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
 from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA
-from simmim.data.outcomes import Numbered, Outcome, agreeing, numbered, outcomes_of
+from simmim.data.outcomes import Numbered, Outcome, agreeing, numbered, outcomes_of, told
 from simmim.data.samples import Source, some_of
 from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
 from simmim.data.workers import Workers, workers
@@ -33,6 +33,7 @@ from simmim.storage.parquet import write_parquet
 _CHUNK = 8  # samples that a process is given at a time
 _SAVED = "finished shards stay"
 _SETTINGS = "codec", "short_side_px", "shard_samples"
+_PART = "part", "held_out"
 
 
 def pack(
@@ -45,22 +46,25 @@ def pack(
     max_quarantined_share: float = 0.05,
     bands: int | None = None,
     bits: int | None = None,
+    part: str = "all",
+    held_out: float = 0.0,
     processes: int = 1,
+    done: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
-    Shards that an earlier call has finished, of the same source with the same settings, are kept.
+    Shards that an earlier call has finished, of the same source with the same settings, are kept. Classes without
+    images and images without labels are printed.
 
     Args:
-        codec: "original" keeps sound RGB and grey JPEGs and PNGs byte for byte, "jpeg" re-encodes at quality 95,
-            "png" re-encodes without loss.
+        codec: "original" keeps sound JPEGs and PNGs byte for byte, "jpeg" has quality 95, "png" loses nothing.
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
         bands, bits: keep images as arrays of so many bands of 8 or 16 bits; None for pictures, 8-bit RGB or grey.
+        part, held_out: "train" or "held_out" of a source that is parted by this share (`simmim.data.held_out`).
         processes: that read and decode; the files are the same for any number.
-
-    Classes without images and images without labels are printed.
+        done: is called after every image.
 
     Raises:
         ValueError: for unusable settings, a sample id that comes twice, annotated samples that would be resized, other
@@ -68,14 +72,12 @@ def pack(
         stopping.Stopped: when it was asked to.
     """
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
-    out = Path(out)
-    index: dict = {"format": FORMAT, "classes": source.classes(), "codec": codec, "short_side_px": short_side_px}
-    kept = Bands(bands, bits) if bands and bits else None
-    index["source_sha256"] = source.fingerprint()  # before it is read, so that a change meanwhile counts
+    out, kept = Path(out), Bands(bands, bits) if bands and bits else None
+    index = _begun(source, {"codec": codec, "short_side_px": short_side_px}, part, held_out)
     described = {"name": type(source).__name__} | _settings(source)
     with _said_in_words(out), workers(processes, _SAVED) as team:
         journal = Journal(out, _made_from(index, described, shard_samples) | ({"bands": str(kept)} if kept else {}))
-        samples, incidents = _finish_shards(source, out, journal, team, kept)
+        samples, incidents = _finish_shards(source, out, journal, team, kept, done)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
         check_enough(len(samples), incidents, max_quarantined_share, out)
         write_parquet(out / SAMPLES, samples)
@@ -85,6 +87,13 @@ def pack(
         index |= counts(samples, incidents, index["classes"]) | {"source": described}
         _write_index(out, index)
     say_unlabelled(out, index["classes"], samples)
+
+
+def _begun(source: Source, settings: dict[str, Any], part: str, held_out: float) -> dict[str, Any]:
+    """What the index says before anything is read, so that a change of the source meanwhile counts."""
+    parted = {"part": part, "held_out": held_out} if part != "all" else {}
+    about = {"format": FORMAT, "classes": source.classes()} | settings | parted
+    return about | {"source_sha256": source.fingerprint()}
 
 
 def _measured(bands: Bands, out: Path, journal: Journal, team: Workers) -> dict[str, Any]:
@@ -140,6 +149,7 @@ def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int
         "codec": index["codec"],
         "short_side_px": index["short_side_px"],
         "shard_samples": shard_samples,
+        **{name: index[name] for name in _PART if name in index},
         "format": FORMAT,
         "version of Pillow": PIL.__version__,
         "version of pyarrow": pa.__version__,
@@ -147,15 +157,16 @@ def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int
 
 
 def _finish_shards(
-    source: Source, out: Path, journal: Journal, team: Workers, bands: Bands | None
+    source: Source, out: Path, journal: Journal, team: Workers, bands: Bands | None, done: Callable[[], None]
 ) -> tuple[pa.Table, list[dict[str, str]]]:
     """Make the shards that are missing; returns the table of `SAMPLES_SCHEMA` and the incidents of all."""
     codec, short_side_px, shard_samples = (journal.made_from[name] for name in _SETTINGS)
     tables = _kept(out, journal, team)
     _clear(out, journal)
     work = functools.partial(outcomes_of, codec=codec, short_side_px=short_side_px, bands=bands)
-    chunks = _chunks(_to_do(numbered(source, short_side_px), journal))
-    outcomes = agreeing(itertools.chain.from_iterable(team.map(work, chunks)))
+    part, held_out = journal.made_from.get("part", "all"), journal.made_from.get("held_out", 0.0)
+    chunks = _chunks(_to_do(numbered(source, short_side_px, part, held_out), journal))
+    outcomes = told(agreeing(itertools.chain.from_iterable(team.map(work, chunks))), done)
     last: list[dict[str, str]] = []
     written = _written(out, frozenset(tables), outcomes, shard_samples, last)
     for shard, table in team.map(functools.partial(read_back, out), written, at_once=2):

@@ -30,7 +30,7 @@ from simmim.planning.network import Network
 from simmim.planning.pretraining_network import pretraining_network, tokenizer_network
 from simmim.planning.transfer_network import transfer_network
 
-_CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
+CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
 CHECKPOINTS = 3  # the two newest are kept while a third is written
 
 
@@ -77,7 +77,7 @@ class Costs:
             memory_bytes=self._memory(group, network),
             fitting_micro_batch=self._fitting(group, network),
             disk_bytes=self._disk(group, network, seeds),
-            checkpoint_bytes=0 if _is_frozen(group) else CHECKPOINTS * _CHECKPOINT_BYTES * network.parameters,
+            checkpoint_bytes=0 if _is_frozen(group) else CHECKPOINTS * CHECKPOINT_BYTES * network.parameters,
         )
 
     def gpu_hours(self, flops: float | None) -> float | None:
@@ -234,7 +234,7 @@ def _disk_bytes(group: JobGroup, network: Network) -> float:
     """What one seed leaves behind but for the few kilobytes of its records."""
     config = group.config
     if group.kind == FIRST_STAGE:
-        return _CHECKPOINT_BYTES * network.parameters
+        return CHECKPOINT_BYTES * network.parameters
     if isinstance(config, TokenizerConfig):
         return WEIGHT_BYTES * network.parameters
     leaves_encoder = isinstance(config, PretrainConfig) or config.settings.leaves_encoders

@@ -105,13 +105,19 @@ def write_mask_samples(path: Path, config: PretrainConfig, pixels: Mapping[int, 
     rows = []
     for kind, name, paper_px in SHOWN_MASKS:
         patch_px = geometry.token if paper_px is None else (pixels or {paper_px: paper_px}).get(paper_px)
-        areas = _areas(name, geometry, patch_px, samples) if patch_px else [b""] * len(samples)
+        fits = patch_px and _fits(patch_px, geometry)
+        areas = _areas(name, geometry, patch_px, samples) if fits else [b""] * len(samples)
         mask = {"kind": kind, "mask": name, "ratio": SHOWN_RATIO, "masked_patch_px": patch_px}
         rows += [
             origin | mask | {"sample_id": shards.ids[sample], "image": look.png(image), "hidden": area}
             for sample, image, area in zip(samples, images, areas)
         ]
     write_sealed(path, pa.Table.from_pylist(rows).replace_schema_metadata(look.record or None))
+
+
+def _fits(patch_px: int, geometry: Geometry) -> bool:
+    """Whether patches of this side are whole tokens, and at least two by two make up the image."""
+    return patch_px % geometry.token == 0 and all(side % patch_px == 0 and side > patch_px for side in geometry.image)
 
 
 def _areas(mask: str, geometry: Geometry, patch_px: int, samples: np.ndarray) -> list[bytes]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from simmim import plugin
 from simmim.config.models import PretrainConfig
 from simmim.data.pretraining import hidden_tokens, whole_images
+from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
@@ -93,12 +94,14 @@ def _drawn_masks(
     names: list[str], samples: np.ndarray, geometry: Geometry, drawn: Mapping[str, str]
 ) -> dict[str, tuple[list[int], Tensor]]:
     """For each mask the images [k] that it fits, and what it hides of them, bool [k, *tokens]."""
-    fitting = {}
+    fitting, reasons = {}, {}
     for i, name in enumerate(names):
         try:
             fitting[i] = _hidden(drawn.get(name, CENTRAL_BOX), geometry, samples[i : i + 1])
         except ValueError as reason:
-            print(f"no pictures of '{name}' with most of it hidden: {reason}", flush=True)
+            reasons.setdefault(str(reason), []).append(f"'{name}'")
+    for reason, without in reasons.items():
+        print(f"no pictures of {some_of(without)} with most of it hidden: {reason}", flush=True)
     masks = zip(DRAWN_MASKS, zip(*fitting.values()))
     return {mask: ([*fitting], torch.cat(hidden)) for mask, hidden in masks}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from simmim.storage.identity import Identity, code_version
 from simmim.storage.sealed_json import digest_of
 from simmim.train import spikes
 from simmim.train.checkpoint import MANIFEST, verified_manifest
-from simmim.train.loop import History, Run, Trained, fit
+from simmim.train.loop import History, Run, Trained, Watcher, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries
+from simmim.train.progress import busy
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,25 @@ def stage_state_of(folder: Path) -> Path:
 
 
 def pretrain(
-    config: PretrainConfig, seed: int, data: Mapping[str, Path], out: Path, processes: Processes, init: Init = FRESH
+    config: PretrainConfig,
+    seed: int,
+    data: Mapping[str, Path],
+    out: Path,
+    processes: Processes,
+    init: Init = FRESH,
+    watchers: Sequence[Watcher] = (),
 ) -> None:
     """Run one pre-training and write `encoder.safetensors`, `head.safetensors` and `train.parquet` to `out`.
 
     Args:
         data: packed data sets by split, 'train' and 'val'.
+        watchers: are shown the log as it is written.
 
     Raises:
         ValueError: for a config or data that do not fit each other.
     """
     train_set, val = Shards(data["train"]), Shards(data["val"])
-    method, trained = _fit(config, seed, train_set, state_of(out), processes, init)
+    method, trained = _fit(config, seed, train_set, state_of(out), processes, init, watchers=watchers)
     if not processes.is_main_process:
         return
     origin = _origin(config, seed, train_set, init)
@@ -137,6 +145,7 @@ def _fit(
     processes: Processes,
     init: Init,
     stop: Path | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> tuple[Method, Trained]:
     """The trained method and how its training went."""
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
@@ -151,7 +160,7 @@ def _fit(
     identity, stage = identity_of(config, seed, {"train": train_set.digest}, init), None
     if init.first_stage:
         stage = identity_of(init.stage_config, seed, identity.data_digests, Init(tokenizer=init.tokenizer))
-    run = Run(identity, state, label, init.first_stage, stage, first_stage=stop)
+    run = Run(identity, state, label, init.first_stage, stage, first_stage=stop, watchers=watchers)
     return method, fit(method, method.dataset(train_set, seed), groups, settings, run, processes)
 
 
@@ -178,7 +187,8 @@ def _rows(
     cost = _cost(log, step * config.train.batch, processes)
     rows += [records.record(origin, step, metric, value) for metric, value in cost.items()]
     measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
-    losses = method.validate(val, autocast_dtype(config.train.precision, processes.device))
+    with busy(f"{config.scale}/{config.run} seed {origin.seed}: validating"):
+        losses = method.validate(val, autocast_dtype(config.train.precision, processes.device))
     return rows + [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
 
 

@@ -44,7 +44,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         loss_areas={run: config.loss.area for run, config in trained.items() if config.target is not None},
         losses={run: _loss_words(config) for run, config in trained.items()},
         trained_once=tuple(run for run, config in trained.items() if config.seeds == 1),
-        masks=_masks(sheets, reference),
+        masks=_masks(sheets, reference, scale),
         evaluated={key: _evaluated(config) for key, config in evaluations.items()},
         settings=dict(_settings(sheets, scale)),
         codes={run: words for run, config in configs.items() if (words := _codes_words(config))},
@@ -141,9 +141,10 @@ def _extra_sets(sheets: Sheets, scale: str) -> tuple[str, ...]:
     return tuple(name for role, names in roles.items() if role.endswith(EXTRA) for name in names)
 
 
-def _masks(sheets: Sheets, reference: str) -> dict[str, MaskName]:
-    """The mask of every run of the masking ablation, in the pixels of the paper."""
-    configs = dict(_resolved([run for (run,) in sheets.pretrain], sheets.pretraining, "paper", {}))
+def _masks(sheets: Sheets, reference: str, scale: str) -> dict[str, MaskName]:
+    """The mask of every run of the masking ablation, in the pixels of the paper, or of a project's only scale."""
+    named_at = "paper" if "paper" in sheets.scales() else scale
+    configs = dict(_resolved([run for (run,) in sheets.pretrain], sheets.pretraining, named_at, {}))
     return {run: _mask_name(configs[run]) for run in differing_in_mask(configs, reference)}
 
 

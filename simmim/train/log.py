@@ -91,11 +91,16 @@ class TrainLog:
             return torch.zeros_like(each[0])
         return each.mean(0) * processes.world  # each update counts as many processes as now
 
-    def show(self, step: int, learning_rate: float) -> None:
-        """Renew the status line, on the main process, if that is due."""
-        if self._processes.is_main_process and self._history and self._progress.due(step):
-            loss, epoch = self._history[-1]["loss"], self._sampler.epoch(step)
-            self._progress.show(step, epoch, loss, learning_rate, self._sampler.batch)
+    def show(self, step: int, learning_rate: float, waited_seconds: float) -> None:
+        """Renew the status line, on the main process, if that is due; before the first row with the last loss.
+
+        Args:
+            waited_seconds: for data, since the training began.
+        """
+        if self._processes.is_main_process and self._progress.due(step):
+            loss = self._history[-1]["loss"] if self._history else self._updates[-1][0].item()
+            epoch, batch = self._sampler.epoch(step), self._sampler.batch
+            self._progress.show(step, epoch, loss, learning_rate, batch, waited_seconds)
 
 
 def _begun_updates(begun: Mapping[str, Any]) -> list[list[list[float]]]:

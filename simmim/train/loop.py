@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from simmim.train.processes import (
     seed_libraries,
     share_batch_statistics,
 )
-from simmim.train.reading import loader, to_device
+from simmim.train.reading import Waited, loader, to_device
 from simmim.train.saver import Saver
 from simmim.train.schedule import learning_rate
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
@@ -37,6 +37,9 @@ from simmim.train.watchdog import Watchdog
 
 Groups = list[dict[str, Any]]
 History = list[dict[str, float]]
+Watcher = Callable[
+    [int, int, Mapping[str, float], TrainTask], None
+]  # sees updates done, updates in all, the log, the task
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Run:
         initial_checkpoint: what a first stage wrote, to begin with where `state` holds no checkpoint.
         initial_identity: what that must belong to.
         first_stage: train up to the first milestone only, and write the checkpoint there as this folder.
+        watchers: are shown every row of the log, and change nothing.
     """
 
     identity: Identity
@@ -58,6 +62,12 @@ class Run:
     initial_checkpoint: Path | None = None
     initial_identity: Identity | None = None
     first_stage: Path | None = None
+    watchers: Sequence[Watcher] = ()
+
+    def tell(self, step: int, steps: int, history: History, task: TrainTask, processes: Processes) -> None:
+        """Let the watchers see the last row of the log, on the main process; a sharded network shows them nothing."""
+        for watcher in self.watchers if processes.is_main_process and not is_sharded(task) else ():
+            watcher(step, steps, history[-1], task)
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ def fit(
     kept |= {"model": trained, "optimizer": optimizer, "is_main_process": processes.is_main_process}
     saver = Saver(run.label, range(done.step, last), settings, processes, partial(checkpoint.save, run.state, **kept))
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
-        batches = iter(loader(data, sampler, settings.workers, processes.device))
+        batches = Waited(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
             lr = set_learning_rates(optimizer, settings, step, steps, len(data))
             seed_libraries(run.identity.seed, step, processes.rank)
@@ -118,7 +128,8 @@ def fit(
                 guard.check(sampler, data, run.state)
             if logs:
                 spikes.tell(run.label, done.history, log.write_row(now, lr), sampler, data, run.state)
-            log.show(now, lr)
+                run.tell(now, steps, done.history, trained, processes)
+            log.show(now, lr, batches.seconds)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])
                 saver.save(now, log.begun())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +30,22 @@ def loader(data: Any, batches: Iterable[Sequence[Any]], workers: int, device: to
 def read_ahead(data: Any, batches: Iterable[Sequence[Any]], device: torch.device) -> DataLoader:
     """The same for scores and features: a GPU computes while the cores that are left to this process decode."""
     return loader(data, batches, spare_cores() if device.type == "cuda" else 0, device)
+
+
+class Waited:
+    """Batches one after another, and the seconds that their reader has waited for them."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches, self.seconds = iter(batches), 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        began = time.perf_counter()
+        batch = next(self._batches)
+        self.seconds += time.perf_counter() - began
+        return batch
 
 
 def spare_cores() -> int:

@@ -2,12 +2,13 @@
 
 import io
 import re
+import time
 
 import pytest
 
-from simmim.train.progress import Progress, _duration
+from simmim.train.progress import Count, Line, Progress, duration
 
-STATE = r"\d+/10 epoch 0\.4 loss 0\.5123 lr 1\.3e-04 \d+ img/s ETA \d+:\d\d"
+STATE = r"\d+/10 epoch 0\.4 loss 0\.5123 lr 1\.3e-04 \d+ img/s ETA \d+:\d\d data 0%"
 
 
 class Terminal(io.StringIO):
@@ -54,7 +55,7 @@ def test_a_terminal_s_line_is_renewed_and_fits(monkeypatch, columns, label):
     assert shown.count("\n") == 1  # the last state stays
     for line in lines_of(shown):
         assert len(line) <= columns and re.search(STATE, line) and line.startswith(label[:10])
-    assert any(label in line for line in lines_of(shown)) == (columns == 120 or len(label) < 20)
+    assert any(label in line for line in lines_of(shown)) == (columns == 120)
 
 
 def test_the_cursor_comes_back_where_a_training_fails():
@@ -67,7 +68,7 @@ def test_speed_and_remaining_time_count_from_where_the_run_went_on():
     stream = io.StringIO()
     progress = Progress("run", 4, 10, stream, every_seconds=0)  # second 0
     progress.show(6, 1.0, 0.5, 0.1, 32)  # second 1: 2 steps, 4 are left
-    assert stream.getvalue() == "run 6/10 epoch 1.0 loss 0.5000 lr 1.0e-01 64 img/s ETA 0:02\n"
+    assert stream.getvalue() == "run 6/10 epoch 1.0 loss 0.5000 lr 1.0e-01 64 img/s ETA 0:02 data 0%\n"
 
 
 def test_nothing_is_fetched_for_a_line_that_is_not_due():
@@ -77,5 +78,33 @@ def test_nothing_is_fetched_for_a_line_that_is_not_due():
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])
-def test_durations(seconds, shown):
-    assert _duration(seconds) == shown
+def testdurations(seconds, shown):
+    assert duration(seconds) == shown
+
+
+def test_the_share_of_time_that_waits_for_data_is_that_since_the_last_line():
+    stream = io.StringIO()
+    progress = Progress("run", 0, 10, stream, every_seconds=0)  # second 0
+    for waited in (0.5, 1.0):
+        progress.show(2, 1.0, 0.5, 0.1, 32, waited_seconds=waited)  # seconds 1 and 3; each line takes a second
+    assert [line.rsplit(" ", 1)[1] for line in stream.getvalue().splitlines()] == ["50%", "25%"]
+
+
+def test_work_that_says_nothing_is_not_silent(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("simmim.train.progress._LOOK_SECONDS", 0.005)
+    stream = io.StringIO()
+    line = Line("packing", stream, every_seconds=0.02)
+    line.say("8 images")
+    time.sleep(0.2)
+    line.close()
+    first, *more = stream.getvalue().splitlines()
+    assert first == "packing 8 images" and len(more) > 1 and set(more) == {"packing 8 images (0:00 on it)"}
+
+
+def test_what_is_counted_is_said_at_the_end():
+    stream = io.StringIO()
+    with Count("photos/train: packing", "images", stream) as count:
+        for _ in range(3):
+            count.add()
+    assert re.fullmatch(r"photos/train: packing 3 images, \d+ images/s", stream.getvalue().splitlines()[-1])

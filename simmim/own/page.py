@@ -1,0 +1,95 @@
+"""README.md of a run folder: what it is, how it came to be, what it has shown, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from simmim.own.project import SCALE, Project
+from simmim.own.result import command
+
+_FILES = {
+    "encoder": "the encoder, for `simmim finetune`, `probe`, `knn`, `detect`, `segment`",
+    "gallery": "held-out images: what they are, what the network sees, what it predicts, its prediction pasted in",
+    "progress": "the same images at a few moments of the training",
+    "metrics": "every measured number, one a row",
+    "result": "the numbers above, for programs",
+}
+
+
+def pretraining_page(
+    project: Project, numbers: Mapping[str, float], sentence: str, made: Mapping[str, Path]
+) -> list[str]:
+    """Lines of the page of a pre-training."""
+    note, folder = project.note, project.folder
+    run, request = note["run"], note["request"]
+    return [
+        f"# {run}",
+        "",
+        f"{request['model']}, pre-trained by SimMIM on {note['images'] - note['held_out']} images of",
+        f"`{request['data']}`",
+        f"without labels; {note['held_out']} other images of it are held out and were never trained on.",
+        "",
+        f"**{sentence[0].upper()}{sentence[1:]}.**",
+        "",
+        *(["![gallery](gallery.png)", ""] if "gallery" in made else []),
+        "Made by",
+        "",
+        f"    {command()}",
+        "",
+        *_table(numbers),
+        *_files(made),
+        "Go on:",
+        "",
+        f"    simmim finetune --encoder {folder} --data FOLDER_WITH_CLASS_FOLDERS --out runs/finetuned",
+        f"    simmim reconstruct --encoder {folder} --data PICTURES --out pictures.png",
+        f"    tail {folder}/config/pretrain.tsv   # a row is a pre-training: add one to change a setting",
+    ]
+
+
+def transfer_page(project: Project, numbers: Mapping[str, float], sentence: str, made: Mapping[str, Path]) -> list[str]:
+    """Lines of the page of a transfer."""
+    note, request = project.note, project.note["request"]
+    return [
+        f"# {note['run']}",
+        "",
+        f"`simmim {note['verb']}` of the encoder `{request['encoder']}`",
+        f"on {note['images'] - note['held_out']} images of `{request['data']}`.",
+        "",
+        f"**{sentence[0].upper()}{sentence[1:]}.**",
+        "",
+        "Made by",
+        "",
+        f"    {command()}",
+        "",
+        *_table(numbers),
+        *_files(made),
+    ]
+
+
+def _table(numbers: Mapping[str, float]) -> list[str]:
+    return ["| | |", "| --- | ---: |", *(f"| {name} | {value:.6g} |" for name, value in sorted(numbers.items())), ""]
+
+
+def _files(made: Mapping[str, Path]) -> list[str]:
+    names = {name: f"{name}{file.suffix}" for name, file in made.items()} | {"result": "result.json"}
+    lines = [f"| `{names[name]}` | {_FILES[name]} |" for name in names if name in _FILES]
+    lines += [f"| `config/` | the sheets of this run at scale `{SCALE}`, a small project |"]
+    return ["| file | |", "| --- | --- |", *lines, "| `results/` | packed images, and all that the jobs left |", ""]
+
+
+def project_page(project: Project) -> list[str]:
+    """Lines of the page of a project that has trained nothing yet."""
+    run, request = project.note["run"], project.note["request"]
+    return [
+        f"# {run}",
+        "",
+        f"A small project: {request['model']} on the images of `{request['data']}`.",
+        "",
+        "    snakemake --profile workflow/profiles/local        # this machine",
+        "    snakemake --profile slurm                          # a cluster",
+        "",
+        f"make `results/{SCALE}/report.html` with what it needs. A row of `config/pretrain.tsv` is a pre-training: add",
+        f"`{run}_r40`, the recipe `{run}` and mask.ratio=0.4, separated by tabs, and the next call trains it too.",
+        "`config/evaluate.tsv` takes evaluations of them. `workflow` is a link to the rules of the package.",
+    ]

@@ -1,0 +1,27 @@
+"""The verbs that look at a folder of sheets, for Python: `config` and `results` say where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from simmim.cli import tools
+from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
+
+_Given, _Made = ParamSpec("_Given"), TypeVar("_Made")
+
+
+def _with_folders(verb: Callable[Concatenate[Jobs, _Given], _Made]) -> Callable[..., _Made]:
+    @wraps(verb)
+    def called(*given: Any, config: Path | str = "config", results: Path | str = "results", **named: Any) -> _Made:
+        return verb(Jobs(Sheets(config), str(results)), *given, **named)
+
+    return called
+
+
+plan = _with_folders(tools.plan)
+verify = _with_folders(tools.verify)
+doctor = _with_folders(tools.doctor)

@@ -1,0 +1,138 @@
+"""What lies at the path that a user names: which adapter reads it, and whether it brings its own validation split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from simmim import plugin
+from simmim.config.component_settings import checked
+from simmim.config.reading import parse_set
+from simmim.data.samples import Source
+from simmim.plugin import Component
+
+TRAIN_NAMES, VAL_NAMES = ("train", "training", "train2017"), ("val", "validation", "valid", "val2017", "test")
+_TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
+_LISTS = ".txt", ".lst", ".list"
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a path is read.
+
+    Args:
+        root: what `$data` stands for.
+        train, val: rows of datasets.tsv, adapter and settings; `val` is None where a part of `train` is held out.
+        words: what was found.
+    """
+
+    root: Path
+    train: tuple[str, str]
+    val: tuple[str, str] | None
+    words: str
+
+    def source(self, row: tuple[str, str]) -> Source:
+        """The adapter of a row."""
+        settings = {key: text.replace("$data", str(self.root)) for key, text in parse_set(row[1]).items()}
+        return plugin.build("data.sources", Component(**checked("data.sources", {"name": row[0]} | settings)))
+
+
+def existing(path: Path | str, what: str) -> Path:
+    """An absolute path, `~` expanded.
+
+    Raises:
+        ValueError: when nothing is there.
+    """
+    full = Path(os.path.abspath(Path(path).expanduser()))
+    if not full.exists():
+        near = next((each for each in full.parents if each.exists()), Path("/"))
+        raise ValueError(f"{what} {path} does not exist ({near} does); check the path")
+    return full
+
+
+def images_at(path: Path | str) -> Found:
+    """Images without labels: a folder however nested, a tar, Parquet, or a text file that lists them."""
+    root = existing(path, "--data")
+    if root.is_dir() and not _is_parquet(root):
+        return _folder(root, "", "images")
+    if root.name.endswith(_LISTS):
+        return Found(root, ("image_list", "file=$data"), None, "a list of images")
+    return _file(root, "", 'label_column=""')
+
+
+def classes_at(path: Path | str) -> Found:
+    """Images in class folders, in a folder or a tar, or Parquet with labels."""
+    root = existing(path, "--data")
+    if root.is_dir() and not _is_parquet(root):
+        return _folder(root, " class_folders=true", "class folders")
+    return _file(root, " class_folders=true", "")
+
+
+def objects_at(path: Path | str) -> Found:
+    """A folder in COCO's layout: annotations/instances_{train,val}*.json and the folders of images."""
+    root = existing(path, "--data")
+    files = sorted([*root.glob("annotations/*.json"), *root.glob("*.json")])
+    train = _named(files, TRAIN_NAMES) or (files[0] if len(files) == 1 else None)
+    if train is None:
+        raise ValueError(f"{root} is not in COCO's layout: it needs annotations/instances_train.json beside its images")
+    val = _named(files, VAL_NAMES)
+    return Found(root, _coco(root, train), _coco(root, val) if val else None, "COCO annotations")
+
+
+def label_maps_at(path: Path | str) -> Found:
+    """A folder in ADE20K's layout: images/training, annotations/training, and classes.txt."""
+    root = existing(path, "--data")
+    folders = [each for each in root.glob("images/*") if each.is_dir()]
+    train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
+    if train is None:
+        raise ValueError(f"{root} is not in ADE20K's layout: it needs images/training and annotations/training")
+    rows = [("ade20k", f"root=$data split={split.name}") if split else None for split in (train, val)]
+    return Found(root, rows[0], rows[1], "ADE20K label maps")
+
+
+FINDERS: dict[str, Callable[[Path | str], Found]] = {
+    "pretrain": images_at,
+    "classify": classes_at,
+    "detect": objects_at,
+    "segment": label_maps_at,
+}
+
+
+def _folder(root: Path, settings: str, what: str) -> Found:
+    folders = [each for each in root.iterdir() if each.is_dir()]
+    train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
+    if train and val:
+        rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
+        return Found(root, rows[0], rows[1], f"a folder with {train.name} and {val.name}")
+    return Found(root, ("image_folder", f"root=$data{settings}"), None, f"a folder of {what}")
+
+
+def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
+    if root.name.endswith(_TAR):
+        return Found(root, ("tar", f"archive=$data{tar_settings}"), None, "a tar file")
+    if root.is_dir() or root.suffix == ".parquet":
+        files = "$data/*.parquet" if root.is_dir() else "$data"
+        return Found(root, ("hf_parquet", f"files={files} {parquet_settings}".strip()), None, "Parquet")
+    raise ValueError(f"--data {root} is neither a folder nor a .tar, .parquet or .txt file (a list of images)")
+
+
+def _is_parquet(folder: Path) -> bool:
+    return any(folder.glob("*.parquet"))
+
+
+def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
+    """The first path that has one of these names, or ends in one."""
+    found = (path for name in names for path in sorted(paths) if path.stem == name or path.stem.endswith(f"_{name}"))
+    return next(found, None)
+
+
+def _coco(root: Path, annotations: Path) -> tuple[str, str]:
+    """The row of one split; its images lie in the folder that is called as its file."""
+    name = annotations.stem.removeprefix("instances_")
+    for images in (name, f"images/{name}", "images", ""):
+        if (root / images).is_dir():
+            break
+    folder = f"$data/{images}".rstrip("/")
+    return "coco", f"images={folder} annotations=$data/{annotations.relative_to(root)}"

@@ -1,0 +1,65 @@
+"""`simmim init`: the small project of a run folder and the rules beside it: `snakemake` makes what is added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simmim.config.shipped import workflow_folder
+from simmim.own.choices import Asked, pixels
+from simmim.own.drafting import Request, planned
+from simmim.own.page import project_page
+from simmim.own.project import SCALE, Project, there_is
+from simmim.own.result import Result, say
+from simmim.own.sources import existing
+from simmim.storage.files import write_text
+
+_LINKS = {"workflow": ".", "slurm": "profiles/slurm"}  # `--profile slurm` is looked for in the folder itself
+
+
+def init(
+    folder: str,
+    *,
+    data: Path | None = None,
+    model: str = "swin_tiny",
+    epochs: float | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    image_px: str | None = None,
+    lr: float | None = None,
+    set: Sequence[str] = (),
+) -> Result:
+    """Write a small project whose one row is yours, for `snakemake`; nothing is trained.
+
+    Args:
+        folder: new, or a run folder that is to grow
+        data: a folder however nested, a .tar or .parquet, or a .txt file that lists images
+        model: a name of `simmim list models`
+        epochs: passes over the images (100, and as many as make 1000 updates)
+        steps: updates, instead of epochs
+        batch: images of an update (64, or 256 where there are many)
+        image_px: input, as 192 or 96x160
+        lr: base learning rate, of 512 images
+        set: any setting of a row, as mask.ratio=0.4
+
+    Raises:
+        ValueError: for what cannot be, and for a folder that holds something else.
+    """
+    out = Path(folder).expanduser()
+    if there_is(out):
+        project = Project(out)
+    elif data is None:
+        raise ValueError(f"{folder} is to become a project: give --data, the images it is about")
+    else:
+        asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
+        draft = planned(Request(existing(data, "--data"), model, asked, 0, tuple(set)), out).draft
+        project = draft.write(out)
+    run = project.note["run"]
+    project.jobs.sheets.pretraining(SCALE, run)  # refuses what does not go together
+    for name, inside in _LINKS.items():
+        if not (out / name).is_symlink():
+            (out / name).symlink_to((workflow_folder() / inside).resolve())
+    if not (out / "README.md").exists():
+        write_text(out / "README.md", "\n".join(project_page(project)) + "\n")
+    say("left", f"{out}: row '{run}' in config/pretrain.tsv; `cd {out} && snakemake --profile workflow/profiles/local`")
+    return Result(out, {}, {"pretrain": out / "config" / "pretrain.tsv"})

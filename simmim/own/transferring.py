@@ -1,0 +1,191 @@
+"""What the project of a transfer consists of: a run that begins with the encoder's file and trains nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simmim.config.component_settings import settings_of
+from simmim.config.values import merged
+from simmim.own.choices import Asked, Choice, Usual, choose
+from simmim.own.drafting import (
+    FOUND_BROKEN,
+    Split,
+    packed_for,
+    parted,
+    refuse_out_in_data,
+    with_packing,
+)
+from simmim.own.models import read_recipe
+from simmim.own.project import IMAGES, Draft, run_name
+from simmim.own.sources import FINDERS, Found, existing
+
+_SMALL_SET = 10_000
+_HELD_OUT = 0.2
+_PLAIN = {"auto_augment": "", "erase": 0, "mixup": 0, "cutmix": 0, "crop_scale": [0.5, 1.0], "score_crop": 1.0}
+# Rates of few images; the paper's are for batches of thousands, or ten thousands of updates.
+_DENSE_TRAIN = {"base_lr": 1.0e-3, "base_lr_batch": 32, "clip_norm": 5.0}
+_PROBE_TRAIN = {"base_lr": 1.0e-3, "base_lr_batch": 256, "batch": 256}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A transfer as users know it.
+
+    Args:
+        task: a package of `simmim.evaluate`.
+        role: what its images are for.
+        recipe: that comes with the package.
+        by_encoder: other recipes, by the name of the encoder's component.
+        settings, train: what is different about few images.
+        side: of the input, in sides of the encoder's.
+        usual: length and batch.
+    """
+
+    task: str
+    role: str
+    recipe: str
+    by_encoder: Mapping[str, str]
+    settings: Mapping[str, Any]
+    train: Mapping[str, Any]
+    side: int
+    usual: Usual | None
+
+
+_WHOLE = {"score_crop": 1.0}
+_CLASSIFIERS = {"vit": "finetune_vit_b", "resnet": "finetune_resnet50x4"}
+_DENSE = Usual(epochs=12, updates=300, small_batch=8, large_batch=16)
+_DETECT = {"scale_jitter": [0.5, 1.5], "score_batch": 8}
+_SEGMENT = {"score_scales": [1.0], "score_flip": False, "score_batch": 8}
+KINDS = {
+    "finetune": Kind("finetune", "classify", "finetune_swin_b", _CLASSIFIERS, _PLAIN, {}, 1, Usual(30, 300, 32, 256)),
+    "probe": Kind(
+        "linear_probe", "classify", "probe", {}, {"score_crop": 1.0}, _PROBE_TRAIN, 1, Usual(40, 500, 256, 4096)
+    ),
+    "knn": Kind("knn", "classify", "knn", {}, _WHOLE, {}, 1, None),
+    "detect": Kind("detect", "detect", "detect_swin_b", {}, _DETECT, _DENSE_TRAIN, 2, _DENSE),
+    "segment": Kind("segment", "segment", "segment_swin_b", {}, _SEGMENT, _DENSE_TRAIN, 2, _DENSE),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user has asked for.
+
+    Args:
+        verb: one of `KINDS`.
+        data: absolute path.
+        encoder: file.
+        set: what the row says, as `key=value`.
+    """
+
+    verb: str
+    data: Path
+    encoder: Path
+    asked: Asked
+    set: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, as they are kept in the run folder."""
+        from simmim.storage import model_file
+
+        digest = model_file.digest(self.encoder)
+        own = {"data": str(self.data), "encoder": str(self.encoder), "encoder_digest": digest, "set": list(self.set)}
+        return own | self.asked.as_json()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A draft with the reasons for it; `choice` is None where nothing is trained."""
+
+    draft: Draft
+    found: Found
+    split: Split
+    choice: Choice | None
+
+
+def encoder_at(path: Path | str) -> Path:
+    """An encoder file, also of a run folder that is named.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    found = existing(path, "--encoder")
+    file = found / "encoder.safetensors" if found.is_dir() else found
+    if not file.is_file():
+        raise ValueError(
+            f"--encoder {path} holds no encoder.safetensors; name a run folder that is finished, or a file"
+        )
+    return file
+
+
+def planned(request: Request, out: Path) -> Plan:
+    """Look at the data and the encoder, and choose what was not asked for.
+
+    Raises:
+        ValueError: for data of another layout, and a file that is no encoder.
+    """
+    from simmim.storage import model_file
+
+    refuse_out_in_data(out, request.data)
+    kind, header = KINDS[request.verb], model_file.header(request.encoder)
+    found = FINDERS[kind.role](request.data)
+    split = parted(found, _HELD_OUT)
+    recipe = _recipe(kind, header, request.asked, split.train)
+    choice = choose(recipe, split.train, request.asked.without_size(), kind.usual) if kind.usual else None
+    recipe, run = choice.recipe if choice else recipe, run_name(out)
+    is_dense = kind.side > 1
+    packing = FOUND_BROKEN if is_dense else packed_for(max(recipe["settings"]["image_px"], *header["image_px"]))
+    row = {"run": run, "evaluation": request.verb, "recipe": request.verb, "set": " ".join(request.set)}
+    rows = {
+        "pretrain": [{"run": run, "recipe": "encoder", "set": f"init.encoder={request.encoder}", "reference": "yes"}],
+        "evaluate": [row | {"metrics": "top1" if not is_dense else ""}],
+        "datasets": with_packing(split.rows, packing),
+    }
+    note = {"verb": request.verb, "run": run, "evaluation": request.verb, "request": request.as_json()}
+    note |= {"images": split.train + split.held_out, "held_out": split.held_out}
+    note |= {"source_sha256": found.source(found.train).fingerprint()}
+    recipes = {"encoder": _as_it_is(header), request.verb: recipe}
+    return Plan(Draft(found.root, rows, recipes, {"pretrain": IMAGES, kind.role: IMAGES}, note), found, split, choice)
+
+
+def _recipe(kind: Kind, header: Mapping[str, Any], asked: Asked, images: int) -> dict[str, Any]:
+    """The recipe of a task for an encoder, at the size that it was trained at or that was asked for."""
+    encoder = header["encoder"]
+    recipe = read_recipe(kind.by_encoder.get(encoder["name"], kind.recipe)) | {"init": "pretrain", "role": kind.role}
+    known = settings_of("encoders", encoder["name"])
+    changes = {key: value for key, value in recipe.get("encoder", {}).items() if key in known}
+    small = images < _SMALL_SET
+    changes |= {key: encoder[key] for key in ("window",) if key in changes and key in encoder}
+    changes |= {"drop_path": 0.0} if small and "drop_path" in changes else {}
+    side = max(asked.image_px) if asked.image_px else kind.side * max(header["image_px"])
+    recipe = merged(recipe, {"settings": {"image_px": side} | (dict(kind.settings) if small else {})})
+    if kind.train and small:
+        recipe = merged(recipe, {"train": dict(kind.train)})
+    return recipe | {"encoder": changes}
+
+
+def _as_it_is(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a run that begins with an encoder file and trains it no further."""
+    import torch
+
+    from simmim import plugin
+    from simmim.plugin import Component
+
+    section = Component.model_validate(header["encoder"])
+    with torch.device("meta"):
+        sizes = {"image_px": tuple(header["image_px"]), "in_channels": header["in_channels"]}
+        token = plugin.build("encoders", section, **sizes).token
+    images = {key: list(header[key]) for key in ("mean", "std") if key in header}
+    return {
+        "stage": "pretrain",
+        "encoder": dict(header["encoder"]),
+        "geometry": {"image_px": list(header["image_px"]), "masked_patch_px": token},
+        "mask": {"name": "random", "ratio": 0.6},
+        "head": {"name": "linear"},
+        "target": {"name": "pixels"},
+        **({"images": images} if images else {}),
+        "train": {"epochs": 0, "batch": 1, "base_lr": 1.0},
+    }

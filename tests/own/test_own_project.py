@@ -1,0 +1,127 @@
+"""The small project that grows into ablations, the names of the command line, and the same words in Python."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.photos import write_photos
+
+import simmim
+from simmim.__main__ import OWN, main
+from simmim.data.held_out import belongs
+from simmim.own.sources import classes_at, images_at
+
+ROOT = Path(__file__).parents[2]
+QUICK = {"model": "swin_micro", "image_px": 32, "steps": 2, "batch": 4}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project that has trained nothing, as the working directory."""
+    write_photos(tmp_path / "photos", 12)
+    simmim.init(tmp_path / "project", data=tmp_path / "photos", **QUICK)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def snakemake(*options):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["snakemake", "--profile", "workflow/profiles/local", "--cores", "1", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_snakemake_would_make_a_row_that_is_added(project):
+    with (project / "config" / "pretrain.tsv").open("a") as sheet:
+        sheet.write("r40\tproject\tmask.ratio=0.4\n")
+    shown = snakemake("-n")
+    assert shown.returncode == 0 and "pretrain            2" in shown.stdout + shown.stderr, shown.stderr
+
+
+@pytest.mark.slow
+def test_a_row_that_is_added_is_made_by_snakemake(project):
+    with (project / "config" / "pretrain.tsv").open("a") as sheet:
+        sheet.write("r40\tproject\tmask.ratio=0.4\n")
+    made = snakemake()
+    assert made.returncode == 0, made.stdout + made.stderr
+    page = (project / "results" / "own" / "report.html").read_text()
+    assert "r40" in page and all((project / f"results/own/pretrain/{run}/seed0").is_dir() for run in ("project", "r40"))
+    result = simmim.pretrain(data=project.parent / "photos", out=project, **QUICK)
+    assert result.numbers["validation_loss"] > 0 and (project / "gallery.png").is_file()
+
+
+def test_a_run_folder_can_become_a_project(tmp_path, capsys):
+    assert main(["init", str(tmp_path / "new")]) == 2
+    assert "give --data, the images it is about" in capsys.readouterr().err
+    write_photos(tmp_path / "photos", 4)
+    for _ in range(2):
+        simmim.init(tmp_path / "new", data=tmp_path / "photos", **QUICK)
+    assert (tmp_path / "new" / "workflow" / "Snakefile").is_file() and (tmp_path / "new" / "slurm").is_dir()
+
+
+def test_names_are_listed_and_misspelt_ones_get_the_nearest(capsys):
+    assert {"swin_tiny", "vit_base"} <= {*simmim.list("models")} and "random" in simmim.list("masks")
+    for kind in simmim.list():
+        assert simmim.list(kind), kind
+    capsys.readouterr()
+    assert main(["list", "modls"]) == 2 and "did you mean 'models'" in capsys.readouterr().err
+    assert main(["list", "tables"]) == 0 and "table1\n" in capsys.readouterr().out
+
+
+def test_python_has_the_verbs_with_their_words_and_imports_nothing_heavy():
+    for verb in OWN:
+        assert getattr(simmim, verb.__name__) is verb and verb.__name__ in dir(simmim)
+        assert all(
+            each.annotation is not inspect.Parameter.empty for each in inspect.signature(verb).parameters.values()
+        )
+    with pytest.raises(AttributeError, match="no attribute 'pretrian'; it has"):
+        simmim.pretrian  # noqa: B018
+    code = "import simmim, sys; simmim.pretrain, simmim.init, simmim.convert; print('torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout == "False\n"
+
+
+def test_verbs_about_sheets_take_their_folders_in_python(tmp_path):
+    with pytest.raises(ValueError, match="unknown scale 'smok'; did you mean 'smoke'"):
+        simmim.verify(scale="smok", config=ROOT / "config", results=tmp_path)
+    assert "config" not in inspect.signature(simmim.plan).parameters and simmim.plan.__name__ == "plan"
+
+
+def test_every_kind_of_path_is_read(tmp_path):
+    names = write_photos(tmp_path / "flat", 3)
+    (tmp_path / "list.txt").write_text("\n".join(f"flat/{name}" for name in names))
+    subprocess.run(["tar", "-cf", tmp_path / "images.tar", "-C", tmp_path / "flat", *names], check=True)
+    for path in ("flat", "list.txt", "images.tar"):
+        found = images_at(tmp_path / path)
+        assert len([*found.source(found.train).samples()]) == 3 and found.val is None, path
+    for split in ("train", "val"):
+        write_photos(tmp_path / "split" / split / "a", 2)
+    assert images_at(tmp_path / "split").val == ("image_folder", "root=$data/val")
+    assert classes_at(tmp_path / "split").train == ("image_folder", "root=$data/train class_folders=true")
+
+
+def test_predictions_for_any_pictures_need_the_run_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_photos(Path("photos"), 9)
+    Path("photos/notes.txt").write_text("no picture")
+    made = simmim.pretrain(data="photos", out="mine", **QUICK)
+    held_out = [name for name in map(str, range(9)) if belongs(f"{name}.png", "held_out", 0.05)]
+    assert made.folder == Path("mine") and len(held_out) < 9
+    assert main(["reconstruct", "--data", "photos", "--encoder", "mine", "--images", "5", "--out", "seen.png"]) == 0
+    assert "seen.png: 5 pictures" in capsys.readouterr().out and Path("seen.png").is_file()
+    (tmp_path / "alone").mkdir()
+    Path("mine/encoder.safetensors").rename("alone/encoder.safetensors")
+    assert main(["reconstruct", "--data", "photos", "--encoder", "alone/encoder.safetensors"]) == 2
+    assert "predictions need the head too; name the run folder" in capsys.readouterr().err
+
+
+def test_event_files_are_an_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    write_photos(tmp_path / "photos", 4)
+    options = ["--data", str(tmp_path / "photos"), "--out", str(tmp_path / "mine"), "--tensorboard"]
+    assert main(["pretrain", *options, *(f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items())]) == 2
+    assert "pip install 'simmim[tensorboard]'" in capsys.readouterr().err
+    assert json.loads((tmp_path / "mine" / "project.json").read_text())["verb"] == "pretrain"

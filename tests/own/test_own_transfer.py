@@ -1,0 +1,153 @@
+"""Own labelled data by one command: an encoder file in, a printed score out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.photos import write_photos
+from PIL import Image
+
+import simmim
+from simmim.__main__ import main
+from simmim.encoders.swin import Swin
+from simmim.storage.encoder_file import save_encoder
+
+SWIN = {"patch_px": 4, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window": 1}
+CLASSES = "amber", "blue", "clay"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    """The file of an encoder that has learnt nothing."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
+    header = {"encoder": {"name": "swin"} | SWIN, "image_px": [32, 32], "in_channels": 3}
+    header |= {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    save_encoder(path, Swin(image_px=(32, 32), **SWIN), header)
+    return path
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """Class folders, and the folder around them as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for hue, name in enumerate(CLASSES):
+        write_photos(tmp_path / "classes" / name, 10, hue=hue)
+    return tmp_path / "classes"
+
+
+def test_a_fine_tuning_prints_its_accuracy_and_leaves_the_encoder(classes, encoder, capsys):
+    options = [
+        "finetune",
+        "--data",
+        "classes",
+        "--encoder",
+        str(encoder),
+        "--out",
+        "ft",
+        "--epochs",
+        "8",
+        "--batch",
+        "4",
+    ]
+    assert main(options) == 0
+    said = capsys.readouterr().out
+    assert "accuracy" in said and "always naming the commonest class gives" in said
+    result = json.loads(Path("ft/result.json").read_text())
+    assert result["numbers"]["top1"] >= 50 and f"{result['numbers']['top1']:.1f} %" in Path("ft/README.md").read_text()
+    assert Path("ft/encoder.safetensors").read_bytes() != encoder.read_bytes()
+    assert main(options) == 0 and "ft is finished" in capsys.readouterr().out
+    assert main([*options, "--lr", "1"]) == 2 and "train.base_lr: " in capsys.readouterr().err
+
+
+def test_a_split_that_is_there_is_used(classes, encoder, capsys):
+    (classes.parent / "split").mkdir()
+    classes.rename(classes.parent / "split" / "train")
+    for hue, name in enumerate(CLASSES):
+        write_photos(classes.parent / "split" / "val" / name, 2, hue=hue)
+    result = simmim.knn(data="split", encoder=encoder, out="knn", set=["settings.neighbours=3"])
+    said = capsys.readouterr().out
+    assert "6 of them to look at, not to learn from (its own validation split)" in said
+    assert "always naming the commonest class gives 33.3 %" in said and 0 <= result.numbers["top1"] <= 100
+    assert not [*Path("knn/results").rglob("features/*/*.parquet")]
+
+
+def test_a_probe_prints_the_accuracy_of_the_best_block(classes, encoder):
+    result = simmim.probe(data=classes, encoder=encoder, out="probe", epochs=40)
+    assert 1 <= result.numbers["chosen_block"] <= 4 and result.numbers["top1"] >= 50
+
+
+def write_objects(folder, split, count):
+    """Pictures with a bright square each, in COCO's layout and in ADE20K's."""
+    images, annotations = [], []
+    write_photos(folder / "coco" / split, count, 64)
+    for number in range(count):
+        pixels = np.array(Image.open(folder / "coco" / split / f"{number}.png"))
+        pixels[16:48, 16:48] = 255
+        Image.fromarray(pixels).save(folder / "coco" / split / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 64, "width": 64})
+        square = [16, 16, 48, 16, 48, 48, 16, 48]
+        box = {"bbox": [16, 16, 32, 32], "area": 1024, "iscrowd": 0, "segmentation": [square]}
+        annotations.append({"id": number + 1, "image_id": number, "category_id": 1} | box)
+        for kind, picture in (("images", pixels), ("annotations", np.full((64, 64), 1, np.uint8))):
+            place = folder / "ade" / kind / {"train": "training", "val": "validation"}[split]
+            place.mkdir(parents=True, exist_ok=True)
+            if kind == "annotations":
+                picture[16:48, 16:48] = 2
+            Image.fromarray(picture).save(place / f"{number}.png")
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
+    (folder / "coco" / "annotations").mkdir(exist_ok=True)
+    (folder / "coco" / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
+    (folder / "ade" / "classes.txt").write_text("ground\nsquare\n")
+
+
+SMALL_DETECTOR = [
+    "fpn_channels=8",
+    "box_width=16",
+    "mask_width=8",
+    "mask_layers=1",
+    "rois_per_image=16",
+    "proposals=30",
+]
+SMALL_SEGMENTER = ["decoder_channels=8", "auxiliary_channels=8"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verb", "data", "settings", "score"),
+    [("detect", "coco", SMALL_DETECTOR, "box AP"), ("segment", "ade", SMALL_SEGMENTER, "mean IoU")],
+)
+def test_dense_tasks_read_the_usual_layouts(tmp_path, monkeypatch, encoder, capsys, verb, data, settings, score):
+    monkeypatch.chdir(tmp_path)
+    write_objects(tmp_path, "train", 4)
+    write_objects(tmp_path, "val", 2)
+    row = [f"settings.{setting}" for setting in settings]
+    options = ["--encoder", str(encoder), "--out", "out", "--epochs", "1", "--batch", "2", "--set", *row]
+    assert main([verb, "--data", data, *options]) == 0
+    said = capsys.readouterr().out
+    assert score in said and "on 2 images that it has not seen" in said and "on 64 px" in said
+
+
+MISTAKES = [
+    (["finetune", "--data", "classes", "--encoder", "none"], "--encoder none does not exist"),
+    (
+        ["finetune", "--data", "classes", "--encoder", "classes"],
+        "holds no encoder.safetensors; name a run folder",
+    ),
+    (["knn", "--data", "classes", "--encoder", "classes/blue/0.png"], "0.png"),
+    (["finetune", "--data", "classes/blue", "--encoder", "ENCODER"], "has no class folders"),
+    (["detect", "--data", "classes", "--encoder", "ENCODER"], "is not in COCO's layout: it needs annotations/"),
+    (["segment", "--data", "classes", "--encoder", "ENCODER"], "is not in ADE20K's layout: it needs images/training"),
+    (["finetune", "--data", "classes", "--encoder", "ENCODER", "--set", "settings.mixupp=1"], "did you mean"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_written(classes, encoder, capsys, options, message):
+    words = [str(encoder) if word == "ENCODER" else word for word in options]
+    assert main([*words, "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("simmim: error: ") and message in error and error.count("\n") == 1, error
+    assert not Path("out").exists()
