@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from simmim import said, stopping
-from simmim.cli import report, tools, training
+from simmim.cli import export, report, tools, training
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
@@ -28,6 +28,7 @@ VERBS = (
     *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
+    *(export.export, export.embed),
 )
 LONG = (  # what heeds signals and --max-runtime
     *(training.pack, training.tokenizer, training.pretrain, training.first_stage),

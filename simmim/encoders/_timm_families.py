@@ -88,9 +88,7 @@ def build_body(model: str, image_px: tuple[int, int], in_channels: int, **settin
         ValueError: for an unknown model, or one that cannot be built with this input.
     """
     family = family_of(model)
-    settings = {"num_classes": 0, "in_chans": in_channels} | dict(family.settings or {}) | settings
-    if not family.is_convolutional:
-        settings["img_size"] = tuple(image_px)
+    settings = {"num_classes": 0, "in_chans": in_channels} | body_settings(family, image_px) | settings
     try:
         body = timm.create_model(model, pretrained=False, **settings)
     except (AssertionError, TypeError, RuntimeError, ZeroDivisionError) as error:
@@ -103,6 +101,11 @@ def build_body(model: str, image_px: tuple[int, int], in_channels: int, **settin
     if hasattr(body, "patch_embed") and hasattr(body, "layers"):
         body.patch_embed.dynamic_img_pad = True
     return body
+
+
+def body_settings(family: Family, image_px: tuple[int, int]) -> dict[str, Any]:
+    """Arguments of `timm.create_model` that fit a model of a family to an input."""
+    return dict(family.settings or {}) | ({} if family.is_convolutional else {"img_size": list(image_px)})
 
 
 def blocks_of(body: nn.Module, family: Family) -> Iterator[tuple[str, int]]:

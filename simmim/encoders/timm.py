@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
-from simmim.encoders._timm_families import blocks_of, build_body, family_of, pooled_norm, stem_of
+from simmim.encoders._timm_families import blocks_of, body_settings, build_body, family_of, pooled_norm, stem_of
 from simmim.layers.checkpointing import let_run_again
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
 
@@ -89,6 +89,17 @@ class Timm(Encoder):
         firsts = [self._block_modules()[self._stages.index(stage)] for stage in range(self._stages[-1] + 1)]
         return {"pretrained_windows": [max(b.attn.pretrained_window_size[0], 0) or b.window_size[0] for b in firsts]}
 
+    @property
+    def timm_arguments(self) -> dict[str, Any]:
+        """Arguments with which `timm.create_model` makes this model, but for channels and classes."""
+        windows = {"pretrained_window_sizes": value for value in self.kept_settings.values()}
+        return body_settings(self._family, self.image_px) | windows
+
+    @property
+    def norms_pooled(self) -> bool:
+        """Whether timm has a norm after pooling, which `forward` applies to every cell."""
+        return not isinstance(pooled_norm(self.body), nn.Identity)
+
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after the stem.
 
@@ -100,6 +111,10 @@ class Timm(Encoder):
             [b, width, H / stride, W / stride], after the norm where timm's model has one.
         """
         return self._as_map(pooled_norm(self.body)(self._run(images, hidden)), images, self.depth - 1)
+
+    def before_pooling(self, images: Tensor) -> Tensor:
+        """What timm's `forward_features` gives, as a map [b, width, h, w]: without the norm after pooling."""
+        return self._as_map(self._run(images), images, self.depth - 1)
 
     def block_maps(self, images: Tensor) -> Iterator[Tensor]:
         """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""

@@ -171,7 +171,7 @@ class ViT(Encoder):
         if hidden is not None:
             assert hidden.shape[1:] == grid, f"mask {tuple(hidden.shape)} does not fit {grid} tokens"
             x = torch.where(hidden.flatten(1)[..., None], self.mask_token.to(x.dtype), x)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [b, 1 + n, d]
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [b, 1 + n, d]
         bias = self._bias(grid) if self.shared_bias else None
         for block in self.blocks:
             if self._checkpointing and torch.is_grad_enabled():
