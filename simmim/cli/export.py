@@ -55,6 +55,6 @@ def embed(
         image_px=(image_px, image_px) if image_px else None,
         overwrite=overwrite,
     )
-    print(f"wrote {done.file}: {done.images} vectors of {done.channels} channels")
-    for name, fault in done.refused.items():
-        print(f"refused {name}: {fault}")
+    print(f"wrote {done.file}: {done.images} images, vectors of {' x '.join(map(str, done.shape))}")
+    if done.refused:
+        print(f"{len(done.refused)} images were refused:", *(f"  {name}: {it}" for name, it in done.refused.items()), sep="\n")

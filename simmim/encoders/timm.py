@@ -59,6 +59,8 @@ class Timm(Encoder):
     ) -> None:
         super().__init__()
         self.image_px, self._model, self._family = tuple(image_px), model, family_of(model)
+        if pretrained_windows and not model.startswith("swinv2_"):
+            raise ValueError(f"pretrained_windows is of swinv2 models, {model} has none")
         settings = {"pretrained_window_sizes": tuple(pretrained_windows)} if pretrained_windows else {}
         self.body = build_body(model, self.image_px, in_channels, drop_path_rate=drop_path, **settings)
         self._blocks, self._stages = zip(*blocks_of(self.body, self._family))
