@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,23 @@ def _start_from_timm(encoder: nn.Module, path: Path | str) -> list[str]:
     ours, state = encoder.state_dict(), model_file.tensors(path)
     named = {name.removeprefix("body."): name for name in ours}
     aside = [n for n in state if n not in named and (n.startswith(_CLASSIFIERS) or n.endswith(_TABLES))]
-    taken = {named.get(name, name): value for name, value in state.items() if name not in aside}
-    own = {"mask_token": ours["mask_token"]}
-    model_file.load(path, "encoder", encoder, encoder.adapt(own | taken))
+    taken = {name: value for name, value in state.items() if name not in aside}
+    if wrong := _differences([name for name in named if name != "mask_token"], taken, named):
+        raise ValueError(f"{path} is of another architecture than the encoder it is to fill: it {wrong}")
+    fitted = encoder.adapt({"mask_token": ours["mask_token"]} | {named[name]: each for name, each in taken.items()})
+    for name, key in named.items():
+        if fitted[key].shape != ours[key].shape:
+            shapes = list(fitted[key].shape), list(ours[key].shape)
+            raise ValueError(f"{path} does not fit: its {name} is {shapes[0]}, the encoder's {shapes[1]}")
+    model_file.load(path, "encoder", encoder, fitted)
     return aside
+
+
+def _differences(wanted: Collection[str], given: Collection[str], allowed: Collection[str]) -> str:
+    """Names that are lacking or too many, the first three of each; "" for none."""
+    lacking, more = [n for n in wanted if n not in given], [n for n in given if n not in allowed]
+    said = [f"{verb} {', '.join(some[:3])}" for verb, some in (("lacks", lacking), ("has", more)) if some]
+    return " and ".join(said)
 
 
 def source_digest(path: Path | str) -> str:
