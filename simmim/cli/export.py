@@ -17,7 +17,7 @@ def export(*, encoder: Path, to: str, out: Path, overwrite: bool = False) -> Non
     from simmim.export.api import export as write
 
     done = write(encoder, to, out, overwrite=overwrite)
-    print(f"wrote {done.folder}: features as the encoder's to {done.difference:.1e}. To load it:", done.load, sep="\n\n")
+    print(f"wrote {done.folder}: features as the encoder's to {done.difference:.1e}. To load it:\n\n{done.load}")
 
 
 def embed(
@@ -57,4 +57,6 @@ def embed(
     )
     print(f"wrote {done.file}: {done.images} images, vectors of {' x '.join(map(str, done.shape))}")
     if done.refused:
-        print(f"{len(done.refused)} images were refused:", *(f"  {name}: {it}" for name, it in done.refused.items()), sep="\n")
+        print(f"{len(done.refused)} images were refused:")
+    for name, fault in done.refused.items():
+        print(f"  {name}: {fault}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +19,7 @@ from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
 from simmim.encoders._timm_families import blocks_of, body_settings, build_body, family_of, pooled_norm, stem_of
 from simmim.layers.checkpointing import let_run_again
+from simmim.layers.hooked import hooked
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
 
 _TABLE = "relative_position_bias_table"
@@ -94,8 +94,9 @@ class Timm(Encoder):
     @property
     def timm_arguments(self) -> dict[str, Any]:
         """Arguments with which `timm.create_model` makes this model, but for channels and classes."""
-        windows = {"pretrained_window_sizes": value for value in self.kept_settings.values()}
-        return body_settings(self._family, self.image_px) | windows
+        windows = self.kept_settings.get("pretrained_windows")
+        kept = {"pretrained_window_sizes": windows} if windows else {}
+        return body_settings(self._family, self.image_px) | kept
 
     @property
     def norms_pooled(self) -> bool:
@@ -198,7 +199,7 @@ class Timm(Encoder):
         assert pixels.shape[1:] == given, f"mask {tuple(hidden.shape)} does not fit {given} px"
         images = torch.where(pixels[:, None], torch.zeros_like(images), images)
         stem = self.body.get_submodule(self._family.stem[-1])
-        with _hooked([stem], lambda x, _: self._with_mask_tokens(x, hidden)):
+        with hooked([stem], lambda x, _: self._with_mask_tokens(x, hidden)):
             return self.body.forward_features(self._padded(images))
 
     def _padded(self, images: Tensor) -> Tensor:
@@ -220,7 +221,7 @@ class Timm(Encoder):
         def take(x: Tensor, block: int) -> None:
             found.append(taken(x, block))
 
-        with _hooked(self._block_modules(), take):
+        with hooked(self._block_modules(), take):
             self._run(images)
         return found
 
@@ -240,17 +241,3 @@ class Timm(Encoder):
         """Rows and columns of the tokens of an input of this size, by default of its own."""
         height, width = image_px or self.image_px
         return height // self.token, width // self.token
-
-
-@contextmanager
-def _hooked(modules: Sequence[nn.Module], seen: Callable[[Tensor, int], Tensor | None]) -> Iterator[None]:
-    """Show the outputs of modules and their numbers to a function, which may replace them."""
-    handles = [
-        module.register_forward_hook(lambda _, __, x, number=number: seen(x, number))
-        for number, module in enumerate(modules)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -61,7 +61,8 @@ def _refusals(what: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            raise ValueError(f"{what} cannot express this encoder ({one_line(error)[:200]}); nothing is kept") from error
+            said = one_line(error)[:200]
+            raise ValueError(f"{what} cannot express this encoder ({said}); nothing is kept") from error
 
 
 class _Features(nn.Module):

@@ -1,4 +1,4 @@
-"""Hugging Face's classes for an encoder: a folder that `from_pretrained` reads (Swin, SwinV2, ViT and BEiT have one)."""
+"""Hugging Face's classes for an encoder: a folder that `from_pretrained` reads (for Swin, SwinV2, ViT and BEiT)."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def _vit(body: nn.Module, arguments: Mapping[str, Any]) -> _Counterpart:
 def _beit(body: nn.Module, arguments: Mapping[str, Any]) -> _Counterpart:
     first, (height, width) = body.blocks[0], arguments["img_size"]
     if height != width:  # it reads its position table as [columns, rows]
-        raise ValueError(f"transformers' BEiT is right for square inputs only, this encoder is for {height} x {width} px")
+        given = f"{height} x {width} px"
+        raise ValueError(f"transformers' BEiT is right for square inputs only, this encoder is for {given}")
     return _Counterpart(
         "BeitModel",
         _plain(body)

@@ -1,4 +1,4 @@
-"""Maps of four strides from an encoder whose blocks all work at one, as BEiT makes them (2106.08254, its released code)."""
+"""Maps of four strides from an encoder whose blocks all work at one, as BEiT makes them (2106.08254)."""
 
 from __future__ import annotations
 

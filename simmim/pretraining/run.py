@@ -124,9 +124,8 @@ def _fit(
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
     method = build_method(config, tokenizer)
     encoder = method.get_submodule(method.trained_encoder)
-    if init.encoder:
-        if left := start_from(encoder, init.encoder).get("left_aside"):
-            print(f"{init.encoder}: left aside {', '.join(left)}", flush=True)
+    if init.encoder and (left := start_from(encoder, init.encoder).get("left_aside")):
+        print(f"{init.encoder}: left aside {', '.join(left)}", flush=True)
     skip, settings = encoder.no_weight_decay(pretraining=True), config.train
     groups = parameter_groups(method, f"{method.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     label = f"{config.scale}/{config.run} seed {seed}"

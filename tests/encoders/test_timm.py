@@ -144,7 +144,7 @@ def test_weights_for_another_grid_are_resized_and_others_refused(tmp_path):
     source = timm.create_model("test_vit", img_size=96, num_classes=0).state_dict()
     save_file(source, tmp_path / "model.safetensors")
     start_from(_encoder("test_vit", (64, 32)), tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"model.safetensors is of another architecture .* lacks stem.0.weight, .*has blocks.0"):
+    with pytest.raises(ValueError, match=r"of another architecture .* lacks stem.0.weight, .*has blocks.0"):
         start_from(_encoder("test_convnext"), tmp_path / "model.safetensors")
     save_file(source | {"decoder.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
     with pytest.raises(ValueError, match=r"more.safetensors is of another architecture .* has decoder.weight"):
@@ -156,9 +156,9 @@ def test_weights_for_another_grid_are_resized_and_others_refused(tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"model": "swin_tinny_patch4_window7_224"}, "timm has no model 'swin_tinny.* mean swin_tiny_patch4_window7_224"),
-        ({"model": "swin_tiny_patch4_window7_224.ms_in1k"}, "timm has no model .* did you mean swin_tiny_patch4_window7_"),
-        ({"model": "levit_128"}, "timm's levit_128 takes no mask tokens; encoder=timm has swin_.*, resnet.* and regnet"),
+        ({"model": "swin_tinny_patch4_window7_224"}, "timm has no model 'swin_tinny.* mean swin_tiny_patch4_window7"),
+        ({"model": "swin_tiny_patch4_window7_224.ms_in1k"}, "timm has no model .* mean swin_tiny_patch4_window7"),
+        ({"model": "levit_128"}, "timm's levit_128 takes no mask tokens; .* swin_.*, resnet.* and regnet"),
         ({"model": "test_vit3"}, "test_vit3 pools by attention"),
         ({"model": "test_vit", "image_px": (64, 70)}, r"image_px \(64, 70\) must be a multiple of 16 for test_vit"),
         ({"model": "test_vit", "pretrained_windows": [7]}, "pretrained_windows is of swinv2 models, test_vit has none"),

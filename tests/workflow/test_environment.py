@@ -20,7 +20,7 @@ def pins(lines):
 def direct_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    return {normal(name) for name in project["dependencies"] + extras["demo"] + extras["methods"] + extras["test"]}
+    return {normal(name) for name in sum(extras.values(), project["dependencies"])}
 
 
 def test_conda_gets_the_versions_that_pip_gets():
