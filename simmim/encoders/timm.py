@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
-from simmim.encoders._timm_families import blocks_of, body_settings, build_body, family_of, pooled_norm, stem_of
+from simmim.encoders._timm_families import (
+    blocks_of,
+    body_settings,
+    build_body,
+    clamped_window,
+    family_of,
+    pooled_norm,
+    stem_of,
+)
 from simmim.layers.checkpointing import let_run_again
 from simmim.layers.hooked import hooked
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
@@ -38,8 +46,8 @@ class Timm(Encoder):
         in_channels: channels of the input, any number.
         model: timm's name of the architecture, without a tag of published weights: swin_tiny_patch4_window7_224.
         drop_path: stochastic depth of the last block; grows linearly from 0 at the first.
-        pretrained_windows: of a SwinV2, window of each stage that distances are measured by; empty for what the name
-            says. Loading an encoder keeps what it was pre-trained with.
+        pretrained_windows: of a SwinV2, rows and columns of the window of each stage that distances are measured by;
+            empty for what the name says. Loading an encoder keeps what it was pre-trained with.
         checkpoint_activations: keep only the input of every block and compute the rest again for the gradient.
     """
 
@@ -54,7 +62,7 @@ class Timm(Encoder):
         in_channels: int = 3,
         model: str,
         drop_path: float = 0.0,
-        pretrained_windows: Sequence[int] = (),
+        pretrained_windows: Sequence[tuple[int, int]] = (),
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
@@ -84,12 +92,14 @@ class Timm(Encoder):
         return [(info["num_chs"], info["reduction"]) for info in self.body.feature_info[-stages:]]
 
     @property
-    def kept_settings(self) -> dict[str, list[int]]:
+    def kept_settings(self) -> dict[str, list[list[int]]]:
         """Settings that a transfer must not derive anew from its own window and input size."""
-        if not hasattr(self.body, "layers") or not hasattr(self._block_modules()[0].attn, "pretrained_window_size"):
+        blocks = self._block_modules()
+        if not hasattr(getattr(blocks[0], "attn", None), "pretrained_window_size"):
             return {}
-        firsts = [self._block_modules()[self._stages.index(stage)] for stage in range(self._stages[-1] + 1)]
-        return {"pretrained_windows": [max(b.attn.pretrained_window_size[0], 0) or b.window_size[0] for b in firsts]}
+        firsts = [blocks[self._stages.index(stage)] for stage in range(self._stages[-1] + 1)]
+        sizes = [zip(each.attn.pretrained_window_size, each.window_size) for each in firsts]
+        return {"pretrained_windows": [[given if given > 0 else own for given, own in pair] for pair in sizes]}
 
     @property
     def timm_arguments(self) -> dict[str, Any]:
@@ -163,7 +173,10 @@ class Timm(Encoder):
             source = (square_side(len(value), _CLASS_ROWS),) * 2 if image_px is None else self._grid(image_px)
             return resize_table(value, source, self._grid(), _CLASS_ROWS)
         if name.endswith(_TABLE):
-            return resize_table(value, *((side, side) for side in map(square_side, (len(value), len(own)))))
+            stage = self._stages[self._blocks.index(name.removeprefix("body.").partition(".attn.")[0])]
+            px = self.token * 2**stage
+            source = clamped_window(len(value), image_px, px) if image_px else (square_side(len(value)),) * 2
+            return resize_table(value, source, clamped_window(len(own), self.image_px, px))
         if name == "body.pos_embed" and own.ndim == 3:
             prefix = own.shape[1] - math.prod(self._grid())
             if image_px is None:

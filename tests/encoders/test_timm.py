@@ -75,7 +75,7 @@ def test_five_steps_of_pre_training_lower_a_finite_loss(model):
     cells[:, 0, 0] = True
     batch = {"images": ramp, "hidden": method.geometry.cells_to_tokens(cells)}
     assert batch["hidden"].shape == (4, rows, columns)
-    optimiser, losses = torch.optim.AdamW(method.parameters(), 3e-4), []
+    optimiser, losses = torch.optim.AdamW(method.parameters(), 1e-4), []
     for _ in range(5):
         optimiser.zero_grad()
         loss = method(batch)
@@ -90,6 +90,10 @@ def test_five_steps_of_pre_training_lower_a_finite_loss(model):
 def test_features_are_timms_own(model):
     encoder = _encoder(model)
     images = torch.randn(1, 3, *encoder.image_px)
+    if encoder.token % 4:
+        with pytest.raises(ValueError, match="divides the token by 4, 14 px cannot be divided"):
+            _ = encoder.levels
+        return
     with torch.no_grad():
         theirs = encoder.body.forward_intermediates(images, intermediates_only=True)
         maps = encoder.feature_maps(images)
@@ -191,4 +195,4 @@ def test_a_swin_v2_keeps_the_windows_that_its_distances_were_measured_by(tmp_pat
     header = {"encoder": {"name": "timm", "model": "swinv2_tiny_window8_256"}, "image_px": (256, 256), "in_channels": 3}
     save_encoder(tmp_path / "encoder.safetensors", encoder, header)
     other, _ = load_encoder(tmp_path / "encoder.safetensors", (128, 128))
-    assert other.kept_settings == encoder.kept_settings == {"pretrained_windows": [8, 8, 8, 8]}
+    assert other.kept_settings == encoder.kept_settings == {"pretrained_windows": [[8, 8]] * 4}
