@@ -15,17 +15,9 @@ import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed, trunc_normal_
 from torch import Tensor, nn
 
+from simmim.encoders import _timm_families as families
 from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
-from simmim.encoders._timm_families import (
-    blocks_of,
-    body_settings,
-    build_body,
-    clamped_window,
-    family_of,
-    pooled_norm,
-    stem_of,
-)
 from simmim.layers.checkpointing import let_run_again
 from simmim.layers.hooked import hooked
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
@@ -66,14 +58,14 @@ class Timm(Encoder):
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
-        self.image_px, self._model, self._family = tuple(image_px), model, family_of(model)
+        self.image_px, self._model, self._family = tuple(image_px), model, families.family_of(model)
         if pretrained_windows and not model.startswith("swinv2_"):
             raise ValueError(f"pretrained_windows is of swinv2 models, {model} has none")
         settings = {"pretrained_window_sizes": tuple(pretrained_windows)} if pretrained_windows else {}
-        self.body = build_body(model, self.image_px, in_channels, drop_path_rate=drop_path, **settings)
-        self._blocks, self._stages = zip(*blocks_of(self.body, self._family))
+        self.body = families.build_body(model, self.image_px, in_channels, drop_path_rate=drop_path, **settings)
+        self._blocks, self._stages = zip(*families.blocks_of(self.body, self._family))
         self.any_size = self._family.is_convolutional
-        self.token, stem_width = stem_of(self.body, self._family)
+        self.token, stem_width = families.stem_of(self.body, self._family)
         self.stride, self.width = self.body.feature_info[-1]["reduction"], self.body.num_features
         self.depth = len(self._blocks)
         if self._family.divides and any(side % self.stride for side in self.image_px):
@@ -106,12 +98,12 @@ class Timm(Encoder):
         """Arguments with which `timm.create_model` makes this model, but for channels and classes."""
         windows = self.kept_settings.get("pretrained_windows")
         kept = {"pretrained_window_sizes": windows} if windows else {}
-        return body_settings(self._family, self.image_px) | kept
+        return families.body_settings(self._family, self.image_px) | kept
 
     @property
     def norms_pooled(self) -> bool:
         """Whether timm has a norm after pooling, which `forward` applies to every cell."""
-        return not isinstance(pooled_norm(self.body), nn.Identity)
+        return not isinstance(families.pooled_norm(self.body), nn.Identity)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after the stem.
@@ -123,7 +115,7 @@ class Timm(Encoder):
         Returns:
             [b, width, H / stride, W / stride], after the norm where timm's model has one.
         """
-        return self._as_map(pooled_norm(self.body)(self._run(images, hidden)), images, self.depth - 1)
+        return self._as_map(families.pooled_norm(self.body)(self._run(images, hidden)), images, self.depth - 1)
 
     def before_pooling(self, images: Tensor) -> Tensor:
         """What timm's `forward_features` gives, as a map [b, width, h, w]: without the norm after pooling."""
@@ -175,8 +167,8 @@ class Timm(Encoder):
         if name.endswith(_TABLE):
             stage = self._stages[self._blocks.index(name.removeprefix("body.").partition(".attn.")[0])]
             px = self.token * 2**stage
-            source = clamped_window(len(value), image_px, px) if image_px else (square_side(len(value)),) * 2
-            return resize_table(value, source, clamped_window(len(own), self.image_px, px))
+            source = families.clamped_window(len(value), image_px, px) if image_px else (square_side(len(value)),) * 2
+            return resize_table(value, source, families.clamped_window(len(own), self.image_px, px))
         if name == "body.pos_embed" and own.ndim == 3:
             prefix = own.shape[1] - math.prod(self._grid())
             if image_px is None:

@@ -90,7 +90,7 @@ def test_five_steps_of_pre_training_lower_a_finite_loss(model):
 def test_features_are_timms_own(model):
     encoder = _encoder(model)
     images = torch.randn(1, 3, *encoder.image_px)
-    if encoder.token % 4:
+    if model.startswith("eva02"):  # tokens of 14 px
         with pytest.raises(ValueError, match="divides the token by 4, 14 px cannot be divided"):
             _ = encoder.levels
         return
