@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from encoders.timm_names import TWELVE
 from helpers.pretraining import built_simmim
 from safetensors.torch import save_file
 from timm.models._manipulate import group_with_matcher
@@ -16,20 +17,6 @@ from simmim.storage.encoder_file import load_encoder, save_encoder, start_from
 
 # Of every kind of stem, position embedding and norm, at most a million parameters each where timm has such.
 EVERYDAY = ["test_vit", "test_vit4", "test_convnext2", "test_resnet", "regnetx_002"]
-TWELVE = [
-    "swin_tiny_patch4_window7_224",
-    "swin_s3_tiny_224",
-    "swinv2_tiny_window8_256",
-    "vit_small_patch16_224",
-    "vit_small_patch16_dinov3",
-    "deit_tiny_distilled_patch16_224",
-    "beit_base_patch16_224",
-    "eva02_tiny_patch14_224",
-    "hiera_tiny_224",
-    "convnext_tiny",
-    "resnet50",
-    "regnety_008",
-]
 MODELS = [*EVERYDAY, *(pytest.param(name, marks=pytest.mark.slow) for name in TWELVE)]
 SIDES = {"eva02_tiny_patch14_224": (56, 84)}
 

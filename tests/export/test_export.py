@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from encoders.timm_names import TWELVE
 from export.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
 from helpers.pretraining import ALONE, packed, pretrain_config
 
@@ -67,15 +68,21 @@ def test_its_own_library_gives_the_encoders_features(tmp_path, encoder, image_px
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("to", ["timm", "transformers", "onnx", "torch-export"])
-@pytest.mark.parametrize(
-    "model", ["swin_tiny_patch4_window7_224", "hiera_tiny_224", "resnet50", "beit_base_patch16_224"]
-)
+@pytest.mark.parametrize("model", TWELVE)
+@SLOW
+def test_twelve_models_that_people_use_go_to_timm(tmp_path, model):
+    sides = {"eva02_tiny_patch14_224": (56, 84), "swin_s3_tiny_224": (224, 224)}
+    path = written(tmp_path, _timm(model), sides.get(model, (64, 64)), 4)
+    assert export(path, "timm", tmp_path / "out").difference <= 1e-5
+
+
+@pytest.mark.parametrize("to", ["transformers", "onnx", "torch-export"])
+@pytest.mark.parametrize("model", ["swin_tiny_patch4_window7_224", "hiera_tiny_224", "resnet50"])
 @SLOW
 def test_models_that_people_use_go_wherever_they_have_a_counterpart(tmp_path, model, to):
     _needs(to)
     path = written(tmp_path, _timm(model), (224, 224) if "swin" in model else (64, 64))
-    if to == "transformers" and model in ("hiera_tiny_224", "resnet50"):
+    if to == "transformers" and "swin" not in model:
         with pytest.raises(ValueError, match=r"transformers has no counterpart of .*: Swin, SwinV2, ViT"):
             export(path, to, tmp_path / "out")
         return
