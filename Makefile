@@ -20,7 +20,7 @@ $(BIN)/.ready: pyproject.toml $(PINS)
 	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[workflow,bands,demo,methods,tensorboard,docs,test]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[workflow,bands,demo,export,methods,tensorboard,docs,test]"
 	@touch $@
 
 demo: $(BIN)/.ready ## Run the whole chain on this machine: results/demo/report.html

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from simmim.cli.tools import convert
+    from simmim.exporting.api import export
+    from simmim.exporting.embedding import embed
     from simmim.own.listing import list
     from simmim.own.pictures import reconstruct
     from simmim.own.pretraining import pretrain
@@ -43,6 +45,8 @@ _LAZY = {
     "list": "simmim.own.listing",
     "Result": "simmim.own.result",
     "convert": "simmim.cli.tools",
+    "export": "simmim.exporting.api",
+    "embed": "simmim.exporting.embedding",
     "plan": "simmim.own.sheets_verbs",
     "verify": "simmim.own.sheets_verbs",
     "doctor": "simmim.own.sheets_verbs",

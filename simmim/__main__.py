@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from simmim import plugin, said, stopping
-from simmim.cli import report, tools, training
+from simmim.cli import export, report, tools, training
 from simmim.cli._words import Parser, check_words, path
 from simmim.cluster.again import MINUTES
 from simmim.config.sheets import Sheets
@@ -30,6 +30,7 @@ VERBS = (
     *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
+    *(export.export, export.embed),
 )
 OWN = (  # on own images; where a job of the workflow has the same name, --run tells it apart
     *(pretraining.pretrain, transfer.finetune, transfer.probe, transfer.knn, transfer.detect, transfer.segment),

@@ -98,8 +98,8 @@ class InitSection(Section):
     Args:
         run: a run with the same settings and fewer epochs, whose first stage of constant rate is this run's too
             (step schedule, Table 9); this run begins from its checkpoint at its first milestone.
-        encoder: an encoder file, such as `simmim convert` makes; its architecture must be this run's. `$data` stands
-            for the `data_root` of config.yaml.
+        encoder: an encoder file, such as `simmim convert` makes, or a .safetensors by timm's names, as timm publishes
+            them; its architecture must be this run's. `$data` stands for the `data_root` of config.yaml.
     """
 
     run: str = ""

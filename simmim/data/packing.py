@@ -74,9 +74,8 @@ def pack(
     _check_settings(codec, shard_samples, short_side_px, max_quarantined_share)
     out, kept = Path(out), Bands(bands, bits) if bands and bits else None
     index = _begun(source, {"codec": codec, "short_side_px": short_side_px}, part, held_out)
-    described = {"name": type(source).__name__} | _settings(source)
     with _said_in_words(out), workers(processes, _SAVED) as team:
-        journal = Journal(out, _made_from(index, described, shard_samples) | ({"bands": str(kept)} if kept else {}))
+        journal = Journal(out, _made_from(index, shard_samples) | ({"bands": str(kept)} if kept else {}))
         samples, incidents = _finish_shards(source, out, journal, team, kept, done)
         write_parquet(out / QUARANTINE, pa.Table.from_pylist(incidents, schema=QUARANTINE_SCHEMA))
         check_enough(len(samples), incidents, max_quarantined_share, out)
@@ -84,7 +83,7 @@ def pack(
         if kept:
             index["bands"] = _measured(kept, out, journal, team)
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
-        index |= counts(samples, incidents, index["classes"]) | {"source": described}
+        index |= counts(samples, incidents, index["classes"])
         _write_index(out, index)
     say_unlabelled(out, index["classes"], samples)
 
@@ -92,7 +91,8 @@ def pack(
 def _begun(source: Source, settings: dict[str, Any], part: str, held_out: float) -> dict[str, Any]:
     """What the index says before anything is read, so that a change of the source meanwhile counts."""
     parted = {"part": part, "held_out": held_out} if part != "all" else {}
-    about = {"format": FORMAT, "classes": source.classes()} | settings | parted
+    described = {"name": type(source).__name__} | _settings(source)
+    about = {"format": FORMAT, "classes": source.classes(), "source": described} | settings | parted
     return about | {"source_sha256": source.fingerprint()}
 
 
@@ -140,11 +140,11 @@ def _settings(source: Source) -> dict:
     return {name: value for name, value in values.items() if value is None or isinstance(value, str | int | float)}
 
 
-def _made_from(index: dict[str, Any], source: dict[str, Any], shard_samples: int) -> dict[str, Any]:
+def _made_from(index: dict[str, Any], shard_samples: int) -> dict[str, Any]:
     """All that the bytes of a shard depend on, by what it is called in a message."""
     return {
         "files of the source": index["source_sha256"],
-        "settings of the source": source,
+        "settings of the source": index["source"],
         "classes": index["classes"],
         "codec": index["codec"],
         "short_side_px": index["short_side_px"],

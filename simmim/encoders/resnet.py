@@ -5,8 +5,6 @@ Shapes: b images, h w tokens (cells after the stem), d channels (twice as many a
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -15,10 +13,9 @@ import torch
 from timm.layers import trunc_normal_
 from timm.models.resnet import Bottleneck, make_blocks
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._encoder import Encoder
+from simmim.layers.checkpointing import let_run_again
 
 _STEM_STRIDE = 4
 _MOST_STAGES = 4
@@ -69,7 +66,6 @@ class ResNet(Encoder):
         if not 1 <= len(depths) <= _MOST_STAGES:
             raise ValueError(f"depths {list(depths)} must name one to four stages")
         self.image_px = tuple(image_px)
-        self.checkpoint_activations = checkpoint_activations
         self._depths = tuple(depths)
         self.depth = sum(depths)
         channels = [stem_width * width_factor * 2**stage for stage in range(len(depths))]
@@ -95,6 +91,8 @@ class ResNet(Encoder):
         )
         self.stages = nn.ModuleList(stage for _, stage in stages)
         self._initialise()
+        for block in (block for stage in self.stages for block in stage if checkpoint_activations):
+            let_run_again(block)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after the stem.
@@ -127,7 +125,7 @@ class ResNet(Encoder):
         x = self._tokens(images, hidden)
         for stage in self.stages:
             for block in stage:
-                x = self._run(block, x)
+                x = block(x)
                 yield x
 
     def _tokens(self, images: Tensor, hidden: Tensor | None) -> Tensor:
@@ -138,11 +136,6 @@ class ResNet(Encoder):
         x = self.stem(torch.where(pixels[:, None], torch.zeros_like(images), images))  # [b, d, h, w]
         return torch.where(hidden[:, None], self.mask_token.to(x.dtype), x)
 
-    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if not (self.checkpoint_activations and self.training and torch.is_grad_enabled()):
-            return block(x)
-        return checkpoint(block, x, use_reentrant=False, context_fn=functools.partial(_forward_and_repetition, block))
-
     def _initialise(self) -> None:
         """ResNet's usual start: convolutions after He et al. by fan-out, every residual branch at zero."""
         for module in self.modules():
@@ -150,23 +143,3 @@ class ResNet(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if isinstance(module, Bottleneck):
                 module.zero_init_last()
-
-
-def _forward_and_repetition(block: nn.Module) -> tuple[contextlib.AbstractContextManager, ...]:
-    """What a block runs in, first in the forward pass and then again for its gradient."""
-    return contextlib.nullcontext(), _frozen_statistics(block)
-
-
-@contextlib.contextmanager
-def _frozen_statistics(block: nn.Module) -> Iterator[None]:
-    """Leave running statistics alone: a block that is computed again for its gradient has already counted the batch."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, batches) in zip(norms, before):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(batches)

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import resize_table, square_side
+from simmim.layers.plain_pyramid import pyramid, pyramid_levels
 
 _TABLE = "relative_position_bias_table"
 _SHARED_TABLE = f"rel_pos_bias.{_TABLE}"
@@ -103,9 +104,7 @@ class ViT(Encoder):
     @property
     def levels(self) -> list[tuple[int, int]]:
         """Channels and stride of every map of `feature_maps`."""
-        if self.token % 4:
-            raise ValueError(f"the feature pyramid divides the token by 4, {self.token} px cannot be divided")
-        return [(self.width, stride) for stride in (self.token // 4, self.token // 2, self.token, self.token * 2)]
+        return pyramid_levels(self.width, self.token)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
@@ -130,19 +129,8 @@ class ViT(Encoder):
         return (self._as_map(x, images) for x in self._block_outputs(images))
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """Four maps [b, width, H / stride, W / stride], finest first, un-normalised.
-
-        Blocks at 1/3, 1/2, 2/3 and the end are resized to a quarter, half, one and two times the token, as BEiT does
-        for dense tasks (2106.08254, its released code), with bilinear resizing where BEiT learns a deconvolution.
-        """
-        last = self.depth - 1
-        taken = [max(0, self.depth * share // 6 - 1) for share in (2, 3, 4)] + [last]
-        outputs = [x if index in taken else None for index, x in enumerate(self._block_outputs(images))]
-        quarter, half, whole, double = (self._as_map(outputs[index], images) for index in taken)
-        finest, fine = (
-            F.interpolate(x, scale_factor=factor, mode="bilinear") for x, factor in ((quarter, 4), (half, 2))
-        )
-        return [finest, fine, whole, F.max_pool2d(double, 2, ceil_mode=True)]
+        """Four maps [b, width, H / stride, W / stride], finest first, un-normalised (`simmim.layers.plain_pyramid`)."""
+        return pyramid(self.block_maps(images), self.depth)
 
     def layer_of(self, parameter_name: str) -> int:
         """Layer for layer-wise learning-rate decay: 0 the embedding, 1 ... depth the blocks, depth + 1 the rest."""
@@ -183,7 +171,7 @@ class ViT(Encoder):
         if hidden is not None:
             assert hidden.shape[1:] == grid, f"mask {tuple(hidden.shape)} does not fit {grid} tokens"
             x = torch.where(hidden.flatten(1)[..., None], self.mask_token.to(x.dtype), x)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [b, 1 + n, d]
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [b, 1 + n, d]
         bias = self._bias(grid) if self.shared_bias else None
         for block in self.blocks:
             if self._checkpointing and torch.is_grad_enabled():

@@ -15,7 +15,7 @@ from simmim.methods._method import Method
 from simmim.pretraining.method import build_method
 from simmim.pretraining.tokenizer import load_tokenizer
 from simmim.storage import finished, model_file, records
-from simmim.storage.encoder_file import save_encoder, start_from
+from simmim.storage.encoder_file import save_encoder, source_digest, start_from
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.sealed_json import digest_of
 from simmim.train import spikes
@@ -52,8 +52,8 @@ def identity_of(config: PretrainConfig, seed: int, data: Mapping[str, str], init
     Args:
         data: digests of packed sets by split.
     """
-    made_from = {"tokenizer": init.tokenizer, "encoder": init.encoder}
-    digests = {role: model_file.digest(file) for role, file in made_from.items() if file}
+    digests = {"tokenizer": model_file.digest(init.tokenizer)} if init.tokenizer else {}
+    digests |= {"encoder": source_digest(init.encoder)} if init.encoder else {}
     if init.first_stage:
         digests["first_stage"] = digest_of(init.first_stage / MANIFEST)
     return Identity(config.as_json(), seed, data, digests)
@@ -152,8 +152,8 @@ def _fit(
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
     method = build_method(config, tokenizer, images_of(config, train_set))
     encoder = method.get_submodule(method.trained_encoder)
-    if init.encoder:
-        start_from(encoder, init.encoder)
+    if init.encoder and (left := start_from(encoder, init.encoder).get("left_aside")):
+        print(f"{init.encoder}: left aside {', '.join(left)}", flush=True)
     skip, settings = encoder.no_weight_decay(pretraining=True), config.train
     groups = parameter_groups(method, f"{method.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     label = f"{config.scale}/{config.run} seed {seed}"
@@ -174,7 +174,7 @@ def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) ->
         code_version(),
         config.data["train"].dataset,
         train_set.digest,
-        model_file.digest(init.encoder) if init.encoder else "",
+        source_digest(init.encoder) if init.encoder else "",
     )
 
 

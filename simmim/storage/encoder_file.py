@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from torch import nn
 from simmim import plugin
 from simmim.plugin import Component
 from simmim.storage import model_file
+from simmim.storage.files import sha256_file
+
+_CLASSIFIERS = "head.", "head_dist.", "fc."
+_TABLES = "relative_position_index", "relative_coords_table", "attn_mask"  # older timm stores what sizes determine
 
 
 def save_encoder(path: Path | str, encoder: nn.Module, header: Mapping[str, Any]) -> None:
@@ -55,14 +59,19 @@ def load_encoder(
 
 
 def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
-    """Load the weights of an encoder file into an encoder of the same architecture, fitted to its size and window.
+    """Load the weights of a file into an encoder of the same architecture, fitted to its size and window.
+
+    Args:
+        path: an encoder file, or a .safetensors with timm's names, as timm and Hugging Face publish them.
 
     Returns:
-        The file's header.
+        The file's header; of a file of others, what of it was left aside.
 
     Raises:
         ValueError: as `load_encoder`.
     """
+    if not model_file.is_own(path):
+        return {"left_aside": _start_from_timm(encoder, path)}
     header, state = model_file.read(path, "encoder")
     model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
     for setting, value in _kept_settings(header).items():
@@ -72,6 +81,38 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
                 f"{encoder.kept_settings[setting]}; set encoder.{setting}"
             )
     return header
+
+
+def _start_from_timm(encoder: nn.Module, path: Path | str) -> list[str]:
+    """Load a state by timm's names strictly; returns what of it is no part of an encoder: the classifier, tables.
+
+    A file without a mask token leaves the encoder its own.
+    """
+    ours, state = encoder.state_dict(), model_file.tensors(path)
+    named = {name.removeprefix("body."): name for name in ours}
+    aside = [n for n in state if n not in named and (n.startswith(_CLASSIFIERS) or n.endswith(_TABLES))]
+    taken = {name: value for name, value in state.items() if name not in aside}
+    if wrong := _differences([name for name in named if name != "mask_token"], taken, named):
+        raise ValueError(f"{path} is of another architecture than the encoder it is to fill: it {wrong}")
+    fitted = encoder.adapt({"mask_token": ours["mask_token"]} | {named[name]: each for name, each in taken.items()})
+    for name, key in named.items():
+        if fitted[key].shape != ours[key].shape:
+            shapes = list(fitted[key].shape), list(ours[key].shape)
+            raise ValueError(f"{path} does not fit: its {name} is {shapes[0]}, the encoder's {shapes[1]}")
+    model_file.load(path, "encoder", encoder, fitted)
+    return aside
+
+
+def _differences(wanted: Collection[str], given: Collection[str], allowed: Collection[str]) -> str:
+    """Names that are lacking or too many, the first three of each; "" for none."""
+    lacking, more = [n for n in wanted if n not in given], [n for n in given if n not in allowed]
+    said = [f"{verb} {', '.join(some[:3])}" for verb, some in (("lacks", lacking), ("has", more)) if some]
+    return " and ".join(said)
+
+
+def source_digest(path: Path | str) -> str:
+    """Of a file that `start_from` takes: the digest that an encoder file states, of others that of their bytes."""
+    return model_file.digest(path) if model_file.is_own(path) else sha256_file(path)
 
 
 def _kept_settings(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""`simmim.export(...)`: an encoder file in the form of another library, checked there, beside a card."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from simmim.plugin import NotInstalled, check_choice
+from simmim.storage.files import whole_folder, write_text
+
+# Form -> where it is written, and packages that it needs.
+_FORMS = {
+    "timm": ("timm_model", "write", ()),
+    "transformers": ("transformers_model", "write", ("transformers",)),
+    "onnx": ("graph", "write_onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "torch-export": ("graph", "write_program", ()),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export left.
+
+    Args:
+        folder: where it lies, with its card README.md.
+        load: lines of Python that load it and give `features` of `images`.
+        difference: of its features from the encoder's, the largest of all.
+    """
+
+    folder: Path
+    load: str
+    difference: float
+
+
+def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = False) -> Exported:
+    """Write an encoder in the form of another library: it is kept once that library gives the same features.
+
+    Args:
+        encoder: an encoder file.
+        to: timm, transformers, onnx or torch-export.
+        out: the folder that is made.
+
+    Raises:
+        ValueError: for an unknown form, a folder that exists, a library that is not installed, an encoder without a
+            counterpart there, and features that differ. Nothing is left then.
+    """
+    from simmim.exporting.card import card
+    from simmim.exporting.trial import FOLDER, difference
+    from simmim.storage.encoder_file import load_encoder
+
+    source, out = Path(encoder), Path(out)
+    check_choice("form of an export", to, _FORMS)
+    module, function, packages = _FORMS[to]
+    if lacking := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise NotInstalled(f"--to {to} needs {', '.join(lacking)}: pip install 'simmim[export]'")
+    if out.suffix in (".safetensors", ".onnx", ".pt2", ".pth"):
+        raise ValueError(f"{out} would be a folder: an export has several files; leave out {out.suffix}")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; --overwrite replaces it")
+    network, header = load_encoder(source)
+    write = getattr(importlib.import_module(f"simmim.exporting.{module}"), function)
+    with whole_folder(out) as folder:
+        draft = write(folder, network.eval(), header)
+        far = difference(network, header["in_channels"], draft, folder, to)
+        load = draft.load.replace(FOLDER, str(out))
+        write_text(folder / "README.md", card(source, header, network, to, load, far, draft))
+        _give_modes(folder)
+    return Exported(out, load, far)
+
+
+def _give_modes(folder: Path) -> None:
+    """The mode that the umask gives, also to what another library wrote (safetensors makes 0600)."""
+    mode = (folder / "README.md").stat().st_mode
+    for file in folder.iterdir():
+        file.chmod(mode)

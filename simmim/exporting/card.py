@@ -1,0 +1,100 @@
+"""The model card beside an export: what the weights are, where they come from, what was measured, how to load them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from simmim.exporting.trial import Draft
+from simmim.storage import records
+
+_OF_TRAINING = ("validation_loss", "validation_loss_mean_colour")
+
+
+def card(
+    source: Path,
+    header: Mapping[str, Any],
+    encoder: nn.Module,
+    to: str,
+    load: str,
+    difference: float,
+    draft: Draft,
+) -> str:
+    """The text of README.md.
+
+    Args:
+        source: the encoder file; records of its run beside it are read for their numbers.
+        difference: of the features that were compared.
+    """
+    section = dict(header["encoder"])
+    name = section.pop("name")
+    height, width = header["image_px"]
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    compared = " x ".join(map(str, draft.image_px))
+    lines = [
+        "---",
+        f"library_name: {to if to in ('timm', 'transformers', 'onnx') else 'pytorch'}",
+        "tags: [simmim, masked-image-modeling]",
+        "---",
+        f"# {header.get('run') or header.get('origin', {}).get('released_as') or source.stem}",
+        "",
+        f"An encoder `{name}`, pre-trained without labels by masked image modelling (SimMIM, arXiv 2111.09886).",
+        "",
+        f"- **Architecture**: {', '.join(f'{key} {value}' for key, value in section.items()) or 'as by default'}; "
+        f"{parameters / 1e6:.1f} M parameters",
+        f"- **Input**: {header['in_channels']} channels of {height} x {width} px in [0, 1], less the mean "
+        f"{_numbers(header['mean'])}, over {_numbers(header['std'])}",
+        *_origin(header),
+        "- **Licence**: that of the images it was trained on decides; nothing here grants one",
+        "",
+        "## To load it",
+        "",
+        "```python",
+        load,
+        "```",
+        "",
+        f"These lines were run before the files were kept: at {compared} px their features differ from the encoder's "
+        f"by {difference:.1e} at most (allowed {draft.tolerance:.0e}). The mask token of pre-training is left out.",
+        *draft.remarks,
+        "",
+        *_measured(source),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(values: Any) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _origin(header: Mapping[str, Any]) -> Iterator[str]:
+    if "origin" in header:
+        yield f"- **From**: {header['origin']['file']}, SHA-256 {header['origin']['sha256']}"
+    if "run" in header:
+        yield f"- **Data**: {header.get('dataset') or 'unknown'} (packed set {str(header.get('data_digest'))[:12]})"
+        yield (
+            f"- **Recipe**: run {header['run']}, seed {header['seed']}, {header['step']} steps, config "
+            f"{header['config_hash']}, code {header['code_version']}"
+        )
+        yield f"- **Scale**: {header['scale']}"
+
+
+def _measured(source: Path) -> Iterator[str]:
+    """A table of the numbers in the records that lie beside an encoder of a run."""
+    log = source.parent / "train.parquet"
+    if not log.is_file():
+        return
+    run, results = source.parents[1], source.parents[3] if len(source.parents) > 3 else source.parent
+    scores = sorted((results / "evaluate" / run.name).glob("*.parquet"))
+    rows = records.read([log, *scores])
+    kept = rows[(rows.evaluation != "pretrain") & rows.part.isin(["", "chosen"]) | rows.metric.isin(_OF_TRAINING)]
+    if kept.empty:
+        return
+    scale = kept.scale.iloc[0]
+    yield from ["## Numbers", "", f"All of scale `{scale}`, on its own data; other scales' are not comparable.", ""]
+    yield from ["| scale | measured by | data set | seed | metric | value |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in kept.itertuples():
+        values = row.scale, row.evaluation, row.dataset, row.seed, row.metric, f"{row.value:.4g}"
+        yield f"| {' | '.join(map(str, values))} |"

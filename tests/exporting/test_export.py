@@ -1,0 +1,185 @@
+"""Exports give the encoder's features in their own library, or nothing is left."""
+
+import os
+import re
+
+import pytest
+import torch
+from encoders.timm_names import TWELVE
+from export.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
+from helpers.pretraining import ALONE, packed, pretrain_config
+
+from simmim.__main__ import main
+from simmim.exporting import api, timm_model, trial
+from simmim.exporting.api import export
+from simmim.plugin import NotInstalled
+from simmim.pretraining.run import pretrain
+from simmim.storage.encoder_file import load_encoder
+
+SLOW = pytest.mark.slow
+
+
+def _needs(to):
+    for package in api._FORMS[to][2]:
+        pytest.importorskip(package, reason="needs the extra `export`: pip install 'simmim[export]'")
+
+
+def _timm(model):
+    return {"name": "timm", "model": model}
+
+
+@pytest.mark.parametrize(
+    "encoder, image_px, channels, to",
+    [
+        (SWIN, (64, 64), 3, "timm"),
+        (SWIN_V2, (64, 64), 4, "timm"),
+        (VIT, (64, 96), 1, "timm"),
+        (_timm("test_vit"), (64, 96), 13, "timm"),
+        (_timm("test_convnext"), (96, 160), 1, "timm"),
+        (_timm("test_resnet"), (64, 64), 3, "timm"),
+        (SWIN, (64, 64), 3, "transformers"),
+        pytest.param(SWIN_V2, (64, 64), 4, "transformers", marks=SLOW),
+        (VIT, (64, 64), 1, "transformers"),
+        (_timm("test_resnet"), (64, 64), 3, "torch-export"),
+        pytest.param(_timm("deit_tiny_patch16_224"), (64, 96), 13, "transformers", marks=SLOW),
+        pytest.param(_timm("beit_base_patch16_224"), (64, 64), 3, "transformers", marks=SLOW),
+        *(
+            pytest.param(encoder, (64, 64), 3, to, marks=SLOW)
+            for encoder in (SWIN, SWIN_V2, VIT, RESNET, _timm("test_vit"), _timm("test_convnext"))
+            for to in ("onnx", "torch-export")
+        ),
+    ],
+)
+def test_its_own_library_gives_the_encoders_features(tmp_path, encoder, image_px, channels, to):
+    _needs(to)
+    path = written(tmp_path, encoder, image_px, channels)
+    done = export(path, to, tmp_path / "out")
+    assert done.difference <= (1e-4 if to == "onnx" else 1e-5)
+    text = (tmp_path / "out" / "README.md").read_text()
+    lines = re.search(r"```python\n(.*?)\n```", text, re.DOTALL)[1]
+    assert lines == done.load and lines.count("\n") == 2
+    found = {"images": torch.randn(3, channels, *image_px)}  # another number of images
+    exec(lines, found)
+    network = load_encoder(path)[0].eval()
+    of_library = to in ("timm", "transformers") and hasattr(network, "before_pooling")
+    expected = (network.before_pooling if of_library else network)(found["images"])
+    features = trial.as_map(torch.as_tensor(found["features"]), expected)
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", TWELVE)
+@SLOW
+def test_twelve_models_that_people_use_go_to_timm(tmp_path, model):
+    sides = {"eva02_tiny_patch14_224": (56, 84), "swin_s3_tiny_224": (224, 224)}
+    path = written(tmp_path, _timm(model), sides.get(model, (64, 64)), 4)
+    assert export(path, "timm", tmp_path / "out").difference <= 1e-5
+
+
+@pytest.mark.parametrize("to", ["transformers", "onnx", "torch-export"])
+@pytest.mark.parametrize("model", ["swin_tiny_patch4_window7_224", "hiera_tiny_224", "resnet50"])
+@SLOW
+def test_models_that_people_use_go_wherever_they_have_a_counterpart(tmp_path, model, to):
+    _needs(to)
+    path = written(tmp_path, _timm(model), (224, 224) if "swin" in model else (64, 64))
+    if to == "transformers" and "swin" not in model:
+        with pytest.raises(ValueError, match=r"transformers has no counterpart of .*: Swin, SwinV2, ViT"):
+            export(path, to, tmp_path / "out")
+        return
+    assert export(path, to, tmp_path / "out").difference <= (1e-4 if to == "onnx" else 1e-5)
+
+
+def _left(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != "encoder.safetensors")
+
+
+@pytest.mark.parametrize(
+    "encoder, image_px, to, message",
+    [
+        (RESNET, (64, 64), "timm", "timm has no counterpart of encoder=resnet: those of swin, swin_v2, vit, timm have"),
+        (SWIN_V2 | {"main_norm_every": 2}, (64, 64), "timm", "no norms on the main branch"),
+        (VIT, (64, 96), "transformers", "BEiT is right for square inputs only, this encoder is for 64 x 96 px"),
+        (SWIN | {"window": 8}, (64, 64), "transformers", "one window for all stages, this encoder has 8x8, 8x8, 4x4"),
+        (_timm("test_resnet"), (64, 64), "transformers", "no counterpart of test_resnet here: Swin, SwinV2, ViT, DeiT"),
+        (VIT, (64, 64), "onxx", "unknown form of an export 'onxx'; did you mean 'onnx'?"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused_and_nothing_is_left(tmp_path, encoder, image_px, to, message):
+    if to in api._FORMS:
+        _needs(to)
+    path = written(tmp_path, encoder, image_px)
+    with pytest.raises(ValueError, match=message):
+        export(path, to, tmp_path / "out")
+    assert _left(tmp_path) == []
+
+
+def test_other_features_are_refused_and_nothing_is_left(tmp_path, monkeypatch):
+    path = written(tmp_path, SWIN)
+    right = trial.contents
+
+    def wrong(encoder):
+        return {name: value + 1e-3 if name == "norm.bias" else value for name, value in right(encoder).items()}
+
+    monkeypatch.setattr(timm_model, "contents", wrong)
+    with pytest.raises(ValueError, match=r"differ from the encoder's by 1.0e-03 at 64 x 64 px, allowed is 1e-05"):
+        export(path, "timm", tmp_path / "out")
+    assert _left(tmp_path) == []
+
+
+def test_windows_that_do_not_fit_are_compared_where_they_do(tmp_path):
+    path = written(tmp_path, SWIN | {"window": 3}, (64, 96))
+    export(path, "timm", tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "at 96 x 96 px their features" in text and "timm issue 2438" in text
+
+
+def test_what_stands_there_stays_unless_it_may_be_replaced(tmp_path):
+    path = written(tmp_path, VIT)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="out exists; --overwrite replaces it"):
+        export(path, "timm", tmp_path / "out")
+    export(path, "timm", tmp_path / "out", overwrite=True)
+    with pytest.raises(ValueError, match=r"model.onnx would be a folder"):
+        export(path, "timm", tmp_path / "model.onnx")
+
+
+def test_a_library_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(api.importlib.util, "find_spec", lambda name: None)
+    for to, names in (("onnx", "onnx, onnxscript, onnxruntime"), ("transformers", "transformers")):
+        with pytest.raises(NotInstalled, match=rf"--to {to} needs {names}: pip install 'simmim\[export\]'"):
+            export(written(tmp_path, VIT), to, tmp_path / "out")
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o027, 0o640)])
+def test_every_weight_file_has_the_mode_that_the_umask_gives(tmp_path, umask, mode):
+    _needs("transformers")
+    before = os.umask(umask)
+    try:
+        files = [written(tmp_path, SWIN)]
+        for to in ("timm", "transformers"):
+            files += export(files[0], to, tmp_path / to).folder.iterdir()
+        assert main(["convert", "--from", str(files[0]), "--to", str(tmp_path / "swin.pth")]) == 0
+        files.append(tmp_path / "swin.pth")
+    finally:
+        os.umask(before)
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in files} == {file.name: oct(mode) for file in files}
+
+
+def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys):
+    run = tmp_path / "results" / "test" / "pretrain" / "mine" / "seed0"
+    sizes = {"image_px": (32, 32), "masked_patch_px": 16}
+    config = pretrain_config(encoder={"name": "timm", "model": "test_convnext2"}, geometry=sizes)
+    data = packed(tmp_path / "data")
+    pretrain(config, 0, data, run, ALONE)
+    out = str(tmp_path / "taken")
+    assert main(["export", "--encoder", str(run / "encoder.safetensors"), "--to", "timm", "--out", out]) == 0
+    text = (tmp_path / "taken" / "README.md").read_text()
+    for said in (
+        "made_up",
+        "run simmim, seed 0",
+        "**Scale**: test",
+        "| validation_loss |",
+        "Licence",
+        "test_convnext2",
+    ):
+        assert said in text, said
+    assert "To load it" in capsys.readouterr().out
