@@ -9,7 +9,7 @@ def export(*, encoder: Path, to: str, out: Path, overwrite: bool = False) -> Non
     """Write an encoder for timm, transformers, onnx or torch-export; it is kept once that library gives its features.
 
     Args:
-        encoder: an encoder file (encoder.safetensors of a run).
+        encoder: a run folder, or its encoder.safetensors
         to: timm, transformers, onnx or torch-export.
         out: the folder that is made, with a card README.md.
         overwrite: replace --out if it exists.
@@ -35,7 +35,7 @@ def embed(
 
     Args:
         data: a folder, nested as it may be, a .tar, a .parquet of images, or a .txt with a path on each line.
-        encoder: an encoder file (encoder.safetensors of a run).
+        encoder: a run folder, or its encoder.safetensors
         out: Parquet file.
         block: number of the block whose output is taken (0: the encoder's, after its last norm).
         feature_map: keep the map [d, h, w] instead of its average over the image.

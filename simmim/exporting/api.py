@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simmim.plugin import NotInstalled, check_choice
 from simmim.storage.files import whole_folder, write_text
+from simmim.storage.reading import encoder_at
 
 # Form -> where it is written, and packages that it needs.
 _FORMS = {
@@ -38,7 +39,7 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
     """Write an encoder in the form of another library: it is kept once that library gives the same features.
 
     Args:
-        encoder: an encoder file.
+        encoder: a run folder, or its encoder.safetensors.
         to: timm, transformers, onnx or torch-export.
         out: the folder that is made.
 
@@ -50,7 +51,7 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
     from simmim.exporting.trial import FOLDER, difference
     from simmim.storage.encoder_file import load_encoder
 
-    source, out = Path(encoder), Path(out)
+    source, out = encoder_at(encoder), Path(out).expanduser()
     check_choice("form of an export", to, _FORMS)
     module, function, packages = _FORMS[to]
     if lacking := [name for name in packages if importlib.util.find_spec(name) is None]:

@@ -31,6 +31,7 @@ from simmim.plugin import Component
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import whole_file
+from simmim.storage.reading import encoder_at, existing
 from simmim.train.device import chosen_device
 from simmim.train.reading import spare_cores
 
@@ -70,7 +71,7 @@ def embed(
 
     Args:
         data: a folder of any depth, a tar, a Parquet file of images, or a text file with a path on each line.
-        encoder: an encoder file.
+        encoder: a run folder, or its encoder.safetensors.
         block: 1 to its depth; 0 for its output, after the last norm.
         feature_map: the map [d, h, w] instead of its average.
         batch: images at a time.
@@ -80,7 +81,7 @@ def embed(
         ValueError: for data or an encoder that cannot be read, a block that it has not, a file that exists, and where
             no image can be used.
     """
-    out = Path(out)
+    encoder, out = encoder_at(encoder), Path(out).expanduser()
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
     network, header = load_encoder(encoder, image_px)
@@ -94,7 +95,7 @@ def embed(
     view = functools.partial(_view, channels=header["in_channels"], image_px=tuple(header["image_px"]))
     refused: dict[str, str] = {}
     with workers(max(1, spare_cores()), "nothing is written") as pool, whole_file(out) as temporary:
-        seen = _sound(pool.map(view, source_at(Path(data)).samples()), refused)
+        seen = _sound(pool.map(view, source_at(existing(data, "--data")).samples()), refused)
         about = {"encoder": model_file.digest(encoder), "block": str(block)}
         images, shape = _write(temporary, seen, features, batch, about)
         if not images:
@@ -107,12 +108,10 @@ def source_at(path: Path) -> Source:
     """The adapter for what lies at a path; labels are not read.
 
     Raises:
-        ValueError: for a path where nothing is, or a file of another kind.
+        ValueError: for a file of another kind.
     """
     if path.is_dir():
         section = {"name": "image_folder", "root": str(path)}
-    elif not path.exists():
-        raise ValueError(f"{path} does not exist; check the path, relative paths start at {Path.cwd()}")
     elif path.name.endswith(_TAR):
         section = {"name": "tar", "archive": str(path)}
     elif path.suffix == ".parquet":

@@ -11,7 +11,8 @@ from pathlib import Path
 from simmim.data.samples import RawSample, Source
 from simmim.own.project import SCALE, Project
 from simmim.own.result import Result, finished, say
-from simmim.own.sources import existing, images_at
+from simmim.own.sources import images_at
+from simmim.storage.reading import existing
 
 _SHOWN = 16
 

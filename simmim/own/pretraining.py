@@ -15,7 +15,8 @@ from simmim.own.make import make
 from simmim.own.page import pretraining_page
 from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data
-from simmim.own.sources import existing, images_at
+from simmim.own.sources import images_at
+from simmim.storage.reading import existing
 
 _LOSS, _BASELINE = "validation_loss", "validation_loss_mean_colour"
 

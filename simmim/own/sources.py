@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
 from simmim.data.samples import Source
 from simmim.plugin import Component
+from simmim.storage.reading import existing
 
 TRAIN_NAMES, VAL_NAMES = ("train", "training", "train2017"), ("val", "validation", "valid", "val2017", "test")
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
@@ -37,19 +37,6 @@ class Found:
         """The adapter of a row."""
         settings = {key: text.replace("$data", str(self.root)) for key, text in parse_set(row[1]).items()}
         return plugin.build("data.sources", Component(**checked("data.sources", {"name": row[0]} | settings)))
-
-
-def existing(path: Path | str, what: str) -> Path:
-    """An absolute path, `~` expanded.
-
-    Raises:
-        ValueError: when nothing is there.
-    """
-    full = Path(os.path.abspath(Path(path).expanduser()))
-    if not full.exists():
-        near = next((each for each in full.parents if each.exists()), Path("/"))
-        raise ValueError(f"{what} {path} does not exist ({near} does); check the path")
-    return full
 
 
 def images_at(path: Path | str) -> Found:

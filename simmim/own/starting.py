@@ -11,8 +11,8 @@ from simmim.own.drafting import Request, planned
 from simmim.own.page import project_page
 from simmim.own.project import SCALE, Project, there_is
 from simmim.own.result import Result, say
-from simmim.own.sources import existing
 from simmim.storage.files import write_text
+from simmim.storage.reading import existing
 
 _LINKS = {"workflow": ".", "slurm": "profiles/slurm"}  # `--profile slurm` is looked for in the folder itself
 

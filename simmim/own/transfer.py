@@ -15,8 +15,9 @@ from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data, say_rate
-from simmim.own.sources import FINDERS, existing
-from simmim.own.transferring import KINDS, Plan, Request, encoder_at, planned
+from simmim.own.sources import FINDERS
+from simmim.own.transferring import KINDS, Plan, Request, planned
+from simmim.storage.reading import encoder_at, existing
 
 _SCORES = {
     "top1": "accuracy {:.1f} %",

@@ -20,7 +20,7 @@ from simmim.own.drafting import (
 )
 from simmim.own.models import read_recipe
 from simmim.own.project import IMAGES, Draft, run_name
-from simmim.own.sources import FINDERS, Found, existing
+from simmim.own.sources import FINDERS, Found
 
 _SMALL_SET = 10_000
 _HELD_OUT = 0.2
@@ -104,21 +104,6 @@ class Plan:
     found: Found
     split: Split
     choice: Choice | None
-
-
-def encoder_at(path: Path | str) -> Path:
-    """An encoder file, also of a run folder that is named.
-
-    Raises:
-        ValueError: when there is none.
-    """
-    found = existing(path, "--encoder")
-    file = found / "encoder.safetensors" if found.is_dir() else found
-    if not file.is_file():
-        raise ValueError(
-            f"--encoder {path} holds no encoder.safetensors; name a run folder that is finished, or a file"
-        )
-    return file
 
 
 def planned(request: Request, out: Path) -> Plan:

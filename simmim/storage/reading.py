@@ -118,3 +118,31 @@ def read_json(path: Path | str, what: str, cure: str) -> Any:
     """
     with reading(path, what, cure):
         return json.loads(Path(path).read_bytes())  # which knows UTF-8, UTF-16 and their marks
+
+
+def existing(path: Path | str, what: str) -> Path:
+    """An absolute path, `~` expanded.
+
+    Raises:
+        ValueError: when nothing is there.
+    """
+    full = Path(os.path.abspath(Path(path).expanduser()))
+    if not full.exists():
+        near = next((each for each in full.parents if each.exists()), Path("/"))
+        raise ValueError(f"{what} {path} does not exist ({near} does); check the path")
+    return full
+
+
+def encoder_at(path: Path | str) -> Path:
+    """An encoder file, also of a run folder that is named.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    found = existing(path, "--encoder")
+    file = found / "encoder.safetensors" if found.is_dir() else found
+    if not file.is_file():
+        raise ValueError(
+            f"--encoder {path} holds no encoder.safetensors; name a run folder that is finished, or a file"
+        )
+    return file

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from export.encoder_files import VIT, written
+from exporting.encoder_files import VIT, written
 from PIL import Image
 
 from simmim.__main__ import main
@@ -95,7 +95,7 @@ def test_bad_images_are_named_and_the_rest_is_written(tmp_path, images, capsys):
     [
         ({"block": 4}, "block 4 must be 1 to 3, the blocks of .*, or 0 for its output"),
         ({"batch": 0}, "batch 0 must be at least 1"),
-        ({"data": "nowhere"}, "nowhere does not exist; check the path"),
+        ({"data": "nowhere"}, r"nowhere does not exist \(.* does\); check the path"),
         ({"data": "encoder.safetensors"}, "is neither a folder nor a .tar, .parquet or .txt"),
         ({"data": "empty"}, "holds no image that can be used: it is empty"),
     ],

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from encoders.timm_names import TWELVE
-from export.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
+from exporting.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
 from helpers.pretraining import ALONE, packed, pretrain_config
 
 from simmim.__main__ import main
