@@ -40,12 +40,11 @@ def _timm(model):
         (SWIN, (64, 64), 3, "transformers"),
         pytest.param(SWIN_V2, (64, 64), 4, "transformers", marks=SLOW),
         (VIT, (64, 64), 1, "transformers"),
-        (_timm("test_resnet"), (64, 64), 3, "torch-export"),
         pytest.param(_timm("deit_tiny_patch16_224"), (64, 96), 13, "transformers", marks=SLOW),
         pytest.param(_timm("beit_base_patch16_224"), (64, 64), 3, "transformers", marks=SLOW),
         *(
             pytest.param(encoder, (64, 64), 3, to, marks=SLOW)
-            for encoder in (SWIN, SWIN_V2, VIT, RESNET, _timm("test_vit"), _timm("test_convnext"))
+            for encoder in (SWIN, SWIN_V2, VIT, RESNET, _timm("test_vit"), _timm("test_convnext"), _timm("test_resnet"))
             for to in ("onnx", "torch-export")
         ),
     ],
