@@ -174,7 +174,7 @@ class Jobs:
         return config, {}, config.hash
 
     def _avg_dist(self, scale: str) -> tuple[None, Inputs, str]:
-        runs = catalogue.facts(self.sheets, scale).trained
+        runs = catalogue.facts(self.sheets, scale).measured_masks()
         return None, {}, config_hash({run: self.sheets.pretraining(scale, run).hash for run in runs})
 
     def _mask_samples(self, scale: str) -> tuple[PretrainConfig, Inputs, str]:

@@ -21,7 +21,7 @@ def avg_dist(jobs: Jobs, *, scale: str) -> None:
     """Measure how far each run's masks put hidden content from visible content."""
     from simmim.pretraining.masking import write_avg_dist
 
-    runs = catalogue.facts(jobs.sheets, scale).trained
+    runs = catalogue.facts(jobs.sheets, scale).measured_masks()
     configs = [jobs.sheets.pretraining(scale, run) for run in runs]
     write_avg_dist(jobs.job("avg_dist", scale=scale).output("records"), configs)
 

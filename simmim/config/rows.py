@@ -68,7 +68,11 @@ class EvaluateRow(Section):
 
 
 class DatasetRow(Section):
-    """A row of datasets.tsv: one split of a data set; samples, classes and 1e9 bytes as published."""
+    """A row of datasets.tsv: one split of a data set; samples, classes and 1e9 bytes as published.
+
+    Args:
+        label: what tables and figures call the data set, written once.
+    """
 
     dataset: Name
     split: Name
@@ -78,6 +82,7 @@ class DatasetRow(Section):
     samples: Annotated[str, Field(pattern="^[0-9]*$")] = ""
     classes: Annotated[str, Field(pattern="^[0-9]*$")] = ""
     gigabytes: Annotated[str, Field(pattern="^[0-9.]*$")] = ""
+    label: str = ""
 
 
 class TokenizerRow(Section):

@@ -13,23 +13,30 @@ from simmim.storage.reading import reading
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_WORDS = ("Title", "Section", "Comment", "Description")  # keys that PNG readers know; Comment: the one sentence
 _END = b"IEND\xaeB`\x82"  # of every PNG
 
 
 class Drawing(NamedTuple):
-    """A figure as `save` stored it: its words, its width in pixels and its PNG."""
+    """A figure as `save` stored it: its words, its width in pixels and its PNG.
+
+    Args:
+        description: one sentence that says what is to be seen.
+    """
 
     name: str
     title: str
     section: str
+    description: str
     caption: str
     width_px: int
     png: bytes
 
 
-def save(figure: Figure, path: Path, title: str, caption: str, section: str) -> None:
-    """Write a PNG that carries its own title, caption and section, for the page to print."""
-    metadata = {"Title": title, "Description": caption, "Section": section, "Software": "simmim"}
+def save(figure: Figure, path: Path, title: str, section: str, description: str, caption: str) -> None:
+    """Write a PNG that carries its own words, for the page to print."""
+    words = (title, section, description, caption)
+    metadata = dict(zip(_WORDS, words)) | {"Software": "simmim"}
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.15, metadata=metadata)
 
@@ -46,6 +53,6 @@ def read_drawing(path: Path) -> Drawing:
             words, width, png = image.text, image.width, path.read_bytes()
         if not png.endswith(_END):
             raise ValueError("something stands behind its end")
-    if missing := {"Title", "Section", "Description"} - words.keys():
+    if missing := {*_WORDS} - words.keys():
         raise ValueError(f"{path} has no {' and '.join(sorted(missing))} inside: draw it again with `simmim figure`")
-    return Drawing(path.stem, words["Title"], words["Section"], words["Description"], width, png)
+    return Drawing(path.stem, *(words[name] for name in _WORDS), width, png)

@@ -11,7 +11,7 @@ from simmim.config.claims import claim_of
 from simmim.config.errors import DoesNotFit, Unavailable
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import JobConfig, PretrainConfig
-from simmim.config.rows import EvaluateRow
+from simmim.config.rows import DatasetRow, EvaluateRow
 from simmim.config.scale import EXTRA
 from simmim.plugin import check_choice, names
 from simmim.report.scale_facts import Evaluated, MaskName, Misfit, ScaleFacts, is_setting
@@ -33,7 +33,9 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
     misfits, configs, evaluations = _fitting(sheets, scale)
     trained = {run: config for run, config in configs.items() if config.is_trained}
     reference = reference_run(sheets)
-    labels = written_once(sheets.evaluate, "label")
+    labels = _dataset_labels(sheets)
+    masks = _masks(sheets, reference, scale)
+    fitting_masks = tuple(run for run, _ in _resolved(masks, sheets.pretraining, scale, misfits))
     return ScaleFacts(
         scale=scale,
         reference=reference,
@@ -44,12 +46,13 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         loss_areas={run: config.loss.area for run, config in trained.items() if config.target is not None},
         losses={run: _loss_words(config) for run, config in trained.items()},
         trained_once=tuple(run for run, config in trained.items() if config.seeds == 1),
-        masks=_masks(sheets, reference, scale),
+        masks=masks,
+        fitting_masks=fitting_masks,
         evaluated={key: _evaluated(config) for key, config in evaluations.items()},
         settings=dict(_settings(sheets, scale)),
         codes={run: words for run, config in configs.items() if (words := _codes_words(config))},
         run_labels={run: row.label for (run,), row in sheets.pretrain.items() if row.label},
-        evaluation_labels=labels,
+        evaluation_labels=_evaluation_labels(sheets, evaluations, labels),
         headline_metrics=tuple(dict.fromkeys(" ".join(written_once(sheets.evaluate, "metrics").values()).split())),
         figure_runs=_figure_runs(sheets),
         paper={key: row.model_dump() for key, row in sheets.paper.items()},
@@ -57,6 +60,8 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         table_sections={table: row.section for (table,), row in sheets.tables.items()},
         claims=tuple(claim_of(row, scale) for row in sheets.claims.values()),
         extra_sets=_extra_sets(sheets, scale),
+        data_words=" and ".join(labels.get(name, name) for name in sheets.scale(scale).datasets.get("pretrain", ())),
+        dataset_labels=labels,
         has_data_card=_has_data_card(sheets, scale),
     )
 
@@ -73,18 +78,19 @@ def reference_run(sheets: Sheets) -> str:
     return marked[0]
 
 
-def written_once(rows: Mapping[tuple[str, str], EvaluateRow], column: str) -> dict[str, str]:
-    """Evaluation to what a display column says of it; one row says it for all of the same evaluation.
+def written_once(rows: Mapping[Any, EvaluateRow | DatasetRow], column: str, sheet: str = "evaluate") -> dict[str, str]:
+    """Evaluation, or data set, to what a display column says of it; one row says it for all of the same name.
 
     Raises:
         ValueError: where two rows say different things.
     """
+    kind, other = {"evaluate": ("evaluation", "run"), "datasets": ("dataset", "split")}[sheet]
     found: dict[str, str] = {}
-    for (run, evaluation), row in rows.items():
-        text = getattr(row, column)
-        if text and found.setdefault(evaluation, text) != text:
-            said = f"'{found[evaluation]}' and, for run '{run}', '{text}'"
-            raise ValueError(f"evaluate.tsv, evaluation '{evaluation}', column '{column}': {said}; write it once")
+    for row in rows.values():
+        name, text = getattr(row, kind), getattr(row, column)
+        if text and found.setdefault(name, text) != text:
+            said = f"'{found[name]}' and, for {other} '{getattr(row, other)}', '{text}'"
+            raise ValueError(f"{sheet}.tsv, {kind} '{name}', column '{column}': {said}; write it once")
     return found
 
 
@@ -129,6 +135,22 @@ def _baselines(
 
 def _encoder(config: PretrainConfig) -> tuple:
     return config.encoder, config.geometry.image_px
+
+
+def _dataset_labels(sheets: Sheets) -> dict[str, str]:
+    return written_once(sheets.datasets, "label", "datasets")
+
+
+def _evaluation_labels(
+    sheets: Sheets, evaluations: Mapping[tuple[str, str], EvaluateConfig], datasets: Mapping[str, str]
+) -> dict[str, str]:
+    """What an evaluation is called, and the data that it has at the scale: 'fine-tuning on CIFAR-10'."""
+    data = {name: config.data["val"].dataset for (_, name), config in evaluations.items() if "val" in config.data}
+    labels = written_once(sheets.evaluate, "label")
+    return {
+        name: f"{label} on {datasets.get(data[name], data[name])}" if name in data else label
+        for name, label in labels.items()
+    }
 
 
 def _evaluated(config: EvaluateConfig) -> Evaluated:

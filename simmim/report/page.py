@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from simmim.storage.files import write_text
 
 # Sections in the order of the page; those that are not listed come behind them.
 SECTIONS = (
-    "The method",
+    "The method in pictures",  # the four figures that the paper is known by
     "Do the paper's claims hold here?",
     "What pre-training learns",
     "What the models reconstruct",
@@ -98,12 +99,19 @@ def _template(name: str) -> jinja2.Template:
     loader = jinja2.PackageLoader("simmim.report")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"anchors": _anchors, "base64": lambda png: base64.b64encode(png).decode()}
+    environment.filters |= {"first_sentence": _first_sentence}
     return environment.get_template(name)
 
 
 def _anchors(records: list[dict[str, Any]]) -> dict[str, str]:
     """Shown column to the provenance line that its first record comes from."""
     return {record["column"]: provenance.anchor(record) for record in reversed(records)}
+
+
+def _first_sentence(caption: str) -> tuple[str, str]:
+    """The first sentence of a caption, and the others."""
+    first, *rest = re.split(r"(?<=\.) (?=[A-Z'])", caption, maxsplit=1)
+    return first, "".join(rest)
 
 
 def _id(heading: str) -> str:

@@ -16,6 +16,7 @@ Cell = Mapping[str, str]
 
 # `evaluation` of a published cell without a row in evaluate.tsv: the training, and the size of its networks.
 WITHOUT_ROW = ("pretrain", "size")
+_WITHOUT_ROW_WORDS = {"pretrain": "pre-training", "size": "counted"}
 
 
 class ResultFile(NamedTuple):
@@ -74,6 +75,7 @@ class ScaleFacts:
         loss_areas: run with a reconstruction loss to the area it is taken on ('masked', 'full').
         losses: pre-trained run to what its loss is: 'l1 on pixels, masked area'. Only the same losses can be compared.
         trained_once: pre-trained runs with a single seed: the seeds of their evaluations all start from it.
+        fitting_masks: of the runs in `masks`, those whose mask the scale can have, whether it trains them or not.
         masks: run that differs from the reference run in its mask alone, or is it, to its mask at paper scale.
         evaluated: (run, evaluation) to what it is, of every evaluation that fits.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
@@ -84,6 +86,8 @@ class ScaleFacts:
         paper: rows of paper.tsv by (table, row, column).
         table_titles, table_sections: of the paper's tables.
         claims: rows of claims.tsv, with the tolerances of the scale.
+        data_words: what the data of pre-training are called: 'Earth imagery'.
+        dataset_labels: what tables and figures call data sets.
         has_data_card: whether the data are made by the package itself.
         extra_sets: data sets that fine-tunings are scored on beside their validation set.
     """
@@ -98,6 +102,7 @@ class ScaleFacts:
     losses: dict[str, str] = field(default_factory=dict)
     trained_once: tuple[str, ...] = ()
     masks: dict[str, MaskName] = field(default_factory=dict)
+    fitting_masks: tuple[str, ...] = ()
     evaluated: dict[tuple[str, str], Evaluated] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
@@ -109,6 +114,8 @@ class ScaleFacts:
     table_titles: dict[str, str] = field(default_factory=dict)
     table_sections: dict[str, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    data_words: str = ""
+    dataset_labels: dict[str, str] = field(default_factory=dict)
     has_data_card: bool = False
     extra_sets: tuple[str, ...] = ()
 
@@ -122,9 +129,14 @@ class ScaleFacts:
         runs = list(runs)
         return self.reference if self.reference in runs else next(iter(runs), None)
 
-    def masked_runs(self) -> list[str]:
-        """Runs of the masking ablation that the scale trains."""
-        return [run for run in self.trained if run in self.masks]
+    @property
+    def is_paper(self) -> bool:
+        """Whether data, encoders and lengths of training are the paper's."""
+        return self.scale == "paper"
+
+    def measured_masks(self) -> list[str]:
+        """Runs whose AvgDist is measured: those of the masking ablation too that the scale does not train."""
+        return list(dict.fromkeys([*self.trained, *self.fitting_masks]))
 
     def cells(self, table: str) -> dict[tuple[str, str], Cell]:
         """Published cells of a table by (row, column)."""
@@ -140,12 +152,16 @@ class ScaleFacts:
 
     def naming_note(self) -> str:
         """What a caption says about the names of runs."""
-        return "" if self.scale == "paper" else " Runs are named by the paper's sizes, not by those of this scale."
+        return "" if self.is_paper else " Runs are named by the paper's sizes, not by those of this scale."
+
+    def setting_words(self) -> str:
+        """What a caption begins with where the setting is not the paper's: 'Demo scale: Earth imagery. '."""
+        return "" if self.is_paper else f"{self.scale.capitalize()} scale: {self.data_words}. "
 
     def evaluation_label(self, evaluations: str) -> str:
-        """What a reader calls an evaluation; of several with spaces between, the first."""
+        """What a reader calls an evaluation and its data; of several with spaces between, the first."""
         first = evaluations.split()[0]
-        return self.evaluation_labels.get(first, first.replace("_", " "))
+        return self.evaluation_labels.get(first) or _WITHOUT_ROW_WORDS.get(first, first.replace("_", " "))
 
     def in_order(self, evaluations: Iterable[str]) -> list[str]:
         """Each evaluation once: those with a label in its order, then the others by name."""

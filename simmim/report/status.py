@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from simmim.report.scale_facts import Misfit, ScaleFacts
+from simmim.report.measurements import metric_label
+from simmim.report.scale_facts import Misfit, ScaleFacts, is_setting
 
 if TYPE_CHECKING:
     from simmim.report.measurements import Measurement
@@ -39,6 +40,15 @@ def status(found: Measurement | None, facts: ScaleFacts, run: str, evaluations: 
     if found is None:
         return NOT_RUN
     return "; ".join([_measured(found, facts.scale), *_searched(found, facts, run, evaluations.split())])
+
+
+def measured_by(facts: ScaleFacts, evaluations: str, metric: str) -> str:
+    """What a number is here: the evaluation on its data, and the metric; of several evaluations the first."""
+    if not metric:
+        return NOTHING
+    if is_setting(metric):
+        return "setting"
+    return f"{facts.evaluation_label(evaluations)}, {metric_label(metric)}"
 
 
 def trouble(found: Measurement) -> str:

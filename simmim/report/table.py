@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simmim.report.status import NOTHING
+
 if TYPE_CHECKING:
     from simmim.report.measurements import Measurement
 
-LONGEST = 24  # rows that a page shows at once
+LONGEST, SHORT = 24, 8  # rows that a page shows at once at most, and always
 TEXTS = ("run", "evaluation", "metric")
 NUMBERS = ("paper_value", "mean", "standard_deviation")
 _RECORD_TEXTS = ("column", "run", "evaluation", "dataset", "part", "metric")
@@ -65,15 +67,17 @@ class Headline(NamedTuple):
 
     Args:
         tone: 'good', 'bad' or '' where neither can be said.
+        of: what the number is measured by.
         number: what is printed large.
-        of: what it is a number of.
-        how: what it was measured by.
+        baseline: what it is to be compared with.
+        verdict: whether it is better, in a few words.
     """
 
     tone: str
-    number: str
     of: str
-    how: str
+    number: str
+    baseline: str
+    verdict: str
 
 
 class Body(NamedTuple):
@@ -98,13 +102,18 @@ class Table:
     headlines: tuple[Headline, ...] = ()
 
     def folded(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Rows to show at once and rows to fold: of a long table all, or those that nothing was measured for."""
-        if len(self.rows) <= LONGEST:
+        """Rows to show at once and rows to fold: those that nothing was measured for, or of a long table all."""
+        if len(self.rows) <= SHORT:
             return self.rows, []
         parts: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         for row in self.rows:
             parts[row["status"].startswith("measured")].append(row)
         return (parts[True], parts[False]) if len(parts[True]) <= LONGEST else ([], self.rows)
+
+    def shown_columns(self) -> list[str]:
+        """Columns of a page that names the scale elsewhere: without it, and without what says nothing of any row."""
+        silent = {NOTHING, f"measured at {self.scale} scale"}
+        return [name for name in self.columns if name != "scale" and not {row[name] for row in self.rows} <= silent]
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Every record behind any cell."""
@@ -126,11 +135,11 @@ def as_table(name: str, title: str, section: str, scale: str, body: Body) -> Tab
 
 def with_scale(title: str, scale: str) -> str:
     """A title that carries its scale."""
-    return f"{title} · {scale_words(scale)}"
+    return f"{title} · {scale} scale"
 
 
 def scale_words(scale: str) -> str:
-    """What every title says about its scale."""
+    """What a page says about its scale."""
     return "paper scale" if scale == "paper" else f"{scale} scale: not the paper's setting"
 
 

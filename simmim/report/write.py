@@ -60,4 +60,5 @@ def write_figure(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts
         except NothingToDraw as reason:
             drawn = not_run()
             caption = f"{reason} at scale '{facts.scale}', so there is nothing to draw. {kind.description}"
-        save(drawn, out.with_name(f"{out.name}.png"), with_scale(kind.title, facts.scale), caption, kind.section)
+        words = (with_scale(kind.title, facts.scale), kind.section, kind.description, facts.setting_words() + caption)
+        save(drawn, out.with_name(f"{out.name}.png"), *words)

@@ -82,6 +82,7 @@ FACTS = ScaleFacts(
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},
     losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
     masks={"default": RANDOM, "mask_block": BLOCK, "mask_r40": RANDOM},
+    fitting_masks=("default", "mask_block"),
     evaluated={
         (run, name): Evaluated({"probe": "linear_probe"}.get(name, name), "detect" if name == "detect" else "classify")
         for run in FINETUNE
@@ -101,6 +102,7 @@ FACTS = ScaleFacts(
     table_titles={"table4": "Table 4: scope of the loss"},
     table_sections={"table4": "Beside the paper"},
     claims=tuple(claim_of(row, SCALE) for row in CLAIMS),
+    data_words="made-up tiles",
     has_data_card=True,
     extra_sets=("v2",),
 )

@@ -270,8 +270,10 @@ def test_a_scale_draws_only_what_it_has():
         def runs(self, scale):
             return ["loss_full", "random_swin"]
 
-    # Nothing of the reference run, of masks or of probes.
-    assert catalogue.figures(NoProbe(), "demo") == ["figure5", "losses", "reconstructions", "scratch"]
+    # Nothing of the reference run or of probes; what masks are like is known without any training.
+    without = ["figure2", "figure3", "figure5", "losses", "reconstructions", "scratch"]
+    assert catalogue.figures(NoProbe(), "demo") == without
+    assert catalogue.figure_needs("figure3", NoProbe(), "demo") == [ResultFile("avg_dist")]
     assert catalogue.figure_needs("reconstructions", NoProbe(), "demo") == [ResultFile("reconstruct", "loss_full")]
 
 

@@ -150,7 +150,7 @@ def test_the_papers_numbers_bear_out_its_words_and_differ_as_the_sheet_says():
         "A heavier head has a lower loss (inverse Swin-T)",
         "Loss on the masked area beats loss on the full image",
         "Pre-training beats training from scratch",
-        "ADE20K is better from the fine-tuned encoder",
+        "Segmentation is better from the fine-tuned encoder",
     }
 
 

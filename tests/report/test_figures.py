@@ -14,6 +14,7 @@ from PIL import Image
 
 from simmim.migration import migrate
 from simmim.plugin import names
+from simmim.report import catalogue
 from simmim.report.drawing import read_drawing, save
 from simmim.report.figures import (
     figure1,
@@ -53,9 +54,10 @@ def drawn(name, results, folder):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_a_png_that_carries_its_caption(name, results, tmp_path):
     path = drawn(name, results, tmp_path)
-    title, caption = read_drawing(path).title, read_drawing(path).caption
-    assert "made-up scale: not the paper's setting" in title
-    assert len(caption) > 100
+    shown = read_drawing(path)
+    assert shown.title.endswith(" · made-up scale")
+    assert shown.caption.startswith("Made-up scale: made-up tiles. ") and len(shown.caption) > 100
+    assert shown.description == catalogue.figure_description(name)
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
     assert pixels.shape[1] > 600
@@ -260,14 +262,14 @@ def test_the_reference_run_is_blue_wherever_it_stands():
 
 def test_a_picture_without_its_words_is_refused(tmp_path):
     (tmp_path / "x.png").write_bytes(png(np.zeros((4, 4, 3))))
-    with pytest.raises(ValueError, match="has no Description and Section and Title inside: draw it again"):
+    with pytest.raises(ValueError, match="has no Comment and Description and Section and Title inside: draw it again"):
         read_drawing(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "empty"])
 def test_a_damaged_picture_is_one_sentence(tmp_path, damage):
     figure = plt.figure(figsize=(1, 1))
-    save(figure, tmp_path / "a.png", "Title", "Caption", "Section")
+    save(figure, tmp_path / "a.png", "Title", "Section", "Sentence", "Caption")
     plt.close(figure)
     whole = (tmp_path / "a.png").read_bytes()
     place = whole.index(b"Caption")

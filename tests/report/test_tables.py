@@ -15,6 +15,7 @@ from simmim.config.sheets import Sheets
 from simmim.plugin import names
 from simmim.report.page import table_page
 from simmim.report.provenance import provenance
+from simmim.report.scale_facts import ScaleFacts
 from simmim.report.table_file import markdown, read_parquet, write_parquet
 from simmim.report.write import make_table, write_table
 
@@ -34,8 +35,18 @@ def inputs_of(name, results):
     return special.get(name, evaluations(results))
 
 
-def made(name, results):
-    return make_table(name, inputs_of(name, results), FACTS)
+class AsInThePaper(ScaleFacts):
+    """A scale whose setting is the paper's, whatever it is called."""
+
+    is_paper = True
+
+
+def made(name, results, facts=FACTS):
+    return make_table(name, inputs_of(name, results), facts)
+
+
+def beside_the_paper(name, results):
+    return made(name, results, AsInThePaper(**vars(FACTS)))
 
 
 def row_of(shown, **wanted):
@@ -47,7 +58,7 @@ def row_of(shown, **wanted):
 @pytest.mark.parametrize("name", [*names("report.tables"), "table1", "table2", "table4", "table5", "table7", "table8"])
 def test_no_cell_is_blank_and_the_title_carries_the_scale(name, results):
     table = made(name, results)
-    assert "made-up scale: not the paper's setting" in table.title
+    assert table.title.endswith(" · made-up scale")
     assert table.rows
     for row in table.rows:
         for column in table.columns:
@@ -66,13 +77,24 @@ def test_an_extra_set_stands_beside_the_main_one(results):
 
 
 def test_a_measured_cell_stands_beside_the_papers(results):
-    row = row_of(made("table1", results), row="random 32")
+    row = row_of(beside_the_paper("table1", results), row="random 32")
     assert (row["paper"], row["ours"], row["difference"], row["seeds"]) == ("82.8", "60.0 ± 1.0", "−22.8", "3")
     assert row["status"] == "measured at made-up scale"
 
 
+def test_in_another_setting_a_direction_stands_in_place_of_the_difference_to_the_paper(results):
+    tables = {name: made(name, results) for name in ("table1", "table2", "table4", "table5", "table7", "table8")}
+    assert all("difference" not in shown.columns for shown in tables.values())
+    row = row_of(tables["table4"], row="full image")
+    assert (row["paper"], row["ours"], row["measured here by"]) == ("81.7", "70.0 ± 1.0", "fine-tuning, top-1 (%)")
+    assert row["direction"] == "contradicts the paper's direction"
+    assert row_of(tables["table4"], row="masked area")["direction"] == "–", "the reference run has none"
+    assert {row["direction"] for row in tables["table2"].rows} == {"–"}, "a cost or a loss is no score"
+    assert "not to be compared with the paper's" in tables["table1"].caption
+
+
 def test_what_was_not_run_says_so_and_never_shows_the_papers_number(results):
-    row = row_of(made("table1", results), row="block 32")
+    row = row_of(beside_the_paper("table1", results), row="block 32")
     assert (row["ours"], row["difference"], row["seeds"], row["status"]) == ("not run", "–", "0", "not run")
     assert row["mean"] is None
     assert row["records"] == []
@@ -85,7 +107,7 @@ def test_what_does_not_fit_says_why(results):
 
 
 def test_a_cell_that_the_paper_leaves_open_has_no_difference(results):
-    row = row_of(made("table5", results), row="256-bin")
+    row = row_of(beside_the_paper("table5", results), row="256-bin")
     assert (row["paper"], row["ours"], row["difference"]) == ("N/A", "70.0 ± 1.0", "–")
     row = row_of(made("table5", results), row="clusters")
     assert (row["paper"], row["ours"], row["note"]) == ("N/A", "–", "the paper has no such run")
@@ -93,7 +115,7 @@ def test_a_cell_that_the_paper_leaves_open_has_no_difference(results):
 
 
 def test_a_cost_is_the_training_time_over_that_of_the_run_it_is_against(results):
-    row = row_of(made("table2", results), row="full", column="cost")
+    row = row_of(beside_the_paper("table2", results), row="full", column="cost")
     assert (row["paper"], row["ours"], row["difference"]) == ("~1.2x", "1.5x, 1.6x", "+0.3, +0.4")
     assert {(record["run"], record["metric"]) for record in row["records"]} == {
         ("loss_full", "train_seconds"),
@@ -109,7 +131,7 @@ def test_a_training_loss_is_the_last_one(results):
 
 
 def test_sizes_are_counted_and_billions_are_a_thousand_millions(results):
-    row = row_of(made("table7", results), row="ours")
+    row = row_of(beside_the_paper("table7", results), row="ours")
     assert (row["paper"], row["ours"], row["difference"]) == ("3.0B", "2987.8M", "−12.2")
     assert row["status"] == "counted at made-up scale"
 
@@ -123,7 +145,7 @@ def test_data_that_nobody_has_are_told_from_rows_that_do_not_fit(results):
 
 
 def test_a_setting_stands_beside_the_papers_as_it_is(results):
-    row = row_of(made("table8", results), column="ours")
+    row = row_of(beside_the_paper("table8", results), column="ours")
     assert (row["paper"], row["ours"], row["difference"]) == ("2,2,18,2", "1,2", "–")
     assert row["status"] == "setting at made-up scale"
     assert row_of(made("table8", results), column="absent")["ours"] == "not run"
@@ -192,15 +214,15 @@ def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
 
 def test_headlines_are_of_the_reference_run_and_good_only_where_every_seed_is(results, tmp_path):
     (loss,) = made("pretraining", results).headlines
-    assert (loss.tone, loss.number, loss.of) == ("good", "50.0–52.0 %", "of the mean-colour loss")
-    assert "0.2500, 0.2600 (2 seeds), against 0.5000" in loss.how
+    assert (loss.tone, loss.number, loss.verdict) == ("good", "0.2500–0.2600", "better: 50.0–52.0 % of it")
+    assert loss.baseline == "mean colour of each image 0.5000"
     two = [write_training(tmp_path, "default", 0), write_training(tmp_path, "default", 1, validation_loss=0.6)]
     (loss,) = make_table("pretraining", two, FACTS).headlines
-    assert (loss.tone, loss.number) == ("bad", "50.0–120.0 %")
-    found = [(each.tone, each.number, each.of) for each in made("scratch", results).headlines]
-    assert found[0] == ("good", "+10.0", "fine-tuning, top-1 (%)")
-    assert found[-1] == ("", "9.0 / 9.0", "detection, box AP (%)")
-    assert all("60.0 ± 1.0 pre-trained" in each.how for each in made("scratch", results).headlines[:1])
+    assert (loss.tone, loss.verdict) == ("bad", "not better: 50.0–120.0 % of it")
+    found = [tuple(each) for each in made("scratch", results).headlines]
+    better, unknown = "better than from scratch", "too few seeds for a verdict"
+    assert found[0] == ("good", "fine-tuning, top-1 (%)", "60.0 ± 1.0", "from scratch 50.0 ± 1.0", better)
+    assert found[-1] == ("", "detection, box AP (%)", "9.0", "from scratch 9.0", unknown)
 
 
 def test_a_worse_run_is_called_worse(tmp_path):
@@ -208,7 +230,7 @@ def test_a_worse_run_is_called_worse(tmp_path):
     paths = [write_evaluation(tmp_path, run, "finetune", {("top1", ""): seeds}) for run, seeds in values.items()]
     table = make_table("scratch", paths, FACTS)
     assert row_of(table, run="default")["beyond spread?"] == "yes, worse"
-    assert [(each.tone, each.number) for each in table.headlines] == [("bad", "−10.0")]
+    assert [(each.tone, each.verdict) for each in table.headlines] == [("bad", "worse than from scratch")]
 
 
 def test_a_number_made_of_two_runs_leads_to_its_own_run_first(results, tmp_path):
@@ -263,7 +285,7 @@ def test_a_table_comes_in_three_formats_that_agree(results, tmp_path):
     assert frame["ours"].tolist() == ["60.0 ± 1.0", "does not fit this scale", "not run"]
     assert frame["mean"].iloc[0] == 60.0
     assert len(frame["records"].iloc[0]) == 3
-    assert "| random 32 | top-1 (%) | 82.8 | 60.0 ± 1.0 | −22.8 |" in (tmp_path / "table1.md").read_text()
+    assert "| random 32 | top-1 (%) | 82.8 | 60.0 ± 1.0 | fine-tuning, top-1 (%) |" in (tmp_path / "table1.md").read_text()
     page = (tmp_path / "table1.html").read_text()
     links, targets = set(re.findall(r'href="#([^"]+)"', page)), set(re.findall(r'id="([^"]+)"', page))
     assert links
@@ -282,7 +304,7 @@ def test_a_stored_table_reads_back_as_it_was(results, tmp_path):
 def test_markup_in_a_sheet_stays_text(results, tmp_path):
     paper = {("table9", "<script>a|b</script>", "top-1"): cell("default", "1.0")}
     write_table("table9", results["finetune"], tmp_path / "t", dataclasses.replace(FACTS, paper=paper))
-    assert "<script>" not in (tmp_path / "t.html").read_text()
+    assert "<script>a" not in (tmp_path / "t.html").read_text()
     assert "a\\|b" in (tmp_path / "t.md").read_text()
 
 
@@ -321,7 +343,7 @@ def test_provenance_has_one_line_for_each_file(results):
     assert len(sources) == len(set(sources)) == len({record["source"] for record in table.records()}) > len(FINETUNE)
 
 
-def test_a_long_table_shows_what_was_measured_and_folds_the_rest(results):
+def test_a_table_shows_what_was_measured_and_folds_the_rest(results):
     short, one = made("table1", results), made("table4", results).rows[0]
     assert short.folded() == (short.rows, [])
     unrun = one | {"status": "not run"}
@@ -329,4 +351,10 @@ def test_a_long_table_shows_what_was_measured_and_folds_the_rest(results):
     assert long.folded() == ([one] * 5, [unrun] * 20)
     assert dataclasses.replace(short, rows=[one] * 25).folded() == ([], [one] * 25)
     page = table_page(long)
-    assert page.count("<tr>") == 2 + 25 + 1 and "Show the other 20 rows" in page
+    assert page.count('<tr role="row"') == 2 + 25 + 2 and "Show the other 20 rows" in page
+
+
+def test_a_page_shows_no_column_that_says_nothing(results):
+    extra, table1 = made("extra_validation", results), made("table1", results)
+    assert not {"scale", "status"} & {*extra.shown_columns()} and "difference" in extra.shown_columns()
+    assert "status" in table1.shown_columns(), "some of its rows were not run"

@@ -30,8 +30,8 @@ class Point(NamedTuple):
 def needs_beside(facts: ScaleFacts, table: str) -> list[ResultFile]:
     """AvgDist of every run, and the evaluations of a published table, of runs that differ in their mask alone."""
     evaluations = {name for cell in facts.cells(table).values() for name in cell["evaluation"].split()}
-    found = [need for need in facts.evaluations() if need.run in facts.masked_runs() and need.evaluation in evaluations]
-    return [ResultFile("avg_dist"), *found] if facts.masked_runs() and evaluations else []
+    found = [need for need in facts.evaluations() if need.run in facts.fitting_masks and need.evaluation in evaluations]
+    return [ResultFile("avg_dist"), *found] if facts.fitting_masks and evaluations else []
 
 
 def published_ratios(facts: ScaleFacts) -> list[Point]:
@@ -56,7 +56,7 @@ def published_transfers(facts: ScaleFacts, column: str) -> list[Point]:
 def our_ratios(frame: pd.DataFrame, facts: ScaleFacts) -> list[Point]:
     """AvgDist on tokens (y) of every run of the masking ablation and the share that it hides (x)."""
     points = []
-    for run in facts.masked_runs():
+    for run in facts.fitting_masks:
         share = measurement(frame, run, "pretrain", "hidden_share")
         avg_dist = measurement(frame, run, "pretrain", "avg_dist")
         if share and avg_dist:
@@ -67,7 +67,7 @@ def our_ratios(frame: pd.DataFrame, facts: ScaleFacts) -> list[Point]:
 def our_scores(frame: pd.DataFrame, facts: ScaleFacts, evaluations: str, metric: str) -> list[Point]:
     """A metric (y) against AvgDist (x): the mean over seeds with its deviation, or a point for every seed."""
     points = []
-    for run in facts.masked_runs():
+    for run in facts.fitting_masks:
         avg_dist = measurement(frame, run, "pretrain", "avg_dist")
         found = best_measurement(frame, run, evaluations, metric)
         if avg_dist and found:

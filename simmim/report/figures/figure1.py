@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from simmim.report.results import Results
 
 title = "Figure 1: the framework"
-section = "The method"
+section = "The method in pictures"
 description = "The framework, with one validation image and what the reference run predicts for it."
 
 

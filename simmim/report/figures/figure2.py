@@ -21,7 +21,7 @@ _INCHES = 1.65
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
     """The images under masks, which take their size from the reference run."""
-    return [ResultFile("mask_samples")] if facts.reference in facts.masked_runs() else []
+    return [ResultFile("mask_samples")] if facts.reference in facts.fitting_masks else []
 
 
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:

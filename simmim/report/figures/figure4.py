@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simmim.report.results import Results
 
 title = "Figure 4: reconstruction under different masks"
-section = "What the models reconstruct"
+section = "The method in pictures"
 description = "What a model makes of validation images under random masks and with an object or a central box hidden."
 
 _A = {"object": "an object", "central box": "a central box"}

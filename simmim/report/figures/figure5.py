@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simmim.report.results import Results
 
 title = "Figure 5: predicting hidden patches only, or the full image"
-section = "What the models reconstruct"
+section = "The method in pictures"
 description = "What models make of validation images by the area that their loss is taken on."
 
 _AREAS = {"masked": "loss on\nmasked area", "full": "loss on\nfull image"}

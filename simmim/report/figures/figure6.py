@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simmim.report.results import Results
 
 title = "Figure 6: reconstruction with different masked patch sizes"
-section = "What the models reconstruct"
+section = "The method in pictures"
 description = "What models make of validation images by the size of the masked patch that they were trained with."
 
 _SHOWN_IMAGES = 2

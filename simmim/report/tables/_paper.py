@@ -14,8 +14,9 @@ from simmim.report.measurements import (
     relative_cost,
 )
 from simmim.report.scale_facts import WITHOUT_ROW, Cell, ResultFile, ScaleFacts, is_setting
-from simmim.report.status import NOT_RUN, NOTHING, PRINTED, misfit_of, status
+from simmim.report.status import NOT_RUN, NOTHING, PRINTED, measured_by, misfit_of, status
 from simmim.report.table import Body, Line, records_of
+from simmim.report.tables._directions import direction, published, reference_cell, reference_measurement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,11 @@ LINEAR_NOTE = (
     "without the class token, by the authors' word (microsoft/SimMIM issue 14; they never released their probe). Ours "
     "trains a classifier on every block and takes the one that is best on held-out training images."
 )
-_FACTORS = {"x": 1, "%": 1, "M": 1, "G": 1, "B": 1000}  # of a unit behind a published number, in the records' unit
+
+_OTHER_SETTING = (
+    "Data, encoder and length of training are not the paper's here, so numbers are not to be compared with the paper's. "
+    "Direction: whether the row differs from the reference run the way it does in the paper."
+)
 
 
 @dataclass(frozen=True)
@@ -61,22 +66,17 @@ class PaperTable:
 
     def make(self, results: Results, facts: ScaleFacts) -> Body:
         """One line per published cell that a run of ours stands for."""
-        lines = [_line(results.records, key, cell, facts) for key, cell in facts.cells(self.name).items()]
+        lines = [_line(results.records, (self.name, *key), cell, facts) for key, cell in facts.cells(self.name).items()]
         return Body(self._caption(results.records, facts), lines)
 
     def _caption(self, frame: pd.DataFrame, facts: ScaleFacts) -> str:
         caption = (
             f"Ours: mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every "
-            "value. Difference: ours minus the paper's."
+            "value."
         )
+        caption += " Difference: ours minus the paper's." if facts.is_paper else f" {_OTHER_SETTING}"
         if probed := _probed(facts, self.name):
             caption += f" {LINEAR_NOTE} {_chosen_blocks(frame, probed)}"
-        if facts.scale != "paper":
-            caption += (
-                " Data, encoder and length of training are not the paper's here, so the difference says how far apart "
-                "the settings are, not how well the result is reproduced; table 'directions' compares the rows with "
-                "each other."
-            )
         return caption
 
 
@@ -84,18 +84,8 @@ def cells_need(facts: ScaleFacts, cells: Iterable[Cell]) -> list[ResultFile]:
     """The result files that stand behind published cells, as far as the scale has them."""
     possible = {ResultFile("pretrain", run) for run in facts.trained} | {*facts.evaluations()}
     possible |= {ResultFile("size", run) for run in facts.countable}
-    possible |= {ResultFile("avg_dist")} if facts.masked_runs() else set()
+    possible |= {ResultFile("avg_dist")} if facts.fitting_masks else set()
     return [need for cell in cells for need in _needs_of(cell) if need in possible]
-
-
-def published(cell: Cell) -> float | None:
-    """A published number in the unit of our records, None where the paper prints something else ('N/A')."""
-    text = cell["value"].lstrip("~")
-    factor = _FACTORS.get(text[-1:], 1)
-    try:
-        return factor * float(text.rstrip("".join(_FACTORS)))
-    except ValueError:
-        return None
 
 
 def note(cell: Cell, facts: ScaleFacts) -> str:
@@ -135,17 +125,17 @@ def _chosen_blocks(frame: pd.DataFrame, probed: dict[str, str]) -> str:
     return f"Chosen here, by seed: {'; '.join(words) or 'no probe was run'}."
 
 
-def _line(frame: pd.DataFrame, key: tuple[str, str], cell: Cell, facts: ScaleFacts) -> Line:
+def _line(frame: pd.DataFrame, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts) -> Line:
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     found, behind = _measured(frame, cell)
-    theirs = None if is_setting(cell["metric"]) else published(cell)
+    theirs = None if is_setting(metric) else published(cell)
     ours, words = _ours(found, cell, facts)
     cells = {
-        "row": key[0],
-        "column": key[1],
+        "row": key[1],
+        "column": key[2],
         "paper": cell["value"],
         "ours": ours,
-        "difference": found.differences(theirs) if found and theirs is not None else NOTHING,
+        **_beside(frame, found, key, cell, facts),
         "seeds": str(len(found.seeds)) if found else "0",
         "scale": facts.scale,
         "status": words,
@@ -153,6 +143,29 @@ def _line(frame: pd.DataFrame, key: tuple[str, str], cell: Cell, facts: ScaleFac
     }
     records = tuple(record for each in behind for record in records_of(each, "ours"))
     return Line(cells, run, shown_evaluation(found, evaluation), metric, theirs, records=records, typed=found)
+
+
+def _beside(
+    frame: pd.DataFrame, found: Measurement | None, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts
+) -> dict[str, str]:
+    """How our number stands to the paper's: the difference, or where the setting is another one only its direction."""
+    if facts.is_paper:
+        theirs = None if is_setting(cell["metric"]) else published(cell)
+        return {"difference": found.differences(theirs) if found and theirs is not None else NOTHING}
+    return {
+        "measured here by": measured_by(facts, cell["evaluation"], cell["metric"]),
+        "direction": _direction(frame, found, key, cell, facts),
+    }
+
+
+def _direction(
+    frame: pd.DataFrame, found: Measurement | None, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts
+) -> str:
+    reference = reference_cell(key[0], key[2], cell, facts)
+    base = reference_measurement(frame, reference, facts) if reference else None
+    if not (found and base):
+        return NOTHING
+    return direction(found, base, published(cell) - published(reference)).verdict
 
 
 def _ours(found: Measurement | None, cell: Cell, facts: ScaleFacts) -> tuple[str, str]:

@@ -12,12 +12,11 @@ from simmim.report.measurements import (
     SEEDS_NOTE,
     UNITS,
     decimals_of,
-    metric_label,
     number,
     signed,
 )
 from simmim.report.operands import Lookup, Number, Operands
-from simmim.report.status import NOT_RUN, NOTHING, misfit_of, status, trouble
+from simmim.report.status import NOT_RUN, NOTHING, measured_by, misfit_of, status, trouble
 from simmim.report.table import Body, Line, records_of
 from simmim.report.tables._paper import cells_need
 from simmim.report.verdicts import CONTRADICTED, HOLDS, UNDECIDED, count_of_seeds
@@ -99,7 +98,7 @@ def _undecided(claim: Claim, operands: Operands, facts: ScaleFacts) -> dict[str,
     return {
         "claim": claim.claim,
         "verdict": NOTHING if cannot else NOT_RUN,
-        "measured by": f"{_measured_by(claim, facts)}, {metric_label(claim.metric)}",
+        "measured by": measured_by(facts, claim.evaluation, claim.metric),
         "first": _incomplete(claim.first, operands),
         "relation": claim.relation,
         "second": _incomplete(claim.second, operands) if claim.second else NOTHING,
@@ -110,10 +109,6 @@ def _undecided(claim: Claim, operands: Operands, facts: ScaleFacts) -> dict[str,
         "scale": facts.scale,
         "status": _status(operands, facts),
     }
-
-
-def _measured_by(claim: Claim, facts: ScaleFacts) -> str:
-    return "pre-training" if claim.evaluation == "pretrain" else facts.evaluation_label(claim.evaluation)
 
 
 def _incomplete(side: Side, operands: Operands) -> str:

@@ -91,12 +91,14 @@ def _headlines(frame: pd.DataFrame, facts: ScaleFacts) -> list[Headline]:
 
 
 def _headline(seeds: list[_Losses]) -> Headline:
-    low, high = (number(pick(each.share for each in seeds), 1) for pick in (min, max))
-    share = f"{low} %" if low == high else f"{low}–{high} %"
+    share, loss = _range([each.share for each in seeds], 1), _range([each.model.mean for each in seeds], 4)
     learns = all(each.model.mean < each.baseline.mean for each in seeds)
-    how = (
-        f"loss on hidden pixels of validation images: {', '.join(each.model.text for each in seeds)} "
-        f"({len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}), against {seeds[0].baseline.text} "
-        "for each image's visible mean colour"
-    )
-    return Headline("good" if learns else "bad", share, "of the mean-colour loss", how)
+    tone, word = ("good", "better") if learns else ("bad", "not better")
+    baseline = f"mean colour of each image {seeds[0].baseline.text}"
+    return Headline(tone, "loss on hidden pixels, validation images", loss, baseline, f"{word}: {share} % of it")
+
+
+def _range(values: list[float], decimals: int) -> str:
+    """'50.0' or '50.0–52.0'."""
+    low, high = number(min(values), decimals), number(max(values), decimals)
+    return low if low == high else f"{low}–{high}"

@@ -15,7 +15,7 @@ from simmim.report.measurements import (
     spread_of_difference,
 )
 from simmim.report.scale_facts import ResultFile, ScaleFacts
-from simmim.report.status import NOT_RUN, NOTHING, TOO_FEW, status
+from simmim.report.status import NOT_RUN, NOTHING, TOO_FEW, measured_by, status
 from simmim.report.table import Body, Headline, Line
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 title = "Pre-trained against from scratch"
 section = "Does pre-training help?"
+
+_CARD_WORDS = {  # tone and words of a headline by what the table says
+    "yes, better": ("good", "better than from scratch"),
+    "yes, worse": ("bad", "worse than from scratch"),
+    "no": ("", "no difference beyond the spread"),
+    TOO_FEW: ("", "too few seeds for a verdict"),
+}
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
@@ -101,11 +108,5 @@ def _headlines(frame: pd.DataFrame, compared: list[tuple], facts: ScaleFacts) ->
 
 
 def _headline(mine: Measurement, base: Measurement, evaluation: str, facts: ScaleFacts) -> Headline:
-    verdict = _verdict(mine, base)
-    tone = {"yes, better": "good", "yes, worse": "bad"}.get(verdict, "")
-    how = (
-        f"{mine.text} pre-trained, {base.text} from scratch ({_seeds(mine, base)} seeds). "
-        f"Beyond the seeds' spread? {verdict}"
-    )
-    difference = signed(mine.mean - base.mean, 1) if verdict != TOO_FEW else f"{mine.text} / {base.text}"
-    return Headline(tone, difference, f"{facts.evaluation_label(evaluation)}, {metric_label(mine.metric)}", how)
+    tone, verdict = _CARD_WORDS[_verdict(mine, base)]
+    return Headline(tone, measured_by(facts, evaluation, mine.metric), mine.text, f"from scratch {base.text}", verdict)
