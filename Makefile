@@ -24,11 +24,12 @@ $(BIN)/.ready: pyproject.toml $(PINS)
 	@touch $@
 
 demo: $(BIN)/.ready ## Run the whole chain on this machine: results/demo/report.html
-	@$(SNAKEMAKE) --config scale=demo
+	@$(RUN) python -m simmim.follow --profile workflow/profiles/local --config scale=demo
 	@$(MAKE) --no-print-directory results/demo/snakemake-report.html
 	@echo "Open results/demo/report.html; the tables are in results/demo/tables, the figures in results/demo/figures."
 
 # Snakemake's own report: the graph, run times, and every result with its caption and the rule that made it.
+# With --report report.zip the pictures lie beside the page instead of in it, which is better for a large scale.
 results/demo/snakemake-report.html: results/demo/report.html
 	@$(SNAKEMAKE) --config scale=demo --report $@ > logs/demo/snakemake-report.log 2>&1 || { cat logs/demo/snakemake-report.log; exit 1; }
 

@@ -63,4 +63,6 @@ def test_runs_without_a_baseline_from_scratch_are_left_out_of_the_comparison(tmp
     alone = write_evaluation(tmp_path, "mask_block", "finetune", {("top1", ""): [50.0]})
     write_figure("scratch", [alone], tmp_path / "scratch", FACTS)
     caption = read_drawing(tmp_path / "scratch.png").caption
-    assert caption.startswith("Made-up scale: made-up tiles. No run that has a baseline from scratch was evaluated at scale 'made-up'")
+    assert caption.startswith(
+        "Made-up scale: made-up tiles. No run that has a baseline from scratch was evaluated at scale 'made-up'"
+    )

@@ -34,7 +34,7 @@ LINEAR_NOTE = (
 )
 
 _OTHER_SETTING = (
-    "Data, encoder and length of training are not the paper's here, so numbers are not to be compared with the paper's. "
+    "Data, encoder and length of training are not the paper's here, so numbers are not to be compared with its own. "
     "Direction: whether the row differs from the reference run the way it does in the paper."
 )
 
