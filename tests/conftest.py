@@ -13,8 +13,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Say aloud what was not tested for want of a Slurm."""
-    skipped = [report for report in terminalreporter.getreports("skipped") if report.nodeid.startswith("tests/slurm")]
-    reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
-    for reason in reasons:
-        terminalreporter.write_line(f"NOT TESTED, {len(skipped)} tests of tests/slurm: {reason}", red=True, bold=True)
+    """Say aloud what was not tested for want of a Slurm or a browser."""
+    for part in ("tests/slurm", "tests/report/test_browser.py"):
+        skipped = [each for each in terminalreporter.getreports("skipped") if each.nodeid.startswith(part)]
+        for reason in sorted({each.longrepr[2].removeprefix("Skipped: ") for each in skipped}):
+            words = f"NOT TESTED, {part} ({len(skipped)} skipped): {reason}"
+            terminalreporter.write_line(words, red=True, bold=True)

@@ -9,6 +9,16 @@ from typing import Any
 from simmim.storage.reading import reading
 from simmim.storage.sealed_json import read_sealed
 
+# What a set is called, by its folder, which is called by whose format it has.
+_SETS = {
+    "pretrain": "Earth imagery",
+    "classify": "climate",
+    "classify_v2": "climate, other tiles",
+    "inaturalist": "climate, long tail",
+    "coco": "islands and lakes",
+    "ade20k": "land cover",
+}
+
 
 def read_card(path: Path) -> dict[str, Any]:
     """The data card that was written with the data.
@@ -39,7 +49,11 @@ def labels_words(key: str) -> str:
 
 
 def _counts(counts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [f"{name}, {split}: {_counted(value)}" for name, splits in counts.items() for split, value in splits.items()]
+    return [
+        f"{_SETS.get(name, name)}, {split}: {_counted(value)}"
+        for name, splits in counts.items()
+        for split, value in splits.items()
+    ]
 
 
 def _counted(value: Any) -> str:

@@ -8,6 +8,7 @@ import pytest
 from made_up import (
     FACTS,
     FINETUNE,
+    SCALE,
     write_avg_dist,
     write_evaluation,
     write_mask_samples,
@@ -16,7 +17,24 @@ from made_up import (
     write_training,
 )
 
+from simmim.report.page import write_page
+from simmim.report.write import write_figure, write_table
 from simmim.storage.sealed_json import write_sealed
+
+# The tables and figures of a made-up page, and the kinds of results that each is made from.
+TABLES = {
+    "table1": "finetune",
+    "table4": "finetune",
+    "data": "data_card finetune",
+    "directions": "finetune",
+    "pretraining": "pretrain",
+    "probe": "probe",
+    "scratch": "finetune probe detect",
+}
+PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
+FIGURES = dict.fromkeys(PICTURED, "reconstruction")
+FIGURES |= {"figure2": "mask_samples", "figure3": "avg_dist finetune", "figure7": "avg_dist finetune detect"}
+FIGURES |= {"losses": "pretrain", "scratch": "finetune probe detect"}
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +67,18 @@ def results(tmp_path_factory) -> dict[str, list[Path]]:
         "avg_dist": [write_avg_dist(root)],
         "mask_samples": [write_mask_samples(root)],
     }
+
+
+@pytest.fixture(scope="session")
+def report(results, tmp_path_factory) -> Path:
+    """A report page of made-up results."""
+    folder = tmp_path_factory.mktemp("page")
+    for name, kinds in TABLES.items():
+        inputs = [path for kind in kinds.split() for path in results[kind]]
+        write_table(name, inputs, folder / "tables" / name, FACTS)
+    for name, kinds in FIGURES.items():
+        inputs = [path for kind in kinds.split() for path in results[kind]]
+        write_figure(name, inputs, folder / name, FACTS)
+    tables, figures = [folder / "tables" / f"{name}.parquet" for name in TABLES], [folder / f"{n}.png" for n in FIGURES]
+    write_page(folder / "report.html", SCALE, tables, figures, results["data_card"][0])
+    return folder / "report.html"

@@ -202,6 +202,18 @@ def test_runs_that_differ_from_the_reference_in_their_mask_alone_are_told_apart(
     assert differing_in_mask(configs, "default") == []
 
 
+def test_what_is_measured_is_named_by_the_data_of_the_scale():
+    sheets = Sheets(CONFIG)
+    demo, paper = catalogue.facts(sheets, "demo"), catalogue.facts(sheets, "paper")
+    assert demo.evaluation_label("inat") == "fine-tuning on climate, 18 classes, long tail"
+    assert demo.evaluation_label("detect") == "detection on islands and lakes"
+    assert paper.evaluation_label("inat") == "fine-tuning on iNaturalist 2018"
+    assert catalogue.facts(sheets, "small").setting_words() == "Small scale: CIFAR-10. "
+    benchmarks = ("ImageNet", "iNaturalist", "COCO", "ADE20K")
+    own = [*demo.evaluation_labels.values(), demo.data_words, *demo.table_titles.values()]
+    assert not [words for words in own for name in benchmarks if name in words]
+
+
 def test_masks_are_named_in_the_paper_s_pixels():
     masks = catalogue.facts(Sheets(CONFIG), "smoke").masks
     assert masks["mask_r64_r60"] == MaskName("random", 64, "random, 64 px")
@@ -275,6 +287,16 @@ def test_a_scale_draws_only_what_it_has():
     assert catalogue.figures(NoProbe(), "demo") == without
     assert catalogue.figure_needs("figure3", NoProbe(), "demo") == [ResultFile("avg_dist")]
     assert catalogue.figure_needs("reconstructions", NoProbe(), "demo") == [ResultFile("reconstruct", "loss_full")]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "demo", "small"])
+def test_avg_dist_of_every_row_of_table_1_that_fits_is_measured_and_drawn_on_the_page(scale):
+    sheets = Sheets(CONFIG)
+    facts = catalogue.facts(sheets, scale)
+    rows = {cell["run"] for cell in facts.cells("table1").values()}
+    assert rows <= {*facts.measured_masks(), *facts.misfits}, "a row is neither measured nor said not to fit"
+    assert len(rows & {*facts.measured_masks()}) >= 20
+    assert "figure3" in catalogue.figures(sheets, scale) and "figure3a" in catalogue.shown_tables(sheets, scale)
 
 
 @pytest.mark.parametrize("scale", ["paper", "smoke"])

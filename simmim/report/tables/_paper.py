@@ -38,6 +38,8 @@ _OTHER_SETTING = (
     "Direction: whether the row differs from the reference run the way it does in the paper."
 )
 
+Key = tuple[str, str, str]  # table, row and column of a published cell
+
 
 @dataclass(frozen=True)
 class PaperTable:
@@ -125,17 +127,14 @@ def _chosen_blocks(frame: pd.DataFrame, probed: dict[str, str]) -> str:
     return f"Chosen here, by seed: {'; '.join(words) or 'no probe was run'}."
 
 
-def _line(frame: pd.DataFrame, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts) -> Line:
+def _line(frame: pd.DataFrame, key: Key, cell: Cell, facts: ScaleFacts) -> Line:
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     found, behind = _measured(frame, cell)
     theirs = None if is_setting(metric) else published(cell)
     ours, words = _ours(found, cell, facts)
     cells = {
         "row": key[1],
-        "column": key[2],
-        "paper": cell["value"],
-        "ours": ours,
-        **_beside(frame, found, key, cell, facts),
+        **(_compared(ours, found, key, cell) if facts.is_paper else _apart(frame, ours, found, key, cell, facts)),
         "seeds": str(len(found.seeds)) if found else "0",
         "scale": facts.scale,
         "status": words,
@@ -145,22 +144,27 @@ def _line(frame: pd.DataFrame, key: tuple[str, str, str], cell: Cell, facts: Sca
     return Line(cells, run, shown_evaluation(found, evaluation), metric, theirs, records=records, typed=found)
 
 
-def _beside(
-    frame: pd.DataFrame, found: Measurement | None, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts
+def _compared(ours: str, found: Measurement | None, key: Key, cell: Cell) -> dict[str, str]:
+    """Our number in the paper's setting: beside the paper's, with the difference."""
+    theirs = None if is_setting(cell["metric"]) else published(cell)
+    difference = found.differences(theirs) if found and theirs is not None else NOTHING
+    return {"column": key[2], "paper": cell["value"], "ours": ours, "difference": difference}
+
+
+def _apart(
+    frame: pd.DataFrame, ours: str, found: Measurement | None, key: Key, cell: Cell, facts: ScaleFacts
 ) -> dict[str, str]:
-    """How our number stands to the paper's: the difference, or where the setting is another one only its direction."""
-    if facts.is_paper:
-        theirs = None if is_setting(cell["metric"]) else published(cell)
-        return {"difference": found.differences(theirs) if found and theirs is not None else NOTHING}
+    """Our number in another setting: with what it measures here, apart from the paper's number and measure."""
     return {
+        "ours": ours,
         "measured here by": measured_by(facts, cell["evaluation"], cell["metric"]),
         "direction": _direction(frame, found, key, cell, facts),
+        "paper": cell["value"],
+        "the paper's measure": key[2],
     }
 
 
-def _direction(
-    frame: pd.DataFrame, found: Measurement | None, key: tuple[str, str, str], cell: Cell, facts: ScaleFacts
-) -> str:
+def _direction(frame: pd.DataFrame, found: Measurement | None, key: Key, cell: Cell, facts: ScaleFacts) -> str:
     reference = reference_cell(key[0], key[2], cell, facts)
     base = reference_measurement(frame, reference, facts) if reference else None
     if not (found and base):

@@ -73,12 +73,12 @@ def _line(frame: pd.DataFrame, key: tuple[str, str, str], cell: Cell, reference:
     cells = {
         "table": key[0],
         "row": f"{key[1]} (against {facts.reference})",
-        "column": key[2],
-        "paper's difference": signed(theirs, decimals),
         "measured here by": measured_by(facts, evaluation, metric),
         "our difference": missing,
         "spread": NOTHING,
         "verdict": missing,
+        "paper's difference": signed(theirs, decimals),
+        "the paper's measure": key[2],
         "scale": facts.scale,
         "status": words,
     }

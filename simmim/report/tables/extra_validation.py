@@ -41,7 +41,7 @@ def _line(main: Measurement, found: Measurement, name: str, facts: ScaleFacts) -
     cells = {
         "run": run,
         "task": facts.evaluation_label(evaluation),
-        "extra set": name,
+        "extra set": facts.dataset_labels.get(name, name),
         "top-1 there (%)": found.text,
         "top-1 (%)": main.text,
         "difference": found.differences(main.mean) if main.claims_mean else NOTHING,

@@ -4,11 +4,7 @@ const value = (cell) => {
   const number = text.match(/^[~+]?(-?\d+(\.\d+)?)/);
   return number ? Number(number[1]) : text;
 };
-const isEmpty = (one) => one === "–" || one === "not run";
-const compare = (one, other) =>
-  typeof one === typeof other
-    ? typeof one === "number" ? one - other : one.localeCompare(other)
-    : typeof one === "number" ? -1 : 1;
+const compare = (one, other) => (typeof one === "number" ? one - other : one.localeCompare(other));
 
 function sort(heading) {
   const row = heading.parentElement, body = heading.closest("table").tBodies[0];
@@ -16,8 +12,10 @@ function sort(heading) {
   for (const each of row.cells) each.setAttribute("aria-sort", "none");
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
   const keyed = [...body.rows].map((line) => [value(line.cells[column]), line]);
-  keyed.sort(([one], [other]) => isEmpty(one) - isEmpty(other) || (down ? -1 : 1) * compare(one, other));
-  body.append(...keyed.map(([, line]) => line)); // what has no number stays below, either way
+  const isNumber = ([key]) => typeof key === "number", sorted = keyed.some(isNumber) ? keyed.filter(isNumber) : keyed;
+  sorted.sort(([one], [other]) => (down ? -1 : 1) * compare(one, other));
+  const rest = keyed.filter((each) => !sorted.includes(each)); // among numbers, what has none stays below either way
+  body.append(...[...sorted, ...rest].map(([, line]) => line));
 }
 
 for (const heading of document.querySelectorAll("thead th")) {
