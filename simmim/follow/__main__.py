@@ -13,4 +13,4 @@ if __name__ == "__main__":
     # By hand: an editable installation has no packages that Snakemake would find by their names.
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_simmim", handler)
     sys.argv[0] = "snakemake"
-    cli.main([*sys.argv[1:], "--logger", "simmim"])
+    cli.main(["--logger=simmim", *sys.argv[1:]])

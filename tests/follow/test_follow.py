@@ -85,7 +85,7 @@ def _read(screen: int) -> str:
 
 
 def test_a_dry_run_is_printed_by_snakemake_itself(project):
-    done = subprocess.run([*COMMAND, "--dry-run"], capture_output=True, text=True, **project(1))
+    done = subprocess.run([*COMMAND, "--dry-run", "--", "good.txt"], capture_output=True, text=True, **project(1))
     assert done.returncode == 0 and "rule good:" in done.stderr and "output: good.txt" in done.stderr
 
 

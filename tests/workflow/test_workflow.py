@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -219,9 +220,10 @@ def test_what_a_job_is_granted_or_how_its_rule_is_worded_makes_nothing_again(fin
     assert "Nothing to be done" in plan
 
 
-def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
-    snakemake(finished, "--config", "scale=smoke", "--report", "own.html")
-    page = (finished / "own.html").read_text()
+@pytest.mark.parametrize("report", ["own.html", "own.zip"])
+def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished, report):
+    snakemake(finished, "--config", "scale=smoke", "--report", report)
+    page = text_of_report(finished / report)
     for words in (
         "What a model makes of validation images",
         "Validation images with fixed masks",
@@ -230,6 +232,15 @@ def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished):
         "on the features of every block",
     ):
         assert words in page, words
+
+
+def text_of_report(path: Path) -> str:
+    """The page of a report of Snakemake, which is the file or lies in it with its pictures beside it."""
+    if path.suffix == ".html":
+        return path.read_text()
+    with zipfile.ZipFile(path) as report:
+        assert [name for name in report.namelist() if name.endswith("figure1.png")]
+        return "".join(report.read(name).decode() for name in report.namelist() if name.endswith(".html"))
 
 
 def test_every_number_of_a_table_leads_to_a_record(finished):
