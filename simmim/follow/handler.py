@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,14 @@ class LogHandler(LogHandlerBase):
                     self._print("\n".join([self._board.summary(), *lines]))
 
     def _table(self) -> Table:
-        """A line for all and one for each running job; where it is narrow names are cut."""
-        grid = Table.grid(padding=(0, 1), expand=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        grid.add_column(no_wrap=True, overflow="ellipsis", justify="right")
+        """A line for all, and for each running job one, or two where they would not fit."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        for line in [self._board.summary(), *self._job_lines()]:
+            grid.add_row(Text(line))
+        return grid
+
+    def _job_lines(self) -> Iterator[str]:
         for name, state in self._board.lines():
-            grid.add_row(Text(name), Text(state))
-        whole = Table.grid()
-        whole.add_row(Text(self._board.summary(), style="bold"))
-        whole.add_row(grid)
-        return whole
+            both = f"  {name}  {state}"
+            yield from [both] if len(both) <= self._console.width else [f"  {name}", f"      {state}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "simmim.follow", "--cores", "2", "--keep-going"]
-LINE = "toy/default seed 0 1/3 epoch 0.1 loss 0.5 lr 1.0e-04 35 img/s ETA 0:09 data 3%"
+LINE = "toy/head_mlp/finetune seed 2 1/3 epoch 0.1 loss 0.5 lr 1.0e-04 35 img/s ETA 0:09 data 3%"
 SNAKEFILE = """
 rule all:
     input: "good.txt", "bad.txt"
@@ -53,7 +54,7 @@ def test_plain_lines_are_never_silent_and_an_error_stands_in_full(project):
         "FAILED bad; the end of its log logs/bad.log:\n    simmim: error: no folder phtos; did you mean photos\n"
         in text
     )
-    assert "    default seed 0: epoch 0.1 loss 0.5 lr 1.0e-04 35 img/s ETA 0:09 data 3% (0:" in text
+    assert "    head_mlp/finetune seed 2: epoch 0.1 loss 0.5 lr 1.0e-04 35 img/s ETA 0:09 data 3% (0:" in text
     assert "1/3 good (0:1" in text and "1 of 3 jobs done, 1 failed (bad)" in text.splitlines()[-1]
     assert "input:" not in text and "\x1b" not in text and len(said) < 25
 
@@ -73,7 +74,7 @@ def test_a_terminal_is_renewed_in_place_and_control_c_ends_everything(project, i
             os.killpg(process.pid, signal.SIGINT)
             interrupted = False
     assert process.wait() == 1
-    assert "default seed 0 epoch 0.1" in text.replace("\r", "") and "\x1b[2K" in text
+    assert "\r\n  head_mlp/finetune seed 2\r\n      epoch 0.1" in re.sub(" +\r", "\r", text) and "\x1b[2K" in text
     assert "jobs done, " in text.splitlines()[-1] and "failed (" in text.splitlines()[-1]
 
 
