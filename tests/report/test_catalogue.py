@@ -101,6 +101,9 @@ class FewSheets:
         train = {"epochs": 1, "batch": 2, "base_lr": 1.0}
         return EvaluateConfig(**where, task=self._tasks[evaluation], role=role, settings={}, train=train, init=None)
 
+    def scales(self):
+        return ["demo", "less", "paper"]
+
     def scale(self, name):
         return ScaleConfig(datasets={"pretrain": "tiles" if name == "demo" else "photos"})
 
