@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
-from simmim import plugin
 from simmim.config.models import PRETRAIN_KINDS
 from simmim.config.reading import parse_set, read_sheet, read_yaml
 from simmim.config.rows import ModelRow
@@ -13,6 +13,7 @@ from simmim.config.values import apply
 from simmim.plugin import check_choice
 
 _TIMM_RECIPE = "vit_b_800ep"  # what a backbone of timm's is trained with
+_ALIKE = 0.85  # no name of timm's is so much like one of ours
 
 
 def models() -> dict[str, ModelRow]:
@@ -27,7 +28,8 @@ def recipe_of(model: str) -> dict[str, Any]:
         ValueError: for a name that there is not, with the nearest one.
     """
     known = models()
-    if model not in known and "timm" in plugin.names("encoders"):
+    misspelt = difflib.get_close_matches(model, known, n=1, cutoff=_ALIKE)
+    if model not in known and not misspelt:
         return read_recipe(_TIMM_RECIPE) | {"encoder": {"name": "timm", "model": model}}
     check_choice("model", model, known)
     row = known[model]

@@ -82,7 +82,13 @@ def tar(root):
     return {"archive": str(root / "tars/1.png")} | lists, root / "tars", root / "names.txt"
 
 
-SOURCES = {each.__name__: each for each in (ade20k, coco, hf_parquet, image_folder, inaturalist, tar)}
+def image_list(root):
+    images_in(root / "set")
+    write(root / "list.txt", b"set/1.png\nset/2.png\nset/3.png\n")
+    return {"file": str(root / "list.txt")}, root / "set", root / "list.txt"
+
+
+SOURCES = {each.__name__: each for each in (ade20k, coco, hf_parquet, image_folder, image_list, inaturalist, tar)}
 
 
 def touched(path):
@@ -107,7 +113,8 @@ CHANGES = {
     "an image renamed": lambda images, listed: (images / "3.png").rename(images / "4.png"),
     "an image added": lambda images, listed: write(images / "5.png", png(5)),
 }
-NOT_OF = {  # a JSON or an archive lists its images; an archive is one file
+NOT_OF = {  # a JSON, a list or an archive lists its images; an archive is one file; a list has nothing but names
+    "image_list": {"an image added", "a list with another time", "a list one byte longer"},
     "tar": {"an image removed", "an image renamed", "an image added"},
     "coco": {"an image added"},
     "inaturalist": {"an image added"},

@@ -12,7 +12,8 @@ from simmim import plugin
 
 
 def test_every_adapter_is_found_by_its_name():
-    assert plugin.names("data.sources") == ("ade20k", "coco", "hf_parquet", "image_folder", "inaturalist", "tar")
+    known = ("ade20k", "coco", "hf_parquet", "image_folder", "image_list", "inaturalist", "tar")
+    assert plugin.names("data.sources") == known
     for name in plugin.names("data.sources"):
         assert {"samples", "classes", "fingerprint"} <= set(dir(plugin.component("data.sources", name)))
 
