@@ -40,7 +40,7 @@ LISTED = {
     r"python benchmarks/": ("benchmark", "minutes to hours, some with ImageNet"),
     r"python -c ": ("compiled", "a display"),
     r"git clone ": ("elsewhere", "a network and an address"),
-    r"snakedeploy ": ("elsewhere", "an address; tests/workflow/test_catalogue.py deploys"),
+    r"snakedeploy ": ("elsewhere", "an address; tests/workflow/test_workflow_catalogue.py deploys"),
 }
 
 

@@ -314,7 +314,7 @@ def test_a_check_of_a_scale_says_what_is_not_installed_and_goes_on(monkeypatch, 
 
     monkeypatch.setattr("simmim.planning.check.build_method", lambda config: build_method(DINO))
     check_scale(Sheets(HERE.parents[1] / "config"), "smoke")
-    assert "default: cannot be trained here: DINO and MoCo v3 need the package lightly" in capsys.readouterr().out
+    assert "default: cannot be trained here: simmim.methods.dino needs the package lightly" in capsys.readouterr().out
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_one():

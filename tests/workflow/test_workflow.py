@@ -316,8 +316,8 @@ def test_a_new_row_plans_itself_alone(finished):
 
 
 def one_row_commands() -> list[list[str]]:
-    """Arguments of the README's commands for one ablation row: what it lacks, its evaluation again, all of it again."""
-    readme = (ROOT / "README.md").read_text()
+    """Arguments of the documented commands for one row: what it lacks, its evaluation again, all of it again."""
+    readme = (ROOT / "docs" / "reproduce.md").read_text()
     row = re.search(r"^ +ROW=(\S+)", readme, re.MULTILINE)[1]
     lines = re.findall(r"^ +snakemake --profile slurm (.*\$ROW)", readme, re.MULTILINE)
     return [line.replace("$ROW", row).split() for line in lines]
