@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import get_size
 
-from simmim import plugin
 from simmim.data.crops import Crop, cut, open_image
 from simmim.data.decode import BadImage, normalise
+from simmim.data.found import Found, images_at
 from simmim.data.samples import RawSample, Source, some_of
 from simmim.data.workers import workers
 from simmim.layers.normaliser import ImageNormaliser
-from simmim.plugin import Component
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import whole_file
@@ -36,7 +35,6 @@ from simmim.train.device import chosen_device
 from simmim.train.reading import spare_cores
 
 _SAY_EVERY = 10.0  # seconds
-_TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 
 
 @dataclass(frozen=True)
@@ -105,22 +103,13 @@ def embed(
 
 
 def source_at(path: Path) -> Source:
-    """The adapter for what lies at a path; labels are not read.
+    """The adapter for all images at a path, also of a folder that has a train/ and a val/; labels are not read.
 
     Raises:
         ValueError: for a file of another kind.
     """
-    if path.is_dir():
-        section = {"name": "image_folder", "root": str(path)}
-    elif path.name.endswith(_TAR):
-        section = {"name": "tar", "archive": str(path)}
-    elif path.suffix == ".parquet":
-        section = {"name": "hf_parquet", "files": str(path), "label_column": ""}
-    elif path.suffix in (".txt", ".lst", ".list"):
-        section = {"name": "image_list", "file": str(path)}
-    else:
-        raise ValueError(f"{path} is neither a folder nor a .tar, .parquet or .txt (a path on each line)")
-    return plugin.build("data.sources", Component(**section))
+    found = Found(path, ("image_folder", "root=$data"), None, "") if path.is_dir() else images_at(path)
+    return found.source(found.train)
 
 
 def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[str, np.ndarray | str]:

@@ -17,25 +17,23 @@ from simmim.plugin import NotInstalled
 _LOAD = f"""from transformers import {{kind}}
 model = {{kind}}.from_pretrained("{FOLDER}"{{pooling}}).eval()
 features = model(images).last_hidden_state"""
+_WINDOWED_NAMES = [
+    (r"patch_embed\.proj", "embeddings.patch_embeddings.projection"),
+    (r"patch_embed\.norm", "embeddings.norm"),
+    (r"layers\.(\d+)\.downsample", lambda it: f"encoder.layers.{int(it[1]) - 1}.downsample"),
+    (r"layers\.(\d+)\.blocks", r"encoder.layers.\1.blocks"),
+    (r"(.*)\.norm1", r"\1.layernorm_before"),
+    (r"(.*)\.norm2", r"\1.layernorm_after"),
+]
 _NAMES = {  # of timm's parameters -> of transformers'
     "swin": [
-        (r"patch_embed\.proj", "embeddings.patch_embeddings.projection"),
-        (r"patch_embed\.norm", "embeddings.norm"),
-        (r"layers\.(\d+)\.downsample", lambda it: f"encoder.layers.{int(it[1]) - 1}.downsample"),
-        (r"layers\.(\d+)\.blocks", r"encoder.layers.\1.blocks"),
-        (r"(.*)\.norm1", r"\1.layernorm_before"),
-        (r"(.*)\.norm2", r"\1.layernorm_after"),
+        *_WINDOWED_NAMES,
         (r"(.*)\.attn\.proj", r"\1.attention.o_proj"),
         (r"(.*)\.attn\.relative", r"\1.attention.relative_position_bias.relative"),
         (r"norm\.", "layernorm."),
     ],
     "swinv2": [
-        (r"patch_embed\.proj", "embeddings.patch_embeddings.projection"),
-        (r"patch_embed\.norm", "embeddings.norm"),
-        (r"layers\.(\d+)\.downsample", lambda it: f"encoder.layers.{int(it[1]) - 1}.downsample"),
-        (r"layers\.(\d+)\.blocks", r"encoder.layers.\1.blocks"),
-        (r"(.*)\.norm1", r"\1.layernorm_before"),
-        (r"(.*)\.norm2", r"\1.layernorm_after"),
+        *_WINDOWED_NAMES,
         (r"(.*)\.mlp\.fc1", r"\1.intermediate.dense"),
         (r"(.*)\.mlp\.fc2", r"\1.output.dense"),
         (r"(.*)\.attn\.proj", r"\1.attention.output.dense"),

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from simmim.config.differences import differing_fields
+from simmim.data.found import Found
 from simmim.own.project import SCALE, Draft, Project, scratch, there_is
 from simmim.own.result import Result, finished
-from simmim.own.sources import Found
 
 _NOT_IN_CONFIGS = "data", "encoder", "seed"
 

@@ -9,7 +9,7 @@ from typing import Any
 from simmim.config.values import merged
 
 REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes
-_SMALL_SET = 10_000
+SMALL_SET = 10_000
 _WARMUP_SHARE = 0.1
 _LOG_ROWS = 50
 _LARGE_PX, _LARGE_PATCH, _SMALL_PATCH = 128, 32, 16
@@ -116,7 +116,7 @@ def choose(recipe: dict[str, Any], images: int, asked: Asked, usual: Usual = PRE
 def _batch(images: int, asked: Asked, usual: Usual) -> tuple[int, str]:
     if asked.batch:
         return asked.batch, "as asked for"
-    wanted = usual.small_batch if images < _SMALL_SET else usual.large_batch
+    wanted = usual.small_batch if images < SMALL_SET else usual.large_batch
     return 2 ** int(math.log2(max(1, min(wanted, images)))), f"for {images} images"
 
 

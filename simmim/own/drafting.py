@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from simmim.config.reading import parse_set
+from simmim.config.sections import sides
+from simmim.data.found import Found, images_at
 from simmim.data.held_out import belongs, share_that_holds_out
 from simmim.own.choices import Asked, Choice, choose
 from simmim.own.models import recipe_of
 from simmim.own.project import IMAGES, Draft, run_name
-from simmim.own.sources import Found, images_at
 
 _FEWEST_HELD_OUT = 8
 _FEWEST_IMAGES = 2
@@ -78,13 +79,12 @@ def planned(request: Request, out: Path) -> Plan:
     recipe = recipe_of(request.model)
     split = parted(found, 0.05)
     choice = choose(recipe, split.train, request.asked)
-    packing = packed_for(max(as_pair(choice.recipe["geometry"]["image_px"])))
+    packing = packed_for(max(sides(choice.recipe["geometry"]["image_px"])))
     rows = {
         "pretrain": [{"run": run, "recipe": run, "set": " ".join(map(_cell, request.set)), "reference": "yes"}],
         "datasets": with_packing(split.rows, packing),
     }
-    note = {"verb": "pretrain", "run": run, "request": request.as_json(), "images": split.train + split.held_out}
-    note |= {"held_out": split.held_out, "source_sha256": found.source(found.train).fingerprint()}
+    note = {"verb": "pretrain", "run": run, "request": request.as_json()} | about_images(found, split)
     draft = Draft(found.root, rows, {run: choice.recipe}, {"pretrain": IMAGES}, note)
     return Plan(draft, found, split, choice)
 
@@ -109,6 +109,12 @@ def parted(found: Found, share: float) -> Split:
     return Split(rows, len(ids) - held_out, held_out, "held out by a hash of their names")
 
 
+def about_images(found: Found, split: Split) -> dict[str, Any]:
+    """What the note of a project says about its images."""
+    images, digest = split.train + split.held_out, found.source(found.train).fingerprint()
+    return {"images": images, "held_out": split.held_out, "source_sha256": digest}
+
+
 def packed_for(side_px: int) -> str:
     """Packing settings for inputs of this side."""
     side = max(_LEAST_PACKED_PX, round(side_px * _PACKED_SHARE))
@@ -124,11 +130,6 @@ def refuse_out_in_data(out: Path, data: Path) -> None:
     """Refuse a run folder among the images, which would be taken for some of them."""
     if data.is_dir() and out.absolute().resolve().is_relative_to(data.resolve()):
         raise ValueError(f"--out {out} lies inside --data {data}; name a folder beside it")
-
-
-def as_pair(image_px: Any) -> tuple[int, int]:
-    """Height and width of one number or two."""
-    return (image_px, image_px) if isinstance(image_px, int) else tuple(image_px)
 
 
 def _row(split: str, row: tuple[str, str], part: str = "") -> dict[str, str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from simmim.data.found import images_at
 from simmim.data.samples import RawSample, Source
 from simmim.own.project import SCALE, Project
 from simmim.own.result import Result, finished, say
-from simmim.own.sources import images_at
 from simmim.storage.reading import existing
 
 _SHOWN = 16

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.models import PretrainConfig
+from simmim.data.found import images_at
 from simmim.own.again import done_before, refuse_changed_images, reopened
 from simmim.own.choices import Asked, pixels, warnings
 from simmim.own.drafting import Plan, Request, planned
@@ -15,7 +16,6 @@ from simmim.own.make import make
 from simmim.own.page import pretraining_page
 from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data
-from simmim.own.sources import images_at
 from simmim.storage.reading import existing
 
 _LOSS, _BASELINE = "validation_loss", "validation_loss_mean_colour"

@@ -12,8 +12,8 @@ from typing import Any
 
 from simmim import __version__
 from simmim.config.training import TrainSettings
+from simmim.data.found import Found
 from simmim.own.drafting import Split
-from simmim.own.sources import Found
 from simmim.storage.files import write_text
 from simmim.storage.finished import link
 from simmim.storage.reading import read_json

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.evaluate_models import EvaluateConfig
+from simmim.data.found import FINDERS
 from simmim.own.again import done_before, refuse_changed_images, reopened
 from simmim.own.choices import Asked, pixels
 from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch
 from simmim.own.result import Result, leave, measured, say, say_data, say_rate
-from simmim.own.sources import FINDERS
 from simmim.own.transferring import KINDS, Plan, Request, planned
 from simmim.storage.reading import encoder_at, existing
 

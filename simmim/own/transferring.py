@@ -9,10 +9,12 @@ from typing import Any
 
 from simmim.config.component_settings import settings_of
 from simmim.config.values import merged
-from simmim.own.choices import Asked, Choice, Usual, choose
+from simmim.data.found import FINDERS, Found
+from simmim.own.choices import SMALL_SET, Asked, Choice, Usual, choose
 from simmim.own.drafting import (
     FOUND_BROKEN,
     Split,
+    about_images,
     packed_for,
     parted,
     refuse_out_in_data,
@@ -20,9 +22,7 @@ from simmim.own.drafting import (
 )
 from simmim.own.models import read_recipe
 from simmim.own.project import IMAGES, Draft, run_name
-from simmim.own.sources import FINDERS, Found
 
-_SMALL_SET = 10_000
 _HELD_OUT = 0.2
 _PLAIN = {"auto_augment": "", "erase": 0, "mixup": 0, "cutmix": 0, "crop_scale": [0.5, 1.0], "score_crop": 1.0}
 # Rates of few images; the paper's are for batches of thousands, or ten thousands of updates.
@@ -130,8 +130,7 @@ def planned(request: Request, out: Path) -> Plan:
         "datasets": with_packing(split.rows, packing),
     }
     note = {"verb": request.verb, "run": run, "evaluation": request.verb, "request": request.as_json()}
-    note |= {"images": split.train + split.held_out, "held_out": split.held_out}
-    note |= {"source_sha256": found.source(found.train).fingerprint()}
+    note |= about_images(found, split)
     recipes = {"encoder": _as_it_is(header), request.verb: recipe}
     return Plan(Draft(found.root, rows, recipes, {"pretrain": IMAGES, kind.role: IMAGES}, note), found, split, choice)
 
@@ -142,7 +141,7 @@ def _recipe(kind: Kind, header: Mapping[str, Any], asked: Asked, images: int) ->
     recipe = read_recipe(kind.by_encoder.get(encoder["name"], kind.recipe)) | {"init": "pretrain", "role": kind.role}
     known = settings_of("encoders", encoder["name"])
     changes = {key: value for key, value in recipe.get("encoder", {}).items() if key in known}
-    small = images < _SMALL_SET
+    small = images < SMALL_SET
     changes |= {key: encoder[key] for key in ("window",) if key in changes and key in encoder}
     changes |= {"drop_path": 0.0} if small and "drop_path" in changes else {}
     side = max(asked.image_px) if asked.image_px else kind.side * max(header["image_px"])

@@ -12,8 +12,8 @@ from helpers.photos import write_photos
 
 import simmim
 from simmim.__main__ import OWN, main
+from simmim.data.found import classes_at, images_at
 from simmim.data.held_out import belongs
-from simmim.own.sources import classes_at, images_at
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"model": "swin_micro", "image_px": 32, "steps": 2, "batch": 4}
