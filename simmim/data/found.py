@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,14 +76,6 @@ def label_maps_at(path: Path | str) -> Found:
         raise ValueError(f"{root} is not in ADE20K's layout: it needs images/training and annotations/training")
     rows = [("ade20k", f"root=$data split={split.name}") if split else None for split in (train, val)]
     return Found(root, rows[0], rows[1], "ADE20K label maps")
-
-
-FINDERS: dict[str, Callable[[Path | str], Found]] = {
-    "pretrain": images_at,
-    "classify": classes_at,
-    "detect": objects_at,
-    "segment": label_maps_at,
-}
 
 
 def _folder(root: Path, settings: str, what: str) -> Found:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.evaluate_models import EvaluateConfig
-from simmim.data.found import FINDERS
 from simmim.own.again import done_before, refuse_changed_images, reopened
 from simmim.own.choices import Asked, pixels
 from simmim.own.make import make
@@ -183,7 +182,7 @@ def _explain(config: EvaluateConfig, plan: Plan) -> None:
 
 def _carried_out(project: Project) -> Result:
     """Make what is not there yet, and leave the results at the top of the run folder."""
-    refuse_changed_images(project, FINDERS[KINDS[project.note["verb"]].role])
+    refuse_changed_images(project, KINDS[project.note["verb"]].found_at)
     jobs, run, verb = project.jobs, project.note["run"], project.note["verb"]
     job = jobs.job(jobs.kind_of(verb), scale=SCALE, run=run, evaluation=verb)
     make(jobs, job.outputs["records"])

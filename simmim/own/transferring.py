@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simmim.config.component_settings import settings_of
 from simmim.config.values import merged
-from simmim.data.found import FINDERS, Found
+from simmim.data.found import Found, classes_at, label_maps_at, objects_at
 from simmim.own.choices import SMALL_SET, Asked, Choice, Usual, choose
 from simmim.own.drafting import (
     FOUND_BROKEN,
@@ -37,6 +37,7 @@ class Kind:
     Args:
         task: a package of `simmim.evaluate`.
         role: what its images are for.
+        found_at: how they are read at a path.
         recipe: that comes with the package.
         by_encoder: other recipes, by the name of the encoder's component.
         settings, train: what is different about few images.
@@ -46,6 +47,7 @@ class Kind:
 
     task: str
     role: str
+    found_at: Callable[[Path | str], Found]
     recipe: str
     by_encoder: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -60,13 +62,23 @@ _DENSE = Usual(epochs=12, updates=300, small_batch=8, large_batch=16)
 _DETECT = {"scale_jitter": [0.5, 1.5], "score_batch": 8}
 _SEGMENT = {"score_scales": [1.0], "score_flip": False, "score_batch": 8}
 KINDS = {
-    "finetune": Kind("finetune", "classify", "finetune_swin_b", _CLASSIFIERS, _PLAIN, {}, 1, Usual(30, 300, 32, 256)),
-    "probe": Kind(
-        "linear_probe", "classify", "probe", {}, {"score_crop": 1.0}, _PROBE_TRAIN, 1, Usual(40, 500, 256, 4096)
+    "finetune": Kind(
+        "finetune", "classify", classes_at, "finetune_swin_b", _CLASSIFIERS, _PLAIN, {}, 1, Usual(30, 300, 32, 256)
     ),
-    "knn": Kind("knn", "classify", "knn", {}, _WHOLE, {}, 1, None),
-    "detect": Kind("detect", "detect", "detect_swin_b", {}, _DETECT, _DENSE_TRAIN, 2, _DENSE),
-    "segment": Kind("segment", "segment", "segment_swin_b", {}, _SEGMENT, _DENSE_TRAIN, 2, _DENSE),
+    "probe": Kind(
+        "linear_probe",
+        "classify",
+        classes_at,
+        "probe",
+        {},
+        {"score_crop": 1.0},
+        _PROBE_TRAIN,
+        1,
+        Usual(40, 500, 256, 4096),
+    ),
+    "knn": Kind("knn", "classify", classes_at, "knn", {}, _WHOLE, {}, 1, None),
+    "detect": Kind("detect", "detect", objects_at, "detect_swin_b", {}, _DETECT, _DENSE_TRAIN, 2, _DENSE),
+    "segment": Kind("segment", "segment", label_maps_at, "segment_swin_b", {}, _SEGMENT, _DENSE_TRAIN, 2, _DENSE),
 }
 
 
@@ -116,7 +128,7 @@ def planned(request: Request, out: Path) -> Plan:
 
     refuse_out_in_data(out, request.data)
     kind, header = KINDS[request.verb], model_file.header(request.encoder)
-    found = FINDERS[kind.role](request.data)
+    found = kind.found_at(request.data)
     split = parted(found, _HELD_OUT)
     recipe = _recipe(kind, header, request.asked, split.train)
     choice = choose(recipe, split.train, request.asked.without_size(), kind.usual) if kind.usual else None
