@@ -206,3 +206,13 @@ def test_every_link_of_every_page_leads_somewhere():
         folder = page.resolve().parent
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
             assert target.startswith("https://") or (folder / target).exists(), (page.name, target)
+
+
+def test_every_test_that_is_named_is_there():
+    """A page that says which test holds it names one that exists."""
+    named = {name for page in PAGES for name in re.findall(r"`(tests/[\w/]+(?:\.py)?(?:::\w+)?)`", page.read_text())}
+    assert len(named) > 30
+    for name in named:
+        file, _, function = name.partition("::")
+        assert (ROOT / file).exists(), name
+        assert not function or re.search(rf"^ *def {function}\(", (ROOT / file).read_text(), re.MULTILINE), name
