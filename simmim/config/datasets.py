@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ class _Packing(Section):
     pack: PackSection
 
 
+@functools.cache
 def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, needs_data: bool = True) -> DataConfig:
     """How a data set is read and packed at a scale.
 

@@ -92,6 +92,7 @@ class ConfigFolder:
     def _read_recipe(self, name: str) -> dict[str, Any]:
         return read_yaml(self.folder / "recipes" / f"{name}.yaml")
 
+    @functools.cache  # noqa: B019 - lives as long as its process
     def _names(self, kind: str) -> list[str]:
         """Names of the YAML files of a folder, in alphabetical order."""
         try:
