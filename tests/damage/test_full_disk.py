@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import shutil
 from pathlib import Path
 
 import pytest
 from full_disk import FAULTS, Fault
-from savers import NAMES, Inputs, Saver, savers
+from savers import LONG, QUICK, Inputs, Saver, savers
 
 from simmim import __main__ as command_line
 
@@ -43,8 +44,15 @@ def come(saver: Saver, folder: Path) -> int:
         return -1
 
 
-@pytest.mark.parametrize("error", FAULTS, ids=errno.errorcode.get)
-@pytest.mark.parametrize("name", NAMES)
+# A full disk for every quick save, and a folder that is locked or mounted read-only for one of them; the rest is slow.
+EVERYDAY = {("outputs", error) for error in FAULTS} | {(name, errno.ENOSPC) for name in QUICK}
+CASES = [
+    pytest.param(*case, marks=() if case in EVERYDAY else pytest.mark.slow)
+    for case in itertools.product((*QUICK, *LONG), FAULTS)
+]
+
+
+@pytest.mark.parametrize(("name", "error"), CASES, ids=lambda value: errno.errorcode.get(value, value))
 def test_a_save_that_fails_says_so_and_loses_nothing(name, error, every_saver, tmp_path):
     saver, prepared, folder = every_saver[name], tmp_path / "prepared", tmp_path / "disk"
     folder.mkdir()

@@ -150,6 +150,7 @@ def pretrained(shards, out, epochs):
     return load_encoder(out / "encoder.safetensors", (64, 64), clamp_window=False)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [5, 0], ids=["pre-trained", "random"])
 def test_trains_from_any_encoder(epochs, eight, tmp_path):
     encoder, small = pretrained(eight, tmp_path, epochs), MICRO.model_copy(update={"image_px": 64})

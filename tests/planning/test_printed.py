@@ -35,6 +35,8 @@ def lines_of(text):
 def test_nothing_is_wider_than_a_terminal(table1, tmp_path):
     long = "a_run_with_a_name_that_is_longer_than_its_column | with_steps | "
     sheets = copied(tmp_path / "config", long, "odd | swin_b_100ep | geometry.masked_patch_px=5")
+    with (sheets.folder / "scales" / "smoke.yaml").open("a") as scale:
+        scale.write(f"runs: [default, odd, vit_b_800ep, {long.split()[0]}]\n")
     results = tmp_path / "a_folder_with_a_long_name" / "results"
     for target in ("everything", f"{results}/smoke/tables/table1.md"):
         text = plan(target, Jobs(sheets, str(results)), "smoke", A100, tmp_path / "plan.parquet")

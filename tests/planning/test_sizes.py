@@ -45,18 +45,25 @@ def test_the_classifier_has_the_published_number_of_classes():
     assert sheets.size("smoke", "default").classes == 1  # the demo's are counted when they are made
 
 
-def test_a_run_whose_data_are_not_public_is_counted_and_not_planned(tmp_path):
-    """Table 7 prints 3.0 B for SwinV2-G, with the classifier at 640 px."""
-    sheets, giant = Sheets(CONFIG), "swin_v2_g_22k_ext"
+GIANT = "swin_v2_g_22k_ext"
+
+
+def test_a_run_whose_data_are_not_public_is_not_planned(tmp_path):
+    sheets = Sheets(CONFIG)
     jobs = Jobs(sheets, str(tmp_path))
     files = needed("table7", jobs, "paper").files
-    assert jobs.path("size", "records", scale="paper", run=giant) in files
+    assert jobs.path("size", "records", scale="paper", run=GIANT) in files
     groups = groups_of(files, jobs)
-    assert groups and not [group for group in groups if group.run == giant]
+    assert groups and not [group for group in groups if group.run == GIANT]
     with pytest.raises(Unavailable):
-        sheets.pretraining("paper", giant)
-    options = ["--scale", "paper", "--run", giant, "--config", str(CONFIG), "--results", str(tmp_path)]
+        sheets.pretraining("paper", GIANT)
+
+
+@pytest.mark.slow
+def test_a_run_whose_data_are_not_public_is_counted(tmp_path):
+    """Table 7 prints 3.0 B for SwinV2-G, with the classifier at 640 px."""
+    options = ["--scale", "paper", "--run", GIANT, "--config", str(CONFIG), "--results", str(tmp_path)]
     assert main(["size", *options]) == 0
-    frame = records.read([tmp_path / "paper" / "size" / f"{giant}.parquet"])
+    frame = records.read([tmp_path / "paper" / "size" / f"{GIANT}.parquet"])
     found = dict(zip(frame["metric"], frame["value"]))
     assert found["finetune_parameters_millions"] == pytest.approx(3000, rel=0.02)

@@ -29,8 +29,8 @@ def _classifier(section, image_px):
         (SWIN_B, 192, 6, 88e6, 11.3e9),
         (SWIN_B, 224, 7, 88e6, 15.4e9),
         (SWIN_L, 192, 12, 197e6, 26.0e9),
-        (SWIN_L, 224, 14, 197e6, 35.8e9),
-        (HUGE, 192, 12, 658e6, 86.2e9),
+        pytest.param(SWIN_L, 224, 14, 197e6, 35.8e9, marks=pytest.mark.slow),
+        pytest.param(HUGE, 192, 12, 658e6, 86.2e9, marks=pytest.mark.slow),
         (HUGE, 224, 14, 658e6, 118.1e9),
     ],
 )

@@ -28,6 +28,7 @@ def one_of(rank, port, folder):
             (folder / "held.json").write_text(json.dumps(held))
 
 
+@pytest.mark.slow
 def test_four_processes_of_two_nodes_equal_one(tmp_path, fresh):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

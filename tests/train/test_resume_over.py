@@ -73,7 +73,7 @@ def whole(tmp_path_factory, fresh):
         pytest.param((1, 0, 12), (2, 0, 12), marks=pytest.mark.slow),
         ((1, 0, 12), (3, 0, 2)),
         pytest.param((2, 0, 3), (1, 2, 12), marks=pytest.mark.slow),
-        ((2, 2, 12), (3, 0, 12)),
+        pytest.param((2, 2, 12), (3, 0, 12), marks=pytest.mark.slow),
         ((3, 0, 12), (2, 2, 3)),
         pytest.param((3, 2, 4), (1, 0, 4), marks=pytest.mark.slow),
     ],

@@ -13,7 +13,10 @@ from simmim.planning.jobs import groups_of
 from simmim.planning.target import needed
 
 
-@pytest.mark.parametrize("table", ["table1", "table5", "table6", "table9", "table12"])
+@pytest.mark.parametrize(
+    "table",
+    ["table6", "table9", *(pytest.param(name, marks=pytest.mark.slow) for name in ("table1", "table5", "table12"))],
+)
 def test_the_jobs_are_those_of_a_dry_run(tmp_path, table):
     folder = copy_of_the_project(tmp_path)
     dry: Counter[str] = Counter()
