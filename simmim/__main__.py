@@ -15,10 +15,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from simmim import plugin, said, stopping
 from simmim.cli import export, report, tools, training
+from simmim.cli._sheets import DEFAULT, jobs_for
 from simmim.cli._words import Parser, check_words, path
 from simmim.cluster.again import MINUTES
-from simmim.config.sheets import Sheets
-from simmim.jobs import Jobs
 from simmim.own import listing, pictures, pretraining, starting, transfer
 from simmim.storage.reading import os_error
 
@@ -76,7 +75,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     heeded = stopping.heeded(options.pop("max_runtime")) if verb in LONG else nullcontext()
     try:
         with heeded:
-            verb(*([Jobs(Sheets(config), str(results))] if config else []), **options)
+            verb(*([jobs_for(verb, config, results)] if config else []), **options)
             sys.stdout.flush()
     except ValueError as error:
         return _user_error(str(error))
@@ -142,7 +141,7 @@ def _add_verb(verbs: Any, verb: Callable[..., None]) -> None:
     types = get_type_hints(verb)
     for name, argument in inspect.signature(verb).parameters.items():
         if name == "jobs":
-            parser.add_argument("--config", type=path, default=Path("config"), help="folder of the sheets")
+            parser.add_argument("--config", type=path, default=DEFAULT, help="folder of the sheets")
             parser.add_argument("--results", type=path, default=Path("results"), help="folder of all scales")
         else:
             _add_option(parser, verb.__name__, argument, types[name], about.get(name))

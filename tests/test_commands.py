@@ -165,7 +165,7 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error, sentenc
     def refuse(*arguments):
         raise error
 
-    monkeypatch.setattr("simmim.__main__.Sheets", refuse)
+    monkeypatch.setattr("simmim.cli._sheets.Sheets", refuse)
     assert main(["size", *SMOKE, "--run", "default", *CONFIG]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"simmim: error: {sentence}") and printed.count("\n") == 1

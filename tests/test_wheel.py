@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.photos import write_photos
 
 from simmim.plugin import _EXTRAS
 
@@ -86,6 +87,31 @@ def test_own_images_need_no_extra():
     lines += ["    for name in plugin.names(kind):", "        plugin.component(kind, name)"]
     done = run_without_extras("\n".join(lines))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_from_own_images_to_an_exported_encoder_without_any_extra(tmp_path):
+    """All in one process, as in a notebook."""
+    quick = {"model": "swin_micro", "image_px": "32", "steps": 4, "batch": 8}
+    calls = [
+        f"simmim.pretrain(data='photos', out='mine', dry_run=True, **{quick})",
+        f"simmim.pretrain(data='photos', out='mine', **{quick})",
+        "simmim.reconstruct(data='photos', encoder='mine', out='seen.png')",
+        "simmim.finetune(data='photos', encoder='mine', out='tuned', epochs=1, batch=8)",
+        "simmim.probe(data='photos', encoder='mine', out='probed', epochs=1)",
+        "simmim.knn(data='photos', encoder='mine', out='voted')",
+        "simmim.embed(data='photos', encoder='mine', out='features.parquet')",
+        "simmim.export(encoder='mine', to='timm', out='timm_model')",
+        "simmim.export(encoder='mine', to='torch-export', out='exported')",
+        "simmim.doctor()",
+    ]
+    for hue, name in enumerate(("amber", "blue")):
+        write_photos(tmp_path / "photos" / name, 20, hue=hue)
+    done = run_without_extras("\n".join(["import os, simmim", f"os.chdir({str(tmp_path)!r})", *calls]))
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = {"mine/gallery.png", "seen.png", "tuned/result.json", "probed/result.json", "voted/result.json"}
+    made |= {"features.parquet", "timm_model/model.safetensors", "exported/model.pt2"}
+    assert not {name for name in made if not (tmp_path / name).is_file()}
 
 
 @pytest.mark.slow

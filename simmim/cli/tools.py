@@ -124,7 +124,7 @@ def convert(
     print(*notes, sep="\n")
 
 
-def doctor(jobs: Jobs, *, profile: Path | None = None, scale: str = "") -> None:
+def doctor(jobs: Jobs | None, *, profile: Path | None = None, scale: str = "") -> None:
     """Say what torch, the driver and the cards of this machine are, what is wrong and what to do.
 
     Args:
@@ -140,6 +140,8 @@ def doctor(jobs: Jobs, *, profile: Path | None = None, scale: str = "") -> None:
     print(*examined(), sep="\n")
     print(f"jobs    train on {chosen_device().type.replace('cpu', 'the CPU')} here")
     if profile is not None:
+        if jobs is None:
+            raise ValueError("what jobs need stands in sheets: run this where config/ lies, or name one by --config")
         _examine_cluster(jobs, profile, scale or jobs.sheets.config_file.scale)
 
 

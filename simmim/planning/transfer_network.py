@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from simmim import plugin
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
 from simmim.config.sections import TaskSettings, sides
-from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
-from simmim.evaluate.attentive.settings import AttentiveSettings
-from simmim.evaluate.classifier_training import ClassifierTraining
-from simmim.evaluate.detect.detector import Detector
-from simmim.evaluate.detect.settings import DetectSettings
-from simmim.evaluate.finetune.classifier import Classifier
-from simmim.evaluate.segment.segmenter import Segmenter, pixel_loss
 from simmim.evaluate.task import Inputs
-from simmim.planning.counting import NO_PART, WEIGHT_BYTES, Part, count, moved, on_fake_device, parameters_of
+from simmim.planning.counting import NO_PART, moved, on_fake_device
+from simmim.planning.heads import heads_of
 from simmim.planning.network import (
     Network,
     SizedEncoder,
@@ -30,9 +25,6 @@ from simmim.planning.network import (
     is_checkpointed,
     on_meta,
 )
-
-# torchvision draws at most this share of a detector's regions from those that hold an object; only they get a mask.
-_REGIONS_WITH_OBJECT = 0.25
 
 
 @dataclass(frozen=True)
@@ -85,79 +77,11 @@ def _counted(
 ) -> Network:
     """The network of a task with heads; an encoder that it does not train keeps nothing for the backward pass."""
     encoder, module = build_transfer(task, settings, sized, classes)
+    if settings.is_dense:
+        importlib.import_module("simmim.planning.dense_heads")  # registers them; needs the extra `dense`
     with on_fake_device(precision):
         # One image has no batch statistics.
-        heads = _heads(moved(module).eval(), settings, encoder, sized.image, precision)
+        heads = heads_of(moved(module).eval(), settings, encoder, sized.image, precision)
     if any(parameter.requires_grad for parameter in encoder.parameters()):
         return Network(encoder_part(sized, precision), heads, checkpointed=checkpointed)
     return Network(NO_PART, heads, unlearnt=encoder_part(sized, precision))
-
-
-@functools.singledispatch
-def _heads(module: nn.Module, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
-    """What a module adds to its encoder; the FLOPs of one that is unknown here are those of its encoder alone."""
-    return Part(parameters_of(module) - parameters_of(encoder))
-
-
-@_heads.register
-def _(module: ClassifierTraining, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
-    return _heads(module.classifier, settings, encoder, image, precision)
-
-
-@_heads.register
-def _(module: Classifier, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
-    return Part(parameters_of(module) - parameters_of(encoder), 2 * module.head.weight.numel())
-
-
-@_heads.register
-def _(
-    module: AttentiveClassifier, settings: AttentiveSettings, encoder: nn.Module, image: Tensor, precision: str
-) -> Part:
-    tokens = tokens_of(encoder, image, settings.block)
-    classes, width = module.head.weight.shape
-    with on_meta():
-        head = moved(AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width))
-    return count(head, lambda: head(tokens), precision)
-
-
-@_heads.register
-def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
-    """The most that a training image can meet: all regions that are drawn, as many with a mask as there may be.
-
-    `part` is the head inside its switch of number formats, which does not know the meta device.
-    """
-    maps, heads = _maps(encoder, image), module.roi_heads
-    regions, width = settings.rois_per_image, settings.fpn_channels
-    with_object = max(1, round(_REGIONS_WITH_OBJECT * regions))
-
-    def run() -> None:
-        module.rpn.head.part(list(module.pyramid(maps).values()))
-        heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7)))
-        heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14)))
-
-    return _without(encoder, count(module, run, precision))
-
-
-@_heads.register
-def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
-    """Its losses are taken at every pixel of the image."""
-    maps, classes = _maps(encoder, image), module.classifier[-1].out_channels
-    labels = torch.zeros(1, *image.shape[-2:], dtype=torch.int64)
-
-    def run() -> None:
-        normed = module.norms(maps)
-        for logits in (module.classifier(module.decoder([None, None, *normed])), module.auxiliary(normed[-2])):
-            pixel_loss(logits, labels)
-
-    part = _without(encoder, count(module, run, precision))
-    gradients = 2 * WEIGHT_BYTES * classes * labels.numel()  # of whole logits
-    return part._replace(kept_bytes=part.kept_bytes + gradients)
-
-
-def _maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:
-    """Feature maps that the heads are counted on by themselves."""
-    return [each.detach().requires_grad_() for each in encoder.feature_maps(image)]
-
-
-def _without(encoder: nn.Module, counted: Part) -> Part:
-    return counted._replace(parameters=counted.parameters - parameters_of(encoder))

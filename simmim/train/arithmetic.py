@@ -27,6 +27,7 @@ def fixed() -> Iterator[None]:
         ValueError: for a value of the switch that says neither yes nor no, and for an operation without a
             deterministic form.
     """
+    torch.backends.cudnn.allow_tf32 = False  # the older name, which torch.export compares with the newer ones
     for part in _PARTS:  # one by one: a setting for all leaves alone what a library has set for a part
         part.fp32_precision = "ieee"
     wanted = is_deterministic()

@@ -25,7 +25,7 @@ def test_nothing_runs_in_tf32_in_a_job():
         with joined_processes() as processes:
             backends = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
             assert {each.fp32_precision for each in backends} == {"ieee"}
-            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
             stated = environment(processes, None)
     assert stated["float32"] == "ieee" and stated["precision"] == "fp32" and stated["deterministic"] is False
 

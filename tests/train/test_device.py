@@ -112,6 +112,13 @@ def test_the_doctor_looks_at_wheel_driver_and_cards(monkeypatch, capsys):
     assert printed.endswith("jobs    train on the CPU here\n")
 
 
+def test_the_doctor_needs_no_sheets_to_look_at_a_machine(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor"]) == 0 and "jobs    train on" in capsys.readouterr().out
+    assert main(["doctor", "--profile", "slurm"]) == 2 and "run this where config/ lies" in capsys.readouterr().err
+    assert main(["doctor", "--config", "sheets"]) == 2 and "no folder sheets" in capsys.readouterr().err
+
+
 def test_the_doctor_names_what_is_wrong(monkeypatch, capsys):
     with_old_driver(monkeypatch)
     monkeypatch.setattr("simmim.train.cards.visible", lambda: ["GPU-a"])
