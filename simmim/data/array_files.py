@@ -57,10 +57,25 @@ def hint(content: bytes) -> str:
         return str(reason)
     if array.ndim != 3:
         return f"{_described(array)}, which is no image"
-    count = min(array.shape[0], array.shape[2])
-    bits = 8 if array.dtype == np.uint8 else 16
-    kept = f"to keep its bands set pack.bands={count} pack.bits={bits} in datasets.tsv{_advice(array)}"
+    bands = _bands_of(array)
+    kept = f"to keep its bands set pack.bands={bands.count} pack.bits={bands.bits} in datasets.tsv{_advice(array)}"
     return f"{_described(array)}, which is no 8-bit picture; {kept}"
+
+
+def array_bands(content: bytes) -> Bands | None:
+    """Bands and bits of a file that holds an array which can be kept; None for any other."""
+    if not content.startswith((*_TIFF, NPY, _NPZ)):
+        return None
+    try:
+        array = _read(content, 0)
+    except BadImage:
+        return None
+    return None if array.ndim != 3 or _advice(array) else _bands_of(array)
+
+
+def _bands_of(array: np.ndarray) -> Bands:
+    """Of the shorter end of its axes."""
+    return Bands(min(array.shape[0], array.shape[2]), 8 if array.dtype == np.uint8 else 16)
 
 
 def _described(array: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
-from simmim.data.array_files import MAX_PIXELS, BadImage, hint, read_bands
+from simmim.data.array_files import MAX_PIXELS, BadImage, array_bands, hint, read_bands
 from simmim.data.bands import Bands, to_bytes
 
 CODECS = "original", "jpeg", "png"
@@ -79,6 +79,15 @@ def as_bands(content: bytes, bands: Bands) -> Stored:
     """
     array = read_bands(content, bands)
     return Stored(to_bytes(array), array.shape[1:], "")
+
+
+def bands_of(content: bytes) -> Bands | None:
+    """Bands and bits of an image that is no picture in 8-bit RGB or grey; None for one that is, or cannot be read."""
+    try:
+        _decode(content, annotated=False)
+    except BadImage:
+        return array_bands(content)
+    return None
 
 
 def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
+from simmim.data.bands import Bands
+from simmim.data.decode import bands_of
 from simmim.data.samples import Source
 from simmim.plugin import Component
 from simmim.storage.reading import existing
@@ -31,6 +33,11 @@ class Found:
     train: tuple[str, str]
     val: tuple[str, str] | None
     words: str
+
+    def bands(self) -> Bands | None:
+        """Of its first image, where that is no picture; all images of a set have the same."""
+        first = next((sample.read() for sample in self.source(self.train).samples()), None)
+        return None if first is None or first.fault else bands_of(first.image)
 
     def source(self, row: tuple[str, str]) -> Source:
         """The adapter of a row."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import get_size
 
 from simmim.data.crops import Crop, cut, open_image
-from simmim.data.decode import BadImage, normalise
+from simmim.data.decode import BadImage, as_bands, bands_of, normalise
 from simmim.data.found import Found, images_at
 from simmim.data.samples import RawSample, Source, some_of
 from simmim.data.workers import workers
@@ -118,7 +118,9 @@ def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[
     if sample.fault:
         return sample.id, sample.fault
     try:
-        stored = normalise(sample.image, sample.id, codec="original", short_side_px=None, annotated=False)
+        bands = bands_of(sample.image)
+        picture = {"codec": "original", "short_side_px": None, "annotated": False}
+        stored = as_bands(sample.image, bands) if bands else normalise(sample.image, sample.id, **picture)
         image = open_image(stored.content, channels)
     except (BadImage, ValueError) as error:
         return sample.id, str(error)

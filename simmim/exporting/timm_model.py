@@ -37,11 +37,25 @@ def write(folder: Path, encoder: nn.Module, header: Mapping[str, Any]) -> Draft:
         model = timm.create_model(name, **arguments)
     except (AssertionError, TypeError, RuntimeError) as error:
         raise ValueError(f"timm has no counterpart of this encoder: {error}") from error
+    _refuse_other_shifts(model, encoder)
     filled(model, state, "timm")
     write_tensors(folder / "model.safetensors", state)
     write_text(folder / "config.json", json.dumps(_config(name, arguments, encoder, header), indent=2) + "\n")
     compared, remarks = compared_px(encoder, header)
     return Draft(_LOAD, 1e-5, compared, normed=_ends_in_norm(encoder), remarks=remarks)
+
+
+def _refuse_other_shifts(model: nn.Module, encoder: nn.Module) -> None:
+    """The published Swin shifts no window of a map with a side of one window; timm looks at each side by itself."""
+    if not hasattr(encoder, "layers"):
+        return
+    for theirs, ours in zip(model.layers, encoder.layers):
+        if [block.shift_size for block in theirs.blocks] != [block.shift_size for block in ours.blocks]:
+            rows, columns = ours.blocks[0].input_resolution
+            raise ValueError(
+                f"timm has no counterpart of this encoder: on its map of {rows} x {columns} cells timm shifts windows "
+                "along the longer side, the published Swin along none; --to onnx or torch-export takes it"
+            )
 
 
 def timm_model(encoder: nn.Module, header: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from simmim.config.reading import parse_set
-from simmim.config.sections import sides
+from simmim.config.sections import MEASURED, sides
+from simmim.data.bands import Bands
 from simmim.data.found import Found, images_at
 from simmim.data.held_out import belongs, share_that_holds_out
 from simmim.own.choices import Asked, Choice, choose
@@ -79,7 +80,10 @@ def planned(request: Request, out: Path) -> Plan:
     recipe = recipe_of(request.model)
     split = parted(found, 0.05)
     choice = choose(recipe, split.train, request.asked)
-    packing = packed_for(max(sides(choice.recipe["geometry"]["image_px"])))
+    bands = found.bands()
+    packing = packed_for(max(sides(choice.recipe["geometry"]["image_px"])), bands)
+    if bands:
+        choice.recipe["images"] = {"channels": bands.count, "mean": MEASURED}
     rows = {
         "pretrain": [{"run": run, "recipe": run, "set": " ".join(map(_cell, request.set)), "reference": "yes"}],
         "datasets": with_packing(split.rows, packing),
@@ -115,8 +119,10 @@ def about_images(found: Found, split: Split) -> dict[str, Any]:
     return {"images": images, "held_out": split.held_out, "source_sha256": digest}
 
 
-def packed_for(side_px: int) -> str:
-    """Packing settings for inputs of this side."""
+def packed_for(side_px: int, bands: Bands | None) -> str:
+    """Packing settings of pictures for inputs of this side, or of images of n bands, which are kept as they are."""
+    if bands:
+        return f"pack.bands={bands.count} pack.bits={bands.bits} {FOUND_BROKEN}"
     side = max(_LEAST_PACKED_PX, round(side_px * _PACKED_SHARE))
     return f"pack.codec=jpeg pack.short_side_px={side} {FOUND_BROKEN}"
 

@@ -15,6 +15,23 @@ _FILES = {
     "metrics": "every measured number, one a row",
     "result": "the numbers above, for programs",
 }
+_NUMBERS = {  # in this order; a number that does not stand here comes last, by its name in the records
+    "validation_loss": "loss on held-out images",
+    "validation_loss_mean_colour": "the same for the mean colour of what is visible",
+    "loss": "loss in training, at the end",
+    "top1": "accuracy, %",
+    "top5": "right class among the first five, %",
+    "box_ap": "box AP",
+    "mask_ap": "mask AP",
+    "miou": "mean IoU, %",
+    "pixel_accuracy": "pixels right, %",
+    "train_loss": "loss in training, at the end",
+    "lr": "learning rate at the end",
+    "grad_norm": "norm of the gradient, at the end",
+    "train_seconds": "seconds of training",
+    "images_per_second": "images a second",
+    "loss_spikes": "jumps of the loss",
+}
 
 
 def pretraining_page(
@@ -42,6 +59,8 @@ def pretraining_page(
         "Go on:",
         "",
         f"    simmim finetune --encoder {folder} --data FOLDER_WITH_CLASS_FOLDERS --out runs/finetuned",
+        f"    simmim embed --encoder {folder} --data PICTURES --out features.parquet",
+        f"    simmim export --encoder {folder} --to timm --out taken   # or transformers, onnx, torch-export",
         f"    simmim reconstruct --encoder {folder} --data PICTURES --out pictures.png",
         f"    tail {folder}/config/pretrain.tsv   # a row is a pre-training: add one to change a setting",
     ]
@@ -68,7 +87,10 @@ def transfer_page(project: Project, numbers: Mapping[str, float], sentence: str,
 
 
 def _table(numbers: Mapping[str, float]) -> list[str]:
-    return ["| | |", "| --- | ---: |", *(f"| {name} | {value:.6g} |" for name, value in sorted(numbers.items())), ""]
+    known = [name for name in _NUMBERS if name in numbers]
+    lines = [f"| {_NUMBERS[name]} | {numbers[name]:.4g} |" for name in known]
+    lines += [f"| `{name}` | {numbers[name]:.4g} |" for name in sorted(numbers) if name not in known]
+    return ["| | |", "| --- | ---: |", *lines, ""]
 
 
 def _files(made: Mapping[str, Path]) -> list[str]:

@@ -35,7 +35,9 @@ def reconstruct(*, data: Path, encoder: Path, out: Path = Path("pictures.png"), 
     tokenizer = next(map(Path, job.inputs["tokenizer"]), None)
     source, out = _First(found.source(found.train), images), Path(out).expanduser()
     with tempfile.TemporaryDirectory(prefix="simmim-") as folder:
-        pack(source, folder, codec="png", shard_samples=images, short_side_px=None, max_quarantined_share=0.99)
+        kept = job.config.data["val"].pack
+        how = {"codec": "png", "short_side_px": None, "bands": kept.bands, "bits": kept.bits}
+        pack(source, folder, shard_samples=images, max_quarantined_share=0.99, **how)
         shards = Shards(folder)
         write_reconstructions(job.config, job.output("encoder").parent, shards, out, tokenizer)
     say("left", f"{out}: {len(shards)} pictures")

@@ -134,7 +134,8 @@ def planned(request: Request, out: Path) -> Plan:
     choice = choose(recipe, split.train, request.asked.without_size(), kind.usual) if kind.usual else None
     recipe, run = choice.recipe if choice else recipe, run_name(out)
     is_dense = kind.side > 1
-    packing = FOUND_BROKEN if is_dense else packed_for(max(recipe["settings"]["image_px"], *header["image_px"]))
+    side = max(recipe["settings"]["image_px"], *header["image_px"])
+    packing = FOUND_BROKEN if is_dense else packed_for(side, found.bands())
     row = {"run": run, "evaluation": request.verb, "recipe": request.verb, "set": " ".join(request.set)}
     rows = {
         "pretrain": [{"run": run, "recipe": "encoder", "set": f"init.encoder={request.encoder}", "reference": "yes"}],
