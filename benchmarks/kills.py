@@ -11,6 +11,7 @@ of the time in which a process works, and hits one of the verb that was hit the 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import random
 import signal
@@ -94,7 +95,8 @@ def compared(reference: Path, folder: Path) -> None:
     assert shown and shown == same_results.pictures(there), "pictures differ"
     tables = sorted(file.name for file in (here / "tables").glob("*.md"))
     for name in tables:
-        assert (here / "tables" / name).read_bytes() == (there / "tables" / name).read_bytes(), name
+        texts = [(each / "tables" / name).read_text().splitlines() for each in (here, there)]
+        assert texts[0] == texts[1], "\n".join(difflib.unified_diff(*texts, name, name, lineterm="", n=0))
     print(
         f"{len(before)} records, {len(shown)} pictures and {len(tables)} tables are the same, bit for bit", flush=True
     )

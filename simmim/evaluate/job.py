@@ -27,6 +27,7 @@ from simmim.storage.reading import refuse_folder
 from simmim.train import spikes
 from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
+from simmim.train.progress import busy
 from simmim.train.task import TrainTask
 
 Kept = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # records of a seed, and the parts of its training
@@ -231,7 +232,8 @@ def _run(job: Job) -> Kept:
     if trained.history:
         rows.append(records.record(trained_on, step, "loss_spikes", spikes.count(trained.history)))
     for split in [split for split in job.sets if split != "train"]:
-        scores, origin = task.score(module, split), job.origin(split)
+        with busy(f"{job.label}: scoring {split}"):
+            scores, origin = task.score(module, split), job.origin(split)
         rows += [records.record(origin, step, metric, value, part) for metric, part, value in scores]
     if job.config.settings.leaves_encoders and job.processes.is_main_process:
         save_encoder(job.kept[-1], inputs.encoder, inputs.header | asdict(trained_on) | {"step": step})
