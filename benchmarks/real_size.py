@@ -47,11 +47,11 @@ HEAD = """# Every kind of row at its real size
 Two updates of two images (tiles of the demo's imagery) in float32 on one CPU core, made by `make test-real-size`: a
 test that every kind of row runs. The losses are those of the first batch; nothing here says how good a model is.
 
-`GB` is the most memory that a process of the job held, `planned` what `simmim plan` says for the same job in
-float32 and {libraries} GB of libraries. A process on a CPU holds more than the tensors that the plan counts: scratch
-space of convolutions, images, room between blocks. `seconds` are those of the whole job, without a first stage.
-Where theory says where a loss starts, it stands beside it: 1 for the l1 loss of normalised pixels, the logarithm of
-the number of classes for a classification.
+`GB` is the most memory that a process of the job held, where what is freed is given back at once (the workflow's
+own jobs keep it, which is faster); `planned` is what `simmim plan` says for the same job in float32 and {libraries} GB
+of libraries. k-NN is planned for whole batches of images, which the few of this scale do not fill. `seconds` are
+those of the whole job, without a first stage. Where theory says where a loss starts, it stands beside it: 1 for the
+l1 loss of normalised pixels, the logarithm of the number of classes for a classification.
 
 """
 
