@@ -85,6 +85,7 @@ def project(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", those("run"))
 def test_it_runs(command, project, monkeypatch):
     program, *words = shlex.split(command)
