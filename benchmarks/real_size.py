@@ -39,6 +39,7 @@ LOGS = ROOT / "logs" / SCALE
 PAGE = ROOT / "docs" / "real_size.md"
 # What is freed is given back at once, so that the most that a job held is what it needed (workflow/rules/launch.smk).
 GIVE_BACK = {"MALLOC_MMAP_MAX_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_TOP_PAD_": "131072"}
+PATIENT = {"SIMMIM_STUCK_MINUTES": "600"}  # an update of the largest rows takes more than the usual 20
 SNAKEMAKE = ["snakemake", "--profile", "workflow/profiles/local", "--cores", "1", "--config", f"scale={SCALE}", "--"]
 COLUMNS = ("row", "network", "input", "first loss", "in theory", "GB", "planned", "seconds", "warnings")
 CLASSIFIES = ("finetune", "attentive", "linear_probe")
@@ -163,7 +164,7 @@ def main() -> int:
         for job in wanted:
             if not job.output("records").is_file():
                 command = [*SNAKEMAKE, str(job.output("records"))]
-                failed += subprocess.run(command, cwd=ROOT, env=os.environ | GIVE_BACK).returncode != 0
+                failed += subprocess.run(command, cwd=ROOT, env=os.environ | GIVE_BACK | PATIENT).returncode != 0
     finally:
         write_page(jobs, list(kinds(jobs, "")))
     print(f"{len(wanted) - failed} of {len(wanted)} rows ran; {PAGE}")
