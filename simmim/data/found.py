@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
-from simmim.data.bands import Bands
-from simmim.data.decode import bands_of
 from simmim.data.samples import Source
 from simmim.plugin import Component
 from simmim.storage.reading import existing
+
+if TYPE_CHECKING:
+    from simmim.data.bands import Bands
 
 TRAIN_NAMES, VAL_NAMES = ("train", "training", "train2017"), ("val", "validation", "valid", "val2017", "test")
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
@@ -34,8 +37,11 @@ class Found:
     val: tuple[str, str] | None
     words: str
 
+    @functools.cached_property
     def bands(self) -> Bands | None:
         """Of its first image, where that is no picture; all images of a set have the same."""
+        from simmim.data.decode import bands_of  # and what reads pictures, which not every verb needs
+
         first = next((sample.read() for sample in self.source(self.train).samples()), None)
         return None if first is None or first.fault else bands_of(first.image)
 

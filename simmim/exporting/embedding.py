@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import get_size
 
+from simmim.data.array_files import array_bands
 from simmim.data.crops import Crop, cut, open_image
-from simmim.data.decode import BadImage, as_bands, bands_of, normalise
+from simmim.data.decode import BadImage, Stored, as_bands, normalise
 from simmim.data.found import Found, images_at
 from simmim.data.samples import RawSample, Source, some_of
 from simmim.data.workers import workers
@@ -118,16 +119,23 @@ def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[
     if sample.fault:
         return sample.id, sample.fault
     try:
-        bands = bands_of(sample.image)
-        picture = {"codec": "original", "short_side_px": None, "annotated": False}
-        stored = as_bands(sample.image, bands) if bands else normalise(sample.image, sample.id, **picture)
-        image = open_image(stored.content, channels)
+        image = open_image(_stored(sample.image, sample.id).content, channels)
     except (BadImage, ValueError) as error:
         return sample.id, str(error)
     height, width = get_size(image)
     rows, columns = min(height, width * image_px[0] // image_px[1]), min(width, height * image_px[1] // image_px[0])
     crop = Crop((height - rows) // 2, (width - columns) // 2, max(1, rows), max(1, columns), flip=False)
     return sample.id, cut(image, crop, image_px, "bicubic")
+
+
+def _stored(content: bytes, name: str) -> Stored:
+    """A picture as it is, or what is none with all its bands; BadImage for what is neither."""
+    try:
+        return normalise(content, name, codec="original", short_side_px=None, annotated=False)
+    except BadImage:
+        if (bands := array_bands(content)) is None:
+            raise
+        return as_bands(content, bands)
 
 
 def _sound(views: Iterator[tuple[str, Any]], refused: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:

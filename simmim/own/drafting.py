@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simmim.config.reading import parse_set
 from simmim.config.sections import MEASURED, sides
-from simmim.data.bands import Bands
+from simmim.config.values import merged
 from simmim.data.found import Found, images_at
 from simmim.data.held_out import belongs, share_that_holds_out
 from simmim.own.choices import Asked, Choice, choose
 from simmim.own.models import recipe_of
 from simmim.own.project import IMAGES, Draft, run_name
+
+if TYPE_CHECKING:
+    from simmim.data.bands import Bands
 
 _FEWEST_HELD_OUT = 8
 _FEWEST_IMAGES = 2
@@ -77,13 +80,10 @@ def planned(request: Request, out: Path) -> Plan:
     """
     refuse_out_in_data(out, request.data)
     found, run = images_at(request.data), run_name(out)
-    recipe = recipe_of(request.model)
+    recipe = with_bands(recipe_of(request.model), found.bands)
     split = parted(found, 0.05)
     choice = choose(recipe, split.train, request.asked)
-    bands = found.bands()
-    packing = packed_for(max(sides(choice.recipe["geometry"]["image_px"])), bands)
-    if bands:
-        choice.recipe["images"] = {"channels": bands.count, "mean": MEASURED}
+    packing = packed_for(max(sides(choice.recipe["geometry"]["image_px"])), found.bands)
     rows = {
         "pretrain": [{"run": run, "recipe": run, "set": " ".join(map(_cell, request.set)), "reference": "yes"}],
         "datasets": with_packing(split.rows, packing),
@@ -125,6 +125,11 @@ def packed_for(side_px: int, bands: Bands | None) -> str:
         return f"pack.bands={bands.count} pack.bits={bands.bits} {FOUND_BROKEN}"
     side = max(_LEAST_PACKED_PX, round(side_px * _PACKED_SHARE))
     return f"pack.codec=jpeg pack.short_side_px={side} {FOUND_BROKEN}"
+
+
+def with_bands(recipe: dict[str, Any], bands: Bands | None) -> dict[str, Any]:
+    """The recipe for images of n bands, whose statistics are measured; as it is for pictures."""
+    return merged(recipe, {"images": {"channels": bands.count, "mean": MEASURED}}) if bands else recipe
 
 
 def with_packing(rows: Sequence[dict[str, str]], packing: str) -> list[dict[str, str]]:

@@ -96,6 +96,8 @@ def _explain(plan: Plan, config: PretrainConfig) -> None:
     train, split, reasons = config.train, plan.split, plan.choice.reasons
     peak, updates = train.base_lr * train.lr_factor, train.steps(split.train)
     say_data(plan.found, split)
+    if bands := plan.found.bands:
+        say("", f"{bands}, all kept; their means and deviations are measured")
     hidden = f"{config.mask.settings.get('ratio', 0):.0%} hidden by {config.mask.name} masks" if config.mask else ""
     height, width = config.geometry.image_px
     say("model", f"{plan.draft.note['request']['model']} on {height} x {width} px {hidden}")

@@ -84,8 +84,6 @@ def say(what: str, text: str) -> None:
 def say_data(found: Found, split: Split) -> None:
     """What lies at the path, and what is held out of it."""
     say("data", f"{found.root}: {found.words}, {split.train + split.held_out} images")
-    if bands := found.bands():
-        say("", f"{bands}, all kept; their means and deviations are measured")
     say("", f"{split.held_out} of them to look at, not to learn from ({split.words})")
 
 

@@ -156,6 +156,8 @@ def _begun(plan: Plan, out: Path) -> Project:
         config = sheets.evaluation(SCALE, draft.note["run"], verb)
         pretraining = sheets.pretraining(SCALE, draft.note["run"])
     say_data(plan.found, plan.split)
+    if not config.settings.is_dense and (bands := plan.found.bands):
+        say("", f"{bands}, all kept; normalised as the encoder's images were")
     say("encoder", f"{draft.note['request']['encoder']} on {config.settings.image_px} px")
     if plan.choice is None:
         return draft.write(out)

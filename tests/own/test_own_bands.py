@@ -8,6 +8,7 @@ import pytest
 from helpers.band_files import npy, scene, tiff, write
 
 from simmim.__main__ import main
+from simmim.config.reading import read_yaml
 from simmim.storage.encoder_file import load_encoder
 
 QUICK = ["--model", "swin_micro", "--image-px", "32x64", "--steps", "3", "--batch", "8"]
@@ -22,6 +23,8 @@ def test_from_files_to_features(tmp_path, monkeypatch, capsys, encode, suffix, b
     assert f"{bands} bands of {bits} bits, all kept" in capsys.readouterr().out
     assert load_encoder(tmp_path / "mine" / "encoder.safetensors")[1]["in_channels"] == bands
     assert (tmp_path / "mine" / "gallery.png").is_file()
+    recipe = read_yaml(tmp_path / "mine" / "config" / "recipes" / "mine.yaml")
+    assert recipe["images"] == {"crop_scale": [0.67, 1.0], "channels": bands, "mean": "measured"}
     assert main(["finetune", "--data", "scenes", "--encoder", "mine", "--out", "tuned", "--epochs", "1"]) == 0
     assert np.isfinite(json.loads((tmp_path / "tuned" / "result.json").read_text())["numbers"]["top1"])
     assert main(["embed", "--data", "scenes", "--encoder", "mine", "--out", "features.parquet"]) == 0
