@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,5 +14,5 @@ DEFAULT = Path("config")
 
 def jobs_for(verb: Callable[..., Any], config: Path, results: Path) -> Jobs | None:
     """The jobs of the sheets in `config`; None for a verb that can do without them where there are none."""
-    optional = get_type_hints(inspect.unwrap(verb))["jobs"] != Jobs
+    optional = get_type_hints(verb)["jobs"] != Jobs
     return None if optional and config == DEFAULT and not config.exists() else Jobs(Sheets(config), str(results))

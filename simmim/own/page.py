@@ -7,6 +7,7 @@ from pathlib import Path
 
 from simmim.own.project import SCALE, Project
 from simmim.own.result import command
+from simmim.report.measurements import METRIC_LABELS
 
 _FILES = {
     "encoder": "the encoder, for `simmim finetune`, `probe`, `knn`, `detect`, `segment`",
@@ -18,14 +19,8 @@ _FILES = {
 _NUMBERS = {  # in this order; a number that does not stand here comes last, by its name in the records
     "validation_loss": "loss on held-out images",
     "validation_loss_mean_colour": "the same for the mean colour of what is visible",
-    "loss": "loss in training, at the end",
-    "top1": "accuracy, %",
-    "top5": "right class among the first five, %",
-    "box_ap": "box AP",
-    "mask_ap": "mask AP",
-    "miou": "mean IoU, %",
-    "pixel_accuracy": "pixels right, %",
-    "train_loss": "loss in training, at the end",
+    **METRIC_LABELS,
+    "train_loss": METRIC_LABELS["loss"],
     "lr": "learning rate at the end",
     "grad_norm": "norm of the gradient, at the end",
     "train_seconds": "seconds of training",

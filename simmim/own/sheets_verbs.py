@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from simmim.cli import tools
-from simmim.cli._sheets import jobs_for
+from simmim.cli._sheets import DEFAULT, jobs_for
 
 _Given, _Made = ParamSpec("_Given"), TypeVar("_Made")
 
 
 def _with_folders(verb: Callable[Concatenate[Any, _Given], _Made]) -> Callable[..., _Made]:
     @wraps(verb)
-    def called(*given: Any, config: Path | str = "config", results: Path | str = "results", **named: Any) -> _Made:
+    def called(*given: Any, config: Path | str = DEFAULT, results: Path | str = "results", **named: Any) -> _Made:
         return verb(jobs_for(verb, Path(config), Path(results)), *given, **named)
 
     return called

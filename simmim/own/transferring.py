@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simmim import plugin
 from simmim.config.component_settings import settings_of
 from simmim.config.values import merged
 from simmim.data.found import Found, classes_at, label_maps_at, objects_at
@@ -66,15 +67,7 @@ KINDS = {
         "finetune", "classify", classes_at, "finetune_swin_b", _CLASSIFIERS, _PLAIN, {}, 1, Usual(30, 300, 32, 256)
     ),
     "probe": Kind(
-        "linear_probe",
-        "classify",
-        classes_at,
-        "probe",
-        {},
-        {"score_crop": 1.0},
-        _PROBE_TRAIN,
-        1,
-        Usual(40, 500, 256, 4096),
+        "linear_probe", "classify", classes_at, "probe", {}, _WHOLE, _PROBE_TRAIN, 1, Usual(40, 500, 256, 4096)
     ),
     "knn": Kind("knn", "classify", classes_at, "knn", {}, _WHOLE, {}, 1, None),
     "detect": Kind("detect", "detect", objects_at, "detect_swin_b", {}, _DETECT, _DENSE_TRAIN, 2, _DENSE),
@@ -133,9 +126,9 @@ def planned(request: Request, out: Path) -> Plan:
     recipe = _recipe(kind, header, request.asked, split.train)
     choice = choose(recipe, split.train, request.asked.without_size(), kind.usual) if kind.usual else None
     recipe, run = choice.recipe if choice else recipe, run_name(out)
-    is_dense = kind.side > 1
+    is_dense = plugin.task_settings(kind.task).is_dense
     side = max(recipe["settings"]["image_px"], *header["image_px"])
-    packing = FOUND_BROKEN if is_dense else packed_for(side, found.bands())
+    packing = FOUND_BROKEN if is_dense else packed_for(side, found.bands)
     row = {"run": run, "evaluation": request.verb, "recipe": request.verb, "set": " ".join(request.set)}
     rows = {
         "pretrain": [{"run": run, "recipe": "encoder", "set": f"init.encoder={request.encoder}", "reference": "yes"}],
@@ -168,7 +161,6 @@ def _as_it_is(header: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe of a run that begins with an encoder file and trains it no further."""
     import torch
 
-    from simmim import plugin
     from simmim.plugin import Component
 
     section = Component.model_validate(header["encoder"])

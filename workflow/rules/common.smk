@@ -30,9 +30,8 @@ try:
     FINE_TUNINGS = JOBS.sheets.fine_tunings()
 except ValueError as error:
     raise WorkflowError(str(error)) from None  # printed without a traceback
-LARGE = (
-    "|".join(JOBS.sheets.config_file.large) or "(?!)"
-)  # runs whose trainings have rules, and so resources, of their own
+# Runs whose trainings have rules, and so resources, of their own.
+LARGE = "|".join(JOBS.sheets.config_file.large) or "(?!)"
 SMALLER = rf"(?!(?:{LARGE})/)[A-Za-z0-9_]+"
 OTHERS = rf"(?!(?:{'|'.join(FINE_TUNINGS)})\.parquet)[A-Za-z0-9_]+"  # evaluations, misspelt ones too: job_of names the nearest
 
