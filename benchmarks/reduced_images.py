@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from torch import Tensor
 
 from simmim.config.sections import ImagesSection
 from simmim.data.classification import scoring_view
-from simmim.data.crops import Crop, cut, draw_crops, open_image
+from simmim.data.crops import Crop, cut, draw_crops
 from simmim.data.decode import BadImage, normalise
+from simmim.data.pixels import open_image
 from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.rng import KeyedGenerator
 
@@ -31,7 +32,7 @@ CROPS += [("fine-tuning", FINETUNE.crop_scale, "bicubic", side) for side in (192
 CENTRAL_PX = 192, 224
 
 
-def packed(files: Sequence[Path], codec: str, short_side_px: int | None) -> list[Image.Image]:
+def packed(files: Sequence[Path], codec: str, short_side_px: int | None) -> list[Tensor]:
     """Images as a data set that is packed so holds them, without those that none could hold."""
     images = []
     for file in files:
@@ -43,24 +44,22 @@ def packed(files: Sequence[Path], codec: str, short_side_px: int | None) -> list
     return images
 
 
-def edge_energy(pixels: np.ndarray) -> float:
-    """Sum of the squared differences of neighbouring pixels, of an image uint8 [h, w, 3] in grey."""
-    grey = pixels.astype(np.float32).mean(axis=2)  # [h, w]
-    return float((np.diff(grey, axis=0) ** 2).sum() + (np.diff(grey, axis=1) ** 2).sum())
+def edge_energy(pixels: Tensor) -> float:
+    """Sum of the squared differences of neighbouring pixels, of an image uint8 [3, h, w] in grey."""
+    grey = pixels.float().mean(dim=0)  # [h, w]
+    return sum(float(grey.diff(dim=dim).square().sum()) for dim in (0, 1))
 
 
-def crops_of(
-    images: Sequence[Image.Image], scale: tuple[float, float], epochs: int
-) -> Iterator[tuple[Image.Image, Crop]]:
+def crops_of(images: Sequence[Tensor], scale: tuple[float, float], epochs: int) -> Iterator[tuple[Tensor, Crop]]:
     """The crop of every image in every epoch; its draws are the same whatever the size of the image."""
-    sizes = np.array([(image.height, image.width) for image in images])
+    sizes = np.array([image.shape[1:] for image in images])
     for epoch in range(epochs):
         draws = KeyedGenerator(0, epoch, np.arange(len(images)), "crop")
         yield from zip(images, draw_crops(sizes, scale, PRETRAIN.crop_ratio, 0.0, draws))
 
 
 def of_crops(
-    images: Sequence[Image.Image], scale: tuple[float, float], interpolation: str, side: int, epochs: int
+    images: Sequence[Tensor], scale: tuple[float, float], interpolation: str, side: int, epochs: int
 ) -> tuple[float, float]:
     """Edge energy of all crops, and the share of those that are enlarged."""
     pairs = list(crops_of(images, scale, epochs))
@@ -68,7 +67,7 @@ def of_crops(
     return energy, float(np.mean([crop.height * crop.width < side**2 for _, crop in pairs]))
 
 
-def of_views(images: Sequence[Image.Image], side: int) -> float:
+def of_views(images: Sequence[Tensor], side: int) -> float:
     """Edge energy of all central views."""
     return sum(edge_energy(scoring_view(image, side, FINETUNE.score_crop)) for image in images)
 
@@ -87,7 +86,7 @@ def main() -> None:
     if not files:
         parser.error(f"{arguments.folder} holds no JPEG or PNG")
     sets = [packed(files, *how) for how in (("original", None), ("jpeg", None), ("jpeg", arguments.short_side_px))]
-    sides = [min(image.size) for image in sets[0]]
+    sides = [min(image.shape[1:]) for image in sets[0]]
     print(f"{len(sides)} images, short side {np.median(sides):.0f} px (median), {np.mean(sides):.0f} px (mean)\n")
     print(
         f"| crop | input px | JPEG alone | reduced to {arguments.short_side_px} px | enlarged | enlarged if reduced |"

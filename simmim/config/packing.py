@@ -14,7 +14,8 @@ class PackSection(Section):
     """How a data set is packed.
 
     Args:
-        codec: "original" keeps sound files byte for byte, "jpeg" re-encodes at quality 95, "png" without loss.
+        codec: "original" keeps sound files byte for byte, "jpeg" re-encodes at quality 95, "png" without loss, "rgb8"
+            as raw pixels: 3 bytes a pixel, and no decoding.
         short_side_px: reduce the shorter side of larger images to this; None leaves the pixels alone.
         shard_samples: samples per shard.
         max_quarantined_share: more broken images than this share of all is an error.
@@ -26,7 +27,7 @@ class PackSection(Section):
         held_out: that share.
     """
 
-    codec: Literal["original", "jpeg", "png"] = "original"
+    codec: Literal["original", "jpeg", "png", "rgb8"] = "original"
     short_side_px: int | None = Field(default=None, ge=1)
     shard_samples: int = Field(default=10_000, ge=1)
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
@@ -70,7 +71,7 @@ class PackSection(Section):
     def _resizing_re_encodes(self) -> PackSection:
         if self.short_side_px is not None and self.codec == "original":
             raise ValueError(
-                f"pack.short_side_px={self.short_side_px} needs pack.codec=jpeg or png: 'original' keeps the bytes"
+                f"pack.short_side_px={self.short_side_px} needs pack.codec=jpeg, png or rgb8, 'original' keeps bytes"
             )
         return self
 

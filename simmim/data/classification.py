@@ -8,15 +8,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, get_size, resize
+from torchvision.transforms.v2.functional import center_crop
 
 from simmim.config.sections import scored_side_px, sides
-from simmim.data.crops import cut, draw_crops, open_image, pixels_of
+from simmim.data.crops import Crop, cut, draw_crops
+from simmim.data.pixels import batch_of, open_image, picture_of, pixels_of, resized
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.rng import Key, KeyedGenerator, epoch_order, seed_for
@@ -82,11 +81,11 @@ class LabelledImages(Dataset):
         crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
         pixels = [self._cut(*each) for each in zip(epochs.tolist(), samples.tolist(), crops)]
         return {
-            "images": torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2),
+            "images": batch_of(pixels),
             "labels": torch.from_numpy(self._shards.labels[samples]),
         }
 
-    def _cut(self, epoch: int, sample: int, crop) -> np.ndarray:
+    def _cut(self, epoch: int, sample: int, crop: Crop) -> Tensor:
         image = open_image(self._shards.image_bytes(sample), self._channels)
         pixels = cut(image, crop, sides(self._settings.image_px), "bicubic")
         if self._augment is None:
@@ -94,8 +93,7 @@ class LabelledImages(Dataset):
         value = seed_for(self._seed, epoch, sample, "augment")
         random.seed(value)
         np.random.seed(value)
-        image = Image.fromarray(pixels[:, :, 0] if self._channels == 1 else pixels)
-        return np.asarray(self._augment(image)).reshape(pixels.shape)
+        return pixels_of(self._augment(picture_of(pixels)))
 
 
 def few_labels(shards: Shards, per_class: int | None, seed: int) -> np.ndarray:
@@ -135,19 +133,18 @@ def scoring_images(
 ) -> Tensor:
     """The evaluation view of some images, uint8 [n, c, H, W]; float32 from 0 to 255 for images of 16 bits."""
     images = (open_image(shards.image_bytes(int(sample)), channels) for sample in samples)
-    pixels = np.stack([scoring_view(image, image_px, crop) for image in images])  # [n, H, W, c]
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    return batch_of(scoring_view(image, image_px, crop) for image in images)
 
 
-def scoring_view(image: Image.Image | Tensor, image_px: int | tuple[int, int], crop: float) -> np.ndarray:
-    """An image resized (bicubic) so that its centre crop, as large as can be, keeps `crop` of a side, [h, w, c]."""
-    resized = resize(image, _covering(get_size(image), sides(image_px), crop), InterpolationMode.BICUBIC)
-    return pixels_of(center_crop(resized, list(sides(image_px))))
+def scoring_view(image: Tensor, image_px: int | tuple[int, int], crop: float) -> Tensor:
+    """An image resized (bicubic) so that its centre crop, as large as can be, keeps `crop` of a side, [c, H, W]."""
+    whole = resized(image, _covering(image.shape[1:], sides(image_px), crop), "bicubic")
+    return center_crop(whole, list(sides(image_px)))
 
 
-def _covering(size: Sequence[int], image_px: tuple[int, int], crop: float) -> list[int]:
+def _covering(size: Sequence[int], image_px: tuple[int, int], crop: float) -> tuple[int, int]:
     """Height and width, with the proportions of `size`, of which a central `image_px` keeps `crop` of a side."""
     (height, width), (rows, columns) = size, (scored_side_px(side, crop) for side in image_px)
     if rows * width >= columns * height:  # the height decides
-        return [rows, max(columns, int(rows * width / height))]
-    return [max(rows, int(columns * height / width)), columns]
+        return rows, max(columns, int(rows * width / height))
+    return max(rows, int(columns * height / width)), columns

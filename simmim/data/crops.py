@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import resized_crop
 
-from simmim.data.bands import from_bytes, is_array
+from simmim.data.pixels import resized
 from simmim.rng import KeyedGenerator
 
 _ATTEMPTS = 10
-_STEPS = 257  # 65,535 / 255: levels of 16 bits in one of 8
 
 
 @dataclass(frozen=True)
@@ -65,42 +59,8 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[i
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def open_image(content: bytes, channels: int = 3) -> Image.Image | Tensor:
-    """Decode a packed image.
-
-    Returns:
-        A picture of one or three 8-bit channels, or n bands [c, h, w]: uint8, or of 16 bits float32 from 0 to 255,
-        which keeps all values apart.
-
-    Raises:
-        ValueError: for an image that has not so many channels.
-    """
-    if is_array(content):
-        return _bands(from_bytes(content), channels)
-    if channels not in (1, 3):
-        raise ValueError(f"{channels} channels are read from pictures, which have 3 or 1: set pack.bands={channels}")
-    return Image.open(io.BytesIO(content)).convert("RGB" if channels == 3 else "L")
-
-
-def _bands(stored: np.ndarray, channels: int) -> Tensor:
-    if len(stored) != channels:
-        raise ValueError(f"{channels} channels are read, and the images have {len(stored)} bands: set images.channels")
-    values = stored if stored.dtype == np.uint8 else stored.astype(np.float32) / _STEPS
-    return torch.from_numpy(values)
-
-
-def cut(
-    image: Image.Image | Tensor, crop: Crop, image_px: tuple[int, int], interpolation: str = "bilinear"
-) -> np.ndarray:
-    """The crop of an image at the input size, [h, w, c]: uint8, or float32 from 0 to 255 for an image of 16 bits."""
-    box = crop.top, crop.left, crop.height, crop.width
-    pixels = pixels_of(resized_crop(image, *box, list(image_px), interpolation=InterpolationMode(interpolation)))
-    return pixels[:, ::-1] if crop.flip else pixels
-
-
-def pixels_of(image: Image.Image | Tensor) -> np.ndarray:
-    """A decoded image as [h, w, c]."""
-    if isinstance(image, Tensor):
-        return image.clamp(0, 255).permute(1, 2, 0).numpy()  # cubic resizing goes beyond the range
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+def cut(image: Tensor, crop: Crop, image_px: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
+    """The crop of an image [c, h, w] at the input size, [c, H, W] of the same type."""
+    box = image[:, crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+    pixels = resized(box, image_px, interpolation)
+    return pixels.flip(2) if crop.flip else pixels

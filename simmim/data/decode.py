@@ -16,8 +16,9 @@ from PIL import Image
 from simmim.data.array_files import MAX_PIXELS, BadImage, array_bands, hint, read_bands
 from simmim.data.bands import Bands, to_bytes
 
-CODECS = "original", "jpeg", "png"
+CODECS = "original", "jpeg", "png", "rgb8"
 JPEG_QUALITY = 95
+_FORMAT_OF = {"jpeg": "JPEG", "rgb8": "PPM"}  # Pillow's names; the others are stored as PNG
 _FORMATS = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},  # several JPEGs in one file, as many phones write photos
@@ -53,7 +54,7 @@ def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | Non
     Args:
         name: file name; one whose suffix contradicts the content is reported.
         codec: one of `CODECS`; "original" keeps the bytes of a sound 8-bit RGB or grey JPEG or PNG.
-        short_side_px: reduce the shorter side to this ("jpeg" and "png" only); never enlarges.
+        short_side_px: reduce the shorter side to this (not with "original"); never enlarges.
         annotated: keep the pixels where they are (an EXIF rotation is then dropped, not applied).
 
     Raises:
@@ -66,7 +67,7 @@ def normalise(content: bytes, name: str, *, codec: str, short_side_px: int | Non
         changes.insert(0, f"{file_format} named {wanted}")
     upright = _reduce(upright, short_side_px)
     keep = codec == "original" and not changes and file_format in ("JPEG", "PNG")
-    stored = content if keep else _encode(upright, "jpeg" if codec == "jpeg" else "png")
+    stored = content if keep else _encode(upright, _FORMAT_OF.get(codec, "PNG"))
     return Stored(stored, (upright.height, upright.width), "; ".join(changes))
 
 
@@ -135,7 +136,7 @@ def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: b
     orientation = _orientation(image)
     if orientation != 1:
         changes.append(f"EXIF orientation {orientation} {'dropped: it has an annotation' if annotated else 'applied'}")
-    if (frames := _frames(content)) > 1:
+    if file_format != "JPEG" and (frames := _frames(content)) > 1:
         changes.append(f"first of {frames} frames kept")
     if _is_16_bit(image, content, file_format):
         changes.append("16 bits per channel reduced to 8")
@@ -197,15 +198,14 @@ def _reduce(image: Image.Image, short_side_px: int | None) -> Image.Image:
         return image
     scale = short_side_px / min(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC)
+    from simmim.data.pixels import picture_of, pixels_of, resized  # torch, which no other set needs for packing
+
+    return picture_of(resized(pixels_of(image), (height, width), "bicubic"))
 
 
-def _encode(image: Image.Image, codec: str) -> bytes:
+def _encode(image: Image.Image, file_format: str) -> bytes:
     encoded = io.BytesIO()
     image = image.convert("RGB")
     image.info.clear()  # no stale EXIF, no profile: the pixels are what they are
-    if codec == "jpeg":
-        image.save(encoded, "JPEG", quality=JPEG_QUALITY)
-    else:
-        image.save(encoded, "PNG")
+    image.save(encoded, file_format, **({"quality": JPEG_QUALITY} if file_format == "JPEG" else {}))
     return encoded.getvalue()

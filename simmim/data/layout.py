@@ -8,8 +8,6 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from simmim.storage.files import sha256_bytes
-
 SAMPLES, QUARANTINE = "samples.parquet", "quarantine.parquet"
 SHARD_SCHEMA = pa.schema(
     [
@@ -34,7 +32,9 @@ QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "ac
 
 def content_sha256(image: bytes, annotation: bytes | None) -> str:
     """Hex SHA-256 of the stored image bytes followed by the annotation bytes."""
-    return sha256_bytes(image + (annotation or b""))
+    digest = hashlib.sha256(image)
+    digest.update(annotation or b"")
+    return digest.hexdigest()
 
 
 def set_digest(classes: list[str], sha256s: Iterable[str], labels: Iterable[int]) -> str:

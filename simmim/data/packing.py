@@ -57,7 +57,8 @@ def pack(
     images and images without labels are printed.
 
     Args:
-        codec: "original" keeps sound JPEGs and PNGs byte for byte, "jpeg" has quality 95, "png" loses nothing.
+        codec: "original" keeps sound JPEGs and PNGs byte for byte, "jpeg" has quality 95, "png" loses nothing, "rgb8"
+            is raw pixels with the header of a PPM file: 3 bytes a pixel, and no decoding.
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
@@ -128,7 +129,7 @@ def _check_settings(codec: str, shard_samples: int, short_side_px: int | None, m
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"short_side_px must be at least 1 or null, not {short_side_px}")
     if short_side_px is not None and codec == "original":
-        raise ValueError(f"short_side_px={short_side_px} needs codec=jpeg or codec=png: 'original' keeps the bytes")
+        raise ValueError(f"short_side_px={short_side_px} needs codec=jpeg, png or rgb8: 'original' keeps the bytes")
     if not 0 <= max_quarantined_share <= 1:
         raise ValueError(f"max_quarantined_share must lie between 0 and 1, not {max_quarantined_share}")
 

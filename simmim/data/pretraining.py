@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2.functional import get_size
 
 from simmim.config.sections import ImagesSection
-from simmim.data.crops import Crop, cut, draw_crops, open_image
+from simmim.data.crops import cut, draw_crops
+from simmim.data.pixels import batch_of, open_image, resized
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.rng import Key, KeyedGenerator
@@ -62,8 +62,7 @@ def random_crops(
     draws = KeyedGenerator(seed, epochs, samples, "crop")
     crops = draw_crops(shards.sizes[samples], images.crop_scale, images.crop_ratio, images.flip, draws)
     decoded = (open_image(shards.image_bytes(sample), channels) for sample in samples.tolist())
-    pixels = np.stack([cut(image, crop, image_px) for image, crop in zip(decoded, crops)])  # [b, H, W, c]
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    return batch_of(cut(image, crop, image_px) for image, crop in zip(decoded, crops))
 
 
 def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray | int, samples: np.ndarray) -> Tensor:
@@ -74,8 +73,5 @@ def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray |
 
 def whole_images(shards: Shards, samples: np.ndarray, image_px: tuple[int, int], channels: int) -> Tensor:
     """Whole images resized to the input, [n, c, H, W] as those of `random_crops`, without any augmentation."""
-    pixels = []
-    for sample in samples.tolist():
-        image = open_image(shards.image_bytes(sample), channels)
-        pixels.append(cut(image, Crop(0, 0, *get_size(image), flip=False), image_px))
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+    images = (open_image(shards.image_bytes(sample), channels) for sample in samples.tolist())
+    return batch_of(resized(image, image_px, "bilinear") for image in images)

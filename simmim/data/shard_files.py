@@ -19,6 +19,7 @@ from simmim.storage.files import sha256_bytes, sha256_file, whole_file
 
 _ROW_GROUP = 64
 _CONTENT = "image", "annotation"
+_LENGTH_BYTES = 4  # between two values that are stored plain
 _OPTIONS = {"compression": "none", "use_dictionary": False, "write_page_checksum": True, "write_statistics": False}
 
 
@@ -106,7 +107,9 @@ def _place(written: mmap.mmap, name: str, content: bytes | None, starts: dict[st
     """Offset and length of one value; values lie in row order, some header bytes apart."""
     if content is None:
         return {f"{name}_offset": -1, f"{name}_bytes": 0}
-    offset = written.find(content, starts[name])
+    offset = starts[name] + _LENGTH_BYTES
+    if written[offset : offset + len(content)] != content:  # the first of a page, which has a header
+        offset = written.find(content, starts[name])
     assert offset >= 0, "Parquet did not store this column plain"
     starts[name] = offset + len(content)
     return {f"{name}_offset": offset, f"{name}_bytes": len(content)}

@@ -7,8 +7,8 @@
                               where images are no pictures: their bands and bits, mean and deviation of each band
     journal.json              what packing goes on from (`simmim.data.journal`); reading needs no such file
 
-Parquet keeps the images uncompressed and plain, so one image is one read at a known offset, and its SHA-256 is
-verified at every read: neither Parquet's defaults nor JPEG notice a flipped bit.
+Parquet keeps the images uncompressed and plain, so one image is one read at a known offset. Neither Parquet's defaults
+nor JPEG notice a flipped bit, so a process verifies the SHA-256 of every sample when it reads it for the first time.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Shards:
         self._index = read_index(self.folder)
         self._names = [shard["file"] for shard in self._index["shards"]]
         self._descriptors: dict[int, int] = {}
+        self._verified = np.zeros(len(self), bool)
         self._check_files()
 
     def __len__(self) -> int:
@@ -90,11 +91,11 @@ class Shards:
         """Height and width of every stored image, int32 [n, 2]."""
         return np.stack([self._table["height"].to_numpy(), self._table["width"].to_numpy()], axis=1)
 
-    def image_bytes(self, i: int) -> bytes:
+    def image_bytes(self, i: int) -> bytearray:
         """Verified encoded bytes of image i."""
         return self.sample(i)[0]
 
-    def annotation(self, i: int) -> bytes | None:
+    def annotation(self, i: int) -> bytearray | None:
         """Verified annotation of image i, read alone: a JSON list of COCO objects, or a label map as PNG, or None.
 
         Raises:
@@ -106,8 +107,8 @@ class Shards:
             raise self._altered(i)
         return annotation
 
-    def sample(self, i: int) -> tuple[bytes, bytes | None]:
-        """Image and annotation of sample i, verified together.
+    def sample(self, i: int) -> tuple[bytearray, bytearray | None]:
+        """Image and annotation of sample i, verified together when they are read for the first time.
 
         Raises:
             IndexError: when i is not in 0 to n - 1.
@@ -115,8 +116,10 @@ class Shards:
         """
         shard, *spans = self._place(i)
         image, annotation = (self._read(shard, span) for span in spans)
-        if content_sha256(image, annotation) != self._sha256s[i].as_py():
-            raise self._altered(i)
+        if not self._verified[i]:
+            if content_sha256(image, annotation) != self._sha256s[i].as_py():
+                raise self._altered(i)
+            self._verified[i] = True
         return image, annotation
 
     def verify(self) -> None:
@@ -173,18 +176,19 @@ class Shards:
             if path.stat().st_size != shard["bytes"]:
                 raise ValueError(f"{path} has {path.stat().st_size} bytes, it was packed with {shard['bytes']}")
 
-    def _read(self, shard: int, span: tuple[int, int]) -> bytes | None:
+    def _read(self, shard: int, span: tuple[int, int]) -> bytearray | None:
         """The bytes at (offset, length) of a shard; None at offset -1."""
         offset, length = span
         if offset < 0:
             return None
-        path = self.folder / self._names[shard]
         try:
             if shard not in self._descriptors:
-                self._descriptors[shard] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(self._descriptors[shard], length, offset)
+                self._descriptors[shard] = os.open(self.folder / self._names[shard], os.O_RDONLY | os.O_CLOEXEC)
+            content = bytearray(length)
+            del content[os.preadv(self._descriptors[shard], [content], offset) :]
+            return content
         except OSError as error:
-            raise ValueError(os_error(error, f"{path} cannot be read")) from None
+            raise ValueError(os_error(error, f"{self.folder / self._names[shard]} cannot be read")) from None
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from simmim.config.sections import ImagesSection
-from simmim.data.crops import cut, draw_crops, open_image
+from simmim.data.crops import cut, draw_crops
+from simmim.data.pixels import batch_of, open_image, picture_of, pixels_of
 from simmim.data.shards import Shards
 from simmim.rng import Key, KeyedGenerator
 
@@ -73,29 +74,28 @@ class ViewImages(Dataset):
         """Batch of (epoch, sample) keys: every group as uint8 [b, views, c, H, W]."""
         epochs, samples = np.array(keys).T
         images = [open_image(self._shards.image_bytes(sample), self._channels) for sample in samples.tolist()]
-        groups = {name: [] for name in self._views}
+        groups: dict[str, list[Tensor]] = {name: [] for name in self._views}
         for name, views in self._views.items():
             for place, view in enumerate(views):
                 draws = KeyedGenerator(self._seed, epochs, samples, f"{name} view {place}")
                 groups[name].append(self._view(images, self._shards.sizes[samples], view, draws))
         return {name: torch.stack(views, dim=1) for name, views in groups.items()}
 
-    def _view(self, images: list[Image.Image], sizes: np.ndarray, view: View, draws: KeyedGenerator) -> Tensor:
+    def _view(self, images: list[Tensor], sizes: np.ndarray, view: View, draws: KeyedGenerator) -> Tensor:
         """One view of every image, uint8 [b, c, H, W]."""
         settings = self._settings
         scale = view.crop_scale or settings.crop_scale
         crops = draw_crops(sizes, scale, settings.crop_ratio, settings.flip, draws)
-        pixels = [
+        return batch_of(
             recoloured(cut(image, crop, view.image_px, view.interpolation), view, numbers)
             for image, crop, numbers in zip(images, crops, draws.uniform(_DRAWS).tolist())
-        ]
-        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        )
 
 
-def recoloured(pixels: np.ndarray, view: View, draws: Sequence[float]) -> np.ndarray:
-    """A crop, uint8 [h, w, c], after everything that does not move pixels; `draws` are 13 uniform numbers."""
+def recoloured(pixels: Tensor, view: View, draws: Sequence[float]) -> Tensor:
+    """A crop, uint8 [c, h, w], after everything that does not move pixels; `draws` are 13 uniform numbers."""
     jitter, grey, blur, sigma, solarise, *factors = draws
-    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    image = picture_of(pixels)
     if jitter < JITTER_PROBABILITY:
         image = _jittered(image, factors[:4], factors[4:])
     if grey < GREY_PROBABILITY:
@@ -105,7 +105,7 @@ def recoloured(pixels: np.ndarray, view: View, draws: Sequence[float]) -> np.nda
         image = image.filter(ImageFilter.GaussianBlur(low + (high - low) * sigma))
     if solarise < view.solarise:
         image = ImageOps.solarize(image, SOLARISE_ABOVE)
-    return np.asarray(image).reshape(pixels.shape)
+    return pixels_of(image)
 
 
 def _jittered(image: Image.Image, order: Sequence[float], factors: Sequence[float]) -> Image.Image:

@@ -10,6 +10,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -141,12 +142,20 @@ def _serve(here: Connection, pipe: Connection) -> None:
     """Answer until the pipe ends; the parent heeds signals."""
     here.close()
     stopping.leave_to_parent()
+    _compute_alone()
     while True:
         with _to_parent():
             work, item = pipe.recv()
         answer = work(item)
         with _to_parent():
             pipe.send(answer)
+
+
+def _compute_alone() -> None:
+    """One thread in this process, which is one of many; threads of the parent did not come with the fork."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @contextmanager

@@ -59,9 +59,20 @@ class Features:
         return (self.read(block, slice(first, first + CHUNK)) for first in range(0, len(self), CHUNK))
 
     def standardised_by(self, train: Features) -> Features:
-        """The same with the mean and deviation of `train` taken out; one block at a time is in memory for it."""
-        blocks = (train.read(block) for block in range(len(train.maps)))
-        return replace(self, moments=tuple((each.mean(0), each.std(0).clamp_min(1e-6)) for each in blocks))
+        """The same with the mean and deviation of `train` taken out."""
+        return replace(self, moments=tuple(_moments(train, block) for block in range(len(train.maps))))
+
+
+def _moments(features: Features, block: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [d] of a block, part by part; sums around one image lose no digits to a large mean."""
+    origin = features.read(block, slice(0, 1)).double()  # [1, d]
+    total = squares = torch.zeros(origin.shape[1], dtype=torch.float64)
+    for part in features.chunks(block):
+        moved = part - origin  # [m, d]
+        total, squares = total + moved.sum(0), squares + moved.square_().sum(0)
+    mean = total / len(features)
+    deviation = ((squares - total * mean) / max(1, len(features) - 1)).clamp_min(0).sqrt()
+    return (origin[0] + mean).float(), deviation.float().clamp_min(1e-6)
 
 
 def split_held_out(features: Features, share: float, seed: int) -> tuple[Features, Features]:

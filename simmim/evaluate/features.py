@@ -170,7 +170,7 @@ def is_complete(folder: Path, identity: Identity) -> bool:
 
 
 def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shards: Shards) -> Features:
-    """The features in a folder; its arrays are verified and stay on disk.
+    """The features in a folder; its arrays stay on disk, and each process verifies its share of them.
 
     Args:
         config: what they must have been made with.
@@ -184,7 +184,7 @@ def open_features(folder: Path, config: FeaturesConfig, encoder_file: Path, shar
         raise ValueError(f"{folder} holds no complete features: it has no {MANIFEST}; extract them (again)")
     manifest = read_sealed(path)
     refuse_changed(path, manifest, identity_of(config, shards.digest, encoder_file), remove=folder)
-    for array in manifest["blocks"]:
+    for array in (manifest["blocks"][place] for place in my_share(len(manifest["blocks"]))):
         if sha256_file(folder / array["file"]) != array["sha256"]:
             raise ValueError(f"{folder / array['file']} is damaged; remove {folder} and extract again")
     maps = [np.load(folder / array["file"], mmap_mode="r") for array in manifest["blocks"]]

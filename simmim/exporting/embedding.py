@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import get_size
 
 from simmim.data.array_files import array_bands
-from simmim.data.crops import Crop, cut, open_image
+from simmim.data.crops import Crop, cut
 from simmim.data.decode import BadImage, Stored, as_bands, normalise
 from simmim.data.found import Found, images_at
+from simmim.data.pixels import batch_of, open_image
 from simmim.data.samples import RawSample, Source, some_of
 from simmim.data.workers import workers
 from simmim.layers.normaliser import ImageNormaliser
@@ -114,7 +114,7 @@ def source_at(path: Path) -> Source:
 
 
 def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[str, np.ndarray | str]:
-    """Name and pixels [H, W, c] of an image, or why it cannot be used."""
+    """Name and pixels [c, H, W] of an image, or why it cannot be used."""
     sample = sample.read()
     if sample.fault:
         return sample.id, sample.fault
@@ -122,10 +122,10 @@ def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[
         image = open_image(_stored(sample.image, sample.id).content, channels)
     except (BadImage, ValueError) as error:
         return sample.id, str(error)
-    height, width = get_size(image)
+    _, height, width = image.shape
     rows, columns = min(height, width * image_px[0] // image_px[1]), min(width, height * image_px[1] // image_px[0])
     crop = Crop((height - rows) // 2, (width - columns) // 2, max(1, rows), max(1, columns), flip=False)
-    return sample.id, cut(image, crop, image_px, "bicubic")
+    return sample.id, cut(image, crop, image_px, "bicubic").numpy()
 
 
 def _stored(content: bytes, name: str) -> Stored:
@@ -151,7 +151,7 @@ def _features(
     network: nn.Module, normaliser: ImageNormaliser, block: int, feature_map: bool, pixels: list[np.ndarray]
 ) -> Tensor:
     """[b, d], or [b, d, h, w], on the CPU."""
-    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(normaliser.device)
+    images = batch_of(map(torch.from_numpy, pixels)).to(normaliser.device)
     with torch.inference_mode():
         found = normaliser(images)
         x = next(itertools.islice(network.block_maps(found), block - 1, None)) if block else network(found)

@@ -10,8 +10,8 @@ from simmim.config.rows import DatasetRow
 from simmim.data.index import read_index
 from simmim.jobs import Jobs
 
-# Mean size of an ImageNet image re-encoded as JPEG of quality 95, and the short side it was measured with.
-_JPEG_BYTES, _JPEG_SHORT_SIDE_PX = 33_400, 256
+# Mean size of an ImageNet image with a short side of 256 px: as JPEG of quality 95, and as raw pixels.
+_ENCODED_BYTES, _SHORT_SIDE_PX = {"jpeg": 33_400, "rgb8": 265_000}, 256
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ def data_size(jobs: Jobs, scale: str, dataset: str, split: str) -> DataSize:
 def _shard_bytes(pack: PackSection, samples: int | None, row: DatasetRow) -> float | None:
     if pack.codec == "original":
         return 1e9 * float(row.gigabytes) if row.gigabytes else None
-    if pack.codec != "jpeg" or samples is None or pack.short_side_px is None:
+    if pack.codec not in _ENCODED_BYTES or samples is None or pack.short_side_px is None:
         return None
-    return samples * _JPEG_BYTES * (pack.short_side_px / _JPEG_SHORT_SIDE_PX) ** 2
+    return samples * _ENCODED_BYTES[pack.codec] * (pack.short_side_px / _SHORT_SIDE_PX) ** 2

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import nn
 
 from simmim.config.training import TrainSettings
+from simmim.machine import keep_freed_memory
 from simmim.rng import seed_for
 from simmim.train import arithmetic
 from simmim.train.device import chosen_device, has_bf16
@@ -54,6 +55,8 @@ def joined_processes() -> Iterator[Processes]:
     device = chosen_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     with arithmetic.fixed():

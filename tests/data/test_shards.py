@@ -110,7 +110,9 @@ def test_an_annotation_is_read_and_verified_without_its_image(tmp_path, monkeypa
     flip(path, path.read_bytes().index(annotated()[2].image) + 30)
     shards, lengths = Shards(tmp_path), []
     monkeypatch.setattr(
-        os, "pread", lambda file, length, offset, read=os.pread: lengths.append(length) or read(file, length, offset)
+        os,
+        "preadv",
+        lambda file, into, offset, read=os.preadv: lengths.append(len(into[0])) or read(file, into, offset),
     )
     assert [shards.annotation(i) for i in range(5)] == [*(sample.annotation for sample in annotated()), None]
     assert lengths == [len(sample.annotation) for sample in annotated()]
@@ -203,7 +205,7 @@ def test_an_image_of_another_size_than_its_annotation_is_quarantined(tmp_path):
     [
         (labelled() + labelled(1), {}, "'class/0.png' comes twice"),
         (annotated(), {"codec": "png", "short_side_px": 8}, "would resize '0.png', not its annotation"),
-        (labelled(), {"short_side_px": 8}, "needs codec=jpeg or codec=png"),
+        (labelled(), {"short_side_px": 8}, "needs codec=jpeg, png or rgb8"),
         (labelled(), {"codec": "jpg"}, "unknown codec 'jpg'; did you mean 'jpeg'"),
         (labelled(), {"shard_samples": 0}, "shard_samples must be at least 1, not 0"),
         (labelled(), {"codec": "png", "short_side_px": 0}, "short_side_px must be at least 1 or null, not 0"),

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from evaluation_tasks import task_of
@@ -75,7 +76,21 @@ def test_parts_and_batches_read_their_rows(folder):
     assert torch.equal(part.read(3), whole[[9, 2, 4]]) and part.labels.tolist() == [1, 0, 0]
     batch = FeatureSet(part.standardised_by(train)).__getitems__([(0, 2), (5, 0)])
     expected = (whole - whole.mean(0)) / whole.std(0)
-    assert torch.equal(batch["features"][3], expected[[4, 9]]) and batch["labels"].tolist() == [0, 1]
+    torch.testing.assert_close(batch["features"][3], expected[[4, 9]], rtol=1e-5, atol=1e-5)
+    assert batch["labels"].tolist() == [0, 1]
+
+
+def test_moments_are_summed_part_by_part(monkeypatch):
+    """Around a large mean, where sums of float32 would keep no digit of the deviation."""
+    array = (1e4 + np.random.default_rng(0).standard_normal((50, 7))).astype(np.float32)
+    array[:, 0] = 3
+    features = feature_rows.Features([array], torch.zeros(50, dtype=torch.int64), torch.arange(50))
+    monkeypatch.setattr(feature_rows, "CHUNK", 8)
+    ((mean, deviation),) = features.standardised_by(features).moments
+    wanted = torch.from_numpy(array.astype(np.float64))
+    torch.testing.assert_close(mean, wanted.mean(0).float(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(deviation[1:], wanted.std(0)[1:].float(), rtol=1e-5, atol=0)
+    assert deviation[0] == torch.tensor(1e-6)  # of a channel that says nothing
 
 
 def test_neighbours_found_chunk_by_chunk_are_those_of_the_whole_bank(folder, monkeypatch):

@@ -1,13 +1,6 @@
 # How a job is started: its processes and cards, the minutes that it has.
-import os
-
 from simmim.cluster import again
 from simmim.train import cards
-
-# Training allocates and frees the same large blocks in every step; glibc would give them back to the system each time.
-# Worth 10 to 20 % of a step on a CPU, for up to half as much memory again where inputs are large; what the user has set stays.
-KEEP_MEMORY = {"MALLOC_TOP_PAD_": "268435456", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_MMAP_MAX_": "0"}
-
 
 # Cards of this machine. A job that runs a network takes one, as many such jobs run at a time, and each has cards of its own;
 # `--set-resources pretrain:gpu=4` gives the jobs of a rule more. On a cluster its profile says what a job is granted.
@@ -30,8 +23,7 @@ def command_of(resources):
     """What starts the processes; without `--` torchrun would take our --run for its --run-path."""
     gpus, nodes = (int(resources.get(name, 0) or 0) for name in ("gpu", "nodes"))
     if not gpus:
-        kept = " ".join(f"{name}={os.environ.get(name, value)}" for name, value in KEEP_MEMORY.items())
-        return f"{AGAIN} env {kept} python -m simmim"
+        return f"{AGAIN} python -m simmim"
     if nodes > 1:  # a torchrun on each; where they meet, simmim/train/cards.py finds in the environment of the step
         each, cpus = gpus // nodes, resources.tasks_per_node * resources.cpus_per_task
         step = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={each} --cpus-per-task={cpus}"
