@@ -152,9 +152,9 @@ def kept_bytes(module: nn.Module, batch: dict[str, Tensor], dtype: torch.dtype |
         return tensor
 
     held: list[Tensor] = []  # so that no storage is let go and its place taken by another
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        with torch.autocast(batch["images"].device.type, dtype, enabled=dtype is not None):
-            module(batch)
+    autocast = torch.autocast(batch["images"].device.type, dtype, enabled=dtype is not None)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
+        module(batch)
     return sum(kept.values())
 
 

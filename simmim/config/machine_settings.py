@@ -5,6 +5,7 @@ is stored with them and no hash covers them. The records' `environment` says wha
 same, as they notice the number of processes, which no config knows either:
 
     last bits          sums are taken in another order
+    grey levels        one value in fifty of a crop that is cut on the device differs by one
     random draws       mixup, cutmix, drop path and dropout draw anew for every micro-batch
     batch statistics   of ResNet and of UPerNet's heads are those of a micro-batch (on GPUs, of all processes together)
 """
@@ -17,6 +18,7 @@ MACHINE_SETTINGS = frozenset(
     {
         *("micro_batch", "score_batch", "workers", "sharded", "checkpoint_activations"),
         *("save_every_steps", "save_every_minutes"),
+        "crop_on",
     }
 )
 

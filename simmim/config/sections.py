@@ -116,6 +116,8 @@ class ImagesSection(Section):
         channels: of the images; needed where the statistics are measured, else the number of means.
         mean, std: of every channel, as shares of the full range (255 or 65,535); `mean: measured` takes both as packing
             has measured them on the training images.
+        crop_on: "host" cuts and resizes in the loader; "device" copies whole pictures to the GPU and cuts them there,
+            for sets that are packed small (raw pixels, JPEG of 256 px) and too few cores to feed it. SimMIM only.
     """
 
     crop_scale: tuple[float, float] = (0.67, 1.0)
@@ -124,6 +126,7 @@ class ImagesSection(Section):
     channels: int | None = Field(default=None, ge=1, exclude_if=lambda channels: channels is None)
     mean: Literal["measured"] | tuple[float, ...] = IMAGENET_MEAN
     std: Literal["measured"] | tuple[float, ...] = IMAGENET_STD
+    crop_on: Literal["host", "device"] = "host"
 
     @model_validator(mode="before")
     @classmethod
@@ -155,6 +158,11 @@ class ImagesSection(Section):
     def channel_count(self) -> int:
         """Channels of the images."""
         return self.channels or len(self.mean)
+
+    def require_host(self, what: str) -> None:
+        """Refuse crops on the device for what has none."""
+        if self.crop_on != "host":
+            raise ValueError(f"images.crop_on={self.crop_on} is for SimMIM, {what} are cut on the host: leave it out")
 
     def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> ImagesSection:
         """The same with these numbers where the statistics are to be measured."""

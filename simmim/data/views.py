@@ -59,6 +59,7 @@ class ViewImages(Dataset):
     ) -> None:
         if shards.bands:
             raise ValueError(f"views change 8-bit colours, and {shards.folder} holds {shards.bands}: use method=simmim")
+        images.require_host("views")
         self._shards, self._views, self._settings = shards, views, images
         self._seed, self._channels = seed, channels
 

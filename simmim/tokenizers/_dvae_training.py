@@ -161,6 +161,7 @@ class _Crops(Dataset):
     """Random crops drawn per (seed, epoch, sample)."""
 
     def __init__(self, shards: Shards, images: ImagesSection, image_px: int, seed: int) -> None:
+        images.require_host("crops of a tokenizer")
         self._shards, self._images, self._image_px, self._seed = shards, images, (image_px, image_px), seed
 
     def __len__(self) -> int:

@@ -103,7 +103,8 @@ def fit(
     dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
     task.images_at_once = settings.images_at_once(processes.world)
     trained, module, optimizer = _spread(task, groups, settings, processes)
-    done = _resume(run, trained, optimizer, environment(processes, dtype, settings))
+    made_on = environment(processes, dtype, settings) | {"crop_on": getattr(data, "crop_on", "host")}
+    done = _resume(run, trained, optimizer, made_on)
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
     kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}

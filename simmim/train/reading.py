@@ -54,9 +54,14 @@ def spare_cores() -> int:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """The same batch with its tensors on a device; the host does not wait for copies from pinned memory."""
+    """The same batch with its tensors on a device; the host does not wait for copies from pinned memory.
+
+    What has a `to_device` of its own becomes what that makes there (`simmim.data.device_crops`).
+    """
     if torch.is_tensor(batch):
         return batch.to(device, non_blocking=True)
+    if hasattr(batch, "to_device"):
+        return batch.to_device(device)
     if isinstance(batch, dict):
         return {key: to_device(value, device) for key, value in batch.items()}
     return [to_device(value, device) for value in batch] if isinstance(batch, list) else batch

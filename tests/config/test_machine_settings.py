@@ -42,11 +42,10 @@ def plain(tmp_path_factory):
 
 
 def test_no_setting_of_the_machine_changes_a_hash(folder, plain):
-    both = *TRAINING, "settings.score_batch=3"
-    evaluation = " ".join(both)
-    found = changed(folder, " ".join(TRAINING), evaluation, "train.micro_batch=2 settings.score_batch=3")
+    run, evaluation = (*TRAINING, "images.crop_on=device"), (*TRAINING, "settings.score_batch=3")
+    found = changed(folder, " ".join(run), " ".join(evaluation), "train.micro_batch=2 settings.score_batch=3")
     assert found == plain
-    assert {setting.partition("=")[0].rpartition(".")[2] for setting in both} == MACHINE_SETTINGS
+    assert {setting.partition("=")[0].rpartition(".")[2] for setting in (*run, *evaluation)} == MACHINE_SETTINGS
     config = Sheets(folder).evaluation("paper", "one", "finetune")
     assert (config.train.micro_batch, config.settings.score_batch) == (2, 3)  # and yet they are read
 
