@@ -118,7 +118,7 @@ def measured(folder: Path, images: int, workers: int, turns: int) -> Iterator[Me
             pack(ImageFolder(str(source)), out, codec=codec, shard_samples=1000, short_side_px=short_side_px)
         ways = {"released, files as they are": released(sorted(source.iterdir()), workers)}
         ways |= {f"ours, {name}": ours(Path(scratch) / codec, workers) for name, (codec, _) in CODECS.items()}
-        ways |= {"ours, raw pixels, crops on the device": ours(Path(scratch) / "rgb8", workers, "device")}
+        ways |= {"ours, raw pixels, crops on the device": ours(Path(scratch) / "rgb8", 0, "device")}
         ways |= {"limit: decoding as they are": alone(Path(scratch) / "original", open_image)}
         ways |= {"limit: decoding JPEG 256 px": alone(Path(scratch) / "jpeg", open_image)}
         ways |= {"limit: copying raw pixels": alone(Path(scratch) / "rgb8", len)}
