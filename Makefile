@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PINS := config/constraints.txt
+IMAGES ?= data/imagenet/val
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONUNBUFFERED=1
 SNAKEMAKE := $(RUN) snakemake --profile workflow/profiles/local
 TIME_LIMIT := timeout -k 30
 BOTH_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-real-size punish mutants lint docs format
+.PHONY: help setup demo test test-all test-real-size punish bench mutants lint docs format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -44,6 +45,9 @@ punish: $(BIN)/.ready ## Run the tests that need a real Slurm, which is installe
 
 test-real-size: $(BIN)/.ready ## Run every kind of row at its real size, two updates each, into docs/real_size.md: an hour or two, 20 GB
 	@$(RUN) python benchmarks/real_size.py
+
+bench: $(BIN)/.ready ## Compare speeds with other ways, into docs/performance.md: half an hour, IMAGES names a folder of JPEGs
+	@$(RUN) OMP_NUM_THREADS=1 python benchmarks/bench.py --images $(IMAGES)
 
 mutants: $(BIN)/.ready ## Change one line at a time and see that a test notices
 	@$(RUN) $(TIME_LIMIT) 7200 python tests/mutants/run.py

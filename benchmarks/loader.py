@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import Measured, Way, compare, table
+from measure import Measured, Way, compare, jpegs, linked, table
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -104,15 +104,7 @@ def alone(folder: Path, work: Callable[[bytearray], object]) -> Way:
 
 def measured(folder: Path, images: int, workers: int, turns: int) -> Iterator[Measured]:
     """Rows for each way to pack."""
-    files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in (".jpg", ".jpeg"))
-    files = files[:: max(1, len(files) // images)][:images]
-    if not files:
-        raise SystemExit(f"{folder} holds no JPEG")
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "files"
-        source.mkdir()
-        for number, file in enumerate(files):
-            (source / f"{number:05d}.jpg").symlink_to(file.resolve())
+    with linked(jpegs(folder, images)) as source, tempfile.TemporaryDirectory() as scratch:
         for codec, short_side_px in CODECS.values():
             out = Path(scratch) / codec
             pack(ImageFolder(str(source)), out, codec=codec, shard_samples=1000, short_side_px=short_side_px)

@@ -10,7 +10,9 @@ import os
 import platform
 import resource
 import statistics
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +55,13 @@ def compare(
     goals: Mapping[str, float] = {},
     clock: Callable[[], float] = cpu_seconds,
 ) -> list[Measured]:
-    """Measure all ways in turn, after one turn that does not count; the first is what others are compared with."""
+    """Measure all ways in turn, after one turn that does not count where there are several; the first is the base."""
     rates: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(turns + 1):
+    for turn in range(turns + (turns > 1)):
         for way, run in ways.items():
             began = clock()
             done = run()
-            if turn:
+            if turn or turns == 1:
                 rates[way].append(done / (clock() - began))
     base = rates[next(iter(ways))]
     found = []
@@ -68,6 +70,23 @@ def compare(
         middle = statistics.median(each), statistics.median(ratios), min(ratios), max(ratios)
         found.append(Measured(work, way, *middle, goals.get(way)))
     return found
+
+
+def jpegs(folder: Path, count: int) -> list[Path]:
+    """So many JPEGs, spread over a folder of any depth."""
+    files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in (".jpg", ".jpeg"))
+    if not files:
+        raise SystemExit(f"{folder} holds no JPEG: name a folder that does")
+    return files[:: max(1, len(files) // count)][:count]
+
+
+@contextmanager
+def linked(files: list[Path]) -> Iterator[Path]:
+    """A folder with nothing but these files."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, file in enumerate(files):
+            Path(scratch, f"{number:05d}{file.suffix.lower()}").symlink_to(file.resolve())
+        yield Path(scratch)
 
 
 def table(rows: list[Measured]) -> str:

@@ -1,66 +1,76 @@
-"""How many images are packed in a second, and what each costs in CPU time, with one and with several processes.
+"""How many images are packed in a CPU second, beside decoding them once and nothing else, and by how many cores.
 
-    python benchmarks/packing.py data/imagenet/val [--processes 1 2] [--repeats 3]
+    python benchmarks/packing.py data/imagenet/val [--images 300] [--processes 1 2] [--turns 3]
 
-Packs a folder of images with the settings of the paper's training set (JPEG, short side 256 px) and as the images are.
-The CPU time is that of all processes, so it says the same on a machine that has other work; seconds do not. The last
-column is the training set of ImageNet-1K, 1,281,167 images, at this CPU time if all processes have a core each.
+Packs JPEGs as they are, and with a short side of 256 px as JPEG and as raw pixels. The limit is what every check of an
+image must do at least: Pillow decodes it. Then, in seconds of the clock, one process against several.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import io
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+
+from measure import Measured, Way, compare, jpegs, linked, table
+from PIL import Image
 
 from simmim.data.packing import pack
 from simmim.data.sources.image_folder import ImageFolder
 
-IMAGENET_IMAGES = 1_281_167
-SETTINGS = {"short side 256 px": ("jpeg", 256), "as they are": ("original", None)}
+SETTINGS = {"as they are": ("original", None), "JPEG 256 px": ("jpeg", 256), "raw pixels 256 px": ("rgb8", 256)}
+GOALS = {"as they are": 1.0, "JPEG 256 px": 0.8}
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and of those that it has ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def decoded(files: list[Path]) -> Way:
+    """Every file decoded by Pillow."""
+
+    def run() -> int:
+        for file in files:
+            Image.open(io.BytesIO(file.read_bytes())).convert("RGB")
+        return len(files)
+
+    return run
 
 
-def taken(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds and CPU seconds of some work."""
-    seconds, cpu = time.perf_counter(), cpu_seconds()
-    work()
-    return time.perf_counter() - seconds, cpu_seconds() - cpu
+def packed(folder: Path, images: int, setting: str, processes: int = 1) -> Way:
+    """The folder packed into one that is thrown away."""
+    codec, short_side_px = SETTINGS[setting]
+
+    def run() -> int:
+        with tempfile.TemporaryDirectory() as out:
+            options = {"codec": codec, "short_side_px": short_side_px, "shard_samples": 10_000}
+            pack(ImageFolder(str(folder)), out, **options, max_quarantined_share=1.0, processes=processes)
+        return images
+
+    return run
 
 
-def packed(folder: Path, codec: str, short_side_px: int | None, processes: int) -> None:
-    """Pack the folder into one that is thrown away."""
-    with tempfile.TemporaryDirectory() as out:
-        options = {"codec": codec, "short_side_px": short_side_px, "shard_samples": 10_000}
-        pack(ImageFolder(str(folder)), out, **options, max_quarantined_share=1.0, processes=processes)
+def measured(folder: Path, images: int, processes: list[int], turns: int) -> Iterator[Measured]:
+    """Rows for CPU seconds, then for seconds of the clock."""
+    files = jpegs(folder, images)
+    with linked(files) as source:
+        ways = {"limit: Pillow decodes": decoded(files)}
+        ways |= {name: packed(source, len(files), name) for name in SETTINGS}
+        yield from compare("packing, one process", ways, turns, GOALS)
+        for name in SETTINGS:
+            several = {f"{name}, {count} processes": packed(source, len(files), name, count) for count in processes}
+            goals = {way: float(count) for way, count in zip(several, processes) if count > 1}
+            yield from compare("packing, by the clock", several, turns, goals, time.perf_counter)
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="images, at any depth")
-    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=3, help="the least CPU time counts")
+    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
+    parser.add_argument("--images", type=int, default=300, help="spread over the folder")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    images = sum(1 for _ in ImageFolder(str(options.folder)).samples())
-    print("| images | processes | images a second | images a CPU second | ImageNet-1K, hours |\n|---|---|---|---|---|")
-    for name, (codec, short_side_px) in SETTINGS.items():
-        for processes in options.processes:
-            times = [
-                taken(lambda c=codec, s=short_side_px, p=processes: packed(options.folder, c, s, p))
-                for _ in range(options.repeats)
-            ]
-            seconds, cpu = min(times, key=lambda each: each[1])
-            hours = IMAGENET_IMAGES * cpu / images / processes / 3600
-            print(f"| {name} | {processes} | {images / seconds:.0f} | {images / cpu:.0f} | {hours:.2f} |", flush=True)
+    print(table(list(measured(options.folder, options.images, options.processes, options.turns))))
 
 
 if __name__ == "__main__":

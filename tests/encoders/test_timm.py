@@ -100,6 +100,11 @@ def test_layers_are_those_that_timm_groups_but_for_what_stands_between_stages(mo
     apart = {name for name in ours if ours[name] != theirs[name]}
     assert all("downsample" in name or "norm" in name for name in apart), apart
     assert set(ours.values()) | {encoder.depth + 1} == set(range(encoder.depth + 2))
+    last = max(place for place, layer in enumerate(ours.values()) if layer == encoder.depth)
+    behind = list(ours)[last + 1 :]  # a norm of the output
+    assert not any(name.startswith(encoder._blocks[-1]) for name in behind)
+    assert {ours[name] for name in behind} <= {encoder.depth + 1}
+    assert list(ours)[last].startswith(encoder._blocks[-1]), "the last layer is the last block"
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -54,6 +54,7 @@ def test_every_seed_leaves_the_encoder_it_has_trained(finished, pretrained):
     state = finished.with_suffix(".state")
     assert sorted(finished.parent.iterdir()) == [folder, finished, state], "nothing else stays"
     assert (state / "seed0.safetensors").samefile(folder / "seed0.safetensors")
+    assert (state / "finished.json").is_file() and not [*state.rglob("step-*")]
     first, second, before = (
         load_encoder(path)[0].state_dict()
         for path in (folder / "seed0.safetensors", folder / "seed1.safetensors", pretrained)

@@ -1,0 +1,54 @@
+"""The comparisons of speed still run, and their numbers are what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+
+from measure import compare, table  # noqa: E402
+
+
+def test_ratios_are_those_of_neighbours_in_time():
+    """A machine that becomes slower by a half in the second turn changes rates and no ratio."""
+    now, slowness, turns = 0.0, 1.0, iter([1.0, 1.0, 2.0, 4.0])
+
+    def way(seconds):
+        nonlocal now
+        now += seconds * slowness
+        return 10
+
+    def base():
+        nonlocal slowness
+        slowness = next(turns)
+        return way(1.0)
+
+    rows = compare("work", {"theirs": base, "ours": lambda: way(0.25)}, 3, {"ours": 3.0}, clock=lambda: now)
+    assert [(row.way, row.rate, row.ratio, row.low, row.high) for row in rows] == [
+        ("theirs", 5.0, 1.0, 1.0, 1.0),
+        ("ours", 20.0, 4.0, 4.0, 4.0),
+    ]
+    assert "| work | ours | 20 | 4.00x | 4.00, 4.00 | 3x |" in table(rows)
+
+
+@pytest.mark.slow
+def test_every_comparison_runs(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(8):
+        Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / f"{number}.jpg")
+    command = [sys.executable, "benchmarks/bench.py", "--quick", "--images", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=True)
+    for work in ("loader", "packing, one process", "step micro, batch 2", "planning", "starts"):
+        assert f"| {work} |" in done.stdout, done.stdout
+    assert "left out" not in done.stdout
+
+
+def test_what_needs_images_says_so(tmp_path):
+    command = [sys.executable, "benchmarks/bench.py", "loader", "--quick", "--images", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    assert f"loader left out: {tmp_path} holds no JPEG" in done.stdout
