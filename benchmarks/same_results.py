@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from simmim.migration import migrate
 
 KEY = ["run", "evaluation", "dataset", "part", "seed", "step", "metric"]
-TIMES = {"device_seconds", "train_seconds", "images_per_second"}
+TIMES = {"device_seconds", "wait_seconds", "train_seconds", "images_per_second", "data_wait"}
 PICTURES = ["image", "hidden", "prediction"]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from simmim.data.array_files import MAX_PIXELS, BadImage, array_bands, hint, read_bands
 from simmim.data.bands import Bands, to_bytes
 
+# Sound JPEGs and PNGs byte for byte; quality 95; without loss; raw pixels with the header of a PPM file.
 CODECS = "original", "jpeg", "png", "rgb8"
 JPEG_QUALITY = 95
 _FORMAT_OF = {"jpeg": "JPEG", "rgb8": "PPM"}  # Pillow's names; the others are stored as PNG

@@ -30,11 +30,16 @@ SAMPLES_SCHEMA = pa.schema(
 QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "action", "reason", "source")])
 
 
-def content_sha256(image: bytes, annotation: bytes | None) -> str:
-    """Hex SHA-256 of the stored image bytes followed by the annotation bytes."""
+def content_digest(image: bytes, annotation: bytes | None) -> bytes:
+    """SHA-256 of the stored image bytes followed by the annotation bytes."""
     digest = hashlib.sha256(image)
     digest.update(annotation or b"")
-    return digest.hexdigest()
+    return digest.digest()
+
+
+def content_sha256(image: bytes, annotation: bytes | None) -> str:
+    """The same in hex."""
+    return content_digest(image, annotation).hex()
 
 
 def set_digest(classes: list[str], sha256s: Iterable[str], labels: Iterable[int]) -> str:

@@ -53,12 +53,11 @@ def pack(
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
-    Shards that an earlier call has finished, of the same source with the same settings, are kept. Classes without
-    images and images without labels are printed.
+    Shards that an earlier call has finished, of the same source and settings, are kept. Classes without images and
+    images without labels are printed.
 
     Args:
-        codec: "original" keeps sound JPEGs and PNGs byte for byte, "jpeg" has quality 95, "png" loses nothing, "rgb8"
-            is raw pixels with the header of a PPM file: 3 bytes a pixel, and no decoding.
+        codec: one of `CODECS`.
         shard_samples: samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.

@@ -23,12 +23,15 @@ import pyarrow.parquet as pq
 
 from simmim.data.bands import Bands
 from simmim.data.index import INDEX, read_index
-from simmim.data.layout import PLACES, QUARANTINE, SAMPLES, SAMPLES_SCHEMA, content_sha256
+from simmim.data.layout import PLACES, QUARANTINE, SAMPLES, content_digest
 from simmim.data.packing import pack
 from simmim.storage.files import sha256_bytes, sha256_file
 from simmim.storage.reading import os_error, reading
 
 __all__ = ["Shards", "pack"]
+
+_WHERE = "shard", *PLACES
+_AT_ONCE = 65_536  # rows
 
 
 class Shards:
@@ -49,6 +52,7 @@ class Shards:
         self._descriptors: dict[int, int] = {}
         self._verified = np.zeros(len(self), bool)
         self._check_files()
+        self._rows = self._read_rows()  # now, so that workers of a loader share it
 
     def __len__(self) -> int:
         return self._index["samples"]
@@ -79,17 +83,17 @@ class Shards:
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """Class index of every sample, int64 [n]; -1 where there is none."""
-        return self._table["label"].fill_null(-1).to_numpy()
+        return self._rows["label"]
 
     @functools.cached_property
     def ids(self) -> list[str]:
         """Name of every sample in its source."""
-        return self._table["sample_id"].to_pylist()
+        return self._column("sample_id").to_pylist()
 
     @functools.cached_property
     def sizes(self) -> np.ndarray:
         """Height and width of every stored image, int32 [n, 2]."""
-        return np.stack([self._table["height"].to_numpy(), self._table["width"].to_numpy()], axis=1)
+        return np.stack([self._rows["height"], self._rows["width"]], axis=1)
 
     def image_bytes(self, i: int) -> bytearray:
         """Verified encoded bytes of image i."""
@@ -117,7 +121,7 @@ class Shards:
         shard, *spans = self._place(i)
         image, annotation = (self._read(shard, span) for span in spans)
         if not self._verified[i]:
-            if content_sha256(image, annotation) != self._sha256s[i].as_py():
+            if content_digest(image, annotation) != self._rows["sha256"][i].tobytes():
                 raise self._altered(i)
             self._verified[i] = True
         return image, annotation
@@ -135,36 +139,36 @@ class Shards:
             if _digest(self.folder / name) != sha256:
                 raise ValueError(f"{self.folder / name} is missing or not the file that was packed; pack again")
 
-    @functools.cached_property
-    def _table(self) -> pa.Table:
+    def _read_rows(self) -> dict[str, np.ndarray]:
+        """What every read needs, by column: numbers [n], and digests as bytes [n, 32]; no copy is in memory."""
         path = self.folder / SAMPLES
         if _digest(path) != self._index["samples_sha256"]:
             raise ValueError(f"{path} is missing or not the file that {INDEX} was written for; pack again")
+        numbers = {name: self._column(name).fill_null(-1).to_numpy() for name in ("label", "height", "width", *_WHERE)}
         with reading(path, "a table of samples", "pack again"):
-            return pq.read_table(path, schema=SAMPLES_SCHEMA, partitioning=None).combine_chunks()
+            parts = pq.ParquetFile(path, pre_buffer=False).iter_batches(_AT_ONCE, columns=["sha256"], use_threads=False)
+            digests = [_bytes_of(part.column(0)) for part in parts]
+        return numbers | {"sha256": np.concatenate([np.empty((0, 32), np.uint8), *digests])}
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """A column of the table of samples."""
+        path = self.folder / SAMPLES
+        with reading(path, "a table of samples", "pack again"):
+            return pq.ParquetFile(path, pre_buffer=False).read([name], use_threads=False)[name]
 
     @functools.cached_property
-    def _where(self) -> tuple[np.ndarray, ...]:
-        """Shard, and offset and length of image and annotation, each int [n]."""
-        return tuple(self._table[name].to_numpy() for name in ("shard", *PLACES))
-
-    @functools.cached_property
-    def _sha256s(self) -> pa.Array:
-        return self._table["sha256"].chunk(0)
-
-    @functools.cached_property
-    def _annotation_sha256s(self) -> pa.Array:
-        return self._table["annotation_sha256"].chunk(0)
+    def _annotation_sha256s(self) -> pa.ChunkedArray:
+        return self._column("annotation_sha256")
 
     def _place(self, i: int) -> tuple[int, tuple[int, int], tuple[int, int]]:
         """Number of the shard of sample i, and offset and length of its image and of its annotation."""
         if not 0 <= i < len(self):
             raise IndexError(f"sample {i} of {len(self)} in {self.folder}")
-        shard, *span = (int(numbers[i]) for numbers in self._where)
+        shard, *span = (int(self._rows[name][i]) for name in _WHERE)
         return shard, (span[0], span[1]), (span[2], span[3])
 
     def _altered(self, i: int) -> ValueError:
-        shard, row, sample_id = (self._table[name][i].as_py() for name in ("shard", "row", "sample_id"))
+        shard, row, sample_id = (self._column(name)[i].as_py() for name in ("shard", "row", "sample_id"))
         place = f"{self.folder / self._names[shard]}, row {row}, sample {sample_id!r}"
         return ValueError(f"{place}: the bytes are not those that were packed; delete the folder and pack again")
 
@@ -189,6 +193,13 @@ class Shards:
             return content
         except OSError as error:
             raise ValueError(os_error(error, f"{self.folder / self._names[shard]} cannot be read")) from None
+
+
+def _bytes_of(digests: pa.StringArray) -> np.ndarray:
+    """Hex digests as bytes, uint8 [n, 32]; their texts lie one after another in memory."""
+    begin, end = 2 * 32 * digests.offset, 2 * 32 * (digests.offset + len(digests))
+    texts = np.frombuffer(digests.buffers()[2], np.uint8)[begin:end].tobytes().decode()
+    return np.frombuffer(bytes.fromhex(texts), np.uint8).reshape(-1, 32)
 
 
 def _digest(path: Path) -> str:

@@ -25,6 +25,7 @@ _NUMBERS = {  # in this order; a number that does not stand here comes last, by 
     "grad_norm": "norm of the gradient, at the end",
     "train_seconds": "seconds of training",
     "images_per_second": "images a second",
+    "data_wait": "percent of it spent waiting for images",
     "loss_spikes": "jumps of the loss",
 }
 

@@ -193,10 +193,18 @@ def _rows(
 
 
 def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
-    """Device-seconds of the steps that the run is made of (Table 6 compares them), images per second, and spikes."""
-    seconds = sum(row["device_seconds"] for row in log)
-    speed = images * processes.world / seconds if seconds else 0.0
-    return {"train_seconds": seconds, "images_per_second": speed, "loss_spikes": spikes.count(log)}
+    """What the steps that the run is made of have cost.
+
+    Device-seconds (Table 6 compares them), images a second, percent of the time that went by waiting for data, spikes.
+    """
+    seconds, waited = (sum(row.get(name, 0.0) for row in log) for name in ("device_seconds", "wait_seconds"))
+    speed, wait = (images * processes.world / seconds, 100 * waited / seconds) if seconds else (0.0, 0.0)
+    return {
+        "train_seconds": seconds,
+        "images_per_second": speed,
+        "data_wait": wait,
+        "loss_spikes": spikes.count(log),
+    }
 
 
 def _header(config: PretrainConfig, images: ImagesSection) -> dict[str, Any]:

@@ -17,10 +17,13 @@ _SEAL = b"sha256"
 _CURE = "remove it, so that it is made again"
 
 
+_ROWS = 65_536  # of a row group, which readers hold in memory
+
+
 def write_parquet(path: Path | str, table: pa.Table) -> None:
     """Write a table as one file; what its footer says is for others to bind (the index of a packed set)."""
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+        pq.write_table(table, temporary, write_page_checksum=True, row_group_size=_ROWS)
 
 
 def write_sealed(path: Path | str, table: pa.Table) -> None:

@@ -20,11 +20,13 @@ class TrainLog:
 
     A row has their means and, for `simmim.train.spikes`, the largest of each.
 
-    `device_seconds` are summed over processes. They are part of the log, so a resumed run adds up the steps it is made
-    of and not those that were lost.
+    `device_seconds` are summed over processes, and `wait_seconds`, what of them went by waiting for data, as long
+    as on this one. They are part of the log, so a resumed run adds up the steps it is made of and not those that were
+    lost.
 
     Args:
-        history: rows so far (step, lr, loss, grad_norm, max_loss, max_grad_norm, device_seconds); new ones come to it.
+        history: rows so far (step, lr, loss, grad_norm, max_loss, max_grad_norm, device_seconds, wait_seconds); new
+            ones come to it.
         begun: what `begun` gave when the run was saved between two rows.
     """
 
@@ -40,6 +42,7 @@ class TrainLog:
         self._progress = Progress(label, sampler.start_step, sampler.steps)
         self._updates = [*self._updates_of(_begun_updates(begun))]
         self._began = time.monotonic() - begun.get("seconds", 0.0) / processes.world
+        self._waited = -begun.get("wait_seconds", 0.0) / processes.world  # before this row
 
     def __enter__(self) -> TrainLog:
         return self
@@ -51,8 +54,12 @@ class TrainLog:
         """Take in one step."""
         self._updates.append(torch.stack((loss, norm)).double())
 
-    def write_row(self, step: int, learning_rate: float) -> list[tuple[float, float]]:
-        """Append a row, which every process must call for; returns loss and gradient norm of each of its updates."""
+    def write_row(self, step: int, learning_rate: float, waited: float) -> list[tuple[float, float]]:
+        """Append a row, which every process must call for; returns loss and gradient norm of each of its updates.
+
+        Args:
+            waited: seconds for data, since this process began.
+        """
         world = self._processes.world
         updates = torch.stack(self._updates)
         if world > 1:
@@ -64,10 +71,12 @@ class TrainLog:
         now = time.monotonic()  # the numbers above have waited for the device
         seconds, self._began = (now - self._began) * world, now
         row = {"step": step, "lr": learning_rate, "loss": loss, "grad_norm": norm, "device_seconds": seconds}
-        self._history.append(row | {"max_loss": max_loss, "max_grad_norm": max_norm})
+        row |= {"max_loss": max_loss, "max_grad_norm": max_norm, "wait_seconds": (waited - self._waited) * world}
+        self._history.append(row)
+        self._waited = waited
         return [(loss, norm) for loss, norm in updates.tolist()]
 
-    def begun(self) -> dict[str, Any]:
+    def begun(self, waited: float) -> dict[str, Any]:
         """What there is of the next row, for a checkpoint between two; every process must call it."""
         if not self._updates:
             return {}
@@ -77,7 +86,8 @@ class TrainLog:
             each = [torch.empty_like(own) for _ in range(self._processes.world)]
             dist.all_gather(each, own)
         seconds = (time.monotonic() - self._began) * self._processes.world
-        return {"updates": [updates.tolist() for updates in each], "seconds": seconds}
+        wait_seconds = (waited - self._waited) * self._processes.world
+        return {"updates": [updates.tolist() for updates in each], "seconds": seconds, "wait_seconds": wait_seconds}
 
     def _updates_of(self, begun: list[list[list[float]]]) -> Tensor:
         """This process's updates [k, 2]; where there were more or fewer processes, the first one takes all."""

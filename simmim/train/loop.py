@@ -103,8 +103,7 @@ def fit(
     dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
     task.images_at_once = settings.images_at_once(processes.world)
     trained, module, optimizer = _spread(task, groups, settings, processes)
-    made_on = environment(processes, dtype, settings) | {"crop_on": getattr(data, "crop_on", "host")}
-    done = _resume(run, trained, optimizer, made_on)
+    done = _resume(run, trained, optimizer, environment(processes, dtype, settings, data))
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
     kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}
@@ -128,12 +127,12 @@ def fit(
             if logs or saves or guard.is_free:  # what is saved has been checked
                 guard.check(sampler, data, run.state)
             if logs:
-                spikes.tell(run.label, done.history, log.write_row(now, lr), sampler, data, run.state)
+                spikes.tell(run.label, done.history, log.write_row(now, lr, batches.seconds), sampler, data, run.state)
                 run.tell(now, steps, done.history, trained, processes)
             log.show(now, lr, batches.seconds)
             if saves:
                 done.parts[-1]["peak_bytes"] = peak_bytes(processes.device, done.parts[-1:])
-                saver.save(now, log.begun())
+                saver.save(now, log.begun(batches.seconds))
     if run.first_stage:
         checkpoint.write(run.first_stage, last, **kept, begun={})
     if trained is not task:

@@ -94,11 +94,16 @@ def seed_libraries(seed: int, step: int, rank: int) -> None:
 
 
 def environment(
-    processes: Processes, dtype: torch.dtype | None, training: TrainSettings | None = None
+    processes: Processes, dtype: torch.dtype | None, training: TrainSettings | None = None, data: Any = None
 ) -> dict[str, str | int | bool]:
-    """What besides the config can change the last bits of a result, of a training with the images of a micro-batch."""
+    """What besides the config can change the last bits of a result, of a training with the images of a micro-batch.
+
+    Args:
+        data: of a training; where its crops are cut.
+    """
     at_once = {"images_at_once": training.images_at_once(processes.world)} if training else {}
     return at_once | {
+        "crop_on": getattr(data, "crop_on", "host"),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if processes.device.type == "cuda" else "cpu",
         "processes": processes.world,

@@ -111,8 +111,8 @@ def test_raw_pixels_are_reduced_when_packed(tmp_path):
 def test_a_process_verifies_a_sample_once(tmp_path, monkeypatch):
     pack(Two(), tmp_path, codec="original", shard_samples=2, short_side_px=None)
     shards, verified = Shards(tmp_path), []
-    digest = shards_module.content_sha256
-    monkeypatch.setattr(shards_module, "content_sha256", lambda *content: verified.append(1) or digest(*content))
+    digest = shards_module.content_digest
+    monkeypatch.setattr(shards_module, "content_digest", lambda *content: verified.append(1) or digest(*content))
     assert [bytes(shards.image_bytes(i)) for i in (0, 1, 0, 0, 1)] == [
         KINDS[("4:2:0", "PNG")[i]] for i in (0, 1, 0, 0, 1)
     ]

@@ -24,8 +24,8 @@ def log(history, rank=0, world=1, begun=None):
     return TrainLog("test", history, begun or {}, SAMPLER, Processes(rank, world, torch.device("cpu")))
 
 
-def largest(loss, norm):
-    return {"max_loss": loss, "max_grad_norm": norm}
+def largest(loss, norm, waited=0.0):
+    return {"max_loss": loss, "max_grad_norm": norm, "wait_seconds": waited}
 
 
 def test_a_row_is_the_mean_since_the_last_one(clock):
@@ -34,14 +34,14 @@ def test_a_row_is_the_mean_since_the_last_one(clock):
     for loss, norm in ((1.0, 10.0), (2.0, 20.0)):
         rows.add(torch.tensor(loss), torch.tensor(norm))
     clock[0] = 103.0
-    assert rows.write_row(3, 0.1) == [(1.0, 10.0), (2.0, 20.0)]
+    assert rows.write_row(3, 0.1, 0.5) == [(1.0, 10.0), (2.0, 20.0)]
     rows.add(torch.tensor(5.0), torch.tensor(7.0))
     clock[0] = 104.0
-    rows.write_row(4, 0.2)
+    rows.write_row(4, 0.2, 0.75)
     assert history == [
         {"step": 1, "loss": 9.0},
-        {"step": 3, "lr": 0.1, "loss": 1.5, "grad_norm": 15.0, "device_seconds": 3.0} | largest(2.0, 20.0),
-        {"step": 4, "lr": 0.2, "loss": 5.0, "grad_norm": 7.0, "device_seconds": 1.0} | largest(5.0, 7.0),
+        {"step": 3, "lr": 0.1, "loss": 1.5, "grad_norm": 15.0, "device_seconds": 3.0} | largest(2.0, 20.0, 0.5),
+        {"step": 4, "lr": 0.2, "loss": 5.0, "grad_norm": 7.0, "device_seconds": 1.0} | largest(5.0, 7.0, 0.25),
     ]
 
 
@@ -54,8 +54,9 @@ def test_two_processes_give_one_mean_and_twice_the_time(clock, monkeypatch):
     for _ in range(2):
         rows.add(torch.tensor(1.0), torch.tensor(2.0))
     clock[0] = 103.0
-    rows.write_row(2, 0.1)
-    assert history == [{"step": 2, "lr": 0.1, "loss": 2.0, "grad_norm": 2.0, "device_seconds": 6.0} | largest(2.5, 2.0)]
+    rows.write_row(2, 0.1, 1.0)
+    (row,) = history
+    assert row == {"step": 2, "lr": 0.1, "loss": 2.0, "grad_norm": 2.0, "device_seconds": 6.0} | largest(2.5, 2.0, 2.0)
 
 
 @pytest.mark.parametrize(("rank", "rows", "shown"), [(0, 1, "loss 0.2500"), (0, 0, "loss 0.5000"), (1, 1, "")])
@@ -74,18 +75,18 @@ def test_a_row_that_was_begun_before_a_stop_is_the_mean_of_all_its_steps(clock):
     for loss in (0.1, 0.2, 0.4):
         rows.add(torch.tensor(loss), torch.tensor(1.0))
     clock[0] = 103.0
-    rows.write_row(3, 0.1)
+    rows.write_row(3, 0.1, 0.75)
     clock[0] = 100.0
     rows = log(cut)
     rows.add(torch.tensor(0.1), torch.tensor(1.0))
     clock[0] = 101.0
-    begun = json.loads(json.dumps(rows.begun()))
+    begun = json.loads(json.dumps(rows.begun(0.25)))
     clock[0] = 200.0
     rows = log(cut, begun=begun)
     for loss in (0.2, 0.4):
         rows.add(torch.tensor(loss), torch.tensor(1.0))
     clock[0] = 202.0
-    rows.write_row(3, 0.1)
+    rows.write_row(3, 0.1, 0.5)
     assert cut == whole
 
 
@@ -101,5 +102,5 @@ def test_a_row_that_an_earlier_version_began_goes_on(clock):
     history = []
     rows = log(history, begun={"sums": [[3.0, 6.0]], "steps": 2, "seconds": 2.0})
     rows.add(torch.tensor(3.0), torch.tensor(9.0))
-    rows.write_row(3, 0.1)
+    rows.write_row(3, 0.1, 0.0)
     assert history[0]["loss"] == 2.0 and history[0]["grad_norm"] == 5.0

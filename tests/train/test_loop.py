@@ -44,7 +44,7 @@ def train(state, *arguments, **changes):
 
 
 def without_times(history):
-    return [{key: row[key] for key in row.keys() - {"device_seconds"}} for row in history]
+    return [{key: row[key] for key in row.keys() - {"device_seconds", "wait_seconds"}} for row in history]
 
 
 def timed(state, task=None, dataset=None, config=None, processes=ALONE, seed=0, **changes):
