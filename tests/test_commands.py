@@ -177,8 +177,11 @@ def test_a_full_disk_and_a_closed_pipe_behind_stdout(tmp_path, stdout, code, err
     command = [sys.executable, "-m", "simmim", "migrate", *SMOKE, *CONFIG, "--results", str(tmp_path)]
     end, begin = os.pipe()
     os.close(end)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open(stdout or begin, "wb") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=100, cwd=ROOT)
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=100, cwd=ROOT, env=buffered
+        )
     assert (done.returncode, done.stderr.count("\n")) == (code, 1 if error else 0) and error in done.stderr
 
 

@@ -18,7 +18,7 @@ from simmim.data.crops import Crop, cut, draw_crops
 from simmim.data.pixels import batch_of, open_image, picture_of, pixels_of, resized
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
-from simmim.rng import Key, KeyedGenerator, epoch_order, seed_for
+from simmim.rng import Key, KeyedGenerator, epoch_order
 
 
 class LabelledSettings(Protocol):
@@ -79,20 +79,20 @@ class LabelledImages(Dataset):
         settings = self._settings
         draws = KeyedGenerator(self._seed, epochs, samples, "crop")
         crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
-        pixels = [self._cut(*each) for each in zip(epochs.tolist(), samples.tolist(), crops)]
+        seeds = KeyedGenerator(self._seed, epochs, samples, "augment").integers(1)[:, 0] if self._augment else samples
+        pixels = [self._cut(*each) for each in zip(samples.tolist(), crops, seeds.tolist())]
         return {
             "images": batch_of(pixels),
             "labels": torch.from_numpy(self._shards.labels[samples]),
         }
 
-    def _cut(self, epoch: int, sample: int, crop: Crop) -> Tensor:
+    def _cut(self, sample: int, crop: Crop, seed: int) -> Tensor:
         image = open_image(self._shards.image_bytes(sample), self._channels)
         pixels = cut(image, crop, sides(self._settings.image_px), "bicubic")
         if self._augment is None:
             return pixels
-        value = seed_for(self._seed, epoch, sample, "augment")
-        random.seed(value)
-        np.random.seed(value)
+        random.seed(seed)
+        np.random.seed(seed)
         return pixels_of(self._augment(picture_of(pixels)))
 
 
