@@ -54,15 +54,17 @@ NAMES = "loader", "packing", "steps", "planning", "start_up"
 def main() -> None:
     """Measure, print, and write down what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], default=[*NAMES])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--images", type=Path, default=ROOT / "data/imagenet/val")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if unknown := sorted({*options.names} - {*NAMES}):
+        parser.error(f"{unknown[0]!r} is none of {', '.join(NAMES)}")
     torch.set_num_threads(1)
     keep_freed_memory()
     found: list[Measured] = []
-    for name in options.names:
+    for name in options.names or NAMES:
         try:
             rows = list(rows_of(name, options.images, 1 if options.quick else options.turns, options.quick))
         except SystemExit as reason:
