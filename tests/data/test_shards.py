@@ -138,7 +138,7 @@ def test_more_samples_than_a_row_group(tmp_path):
 def test_equal_images_keep_their_own_places(tmp_path):
     samples = [RawSample(str(n), png(0), None, b"[]") for n in range(70)]
     shards = Shards(packed(tmp_path, samples, shard_samples=70))
-    offsets = [shards._where[1][i] for i in range(70)]
+    offsets = shards._rows["image_offset"].tolist()
     assert len(set(offsets)) == 70 and shards.sample(69) == (png(0), b"[]")
 
 
