@@ -1,7 +1,7 @@
 """Memory of a training on each of its GPUs: what belongs to the weights, and what every image at once needs.
 
     weights    16 bytes a parameter (weight, gradient, two moments of AdamW in float32), shared out where sharded
-               + 4 bytes a parameter for the gradients that several GPUs exchange, or three whole blocks where sharded
+               + three whole blocks where sharded
                + 2 bytes a parameter that autocast has a copy of: all, or one block's where blocks are computed again
                + 4 bytes a parameter that is not trained (tokenizer, teacher, frozen encoder)
                + what is made from weights in the forward pass (normalised ones) and needed in the backward pass
@@ -41,8 +41,7 @@ def weights_memory(train: TrainSettings, network: Network, precision: str, gpus:
         whole = network.encoder.block_parameters or network.parameters
         part = TRAINED_BYTES * network.parameters / min(gpus, GPUS_A_NODE)  # nodes repeat each other
         return part + _WHOLE_BLOCKS * WEIGHT_BYTES * whole + fixed
-    exchanged = WEIGHT_BYTES * network.parameters if gpus > 1 else 0
-    return TRAINED_BYTES * network.parameters + exchanged + fixed
+    return TRAINED_BYTES * network.parameters + fixed
 
 
 def fitting_micro_batch(train: TrainSettings, network: Network, precision: str, machine: Machine) -> int:

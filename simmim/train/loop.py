@@ -174,7 +174,9 @@ def _spread(
         module = task
     else:
         task.to(processes.device)
-        module = DistributedDataParallel(task, forward_sync_buffers=False) if processes.world > 1 else task
+        # A gradient is a view of what is exchanged: 4 bytes a parameter less, and no copy.
+        options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+        module = DistributedDataParallel(task, **options) if processes.world > 1 else task
     return task, module, torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
 
 
