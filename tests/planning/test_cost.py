@@ -46,7 +46,7 @@ def test_the_hours_of_swin_b_by_hand(tmp_path):
 
 
 def test_the_memory_of_swin_b_by_hand(tmp_path):
-    """89.9 M parameters of 18 bytes (gradients are exchanged where they lie) and 128 images of 103 MB under autocast."""
+    """89.9 M parameters of 18 bytes (gradients are exchanged where they lie), 128 images of 103 MB under autocast."""
     (cost,), _ = costs_of(tmp_path, ("default",))
     assert cost.memory_bytes == pytest.approx(89.9e6 * 18 + 128 * 103.4e6, rel=0.002)
     assert cost.fitting_micro_batch == 128
