@@ -3,6 +3,9 @@
 JPEG, which is most of what is read, goes through torchvision's decoder and raw pixels through none; anything else is
 read by Pillow. All three give the same pixels. Sizes change in 8 bits and antialiased, at most one grey level from
 what Pillow makes of the same picture.
+
+torchvision 0.29 says that its decoders will go; TorchCodec is to take their place then, and the test that compares the
+pixels with Pillow's (tests/data/test_loader_pixels.py) decides whether it can.
 """
 
 from __future__ import annotations
