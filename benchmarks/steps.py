@@ -6,8 +6,6 @@ A step is forward, backward, clipping and update of one batch of random images t
 timm's blocks with attention as separate products and softmax, the prediction of all pixels, clipping by PyTorch's
 utility and AdamW's default implementation, in float32 as it is shipped, under autocast, and with the fused AdamW.
 Ours is what `simmim.train.loop` does. bfloat16 is compared where the machine has it.
-
-The limit is the machine's rate of large matrix products: its row has what a step would do if it were nothing else.
 """
 
 from __future__ import annotations
@@ -156,20 +154,6 @@ def kept_bytes(module: nn.Module, batch: dict[str, Tensor], dtype: torch.dtype |
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
         module(batch)
     return sum(kept.values())
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype | None) -> float:
-    """FLOP a second of a large product, as fast as it has been in some tries."""
-    side = 2048
-    one, other = (torch.randn(side, side, device=device, dtype=dtype or torch.float32) for _ in range(2))
-    clock, best = time.perf_counter if device.type == "cuda" else cpu_seconds, 0.0
-    for _ in range(5):
-        began = clock()
-        one @ other
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, 2 * side**3 / (clock() - began))
-    return best
 
 
 def measured(shape: str, size: int, turns: int, device: torch.device) -> Iterator[Measured]:

@@ -116,7 +116,7 @@ class ImagesSection(Section):
         channels: of the images; needed where the statistics are measured, else the number of means.
         mean, std: of every channel, as shares of the full range (255 or 65,535); `mean: measured` takes both as packing
             has measured them on the training images.
-        crop_on: "host" cuts and resizes in the loader; "device" copies whole pictures to the GPU and cuts them there,
+        crop_on: "host" cuts and resizes in the loader; "device" copies each box to the GPU and resizes it there,
             for sets that are packed small (raw pixels, JPEG of 256 px) and too few cores to feed it. SimMIM only.
     """
 

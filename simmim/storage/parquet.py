@@ -15,8 +15,6 @@ from simmim.storage.reading import reading
 
 _SEAL = b"sha256"
 _CURE = "remove it, so that it is made again"
-
-
 _ROWS = 65_536  # of a row group, which readers hold in memory
 
 
