@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from simmim.migration import migrate
+from simmim.train import speed
 
 KEY = ["run", "evaluation", "dataset", "part", "seed", "step", "metric"]
-TIMES = {"device_seconds", "wait_seconds", "train_seconds", "images_per_second", "data_wait"}
+TIMES = {"device_seconds", "wait_seconds", *speed.METRICS}
 PICTURES = ["image", "hidden", "prediction"]
 
 

@@ -38,7 +38,7 @@ def plan(
 
     Args:
         target: a table, a figure, a file below results/ or 'everything'.
-        gpu: name of a GPU (simmim/planning/gpus.py).
+        gpu: name of a GPU (simmim/train/gpus.py).
         gpus: GPUs of a job.
         utilisation: share of its peak rate that is used.
         profile: Slurm profile whose GPUs, hours and tries must do (workflow/profiles/slurm/profile.yaml where it is).

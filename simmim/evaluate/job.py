@@ -24,7 +24,7 @@ from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import whole_folder
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.reading import refuse_folder
-from simmim.train import spikes
+from simmim.train import speed, spikes
 from simmim.train.loop import Run, Trained, fit
 from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
 from simmim.train.progress import busy
@@ -191,6 +191,14 @@ def _hand_on(encoders: Sequence[Path], folder: Path) -> None:
             finished.link(encoder, draft / encoder.name)
 
 
+def _cost(job: Job, trained: Trained) -> dict[str, float]:
+    """What the training took, and how often its loss leapt."""
+    settings, processes = job.config.train, job.processes
+    images, dtype = trained.step * settings.batch, autocast_dtype(settings.precision, processes.device)
+    taken = speed.cost(trained.history, images, trained.parts[-1], processes, dtype)
+    return taken | {"loss_spikes": spikes.count(trained.history)}
+
+
 def _records_of(job: Job) -> Kept:
     """What one seed leaves, from what an earlier try kept if it finished the seed."""
     done = job.kept[0]
@@ -230,7 +238,7 @@ def _run(job: Job) -> Kept:
     step = trained.step
     rows = [records.record(trained_on, entry["step"], "train_loss", entry["loss"]) for entry in trained.history]
     if trained.history:
-        rows.append(records.record(trained_on, step, "loss_spikes", spikes.count(trained.history)))
+        rows += [records.record(trained_on, step, metric, value) for metric, value in _cost(job, trained).items()]
     for split in [split for split in job.sets if split != "train"]:
         with busy(f"{job.label}: scoring {split}"):
             scores, origin = task.score(module, split), job.origin(split)

@@ -26,6 +26,8 @@ _NUMBERS = {  # in this order; a number that does not stand here comes last, by 
     "train_seconds": "seconds of training",
     "images_per_second": "images a second",
     "data_wait": "percent of it spent waiting for images",
+    "mfu": "percent of the device's rate of matrix products",
+    "peak_tflops": "that rate, in TFLOP/s",
     "loss_spikes": "jumps of the loss",
 }
 

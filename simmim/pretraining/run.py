@@ -18,9 +18,9 @@ from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import save_encoder, source_digest, start_from
 from simmim.storage.identity import Identity, code_version
 from simmim.storage.sealed_json import digest_of
-from simmim.train import spikes
+from simmim.train import speed, spikes
 from simmim.train.checkpoint import MANIFEST, verified_manifest
-from simmim.train.loop import History, Run, Trained, Watcher, fit
+from simmim.train.loop import Run, Trained, Watcher, fit
 from simmim.train.parameter_groups import parameter_groups
 from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries
 from simmim.train.progress import busy
@@ -184,27 +184,14 @@ def _rows(
     """The log, what the training cost, and the method's losses on the validation set."""
     log, step = trained.history, trained.step
     rows = [records.record(origin, row["step"], name, row[name]) for row in log for name in row.keys() - {"step"}]
-    cost = _cost(log, step * config.train.batch, processes)
+    dtype = autocast_dtype(config.train.precision, processes.device)
+    cost = speed.cost(log, step * config.train.batch, trained.parts[-1], processes, dtype)
+    cost["loss_spikes"] = spikes.count(log)
     rows += [records.record(origin, step, metric, value) for metric, value in cost.items()]
     measured_on = replace(origin, dataset=config.data["val"].dataset, data_digest=val.digest)
     with busy(f"{config.scale}/{config.run} seed {origin.seed}: validating"):
-        losses = method.validate(val, autocast_dtype(config.train.precision, processes.device))
+        losses = method.validate(val, dtype)
     return rows + [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
-
-
-def _cost(log: History, images: int, processes: Processes) -> dict[str, float]:
-    """What the steps that the run is made of have cost.
-
-    Device-seconds (Table 6 compares them), images a second, percent of the time that went by waiting for data, spikes.
-    """
-    seconds, waited = (sum(row.get(name, 0.0) for row in log) for name in ("device_seconds", "wait_seconds"))
-    speed, wait = (images * processes.world / seconds, 100 * waited / seconds) if seconds else (0.0, 0.0)
-    return {
-        "train_seconds": seconds,
-        "images_per_second": speed,
-        "data_wait": wait,
-        "loss_spikes": spikes.count(log),
-    }
 
 
 def _header(config: PretrainConfig, images: ImagesSection) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from simmim.train.processes import (
 )
 from simmim.train.reading import Waited, loader, to_device
 from simmim.train.saver import Saver
-from simmim.train.schedule import learning_rate
+from simmim.train.schedule import set_learning_rates
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
+from simmim.train.speed import ForwardFlops
 from simmim.train.task import TrainData, TrainTask
 from simmim.train.watchdog import Watchdog
 
@@ -77,7 +78,8 @@ class Trained:
     Args:
         history: one row (step, loss, lr, grad_norm, largest loss and norm of an update, device_seconds) every
             `log_every_steps` steps, from its very start.
-        parts: from which step on what code and environment trained it, and the most memory that it held.
+        parts: from which step on what code and environment trained it, the most memory that it held, and the FLOPs of
+            an image's forward pass.
         step: updates done.
         begun: what there is of the next row.
     """
@@ -106,15 +108,15 @@ def fit(
     done = _resume(run, trained, optimizer, environment(processes, dtype, settings, data))
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     guard = Guard(optimizer, processes)
-    kept = run.identity.as_json() | {"history": done.history, "parts": done.parts}
-    kept |= {"model": trained, "optimizer": optimizer, "is_main_process": processes.is_main_process}
+    kept = _kept(run, done, trained, optimizer, processes)
+    flops = ForwardFlops(done.parts[-1], settings.batch // processes.world)
     saver = Saver(run.label, range(done.step, last), settings, processes, partial(checkpoint.save, run.state, **kept))
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
         batches = Waited(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
             lr = set_learning_rates(optimizer, settings, step, steps, len(data))
             seed_libraries(run.identity.seed, step, processes.rank)
-            loss = _accumulate_gradients(trained, module, batches, sampler.accumulation, processes.device)
+            loss = _accumulate_gradients(trained, module, batches, sampler.accumulation, processes.device, flops)
             norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
             guard.watch(step, loss, norm)
             optimizer.step()
@@ -140,28 +142,12 @@ def fit(
     return replace(done, step=last)
 
 
-def set_learning_rates(
-    optimizer: torch.optim.Optimizer, settings: TrainSettings, step: int, steps: int, samples: int
-) -> float:
-    """Give every parameter group its rate for this step; returns the rate of a group with scale 1."""
-
-    def rate(scale: float) -> float:
-        return learning_rate(
-            step,
-            peak=settings.base_lr * settings.lr_factor * scale,
-            schedule=settings.schedule,
-            steps=steps,
-            warmup_steps=round(settings.warmup_epochs * samples / settings.batch),
-            warmup_lr=settings.warmup_lr * settings.lr_factor,
-            min_lr=settings.min_lr * settings.lr_factor,
-            milestones=[round(share * steps) for share in settings.milestones],
-            gamma=settings.gamma,
-            warmup_offset=not settings.released_cosine,
-        )
-
-    for group in optimizer.param_groups:
-        group["lr"] = rate(group.get("lr_scale", 1.0))
-    return rate(1.0)
+def _kept(
+    run: Run, done: Trained, task: TrainTask, optimizer: torch.optim.Optimizer, processes: Processes
+) -> dict[str, Any]:
+    """What every checkpoint of a training holds."""
+    state = {"model": task, "optimizer": optimizer, "is_main_process": processes.is_main_process}
+    return run.identity.as_json() | {"history": done.history, "parts": done.parts} | state
 
 
 def _spread(
@@ -181,7 +167,12 @@ def _spread(
 
 
 def _accumulate_gradients(
-    task: TrainTask, module: nn.Module, batches: Iterator[dict], accumulation: int, device: torch.device
+    task: TrainTask,
+    module: nn.Module,
+    batches: Iterator[dict],
+    accumulation: int,
+    device: torch.device,
+    flops: ForwardFlops,
 ) -> Tensor:
     """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
     together = accumulation if task.whole_batch else 1  # micro-batches of a forward pass
@@ -195,10 +186,14 @@ def _accumulate_gradients(
         last = turn == turns - 1
         skip_sync = module.no_sync() if replicated and not last else contextlib.nullcontext()
         with skip_sync:
-            with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts):
+            with (
+                flops.counted(),
+                torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts),
+            ):
                 loss = module(batch) / turns
             loss.backward()
         total += loss.detach()
+    flops.update_is_done()
     return total
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from simmim.config.training import TrainSettings
 from simmim.plugin import check_choice
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 SCHEDULES = "cosine", "step", "linear"
 
@@ -50,3 +55,25 @@ def learning_rate(
     if schedule == "linear":
         return min_lr + (peak - min_lr) * (steps - step) / (steps - start)
     return min_lr + (peak - min_lr) * (1 + math.cos(math.pi * (step - start) / (steps - start))) / 2
+
+
+def set_learning_rates(optimizer: Optimizer, settings: TrainSettings, step: int, steps: int, samples: int) -> float:
+    """Give every parameter group its rate for this step; returns the rate of a group with scale 1."""
+
+    def rate(scale: float) -> float:
+        return learning_rate(
+            step,
+            peak=settings.base_lr * settings.lr_factor * scale,
+            schedule=settings.schedule,
+            steps=steps,
+            warmup_steps=round(settings.warmup_epochs * samples / settings.batch),
+            warmup_lr=settings.warmup_lr * settings.lr_factor,
+            min_lr=settings.min_lr * settings.lr_factor,
+            milestones=[round(share * steps) for share in settings.milestones],
+            gamma=settings.gamma,
+            warmup_offset=not settings.released_cosine,
+        )
+
+    for group in optimizer.param_groups:
+        group["lr"] = rate(group.get("lr_scale", 1.0))
+    return rate(1.0)

@@ -13,6 +13,7 @@ import torch
 from evaluations import evaluated, made_encoder, made_sets, small
 
 from simmim import NUMERICS, plugin
+from simmim.train import speed
 
 FOLDER = Path(__file__).parents[1] / "golden" / "curves"
 
@@ -27,7 +28,7 @@ def measured(task, folder):
     rows, _ = evaluated(config, [encoder], made_sets(folder, dense), folder / "a.parquet")
     torch.set_num_threads(threads)
     losses = rows[rows["metric"] == "train_loss"]["value"].tolist()
-    scores = rows[~rows["metric"].isin(["train_loss", "loss_spikes"])]
+    scores = rows[~rows["metric"].isin({"train_loss", "loss_spikes", *speed.METRICS})]
     keys = (scores["metric"] + " " + scores["part"]).str.strip()
     return {"losses": losses, "scores": dict(zip(keys, scores["value"].tolist()))}
 

@@ -107,7 +107,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, data, method, monk
     settings = {"encoder": {"drop_path": 0.2}}
     pretrain(config(method, **settings), 0, data, tmp_path / "whole", ALONE)
     with monkeypatch.context() as patch:
-        patch.setattr("simmim.pretraining.run._cost", _interrupted)
+        patch.setattr("simmim.train.speed.cost", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(method, **settings), 0, data, tmp_path / "cut", ALONE)
     assert [path.name for path in (tmp_path / "cut" / "state").glob("step-*")] == [

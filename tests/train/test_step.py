@@ -8,7 +8,7 @@ from tasks import Numbers, Regression, make_task
 from test_loop import timed
 
 from simmim.config.training import TrainSettings
-from simmim.train.loop import set_learning_rates
+from simmim.train.schedule import set_learning_rates
 
 
 @pytest.mark.parametrize(("clip_norm", "betas"), [(0.05, (0.9, 0.999)), (0, (0.9, 0.999)), (0.05, (0.5, 0.75))])
