@@ -23,7 +23,7 @@ class Features:
     """Features of some images of a set.
 
     Args:
-        maps: a memory-mapped float32 array [n, d] for every block.
+        maps: a memory-mapped float16 array [n, d] for every block; what is read is float32.
         labels: class of each image, int64 [m].
         rows: where it stands in the maps, int64 [m].
         moments: per block, mean and deviation [d] that are taken out of what is read.
@@ -48,7 +48,7 @@ class Features:
 
     def read(self, block: int, chosen: Tensor | slice = slice(None)) -> Tensor:
         """Features of a block [m, d] of some images, by their place here."""
-        read = torch.from_numpy(np.asarray(self.maps[block][self.rows[chosen].numpy()]))
+        read = torch.from_numpy(np.asarray(self.maps[block][self.rows[chosen].numpy()])).float()
         if not self.moments:
             return read
         mean, deviation = self.moments[block]

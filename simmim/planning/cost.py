@@ -31,6 +31,7 @@ from simmim.planning.pretraining_network import pretraining_network, tokenizer_n
 from simmim.planning.transfer_network import transfer_network
 
 CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
+FEATURE_BYTES = 2
 CHECKPOINTS = 3  # the two newest are kept while a third is written
 
 
@@ -213,7 +214,7 @@ class Costs:
         if group.kind != FEATURES:
             return seeds * _disk_bytes(group, network)
         samples = self._samples(group)
-        return None if samples is None else seeds * samples * WEIGHT_BYTES * sum(network.block_widths)
+        return None if samples is None else seeds * samples * FEATURE_BYTES * sum(network.block_widths)
 
 
 def _reads_features(group: JobGroup) -> bool:

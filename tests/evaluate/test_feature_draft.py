@@ -70,7 +70,7 @@ def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch
 def test_arrays_that_have_no_room_are_refused_before_anything_is_computed(tmp_path):
     """On a real full disk: a write to a map of a file with holes would end the process with a signal."""
     reserve = "import sys, pathlib; from simmim.evaluate.features import _reserve"
-    reserve += "; _reserve(pathlib.Path(sys.argv[1], 'block_01.npy'), (1000, 100))"
+    reserve += "; _reserve(pathlib.Path(sys.argv[1], 'block_01.npy'), (2000, 100))"
     command = f'mount -t tmpfs -o size=200k none {tmp_path} && echo mounted && "$@"'
     inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", command, "sh"]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:

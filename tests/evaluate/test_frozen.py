@@ -16,7 +16,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate import feature_rows
 from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.attentive.settings import AttentiveSettings
-from simmim.evaluate.features import identity_of, is_complete, open_features
+from simmim.evaluate.features import _halved, identity_of, is_complete, open_features
 from simmim.evaluate.knn import vote
 from simmim.evaluate.linear_probe.probe import FeatureSet
 from simmim.layers.normaliser import ImageNormaliser
@@ -60,8 +60,16 @@ def test_features_are_what_the_encoder_gives(folder):
     images = feature_images(shards, header)
     with torch.inference_mode():
         for block, expected in enumerate(encoder.eval().block_features(images)):
-            torch.testing.assert_close(found.read(block), expected, rtol=0, atol=1e-5)
+            assert found.maps[block].dtype == np.float16 and found.read(block).dtype == torch.float32
+            torch.testing.assert_close(found.read(block), expected, rtol=2**-11, atol=1e-5)  # rounded to 11 bits
     assert found.labels.tolist() == shards.labels.tolist()
+
+
+@pytest.mark.parametrize("value", [65_600.0, float("nan"), float("inf")])
+def test_a_feature_that_float16_cannot_hold_is_refused(value):
+    assert _halved(torch.tensor([65_504.0, -3.0])).tolist() == [65_504.0, -3.0]
+    with pytest.raises(ValueError, match=r"is not a finite number below 65,504"):
+        _halved(torch.tensor([1.0, value]))
 
 
 def feature_images(shards, header):
