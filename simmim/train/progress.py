@@ -97,8 +97,8 @@ class Count:
     def __enter__(self) -> Count:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._done:
+    def __exit__(self, error: type[BaseException] | None, *where: object) -> None:
+        if self._done and not error:  # an error speaks for itself
             self._say()
         self._line.close()
 

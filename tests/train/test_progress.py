@@ -108,3 +108,11 @@ def test_what_is_counted_is_said_at_the_end():
         for _ in range(3):
             count.add()
     assert re.fullmatch(r"photos/train: packing 3 images, \d+ images/s", stream.getvalue().splitlines()[-1])
+
+
+def test_an_error_is_the_last_word():
+    stream = io.StringIO()
+    with pytest.raises(ValueError, match="unusable"), Count("photos/train: packing", "images", stream) as count:
+        count.add()
+        raise ValueError("one image is unusable")
+    assert stream.getvalue() == ""
