@@ -1,10 +1,11 @@
 """All comparisons of speed on this machine, into docs/performance.md and benchmarks/measured.parquet.
 
     make bench [IMAGES=data/imagenet/val]
-    python benchmarks/bench.py [loader packing steps planning start_up] --images FOLDER [--turns 5] [--quick]
+    python benchmarks/bench.py [NAME ...] --images FOLDER [--turns 5] [--quick]
 
 What needs JPEGs is left out, and said so, where the folder has none. --quick runs everything once with the least there
-is to do, writes nothing, and shows only that the comparisons still run.
+is to do, writes nothing, and shows only that the comparisons still run. Names are those of the files beside this one;
+what was measured of the others before stays in the table only where the machine is the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import coco_scoring
+import frozen
+import heads
 import loader
+import masks
 import packing
 import pandas as pd
 import planning
@@ -31,59 +36,71 @@ PAGE, RECORDS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "measure
 BEGIN, END = "<!-- made by make bench -->\n", "<!-- end -->\n"
 
 
-def rows_of(name: str, images: Path, turns: int, quick: bool) -> Iterator[Measured]:
-    """What one comparison measures."""
+def comparisons(images: Path, turns: int, quick: bool) -> dict[str, Callable[[], Iterator[Measured]]]:
+    """Every comparison by its name."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     few = 8 if quick else 300
-    if name == "steps":
-        for shape in ["micro"] if quick else steps.SHAPES:
-            yield from steps.measured(shape, 2 if quick else 128 if shape == "micro" else 4, turns, device)
-    else:
-        parts: dict[str, Callable[[], Iterator[Measured]]] = {
-            "loader": lambda: loader.measured(images, few, 1, turns),
-            "packing": lambda: packing.measured(images, few, [1, 2], turns),
-            "planning": lambda: planning.measured(turns, quick),
-            "start_up": lambda: start_up.measured(turns, quick),
-        }
-        yield from parts[name]()
+    return {
+        "loader": lambda: loader.measured(images, few, 1, turns),
+        "packing": lambda: packing.measured(images, few, [1, 2], turns),
+        "steps": lambda: all_steps(turns, quick, device),
+        "heads": lambda: heads.measured(1 if quick else 2, turns, device),
+        "masks": lambda: masks.measured(2 if quick else 128, turns),
+        "frozen": lambda: frozen.measured(images, few, turns, quick),
+        "coco_scoring": lambda: coco_scoring.measured(2 if quick else 400, turns),
+        "planning": lambda: planning.measured(turns, quick),
+        "start_up": lambda: start_up.measured(turns, quick),
+    }
 
 
-NAMES = "loader", "packing", "steps", "planning", "start_up"
+def all_steps(turns: int, quick: bool, device: torch.device) -> Iterator[Measured]:
+    """Steps of every shape."""
+    for shape in ["micro"] if quick else steps.SHAPES:
+        yield from steps.measured(shape, 2 if quick else 128 if shape == "micro" else 4, turns, device)
 
 
 def main() -> None:
     """Measure, print, and write down what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file beside this one; all by default")
     parser.add_argument("--images", type=Path, default=ROOT / "data/imagenet/val")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    if unknown := sorted({*options.names} - {*NAMES}):
-        parser.error(f"{unknown[0]!r} is none of {', '.join(NAMES)}")
+    ways = comparisons(options.images, 1 if options.quick else options.turns, options.quick)
+    if unknown := sorted({*options.names} - {*ways}):
+        parser.error(f"{unknown[0]!r} is none of {', '.join(ways)}")
     torch.set_num_threads(1)
     keep_freed_memory()
-    found: list[Measured] = []
-    for name in options.names or NAMES:
+    found: dict[str, list[Measured]] = {}
+    for name in options.names or ways:
         try:
-            rows = list(rows_of(name, options.images, 1 if options.quick else options.turns, options.quick))
+            rows = list(ways[name]())
         except SystemExit as reason:
             print(f"{name} left out: {reason}\n")
             continue
         print(table(rows), flush=True)
-        found += rows
+        found[name] = rows
     if not options.quick:
         _write(found)
 
 
-def _write(rows: list[Measured]) -> None:
+def _write(found: dict[str, list[Measured]]) -> None:
     """The records, and the table on the page in place of the one before."""
-    frame = pd.DataFrame([dataclasses.asdict(row) | machine() for row in rows])
+    made = [dataclasses.asdict(row) | {"comparison": name} for name, rows in found.items() for row in rows]
+    frame = pd.DataFrame([each | machine() for each in made])
+    if RECORDS.is_file():
+        before = pd.read_parquet(RECORDS)
+        here = (before[[*machine()]] == pd.Series(machine())).all(axis=1)
+        before = before[here & ~before["comparison"].isin([*found])]
+        frame = pd.concat([before, frame]).sort_values("comparison", kind="stable", ignore_index=True)
     frame.to_parquet(RECORDS, index=False)
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    fields = [field.name for field in dataclasses.fields(Measured)]
+    rows = [Measured(*row) for row in frame[fields].astype(object).where(frame[fields].notna(), None).values]
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, tail = rest.partition(END)
     measured_on = ", ".join(f"{key} {value}" for key, value in machine().items())
-    write_text(PAGE, f"{before}{BEGIN}\nOne thread on: {measured_on}.\n\n{table(rows)}\n{END}{after}")
+    write_text(PAGE, f"{head}{BEGIN}\nOne thread on: {measured_on}.\n\n{table(rows)}\n{END}{tail}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def test_every_comparison_runs(tmp_path):
         Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / f"{number}.jpg")
     command = [sys.executable, "benchmarks/bench.py", "--quick", "--images", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=True)
-    for work in ("loader", "packing, one process", "step micro, batch 2", "planning", "starts"):
+    works = "loader", "packing, one process", "step micro, batch 2", "step by head, Swin-B", "masks", "features"
+    for work in (*works, "vote of 20 neighbours", "COCO's box AP", "planning", "starts"):
         assert f"| {work} |" in done.stdout, done.stdout
     assert "left out" not in done.stdout
 

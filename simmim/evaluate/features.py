@@ -162,9 +162,7 @@ def _halved(features: Tensor) -> Tensor:
     halved = features.half()
     if not halved.isfinite().all():
         most = features.abs().max().item()
-        raise ValueError(
-            f"a feature of {most:g} is not a finite number below 65,504: frozen features cannot keep it"
-        )
+        raise ValueError(f"a feature of {most:g} is not a finite number below 65,504: frozen features cannot keep it")
     return halved
 
 
