@@ -38,7 +38,8 @@ class EvaluateSettings(Section):
         task: a package of `simmim.evaluate`; `settings` are that task's.
         role: which of the scale's data sets it uses.
         encoder: what a transfer may change about the encoder (window, drop path), nothing else.
-        seeds: trainings, each with its own subset of labels, initial head and order of samples.
+        seeds: trainings, each with its own subset of labels, initial head and order of samples; one for every
+            pre-training of the run at least.
         init: "pretrain" for the pre-trained encoder, or the run's fine-tuning whose encoders it begins with.
     """
 

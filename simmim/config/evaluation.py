@@ -89,10 +89,11 @@ def evaluation_data(
 def evaluation_config(
     settings: EvaluateSettings, evaluation: str, run: PretrainConfig, data: dict[str, Any], init: FineTunedInit | None
 ) -> EvaluateConfig:
-    """The complete config of an evaluation."""
+    """The complete config of an evaluation, which has a seed for every pre-training of the run at least."""
+    seeds = max(settings.seeds, run.seeds)
     numerics = {stage: NUMERICS[stage] for stage in ("data", "evaluate")}
     where = {"scale": run.scale, "run": run.run, "evaluation": evaluation, "pretraining": run.hash}
-    return EvaluateConfig(**dict(settings) | where | {"numerics": numerics, "data": data, "init": init})
+    return EvaluateConfig(**dict(settings) | where | {"seeds": seeds, "numerics": numerics, "data": data, "init": init})
 
 
 def check_init(init: str, run: str, candidates: Collection[str], followers: tuple[str, ...]) -> None:

@@ -196,6 +196,13 @@ def test_a_scale_may_train_single_runs_more_often():
     assert sheets.pretraining("small", "mask_r8_r60").seeds == 1
 
 
+def test_an_evaluation_has_a_seed_for_every_pre_training(folder):
+    replace(folder / "scales" / "small.yaml", "seeds: {default: 3, ", "seeds: {default: 5, ")
+    sheets = Sheets(folder)
+    assert [sheets.evaluation("small", run, "finetune").seeds for run in ("default", "loss_full")] == [5, 3]
+    assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 3  # of one pre-training
+
+
 def test_an_extra_validation_set_is_scored_by_fine_tunings_of_its_role_alone():
     def sets(evaluation, scale="paper"):
         data = Sheets(CONFIG).evaluation(scale, "default", evaluation).data
