@@ -58,10 +58,10 @@ class Toy:
 
     def __enter__(self) -> Toy:
         fcntl.flock(self._turn, fcntl.LOCK_EX)
-        for name in ("etc", "run", "log", "state/controller", *(f"state/{node}" for node in NODES), "devices"):
-            (self.folder / name).mkdir(parents=True)
-        self._write_configuration()
         try:
+            for name in ("etc", "run", "log", "state/controller", *(f"state/{node}" for node in NODES), "devices"):
+                (self.folder / name).mkdir(parents=True)
+            self._write_configuration()
             self._start_all()
         except BaseException:
             self.__exit__()
@@ -69,15 +69,17 @@ class Toy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if "controller" in self._running:
-            self.ask("scancel", "--full", "--user=root")
-            _until(lambda: not self.ask("squeue", "--noheader").stdout, "an empty queue", 15, must=False)
-        for name in reversed([*self._running]):
-            self._stop(name)
-        for name in FILES:
-            if (ETC / name).is_symlink() and (ETC / name).readlink() == self.folder / "etc" / name:
-                (ETC / name).unlink()
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        try:
+            if "controller" in self._running:
+                self.ask("scancel", "--full", "--user=root")
+                _until(lambda: not self.ask("squeue", "--noheader").stdout, "an empty queue", 15, must=False)
+        finally:
+            for name in reversed([*self._running]):
+                self._stop(name)
+            for name in FILES:
+                if (ETC / name).is_symlink() and (ETC / name).readlink() == self.folder / "etc" / name:
+                    (ETC / name).unlink()
+            fcntl.flock(self._turn, fcntl.LOCK_UN)  # or the next one of this process would wait for ever
 
     @property
     def environment(self) -> dict[str, str]:
@@ -148,6 +150,7 @@ class Toy:
         (etc / "gres.conf").write_text("".join(lines))
         ETC.mkdir(exist_ok=True)
         for name in FILES:
+            (ETC / name).unlink(missing_ok=True)  # what a killed one left leads nowhere
             (ETC / name).symlink_to(etc / name)
 
 
