@@ -30,6 +30,7 @@ _EXTRAS = {  # module -> its package and our extra (pyproject.toml)
     "snakemake_interface_common": ("snakemake", "workflow"),
     "sklearn": ("scikit-learn", "workflow"),
     "seaborn": ("seaborn", "workflow"),
+    "statsmodels": ("statsmodels", "workflow"),
     "jinja2": ("jinja2", "workflow"),
     "lightly": ("lightly", "methods"),
 }

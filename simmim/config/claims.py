@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from simmim.config.rows import ClaimRow
 
 RISING = "rising"
+WITH_TOLERANCE = ("not worse than", "close to")
 ANY_SCALE = ""
 _NUMBER = r"[0-9]+(?:[.][0-9]+)?"
 
@@ -43,7 +44,12 @@ class Side(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A row of claims.tsv at one scale; `second` is None for a series, which stands alone."""
+    """A row of claims.tsv at one scale.
+
+    Args:
+        second: None for a series, which stands alone.
+        tolerance: 0 where the row has none.
+    """
 
     claim: str
     section: str
@@ -54,6 +60,11 @@ class Claim(NamedTuple):
     evaluation: str
     tolerance: float
     paper: str
+
+    @property
+    def printed_difference(self) -> float | None:
+        """The number at the beginning of `paper`, None where that is no number ('not printed', 'within 0.3')."""
+        return _printed(self.paper)
 
     def scores(self) -> Iterator[Score]:
         """Everything that has to be measured, in order, some of it more than once."""
@@ -71,6 +82,7 @@ def claim_of(row: ClaimRow, scale: str) -> Claim:
     if is_series == bool(row.second):
         needs = "stands alone: leave `second` empty" if is_series else "needs something in `second`"
         raise ValueError(f"relation '{row.relation}' {needs}")
+    _check_tolerance(row)
     return Claim(
         claim=row.claim,
         section=row.section,
@@ -79,23 +91,44 @@ def claim_of(row: ClaimRow, scale: str) -> Claim:
         second=_side("second", row.second, row.evaluation) if row.second else None,
         metric=row.metric,
         evaluation=row.evaluation,
-        tolerance=known.get(scale, known[ANY_SCALE]),
+        tolerance=known.get(scale, known.get(ANY_SCALE, 0.0)),
         paper=row.paper,
     )
 
 
 def tolerances(text: str) -> dict[str, float]:
-    """`0.3 small=1` -> {"": 0.3, "small": 1.0}: a number for all scales, then those of single ones.
+    """`0.3 small=1` -> {"": 0.3, "small": 1.0}: a number for all scales, then those of single ones; '' -> {}.
 
     Raises:
         ValueError: for anything else.
     """
     scales = re.findall(r"(\w+)=", text)
+    if not text:
+        return {}
     if not re.fullmatch(rf"{_NUMBER}( +\w+={_NUMBER})*", text) or len({*scales}) < len(scales):
         raise ValueError(f"tolerance = '{text}': write a number, and behind it SCALE=NUMBER where a scale has another")
     everywhere, *others = text.split()
     pairs = [word.split("=") for word in others]
     return {ANY_SCALE: float(everywhere)} | {scale: float(number) for scale, number in pairs}
+
+
+def _check_tolerance(row: ClaimRow) -> None:
+    """A tolerance stands where a verdict or its power needs one, and nowhere else."""
+    has_number = _printed(row.paper) is not None
+    if bool(row.tolerance) == (row.relation in WITH_TOLERANCE or not has_number):
+        return
+    if row.tolerance:
+        raise ValueError(
+            f"tolerance = '{row.tolerance}': leave it empty, relation '{row.relation}' has none and `paper` is a number"
+        )
+    raise ValueError(
+        "tolerance is empty: write how far apart is 'close to' or 'not worse than', or what is a difference"
+    )
+
+
+def _printed(paper: str) -> float | None:
+    found = re.match(rf"[+−-]?{_NUMBER}", paper)
+    return float(found[0].replace("−", "-")) if found else None
 
 
 def _side(column: str, text: str, evaluation: str, is_series: bool = False) -> Side:

@@ -136,7 +136,8 @@ class ClaimRow(Section):
         first, second: a run, `each of` or `best of` several, or a gain (`run-other`); `run/evaluation` is measured by
             another evaluation than the row's. `second` is empty for a rising series.
         evaluation: one or several, of which the best counts.
-        tolerance: in the metric's unit, then SCALE=NUMBER for scales that have another one.
+        tolerance: of 'close to' and 'not worse than', in the metric's unit, then SCALE=NUMBER for scales that have
+            another one; elsewhere, where `paper` is no number, the difference that counts.
         paper: the difference as printed.
     """
 
@@ -147,7 +148,7 @@ class ClaimRow(Section):
     second: str = ""
     evaluation: Annotated[str, Field(pattern="^[A-Za-z0-9_]+( [A-Za-z0-9_]+)*$")]
     metric: Text
-    tolerance: Text
+    tolerance: str = ""
     paper: Text
 
 

@@ -45,7 +45,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         baselines=dict(_baselines(configs, trained)),
         loss_areas={run: config.loss.area for run, config in trained.items() if config.target is not None},
         losses={run: _loss_words(config) for run, config in trained.items()},
-        trained_once=tuple(run for run, config in trained.items() if config.seeds == 1),
+        pretrainings={run: config.seeds for run, config in configs.items()},
         masks=masks,
         fitting_masks=fitting_masks,
         evaluated={key: _evaluated(config) for key, config in evaluations.items()},

@@ -1,4 +1,4 @@
-"""A claim held against the numbers that it compares: which of them decide, and what they say."""
+"""A claim held against the numbers that it compares: which of them decide, and how sure that is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from simmim.config.claims import RISING
-from simmim.report.measurements import LOWER_IS_BETTER, assumed_spread, seeds_ahead
-from simmim.report.verdicts import CONTRADICTED, rank, verdict, with_seeds
+from simmim.report.measurements import OF_MASKS
+from simmim.report.region import Region, region_of
+from simmim.report.statistics import LEVEL, Comparison, compare
 
 if TYPE_CHECKING:
     from simmim.config.claims import Claim, Operand, Side
@@ -19,18 +20,24 @@ class Judgement(NamedTuple):
     """What decides a claim.
 
     Args:
-        first, second: the numbers that decide; of a series its last and its first.
-        spread: of their difference over seeds, None where there are too few to know it or the tolerance is wider.
-        seeds: of the number with the fewest.
+        first, second: the numbers that decide; of a series its last and its first, or two neighbours that fall.
+        region: where their difference should lie.
+        comparison: of both, positive where the first is better; None with fewer than two pre-trainings of either.
+        p: of the claim, before it is corrected for the others; None where nothing is known of the chance.
         series: all numbers of a series.
     """
 
-    verdict: str
     first: Number
     second: Number
-    spread: float | None
-    seeds: int
+    region: Region
+    comparison: Comparison | None
+    p: float | None
     series: str = ""
+
+    @property
+    def margin(self) -> float:
+        """How far the difference lies inside the region, negative outside."""
+        return self.region.margin(self.first.sign * self.difference)
 
     @property
     def difference(self) -> float:
@@ -38,55 +45,78 @@ class Judgement(NamedTuple):
         return self.first.mean - self.second.mean
 
     @property
-    def in_words(self) -> str:
-        """The verdict, and on how many seeds it rests where these are few."""
-        return with_seeds(self.verdict, self.seeds)
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the difference, as measured."""
+        if self.comparison is None:
+            return None
+        low, high = sorted(self.first.sign * bound for bound in (self.comparison.low, self.comparison.high))
+        return low, high
 
     @property
-    def ahead(self) -> str:
-        """In how many seeds the first is better; '' where that is not a matter of single runs."""
-        both = [*self.first.measured, *self.second.measured]
-        if self.series or len(both) != 2:
-            return ""
-        return seeds_ahead(*(reversed(both) if both[0].metric in LOWER_IS_BETTER else both))
+    def is_certain(self) -> bool:
+        """Whether no chance of a pre-training enters."""
+        return self.first.metric in OF_MASKS
+
+    @property
+    def n(self) -> int:
+        """Pre-trainings of the side that has fewer."""
+        return min(len(self.first.by_pretraining), len(self.second.by_pretraining))
+
+    @property
+    def doubt(self) -> tuple[bool, float, float]:
+        """The pair that has most decides over several: one without a p, else that with the least for the claim."""
+        p = self.p or 0.0
+        return self.p is None, p / 2 if self.margin > 0 else 1 - p / 2, -self.margin
 
 
 def judge(claim: Claim, operands: Operands) -> Judgement:
-    """The verdict on a claim all of whose numbers were measured."""
+    """What decides a claim all of whose numbers were measured.
+
+    The 'best of' several has the highest mean; that it was chosen on the same numbers is not corrected for. Of 'each
+    of' several the pair with the least for the claim decides: where that one bears it out all do, and p needs no
+    correction; where it does not, p is multiplied by the number of pairs that it was picked from (Bonferroni).
+    """
     if claim.relation == RISING:
-        return _series([operands.number(operand) for operand in claim.first.operands], claim.tolerance)
+        return _series([operands.number(operand) for operand in claim.first.operands])
     firsts, seconds = (
         [operands.number(each) for each in _chosen(side, operands)] for side in (claim.first, claim.second)
     )
-    pairs = [_pair(claim.relation, first, second, claim.tolerance) for first in firsts for second in seconds]
-    return min(pairs, key=lambda pair: (rank(pair.verdict), _margin(claim.relation, pair)))
+    region = region_of(claim.relation, claim.tolerance)
+    pairs = [_pair(first, second, region) for first in firsts for second in seconds]
+    decisive = max(pairs, key=lambda pair: pair.doubt)
+    return decisive if decisive.margin > 0 else _picked(decisive, len(pairs))
 
 
 def _chosen(side: Side, operands: Operands) -> Sequence[Operand]:
     """All operands of a side, or the best of them."""
     if side.which != "best":
         return side.operands
-    return [max(side.operands, key=lambda operand: operands.number(operand).goodness)]
+    return [max(side.operands, key=lambda operand: operands.number(operand).goods.mean())]
 
 
-def _margin(relation: str, pair: Judgement) -> float:
-    """How well a pair does: the worst of several is shown."""
-    ahead = pair.first.goodness - pair.second.goodness
-    return -abs(ahead) if relation == "close to" else ahead
+def _pair(first: Number, second: Number, region: Region) -> Judgement:
+    """The test of one difference against the bound of the region that is nearest to it."""
+    difference = first.goods.mean() - second.goods.mean()
+    if first.metric in OF_MASKS:
+        return Judgement(first, second, region, None, 0.0 if region.margin(difference) else 1.0)
+    comparison = compare(first.goods, second.goods, region.nearest(difference))
+    return Judgement(first, second, region, comparison, comparison.p if comparison else None)
 
 
-def _pair(relation: str, first: Number, second: Number, tolerance: float) -> Judgement:
-    spread = assumed_spread(first.deviation, second.deviation)
-    if None in (first.deviation, second.deviation) and spread is not None and spread < tolerance:
-        spread = None  # of one side alone: the wider of what is known and what is tolerated
-    words = verdict(relation, first.goodness - second.goodness, spread, tolerance)
-    return Judgement(words, first, second, spread, min(first.seeds, second.seeds))
+def _series(numbers: Sequence[Number]) -> Judgement:
+    """Rising: the last is better than the first, and no step falls.
+
+    A fall between neighbours that is significant by itself, corrected for the number of steps, decides instead.
+    """
+    region = region_of(RISING, 0.0)
+    whole = _pair(numbers[-1], numbers[0], region)
+    steps = [_pair(after, before, region) for before, after in itertools.pairwise(numbers)]
+    falls = [_picked(step, len(steps)) for step in steps if step.margin < 0 and step.p is not None]
+    falls = [step for step in falls if step.p <= LEVEL]
+    decisive = min(falls, key=lambda step: step.p) if falls and whole.margin > 0 else whole
+    return decisive._replace(series=" → ".join(each.text for each in numbers))
 
 
-def _series(numbers: Sequence[Number], tolerance: float) -> Judgement:
-    """No step falls by more than noise, and the last value exceeds the first by more."""
-    steps = [_pair("better than", after, before, tolerance) for before, after in itertools.pairwise(numbers)]
-    whole = _pair("better than", numbers[-1], numbers[0], tolerance)
-    falls = any(each.verdict == CONTRADICTED for each in [*steps, whole])
-    words, seeds = CONTRADICTED if falls else whole.verdict, min(each.seeds for each in numbers)
-    return whole._replace(verdict=words, seeds=seeds, series=" → ".join(each.text for each in numbers))
+def _picked(pair: Judgement, among: int) -> Judgement:
+    """A pair that was picked from several for speaking against the claim."""
+    return pair if pair.p is None else pair._replace(p=min(1.0, among * pair.p))

@@ -1,4 +1,4 @@
-"""From records to what a table may claim: one value per seed, a mean only where there are enough seeds."""
+"""From records to what a table may claim: a value per pre-training, a mean only where there are enough of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-# With fewer seeds no mean and no spread is claimed: every value is listed instead.
-SEEDS_FOR_A_MEAN = 3
-SEEDS_NOTE = f"Mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every value."
+# With fewer pre-trainings no mean and no deviation is printed: every value is listed instead.
+ENOUGH_FOR_A_MEAN = 3
+MEAN_NOTE = (
+    f"Mean ± standard deviation over pre-trainings (n) where there are at least {ENOUGH_FOR_A_MEAN}, otherwise the "
+    "value of each: the mean over the evaluation seeds that start from it."
+)
 
 # Metric in the records -> how it is written beside a number.
 METRIC_LABELS = {
@@ -38,6 +41,8 @@ UNITS = {"relative_cost": "x", "parameters_millions": "M", "finetune_parameters_
 UNITS |= {"pretrain_gmacs": "G", "finetune_gmacs": "G"}
 
 LOWER_IS_BETTER = ("loss", "validation_loss", "relative_cost")
+# Of the masks themselves, over thousands of them: known without any pre-training.
+OF_MASKS = ("avg_dist",)
 
 
 @dataclass(frozen=True)
@@ -45,22 +50,32 @@ class Measurement:
     """One metric of one run.
 
     Args:
-        rows: its records, one per seed, each at the seed's last step.
+        rows: its records, one per seed of the evaluation, each at the seed's last step.
         searched: the evaluations of which it is the best, where it is the best of several.
     """
 
     rows: pd.DataFrame
     searched: tuple[str, ...] = ()
 
-    @property
-    def values(self) -> list[float]:
-        """One value per seed."""
-        return self.rows["value"].tolist()
+    @functools.cached_property
+    def by_pretraining(self) -> pd.Series:
+        """A value for each pre-training, by its seed: the mean over the evaluation seeds that start from it."""
+        return self.rows.groupby("pretraining")["value"].agg(lambda values: values.to_numpy().mean())
 
     @property
-    def seeds(self) -> list[int]:
-        """Seeds in rising order."""
-        return self.rows["seed"].tolist()
+    def values(self) -> list[float]:
+        """One value per pre-training, in the order of their seeds."""
+        return self.by_pretraining.tolist()
+
+    @property
+    def n(self) -> int:
+        """How many pre-trainings there are; of fresh weights, how many draws of them."""
+        return len(self.by_pretraining)
+
+    @property
+    def count(self) -> str:
+        """`3`, or `1 (3 seeds)` where more evaluations than pre-trainings stand behind it."""
+        return str(self.n) if self.n == len(self.rows) else f"{self.n} ({len(self.rows)} seeds)"
 
     @property
     def metric(self) -> str:
@@ -72,10 +87,15 @@ class Measurement:
         """Name of the evaluation that measured it."""
         return self.rows["evaluation"].iloc[0]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all values are."""
+        return all(map(math.isfinite, self.values))
+
     @functools.cached_property
     def claims_mean(self) -> bool:
-        """Whether there are enough seeds of one and the same config and data, all finite, to speak of a mean."""
-        return len(self.rows) >= SEEDS_FOR_A_MEAN and not self.is_mixed and all(map(math.isfinite, self.values))
+        """Whether there are enough pre-trainings of the same config and data, all finite, to speak of a mean."""
+        return self.n >= ENOUGH_FOR_A_MEAN and not self.is_mixed and self.is_finite
 
     @functools.cached_property
     def is_mixed(self) -> bool:
@@ -84,18 +104,13 @@ class Measurement:
 
     @functools.cached_property
     def mean(self) -> float:
-        """Mean over seeds."""
-        return float(self.rows["value"].mean())
+        """Mean over pre-trainings."""
+        return float(self.by_pretraining.mean())
 
     @functools.cached_property
     def deviation(self) -> float:
-        """Sample standard deviation over seeds (n - 1)."""
-        return float(self.rows["value"].std(ddof=1))
-
-    @property
-    def known_deviation(self) -> float | None:
-        """The deviation where a mean may be claimed, else None."""
-        return self.deviation if self.claims_mean else None
+        """Sample standard deviation over pre-trainings (n - 1)."""
+        return float(self.by_pretraining.std(ddof=1))
 
     @property
     def text(self) -> str:
@@ -164,21 +179,9 @@ def relative_cost(mine: Measurement, base: Measurement) -> Measurement:
     return Measurement(mine.rows.assign(value=mine.rows["value"] / base.mean, metric="relative_cost"))
 
 
-def spread_of_difference(one: Measurement, other: Measurement) -> float:
-    """Standard deviation that the difference of two single seeds would have: root of the sum of both variances."""
-    return math.hypot(one.deviation, other.deviation)
-
-
-def assumed_spread(one: float | None, other: float | None) -> float | None:
-    """The same of two deviations; one that is not known is taken to be as wide as the other. None if neither is."""
-    known = [each for each in (one, other) if each is not None]
-    return math.hypot(known[0], known[-1]) if known else None
-
-
-def seeds_ahead(one: Measurement, other: Measurement) -> str:
-    """In how many of the seeds that both have (same labels, same order of samples) `one` is the higher."""
-    both = one.rows.merge(other.rows, on="seed")
-    return f"{int((both['value_x'] > both['value_y']).sum())} of {len(both)}"
+def count_of_pretrainings(n: int) -> str:
+    """`one pre-training`, `2 pre-trainings`."""
+    return "one pre-training" if n == 1 else f"{n} pre-trainings"
 
 
 def decimals_of(metric: str) -> int:
@@ -196,6 +199,11 @@ def signed(value: float, decimals: int) -> str:
     """A difference: always with its sign, except for zero."""
     text = number(value, decimals)
     return text if text[0] == "−" or float(text) == 0 else f"+{text}"
+
+
+def interval_text(interval: tuple[float, float], decimals: int) -> str:
+    """`[−0.2, +1.6]`."""
+    return f"[{', '.join(signed(bound, decimals) for bound in interval)}]"
 
 
 def metric_label(metric: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simmim.report.measurements import (
+    ENOUGH_FOR_A_MEAN,
     LOWER_IS_BETTER,
     UNITS,
     Measurement,
@@ -38,36 +39,40 @@ class Number:
     label: str
     measured: tuple[Measurement, ...]
 
+    @functools.cached_property
+    def by_pretraining(self) -> pd.Series:
+        """A value for each pre-training, by its seed; of a gain for each that both have."""
+        first, *less = [each.by_pretraining for each in self.measured]
+        return functools.reduce(operator.sub, less, first).dropna()
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric in the records."""
+        return self.measured[0].metric
+
     @property
     def mean(self) -> float:
-        """Mean over the seeds that there are, of a gain the difference of both."""
-        first, *less = self.measured
-        return first.mean - sum(each.mean for each in less)
+        """Mean over pre-trainings."""
+        return float(self.by_pretraining.mean())
 
     @property
-    def deviation(self) -> float | None:
-        """Standard deviation over seeds, None where there are too few to know it."""
-        every = [each.known_deviation for each in self.measured]
-        return None if None in every else math.hypot(*every)
+    def sign(self) -> int:
+        """-1 where less is better, else 1."""
+        return -1 if self.metric in LOWER_IS_BETTER else 1
 
     @property
-    def seeds(self) -> int:
-        """Seeds of the one with the fewest."""
-        return min(len(each.seeds) for each in self.measured)
-
-    @property
-    def goodness(self) -> float:
-        """The mean, or its negative where less is better."""
-        return -self.mean if self.measured[0].metric in LOWER_IS_BETTER else self.mean
+    def goods(self) -> pd.Series:
+        """The values with a sign by which the higher is the better."""
+        return self.sign * self.by_pretraining
 
     @property
     def text(self) -> str:
         """`default: 45.6 ± 0.2`; a gain with its sign."""
         if len(self.measured) == 1:
             return f"{self.label}: {self.measured[0].text}"
-        metric = self.measured[0].metric
-        spread = "" if self.deviation is None else f" ± {number(self.deviation, decimals_of(metric))}"
-        return f"{self.label}: {signed(self.mean, decimals_of(metric))}{spread}{UNITS.get(metric, '')}"
+        decimals, values = decimals_of(self.metric), self.by_pretraining
+        spread = f" ± {number(values.std(), decimals)}" if len(values) >= ENOUGH_FOR_A_MEAN else ""
+        return f"{self.label}: {signed(self.mean, decimals)}{spread}{UNITS.get(self.metric, '')}"
 
 
 class Lookup:

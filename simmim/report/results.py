@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from simmim.report.data_card import read_card
+from simmim.report.pretrainings import pretraining_of
 from simmim.report.status import NothingToDraw
 from simmim.storage import records
 from simmim.storage.parquet import read_sealed
 from simmim.storage.reading import reading
+
+if TYPE_CHECKING:
+    from simmim.report.scale_facts import ScaleFacts
 
 
 class DataCard(NamedTuple):
@@ -29,31 +33,30 @@ class Results:
 
     Args:
         files: Parquet files of records or of pictures, and the data card, which is JSON.
-        extra_sets: data sets that are scored beside the validation set of an evaluation.
+        facts: those of the scale.
 
     Raises:
         ValueError: on reading a file of another scale.
     """
 
-    def __init__(self, files: Iterable[Path | str], scale: str, extra_sets: Collection[str] = ()) -> None:
-        self._files = [Path(file) for file in files]
-        self._scale, self._extra_sets = scale, extra_sets
+    def __init__(self, files: Iterable[Path | str], facts: ScaleFacts) -> None:
+        self._files, self._facts = [Path(file) for file in files], facts
 
     @functools.cached_property
     def records(self) -> pd.DataFrame:
-        """Every record but those of extra validation sets, with its file in `source`."""
-        return self._all_records[~self._all_records["dataset"].isin(self._extra_sets)]
+        """Every record but those of extra validation sets, with its file in `source`, and its `pretraining`."""
+        return self._all_records[~self._all_records["dataset"].isin(self._facts.extra_sets)]
 
     @property
     def extra_records(self) -> pd.DataFrame:
         """The records of extra validation sets, which `dataset` names."""
-        return self._all_records[self._all_records["dataset"].isin(self._extra_sets)]
+        return self._all_records[self._all_records["dataset"].isin(self._facts.extra_sets)]
 
     @functools.cached_property
     def _all_records(self) -> pd.DataFrame:
         frame = records.read(file for file in self._tables() if not _holds_pictures(file))
         self._check(frame)
-        return frame
+        return frame.assign(pretraining=pretraining_of(frame, self._facts.pretrainings))
 
     @functools.cached_property
     def pictures(self) -> pd.DataFrame:
@@ -79,10 +82,10 @@ class Results:
         return [file for file in self._files if file.suffix == ".parquet"]
 
     def _check(self, frame: pd.DataFrame) -> None:
-        other = frame[frame["scale"] != self._scale]
+        other = frame[frame["scale"] != self._facts.scale]
         if len(other):
             source, scale = other[["source", "scale"]].iloc[0]
-            raise ValueError(f"{source} holds results of scale '{scale}' in a report of scale '{self._scale}'")
+            raise ValueError(f"{source} holds results of scale '{scale}' in a report of scale '{self._facts.scale}'")
 
 
 def _pictures(file: Path) -> pd.DataFrame:

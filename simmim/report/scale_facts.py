@@ -74,7 +74,7 @@ class ScaleFacts:
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: run with a reconstruction loss to the area it is taken on ('masked', 'full').
         losses: pre-trained run to what its loss is: 'l1 on pixels, masked area'. Only the same losses can be compared.
-        trained_once: pre-trained runs with a single seed: the seeds of their evaluations all start from it.
+        pretrainings: run to its number of pre-trainings, or of fresh encoders: from them its evaluations start in turn.
         fitting_masks: of the runs in `masks`, those whose mask the scale can have, whether it trains them or not.
         masks: run that differs from the reference run in its mask alone, or is it, to its mask at paper scale.
         evaluated: (run, evaluation) to what it is, of every evaluation that fits.
@@ -100,7 +100,7 @@ class ScaleFacts:
     baselines: dict[str, str] = field(default_factory=dict)
     loss_areas: dict[str, str] = field(default_factory=dict)
     losses: dict[str, str] = field(default_factory=dict)
-    trained_once: tuple[str, ...] = ()
+    pretrainings: dict[str, int] = field(default_factory=dict)
     masks: dict[str, MaskName] = field(default_factory=dict)
     fitting_masks: tuple[str, ...] = ()
     evaluated: dict[tuple[str, str], Evaluated] = field(default_factory=dict)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import metric_label
+from simmim.report.measurements import OF_MASKS, count_of_pretrainings, metric_label
 from simmim.report.scale_facts import Misfit, ScaleFacts, is_setting
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 NOT_RUN = "not run"
 PRINTED = "as printed: no run of ours stands for it"
 NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank
-TOO_FEW = "too few seeds for a mean"
 
 
 class NothingToDraw(ValueError):
@@ -52,17 +50,17 @@ def measured_by(facts: ScaleFacts, evaluations: str, metric: str) -> str:
 
 
 def trouble(found: Measurement) -> str:
-    """Why seeds cannot be taken together, however many there are; '' where they can."""
+    """Why values cannot be taken together, however many there are; '' where they can."""
     if found.is_mixed:
         return "its seeds differ in config or data"
-    return "" if all(map(math.isfinite, found.values)) else "some values are not finite"
+    return "" if found.is_finite else "some values are not finite"
 
 
 def _measured(found: Measurement, scale: str) -> str:
     if reason := trouble(found):
         return f"measured at {scale} scale, no mean: {reason}"
-    if not found.claims_mean and found.metric != "avg_dist":  # which is known without any seed
-        return f"measured at {scale} scale, {TOO_FEW}"
+    if not found.claims_mean and found.metric not in OF_MASKS:
+        return f"measured at {scale} scale, {count_of_pretrainings(found.n)}"
     return f"measured at {scale} scale"
 
 

@@ -1,52 +1,103 @@
-"""Whether a difference bears out what is claimed, as far as the seeds behind it allow."""
+"""Verdicts on all claims of a table together, with what n could have shown and the n that would decide."""
 
 from __future__ import annotations
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from simmim.report.measurements import UNITS, count_of_pretrainings
+from simmim.report.statistics import LEVEL, MOST, Comparison, holm, needed, power
+from simmim.report.status import NOTHING
+
+if TYPE_CHECKING:
+    from simmim.config.claims import Claim
+    from simmim.report.judgement import Judgement
 
 HOLDS = "holds"
 CONTRADICTED = "contradicted"
 UNDECIDED = "undecided"
-INSIDE = "undecided: inside the spread"
-INSIDE_TOLERANCE = "undecided: inside the tolerance"
-_TOO_WIDE = "undecided: the spread is too wide"
-_WORST_FIRST = (CONTRADICTED, UNDECIDED, HOLDS)
 
 
-def verdict(relation: str, difference: float, spread: float | None, tolerance: float) -> str:
-    """Whether `difference` bears out a relation: 'better than', 'not worse than' or 'close to'.
+class Decision(NamedTuple):
+    """What a line says of a claim.
 
     Args:
-        difference: first minus second, positive where the first is better.
-        spread: of the difference over seeds; None where the tolerance stands in its place.
-        tolerance: how far apart two numbers may be and still be called close.
+        power: chance that this n decides the claim if the true difference is the paper's, and which that is.
+        p: corrected for the other claims of the table.
     """
-    difference = round(difference, 9)  # 82.9 - 82.8 is 0.1
-    noise, inside = (tolerance, INSIDE_TOLERANCE) if spread is None else (spread, INSIDE)
-    if relation == "better than":
-        if abs(difference) <= noise:
-            return inside
-        return HOLDS if difference > 0 else CONTRADICTED
-    distance = abs(difference) if relation == "close to" else -difference
-    if distance > max(tolerance, noise):
-        return CONTRADICTED
-    if noise > 2 * tolerance:  # finding no difference says nothing
-        return _TOO_WIDE
-    return HOLDS if distance <= tolerance else inside
+
+    verdict: str
+    power: str = NOTHING
+    p: str = NOTHING
 
 
-def rank(words: str) -> int:
-    """0 for a contradiction, then what is undecided, then what holds: the lowest decides over several."""
-    return next(place for place, word in enumerate(_WORST_FIRST) if words.startswith(word))
+class _Target(NamedTuple):
+    """The difference that power is asked for.
+
+    Args:
+        distances: from it to the bounds of the claim; none where it lies outside them.
+    """
+
+    text: str
+    distances: list[float]
 
 
-def with_seeds(words: str, seeds: int) -> str:
-    """A verdict that says on how many seeds it rests, where they are too few for a spread."""
-    if seeds >= SEEDS_FOR_A_MEAN:
+def decide(judged: Sequence[tuple[Claim, Judgement]]) -> list[Decision]:
+    """Verdicts on claims, those that rest on a test corrected by Holm for each other.
+
+    Power, and the n that would decide, are those of Holm's strictest level: whatever becomes of the other claims.
+    """
+    tested = [judgement.p for _, judgement in judged if judgement.comparison]
+    corrected, level = iter(holm(tested)), LEVEL / max(1, len(tested))
+    return [
+        _tested(claim, judgement, judgement.comparison, next(corrected), level)
+        if judgement.comparison
+        else Decision(_untested(judgement))
+        for claim, judgement in judged
+    ]
+
+
+def p_text(p: float) -> str:
+    """`0.31`, `0.031` or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.{2 if p >= 0.1 else 3}f}"
+
+
+def _tested(claim: Claim, judgement: Judgement, found: Comparison, p: float, level: float) -> Decision:
+    target, n = _target(claim, judgement), judgement.n
+    able = NOTHING
+    if target.distances:
+        able = f"{100 * power(target.distances, found.deviation, n, level):.0f} % for {target.text}"
+    if p <= LEVEL:
+        return Decision(HOLDS if judgement.margin > 0 else CONTRADICTED, able, p_text(p))
+    return Decision(f"{UNDECIDED} ({_would_decide(target, found.deviation, n, level)})", able, p_text(p))
+
+
+def _untested(judgement: Judgement) -> str:
+    """The verdict where no chance of a pre-training enters, or where nothing is known of it."""
+    if judgement.p is None:
+        return f"{UNDECIDED} ({count_of_pretrainings(judgement.n)})"
+    if judgement.p > LEVEL:
+        return f"{UNDECIDED} (no difference)"
+    return HOLDS if judgement.margin > 0 else CONTRADICTED
+
+
+def _target(claim: Claim, judgement: Judgement) -> _Target:
+    """The paper's difference; where it prints none, the tolerance, or none where 'close' or 'not worse' is claimed."""
+    region, sign = judgement.region, judgement.first.sign
+    printed = claim.printed_difference
+    wanted = sign * printed if printed is not None else 0.0 if region.low else claim.tolerance
+    distances = [abs(wanted - bound) for bound in region.bounds] if region.margin(wanted) > 1e-9 else []
+    shown = sign * wanted
+    text = f"{'+' if shown > 0 else '−' if shown < 0 else ''}{abs(shown):g}{UNITS.get(judgement.first.metric, '')}"
+    return _Target(text, distances)
+
+
+def _would_decide(target: _Target, deviation: float, n: int, level: float) -> str:
+    """On how many pre-trainings nothing is decided, and how many would do."""
+    words = count_of_pretrainings(n)
+    if not target.distances:
         return words
-    return f"{words} ({count_of_seeds(seeds)})"
-
-
-def count_of_seeds(seeds: int) -> str:
-    """`one seed`, `2 seeds`."""
-    return "one seed" if seeds == 1 else f"{seeds} seeds"
+    enough = needed(target.distances, deviation, level)
+    if enough is not None and enough <= n:
+        return f"{words}, enough for {target.text}"
+    return f"{words}; {f'about {enough}' if enough else f'more than {MOST}'} would decide it"

@@ -35,7 +35,7 @@ def write_table(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts)
 def make_table(name: str, inputs: Iterable[Path], facts: ScaleFacts) -> Table:
     """The table as a value; arguments as `write_table`."""
     kind = catalogue.table(name, facts)
-    body = kind.make(Results(inputs, facts.scale, facts.extra_sets), facts)
+    body = kind.make(Results(inputs, facts), facts)
     return as_table(name, kind.title, kind.section, facts.scale, body)
 
 
@@ -56,7 +56,7 @@ def write_figure(name: str, inputs: Iterable[Path], out: Path, facts: ScaleFacts
         raise ValueError(f"scale '{facts.scale}' has no results that figure '{name}' could be drawn from")
     with look():
         try:
-            drawn, caption = kind.make(Results(inputs, facts.scale, facts.extra_sets), facts)
+            drawn, caption = kind.make(Results(inputs, facts), facts)
         except NothingToDraw as reason:
             drawn = not_run()
             caption = f"{reason} at scale '{facts.scale}', so there is nothing to draw. {kind.description}"

@@ -10,7 +10,7 @@ from simmim.config.rows import ClaimRow
 from simmim.config.sheets import Sheets
 
 COLUMNS = ("claim", "section", "first", "relation", "second", "evaluation", "metric", "tolerance", "paper")
-ROW = dict(zip(COLUMNS, ("One is better", "4", "default", "better than", "loss_full", "finetune", "top1", "0.1", "+1")))
+ROW = dict(zip(COLUMNS, ("One is better", "4", "default", "better than", "loss_full", "finetune", "top1", "", "+1")))
 
 
 def one(run: str, evaluation: str = "finetune") -> Operand:
@@ -41,13 +41,21 @@ def test_a_series_stands_alone():
 
 
 def test_a_scale_may_have_a_tolerance_of_its_own():
-    row = ClaimRow(**ROW | {"tolerance": "0.3 small=1 demo=2.5"})
+    row = ClaimRow(**ROW | {"relation": "close to", "tolerance": "0.3 small=1 demo=2.5"})
     assert [claim_of(row, scale).tolerance for scale in ("paper", "small", "demo")] == [0.3, 1.0, 2.5]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "small=1", "0.3 small", "0.3 small=x", "-1", "nan", "0.3 0.4", "0.3 small=1 small=2"]
+    ("paper", "number"),
+    [("+0.3", 0.3), ("−0.2x", -0.2), ("0.0", 0.0), ("+0.4 to +0.5", 0.4), ("+0.7 in 800 epochs", 0.7)]
+    + [(words, None) for words in ("not printed", "within 0.3")],
 )
+def test_the_papers_difference_is_the_number_at_the_beginning(paper, number):
+    tolerance = "" if number is not None else "1"
+    assert claim_of(ClaimRow(**ROW | {"paper": paper, "tolerance": tolerance}), "paper").printed_difference == number
+
+
+@pytest.mark.parametrize("text", ["small=1", "0.3 small", "0.3 small=x", "-1", "nan", "0.3 0.4", "0.3 small=1 small=2"])
 def test_a_tolerance_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="write a number, and behind it SCALE=NUMBER"):
         tolerances(text)
@@ -65,7 +73,10 @@ def test_a_tolerance_that_is_none_is_refused(text):
         ({"metric": "top_1"}, "unknown metric 'top_1'; did you mean 'top1'"),
         ({"metric": "miou"}, r"unknown metric 'miou' \(allowed: top1\)"),
         ({"metric": "los", "evaluation": "pretrain"}, "unknown metric 'los'; did you mean 'loss'"),
-        ({"tolerance": "0.1 smal=1"}, "unknown scale in column 'tolerance' 'smal'; did you mean 'small'"),
+        (
+            {"paper": "not printed", "tolerance": "0.1 smal=1"},
+            "unknown scale in column 'tolerance' 'smal'; did you mean 'small'",
+        ),
         (
             {"first": "bets of default loss_l2"},
             "unknown word before 'of' in column 'first' 'bets'; did you mean 'best'",
@@ -75,6 +86,10 @@ def test_a_tolerance_that_is_none_is_refused(text):
             {"first": "default loss_l2"},
             "first = 'default loss_l2' names several runs: begin with 'each of' or 'best of'",
         ),
+        ({"tolerance": "0.1"}, "tolerance = '0.1': leave it empty, relation 'better than' has none"),
+        ({"relation": "close to"}, "tolerance is empty: write how far apart"),
+        ({"relation": "not worse than"}, "tolerance is empty: write how far apart"),
+        ({"paper": "not printed"}, "tolerance is empty: write .* what is a difference"),
         ({"second": ""}, "relation 'better than' needs something in `second`"),
         ({"relation": "rising"}, "relation 'rising' stands alone: leave `second` empty"),
         ({"relation": "rising", "second": ""}, "first = 'default': a rising series is several runs"),

@@ -57,12 +57,12 @@ MISTAKES = [
     ),
     (
         "claims.tsv",
-        "A\t4\tdefault\tbetter than\tloss_ful\tprobe\ttop1\t1\t1\n",
+        "A\t4\tdefault\tbetter than\tloss_ful\tprobe\ttop1\t\t1\n",
         r"claims.tsv, .*'loss_ful'; did you mean 'loss_full'",
     ),
     (
         "claims.tsv",
-        "A\t4\tdefault\tbeter\tloss_full\tprobe\ttop1\t1\t1\n",
+        "A\t4\tdefault\tbeter\tloss_full\tprobe\ttop1\t\t1\n",
         r"claims.tsv, row 'A probe': relation = 'beter': .*'better than'",
     ),
     ("paper.tsv", "table1\ta\tb\tdefalt\tprobe\ttop1\t1\n", r"paper.tsv, row 'table1 a b': unknown run 'defalt'"),

@@ -196,11 +196,16 @@ def test_a_scale_may_train_single_runs_more_often():
     assert sheets.pretraining("small", "mask_r8_r60").seeds == 1
 
 
-def test_an_evaluation_has_a_seed_for_every_pre_training(folder):
-    replace(folder / "scales" / "small.yaml", "seeds: {default: 3, ", "seeds: {default: 5, ")
+def test_every_pretraining_is_evaluated(folder):
+    """Also from the encoders that its fine-tuning has left; rows with one keep the seeds of their recipe."""
+    paper = folder / "scales" / "paper.yaml"
+    paper.write_text(paper.read_text() + "seeds: {default: 10}\n")
     sheets = Sheets(folder)
-    assert [sheets.evaluation("small", run, "finetune").seeds for run in ("default", "loss_full")] == [5, 3]
-    assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 3  # of one pre-training
+    names = ("finetune", "probe", "segment")
+    assert [sheets.evaluation("paper", "default", name).seeds for name in names] == [10, 10, 10]
+    assert sheets.evaluation("paper", "default", "segment").init.seeds == 10
+    assert sheets.evaluation("paper", "loss_full", "finetune").seeds == 1
+    assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 3
 
 
 def test_an_extra_validation_set_is_scored_by_fine_tunings_of_its_role_alone():

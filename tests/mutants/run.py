@@ -52,6 +52,7 @@ LIBRARIES = [
     "scipy.ndimage",
     "matplotlib.pyplot",
     "seaborn",
+    "statsmodels.stats.power",
     "segmentation_models_pytorch",
     "jinja2",
     "pydantic",

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from simmim.config.claims import claim_of
+from simmim.config.claims import WITH_TOLERANCE, claim_of
 from simmim.config.rows import ClaimRow
 from simmim.report.scale_facts import Evaluated, MaskName, Misfit, ScaleFacts
 from simmim.storage.parquet import write_sealed
@@ -19,7 +19,8 @@ SCALE = "made-up"
 
 
 def claim(first: str, relation: str, second: str) -> ClaimRow:
-    words = {"claim": f"{first} is {relation} {second}", "section": "4.1", "tolerance": "1", "paper": "+1.1"}
+    tolerance = "1" if relation in WITH_TOLERANCE else ""
+    words = {"claim": f"{first} is {relation} {second}", "section": "4.1", "tolerance": tolerance, "paper": "+1.1"}
     return ClaimRow(**words, first=first, relation=relation, second=second, evaluation="finetune", metric="top1")
 
 
@@ -77,6 +78,7 @@ FACTS = ScaleFacts(
         "giant": Misfit("needs data that is not public", "it was never released"),
     },
     trained=("default", "loss_full", "vit", "mask_block"),
+    pretrainings=dict.fromkeys((*FINETUNE, "mask_block"), 3),
     countable=("default", "loss_full", "vit", "mask_block", "giant"),
     baselines={"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"},
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},

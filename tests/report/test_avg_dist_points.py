@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import pytest
-from made_up import BLOCK, FACTS, PAPER, PAPER_OF_MASKS, RANDOM, SCALE, cell
+from made_up import BLOCK, FACTS, PAPER, PAPER_OF_MASKS, RANDOM, cell
 
 from simmim.report.figures import _points as points
 from simmim.report.results import Results
@@ -15,7 +15,7 @@ from simmim.report.scale_facts import MaskName
 
 @pytest.fixture(scope="module")
 def frame(results):
-    return Results([*results["avg_dist"], *results["finetune"]], SCALE).records
+    return Results([*results["avg_dist"], *results["finetune"]], FACTS).records
 
 
 def test_published_points_are_pairs_of_one_run():

@@ -90,7 +90,7 @@ class FewSheets:
             target={"name": "pixels"},
             loss={"name": "l1", "area": "full" if run == "loss_full" else "masked"},
             train={"epochs": 0 if "random" in run else 10, "batch": 1, "base_lr": 1.0},
-            seeds=3 if run == "default" else 1,
+            seeds=3 if run in ("default", "random_swin") else 1,
         )
 
     def evaluation(self, scale, run, evaluation):
@@ -153,8 +153,9 @@ def test_trained_runs_are_told_from_random_ones(sheets):
     assert [need.run for need in catalogue.figure_needs("losses", sheets, "demo")] == list(facts.trained)
 
 
-def test_runs_with_one_pretraining_are_known():
-    assert catalogue.facts(FewSheets(), "demo").trained_once == ("loss_full", "vit")
+def test_the_number_of_pretrainings_is_known_of_fresh_encoders_too():
+    known = catalogue.facts(FewSheets(), "demo").pretrainings
+    assert known == {"default": 3, "loss_full": 1, "random_swin": 3, "vit": 1, "random_vit": 1}
 
 
 def test_only_made_data_have_a_card(sheets):

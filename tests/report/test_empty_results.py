@@ -45,7 +45,8 @@ def test_a_figure_of_nothing_says_so(name, tmp_path):
 
 @pytest.mark.parametrize("make", [empty, unrelated])
 def test_no_figure_of_a_scale_breaks_without_rows(make, tmp_path):
-    results, facts = Results([make(tmp_path)], OWN), catalogue.facts(SHEETS, OWN)
+    facts = catalogue.facts(SHEETS, OWN)
+    results = Results([make(tmp_path)], facts)
     assert {*catalogue.figures(SHEETS, OWN)} == {*names("report.figures")}
     for name in names("report.figures"):
         with look(), nullcontext() if name in DRAWN_ANYWAY else pytest.raises(NothingToDraw):

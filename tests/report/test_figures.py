@@ -66,7 +66,7 @@ def test_a_figure_is_a_png_that_carries_its_caption(name, results, tmp_path):
 
 def test_captions_tell_n_and_spread(results, tmp_path):
     caption = read_drawing(drawn("scratch", results, tmp_path)).caption
-    assert "mean ± standard deviation over seeds, only where there are at least 3" in caption
+    assert "mean ± standard deviation over pre-trainings, only where there are at least 3" in caption
     assert "fine-tuning 3" in caption
     assert "detection 1" in caption
     assert "do not begin at zero" in caption
@@ -124,7 +124,7 @@ def test_labels_move_apart_and_keep_their_order():
 
 
 def test_published_and_own_points_share_axes_at_the_paper_s_scale_only(results):
-    inputs = Results([*results["avg_dist"], *results["finetune"]], SCALE)
+    inputs = Results([*results["avg_dist"], *results["finetune"]], FACTS)
     with look():
         for scale, panels in (("paper", 2), (SCALE, 4)):
             figure, caption = figure3.make(inputs, dataclasses.replace(FACTS, scale=scale))
@@ -136,7 +136,7 @@ def test_published_and_own_points_share_axes_at_the_paper_s_scale_only(results):
 
 def test_hollow_marks_are_the_paper_s_and_filled_ones_ours(results):
     with look():
-        figure, _ = figure3.make(Results([*results["avg_dist"], *results["finetune"]], SCALE), FACTS)
+        figure, _ = figure3.make(Results([*results["avg_dist"], *results["finetune"]], FACTS), FACTS)
         marks = [[line for line in axis.lines if line.get_marker() != "None"] for axis in figure.axes]
         faces = [{line.get_markerfacecolor() for line in lines} for lines in marks]
     assert faces[0] == faces[1] == {"white"}
@@ -145,7 +145,7 @@ def test_hollow_marks_are_the_paper_s_and_filled_ones_ours(results):
 
 def test_a_figure_without_a_run_of_ours_says_so(results):
     with look():
-        figure, caption = figure3.make(Results([], SCALE), FACTS)
+        figure, caption = figure3.make(Results([], FACTS), FACTS)
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes]
     assert words == [[], [], ["not run"], ["not run"]]
     assert "No run of ours is drawn" in caption
@@ -153,7 +153,7 @@ def test_a_figure_without_a_run_of_ours_says_so(results):
 
 def test_masks_hide_in_grey_and_misfits_say_so(results):
     with look():
-        figure, caption = figure2.make(Results(results["mask_samples"], SCALE), FACTS)
+        figure, caption = figure2.make(Results(results["mask_samples"], FACTS), FACTS)
     pixels = figure.axes[0].images[0].get_array()
     assert len(np.unique(pixels[:, :16])) == 1 and (pixels[:, 16:, 0] == 200).all()
     assert figure.axes[0].get_title(loc="center") == "square\nhere 8 px, 50 %"
@@ -168,7 +168,7 @@ def marks(axis, style):
 
 def test_bars_are_one_standard_deviation_long(results):
     with look():
-        figure, _ = scratch.make(Results(results["finetune"], SCALE), FACTS)
+        figure, _ = scratch.make(Results(results["finetune"], FACTS), FACTS)
         segments = figure.axes[0].containers[0].lines[2][0].get_segments()
     assert [(left[0], right[0]) for left, right in segments] == [(59.0, 61.0)]  # 59, 60 and 61
     assert figure.axes[0].get_yticklabels()[0].get_text() == "the default"
@@ -176,26 +176,36 @@ def test_bars_are_one_standard_deviation_long(results):
 
 def test_a_mean_is_drawn_from_three_seeds_on(results):
     with look():
-        figure, _ = losses.make(Results(results["pretrain"], SCALE), FACTS)
+        figure, _ = losses.make(Results(results["pretrain"], FACTS), FACTS)
         thin = {line.get_linewidth() for axis in figure.axes for line in axis.lines}
-        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+        figure, _ = probe_blocks.make(Results(results["probe"], FACTS), FACTS)
         thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 2.0]
     assert thin == {1.5}, "two seeds"
     assert [list(line.get_ydata())[:2] for line in thick] == [[23.0, 25.0]] * 2, "the mean of three seeds, two runs"
+
+
+def test_evaluations_of_one_pretraining_are_one_line_and_one_dot(results):
+    """Its seeds chose blocks 8, 8 and 10; the line is their mean."""
+    facts = dataclasses.replace(FACTS, pretrainings=dict.fromkeys(FACTS.pretrainings, 1))
+    with look():
+        figure, _ = probe_blocks.make(Results(results["probe"], facts), facts)
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 11]
+    assert [list(line.get_ydata())[:2] for line in lines] == [[23.0, 25.0]] * 2, "one line for each of two runs"
+    assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2
 
 
 def test_a_run_whose_loss_spiked_is_named_under_the_losses(results, tmp_path):
     rows = [record(origin("default", "pretrain", seed), 490, "loss_spikes", seed) for seed in (0, 2)]
     write(tmp_path / "spikes.parquet", rows)
     with look():
-        _, caption = losses.make(Results([*results["pretrain"], tmp_path / "spikes.parquet"], SCALE), FACTS)
-        _, quiet = losses.make(Results(results["pretrain"], SCALE), FACTS)
+        _, caption = losses.make(Results([*results["pretrain"], tmp_path / "spikes.parquet"], FACTS), FACTS)
+        _, quiet = losses.make(Results(results["pretrain"], FACTS), FACTS)
     assert "by rows of the log: the default seed 2 (2)." in caption and "Spikes" not in quiet
 
 
 def test_the_dot_is_on_the_block_chosen_most_often(results):
     with look():
-        figure, _ = probe_blocks.make(Results(results["probe"], SCALE), FACTS)
+        figure, _ = probe_blocks.make(Results(results["probe"], FACTS), FACTS)
     assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2  # seeds chose 8, 8 and 10
 
 
@@ -204,7 +214,7 @@ def test_predictions_are_whole_and_headings_tell_what_is_hidden(tmp_path, outlin
     """15 of 16 columns are 94 %; where objects are outlined, only images with one are shown."""
     with look():
         stored = write_reconstruction(tmp_path, "default", outlined=outlined)
-        figure, caption = figure4.make(Results([stored], SCALE), FACTS)
+        figure, caption = figure4.make(Results([stored], FACTS), FACTS)
     assert len(figure.axes) == 7 * images
     headings = [axis.get_title(loc="center") for axis in figure.axes[:7]]
     words = ["random", f"94 % of {region}", f"all of {region}"]
@@ -215,7 +225,7 @@ def test_predictions_are_whole_and_headings_tell_what_is_hidden(tmp_path, outlin
     assert f"94 % of {'an' if outlined else 'a'} {region} hidden" in caption and "checkerboard" in caption
     assert ("outlined by hand" in caption) == bool(outlined)
     full = dataclasses.replace(FACTS, loss_areas={"default": "full"})
-    assert "checkerboard" not in figure4.make(Results([stored], SCALE), full)[1]
+    assert "checkerboard" not in figure4.make(Results([stored], FACTS), full)[1]
 
 
 def test_pictures_of_an_earlier_version_are_refused_until_they_are_migrated(tmp_path):
@@ -241,7 +251,7 @@ def test_pictures_are_those_of_the_first_seed(results, tmp_path):
     second = write_reconstruction(tmp_path, "default", seed=1)
     with look():
         for module in (figure1, figure4, reconstructions):
-            _, caption = module.make(Results([second, *results["reconstruction"]], SCALE), FACTS)
+            _, caption = module.make(Results([second, *results["reconstruction"]], FACTS), FACTS)
             assert "run default, seed 0, 490 steps" in caption and "seed 1" not in caption
 
 
@@ -249,7 +259,7 @@ def test_patch_sizes_go_from_small_to_large_and_missing_runs_say_so(results):
     masks = FACTS.masks | {"big": RANDOM._replace(patch_px=64), "small": RANDOM._replace(patch_px=4)}
     facts = dataclasses.replace(FACTS, masks=masks, figure_runs={"figure6": ("default", "big", "small")})
     with look():
-        figure, _ = figure6.make(Results(results["reconstruction"], SCALE), facts)
+        figure, _ = figure6.make(Results(results["reconstruction"], FACTS), facts)
     headings = [axis.get_title(loc="center") for axis in figure.axes[:4]]
     assert headings == ["image", "4 px", "32 px", "64 px"]
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes[:4]]

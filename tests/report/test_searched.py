@@ -63,7 +63,7 @@ def test_directions_compare_the_best_of_both(tmp_path):
     full = {"segment": [46.0, 45.0, 44.0], "segment_lr3e4": [20.0, 21.0, 22.0]}
     scores = {(run, name): each[name] for run, each in (("default", ours), ("loss_full", full)) for name in each}
     (row,) = rows(tmp_path, scores, "directions")
-    assert (row["our difference"], row["evaluation"]) == ("−6.0", "segment")
+    assert (row["our difference"], row["evaluation"]) == ("−6.0 [−11.0, −1.0]", "segment")
 
 
 def test_a_search_of_which_only_the_second_can_be_shows_the_second(tmp_path):

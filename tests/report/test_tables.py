@@ -72,13 +72,13 @@ def test_an_extra_set_stands_beside_the_main_one(results):
     assert len(shown.rows) == 2
     row = row_of(shown, run="default")
     assert (row["extra set"], row["top-1 there (%)"], row["top-1 (%)"]) == ("v2", "52.0 ± 2.0", "61.0 ± 1.0")
-    assert (row["difference"], row["seeds"], row["mean"]) == ("−9.0", "3", 52.0)
+    assert (row["difference"], row["n"], row["mean"]) == ("−9.0", "3", 52.0)
     assert {entry["dataset"] for entry in row["records"]} == {"made_up", "v2"}
 
 
 def test_a_measured_cell_stands_beside_the_papers(results):
     row = row_of(beside_the_paper("table1", results), row="random 32")
-    assert (row["paper"], row["ours"], row["difference"], row["seeds"]) == ("82.8", "60.0 ± 1.0", "−22.8", "3")
+    assert (row["paper"], row["ours"], row["difference"], row["n"]) == ("82.8", "60.0 ± 1.0", "−22.8", "3")
     assert row["status"] == "measured at made-up scale"
 
 
@@ -95,7 +95,7 @@ def test_in_another_setting_a_direction_stands_in_place_of_the_difference_to_the
 
 def test_what_was_not_run_says_so_and_never_shows_the_papers_number(results):
     row = row_of(beside_the_paper("table1", results), row="block 32")
-    assert (row["ours"], row["difference"], row["seeds"], row["status"]) == ("not run", "–", "0", "not run")
+    assert (row["ours"], row["difference"], row["n"], row["status"]) == ("not run", "–", "0", "not run")
     assert row["mean"] is None
     assert row["records"] == []
 
@@ -166,7 +166,7 @@ def test_a_note_and_whose_codes_a_run_predicts_stand_beside_results_too(results)
 def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
     table = made("directions", results)
     row = row_of(table, table="table4", row="full image (against default)")
-    assert (row["paper's difference"], row["our difference"]) == ("−1.1", "+10.0")
+    assert (row["paper's difference"], row["our difference"], row["n"]) == ("−1.1", "+10.0 [+10.0, +10.0]", "3 pairs")
     assert row["verdict"] == "contradicts the paper's direction"
     assert row_of(table, row="block 32 (against default)")["verdict"] == "not run"
     assert "contradicts the paper's direction" in markdown(table)
@@ -177,16 +177,17 @@ def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
 @pytest.mark.parametrize(
     ("ours", "reference", "words"),
     [
-        ([50.0, 52.0, 54.0], [51.0, 53.0, 55.0], "undecided: inside the spread (direction is the paper's)"),
-        ([40.0, 41.0, 42.0], [50.0, 51.0, 52.0], "agrees with the paper's direction"),
-        ([40.0], [50.0], "points the paper's way (one seed)"),
-        ([60.0, 60.0], [50.0, 50.0], "points the other way (2 seeds)"),
-        ([50.0], [50.04], "undecided: no difference to be seen, here or in the paper (one seed)"),
-        ([50.0], [49.0, 51.0, 53.0], "undecided: inside the spread (direction is the paper's) (one seed)"),
+        ([50.0, 52.0, 54.0], [51.0, 55.0, 54.0], "undecided (direction is the paper's)"),
+        ([52.0, 50.0], [50.0, 51.0], "undecided (direction is not the paper's)"),
+        ([40.0, 41.0, 42.0], [50.0, 51.0, 52.5], "agrees with the paper's direction"),
+        ([60.0, 61.0, 62.0], [50.0, 51.0, 52.5], "contradicts the paper's direction"),
+        ([40.0], [50.0], "points the paper's way (one pre-training)"),
+        ([60.0], [50.0, 50.0], "points the other way (one pre-training)"),
+        ([50.0], [50.04], "undecided: no difference to be seen, here or in the paper (one pre-training)"),
         ([math.nan], [50.0], "no verdict: some values are not finite"),
     ],
 )
-def test_directions_decide_nothing_inside_the_spread_and_say_where_nobody_knows_it(tmp_path, ours, reference, words):
+def test_directions_decide_by_pretrainings_and_say_where_there_is_but_one(tmp_path, ours, reference, words):
     values = {"loss_full": ours, "default": reference}
     paths = [write_evaluation(tmp_path, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
     table = make_table("directions", paths, FACTS)
@@ -198,12 +199,10 @@ def test_directions_decide_nothing_inside_the_spread_and_say_where_nobody_knows_
 def test_pretrained_stands_beside_scratch_with_its_verdict(results):
     table = made("scratch", results)
     row = row_of(table, run="default", task="fine-tuning")
-    assert (row["pre-trained"], row["from scratch"], row["difference"]) == ("60.0 ± 1.0", "50.0 ± 1.0", "+10.0")
-    assert (row["spread"], row["beyond spread?"], row["seeds ahead"]) == ("1.4", "yes, better", "3 of 3")
-    row = row_of(table, run="vit", task="fine-tuning")
-    assert (row["difference"], row["beyond spread?"], row["seeds ahead"]) == ("−1.0", "no", "0 of 3")
+    assert (row["pre-trained"], row["from scratch"]) == ("60.0 ± 1.0", "50.0 ± 1.0")
+    assert (row["difference"], row["n"], row["verdict"]) == ("+10.0 [+10.0, +10.0]", "3 pairs", "better")
     row = row_of(table, run="default", task="detection")
-    assert (row["difference"], row["beyond spread?"]) == ("–", "too few seeds for a mean")
+    assert (row["difference"], row["n"], row["verdict"]) == ("0.0", "1 and 1", "undecided (one pre-training)")
 
 
 def test_pretraining_is_held_against_the_mean_colour_per_seed(results):
@@ -220,7 +219,7 @@ def test_headlines_are_of_the_reference_run_and_good_only_where_every_seed_is(re
     (loss,) = make_table("pretraining", two, FACTS).headlines
     assert (loss.tone, loss.verdict) == ("bad", "not better: 50.0–120.0 % of it")
     found = [tuple(each) for each in made("scratch", results).headlines]
-    better, unknown = "better than from scratch", "too few seeds for a verdict"
+    better, unknown = "better than from scratch", "undecided (one pre-training)"
     assert found[0] == ("good", "fine-tuning, top-1 (%)", "60.0 ± 1.0", "from scratch 50.0 ± 1.0", better)
     assert found[-1] == ("", "detection, box AP (%)", "9.0", "from scratch 9.0", unknown)
 
@@ -229,8 +228,33 @@ def test_a_worse_run_is_called_worse(tmp_path):
     values = {"default": [40.0, 41.0, 42.0], "random_swin": [50.0, 51.0, 52.0]}
     paths = [write_evaluation(tmp_path, run, "finetune", {("top1", ""): seeds}) for run, seeds in values.items()]
     table = make_table("scratch", paths, FACTS)
-    assert row_of(table, run="default")["beyond spread?"] == "yes, worse"
+    assert row_of(table, run="default")["verdict"] == "worse"
     assert [(each.tone, each.verdict) for each in table.headlines] == [("bad", "worse than from scratch")]
+
+
+def test_lines_beside_scratch_and_directions_are_corrected_for_each_other(tmp_path):
+    """One line by itself is decided; of three that say the same none is."""
+    values = {"default": [40.0, 41.0, 42.0], "random_swin": [46.0, 52.0, 52.0], "loss_full": [46.0, 52.0, 52.0]}
+    paths = [
+        write_evaluation(tmp_path, run, "finetune", {("top1", ""): seeds, ("miou", ""): seeds, ("box_ap", ""): seeds})
+        for run, seeds in values.items()
+    ]
+    one = [write_evaluation(tmp_path / "one", run, "finetune", {("top1", ""): v}) for run, v in values.items()]
+    facts = dataclasses.replace(FACTS, baselines={"default": "random_swin"})
+    assert row_of(make_table("scratch", one, facts), run="default")["verdict"] == "worse"
+    assert {row["verdict"] for row in make_table("scratch", paths, facts).rows} == {"undecided"}
+    metrics = {"a": "top1", "b": "miou", "c": "box_ap"}
+    paper = {
+        ("table4", run, column): cell(run, value, "finetune", metric)
+        for column, metric in metrics.items()
+        for run, value in (("default", "81.0"), ("loss_full", "82.0"))
+    }
+    few = {key: each for key, each in paper.items() if key[2] == "a"}
+    for name in ("directions", "table4"):
+        for cells, words in ((few, "agrees with"), (paper, "undecided (direction is")):
+            table = make_table(name, paths, dataclasses.replace(FACTS, paper=cells))
+            (found,) = {row.get("verdict", row.get("direction")) for row in table.rows} - {"–"}
+            assert found.startswith(f"{words} the paper's")
 
 
 def test_a_number_made_of_two_runs_leads_to_its_own_run_first(results, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # What `pip install snakemake` brings of what the whole environment has; yaml and pydantic are among it.
 ABSENT = ("pandas", "pyarrow", "numpy", "torch", "torchvision", "timm", "matplotlib", "scipy", "sklearn", "PIL", "rich")
-ABSENT += ("seaborn", "safetensors")
+ABSENT += ("seaborn", "statsmodels", "safetensors")
 BARE = f"""import importlib.util, pkgutil, sys
 sys.path = [each for each in sys.path if each not in ("", {str(ROOT)!r})]
 sys.modules |= dict.fromkeys({ABSENT!r})

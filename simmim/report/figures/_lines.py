@@ -1,4 +1,4 @@
-"""Lines of many runs: seeds thin, means thick, and each run's name where its line ends."""
+"""Lines of many runs: pre-trainings thin, means thick, and each run's name where its line ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import ScaleFacts
 from simmim.report.style import HAIRLINE, MUTED, SCRATCH, colours, say_not_run, spread_labels
 
@@ -25,12 +25,12 @@ class _End(NamedTuple):
 
 
 def draw_runs(axis: Axes, rows: pd.DataFrame, runs: list[str], facts: ScaleFacts, x: str) -> None:
-    """Draw `value` over `x` for each run, a line per seed and one for their mean where there are enough seeds."""
+    """Draw `value` over `x` for each run, a line per pre-training and one for their mean where there are enough."""
     if not runs:
         say_not_run(axis)
         return
     named = runs if len(runs) <= _NAMED_RUNS else [run for run in runs if run == facts.reference]
-    ends = []
+    rows, ends = per_pretraining(rows, x), []
     for run in sorted(runs, key=lambda run: run in named):  # the named ones on top
         mine = rows[rows["run"] == run]
         colour = colour_of(run, facts) if run in named else HAIRLINE
@@ -50,23 +50,28 @@ def colour_of(run: str, facts: ScaleFacts) -> str:
     return colours(facts.trained, facts.reference)[run] if run in facts.trained else SCRATCH
 
 
+def per_pretraining(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The mean over the evaluation seeds of each pre-training."""
+    return rows.groupby(["run", "pretraining", x], as_index=False)["value"].mean()
+
+
 def has_mean(rows: pd.DataFrame) -> bool:
-    """Whether there are enough seeds to draw a mean."""
-    return rows["seed"].nunique() >= SEEDS_FOR_A_MEAN
+    """Whether there are enough pre-trainings to draw a mean."""
+    return rows["pretraining"].nunique() >= ENOUGH_FOR_A_MEAN
 
 
-def seeds_words(frame: pd.DataFrame, runs: Iterable[str]) -> str:
-    """How many seeds stand behind the lines, for a caption."""
-    counts = {run: frame.loc[frame["run"] == run, "seed"].nunique() for run in runs}
+def counts_words(frame: pd.DataFrame, runs: Iterable[str]) -> str:
+    """How many pre-trainings stand behind the lines, for a caption."""
+    counts = {run: frame.loc[frame["run"] == run, "pretraining"].nunique() for run in runs}
     if len(counts) > _NAMED_RUNS:
         few, many = min(counts.values()), max(counts.values())
-        return f"{len(counts)} runs of {few if few == many else f'{few} to {many}'} seeds each"
-    return "seeds: " + ", ".join(f"{run} {count}" for run, count in counts.items())
+        return f"{len(counts)} runs of {few if few == many else f'{few} to {many}'} each"
+    return "of each run: " + ", ".join(f"{run} {count}" for run, count in counts.items())
 
 
 def _draw_run(axis: Axes, mine: pd.DataFrame, x: str, line: dict[str, Any]) -> None:
     thin = {"lw": 0.7, "alpha": 0.35} if has_mean(mine) else {"lw": 1.5, "alpha": 0.9}
-    sns.lineplot(mine, x=x, y="value", units="seed", estimator=None, ax=axis, **line, **thin)
+    sns.lineplot(mine, x=x, y="value", units="pretraining", estimator=None, ax=axis, **line, **thin)
     if has_mean(mine):
         sns.lineplot(mine, x=x, y="value", errorbar=None, ax=axis, lw=2.0, **line)
 

@@ -17,7 +17,7 @@ class Point(NamedTuple):
 
     Args:
         source: "paper" or "ours".
-        deviation: standard deviation of y over seeds, NaN where none is claimed.
+        deviation: standard deviation of y over pre-trainings, NaN where none is claimed.
     """
 
     source: str
@@ -65,7 +65,7 @@ def our_ratios(frame: pd.DataFrame, facts: ScaleFacts) -> list[Point]:
 
 
 def our_scores(frame: pd.DataFrame, facts: ScaleFacts, evaluations: str, metric: str) -> list[Point]:
-    """A metric (y) against AvgDist (x): the mean over seeds with its deviation, or a point for every seed."""
+    """A metric (y) against AvgDist (x): the mean with its deviation, or a point for every pre-training."""
     points = []
     for run in facts.fitting_masks:
         avg_dist = measurement(frame, run, "pretrain", "avg_dist")

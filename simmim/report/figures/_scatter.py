@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from simmim.report.figures._points import Point
-from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import MaskName, ScaleFacts
 from simmim.report.style import MUTED, colours, say_not_run
 
@@ -75,10 +75,12 @@ def told_apart(scale: str) -> str:
 
 
 def ours_words(points: Iterable[Point]) -> str:
-    """How many seeds stand behind our marks, for a caption."""
+    """What our marks are, for a caption."""
     if not any(point.source == "ours" for point in points):
         return "No run of ours is drawn: not run."
-    bars = f"mean ± standard deviation where there are at least {SEEDS_FOR_A_MEAN} seeds, otherwise every seed"
+    bars = (
+        f"mean ± standard deviation where there are at least {ENOUGH_FOR_A_MEAN} pre-trainings, otherwise each of them"
+    )
     return f"Ours: {bars}. Vertical axes of scores do not begin at zero."
 
 

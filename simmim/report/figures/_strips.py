@@ -1,4 +1,4 @@
-"""A strip of dots per run: seeds, their mean and spread, and the mean from scratch as a dashed line."""
+"""A strip of dots per run: pre-trainings, their mean and spread, and the mean from scratch as a dashed line."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     """Loss over updates, one panel for each kind of loss."""
     import matplotlib.pyplot as plt
 
-    from simmim.report.figures._lines import draw_runs, seeds_words
+    from simmim.report.figures._lines import counts_words, draw_runs
 
     records = results.records[results.records["evaluation"] == "pretrain"]
     frame = records[records["metric"] == "loss"]
@@ -49,10 +49,10 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     for axis in axes.flat[len(kinds) :]:
         axis.axis("off")
     caption = (
-        "Training loss, each point the mean since the one before. One thin line per seed, a thick one for their mean "
-        f"where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Different losses, targets and "
-        "areas are different quantities, hence a panel for each; the loss on the full image includes visible pixels, "
-        "which are easy. The vertical axes do not begin at zero."
+        "Training loss, each point the mean since the one before. A thin line per pre-training, a thick one for their "
+        f"mean where there are at least {ENOUGH_FOR_A_MEAN} ({counts_words(frame, runs)}). Different losses, targets "
+        "and areas are different quantities, hence a panel for each; the loss on the full image includes visible "
+        "pixels, which are easy. The vertical axes do not begin at zero."
         f"{_spikes_words(records[records['metric'] == 'loss_spikes'], facts)}{facts.naming_note()}"
     )
     return figure, caption

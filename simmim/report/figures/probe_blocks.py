@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN, block_number, blocks_of
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN, block_number, blocks_of
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NothingToDraw
 
@@ -32,7 +32,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     """A line for each run, from the block nearest to the image on."""
     import matplotlib.pyplot as plt
 
-    from simmim.report.figures._lines import draw_runs, seeds_words
+    from simmim.report.figures._lines import counts_words, draw_runs
 
     frame = results.records
     blocks = frame[(frame["metric"] == "top1") & frame["part"].isin(blocks_of(frame))]
@@ -48,25 +48,24 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     axis.set(title="Linear probe by block", xlabel="block (1: nearest to the image)", ylabel="top-1 (%)")
     axis.xaxis.get_major_locator().set_params(integer=True)
     caption = (
-        "A linear classifier on the averaged features of each block, on the validation images. Thin lines: seeds; "
-        f"thick: their mean where there are at least {SEEDS_FOR_A_MEAN} ({seeds_words(frame, runs)}). Dot: the block "
-        "chosen most often, by its selection accuracy on a part of the training images. Grey: encoders without "
-        f"pre-training. The vertical axis does not begin at zero.{facts.naming_note()}"
+        "A linear classifier on the averaged features of each block, on the validation images. Thin lines: "
+        f"pre-trainings; thick: their mean where there are at least {ENOUGH_FOR_A_MEAN} ({counts_words(frame, runs)}). "
+        "Dot: the block chosen most often, by its selection accuracy on a part of the training images. Grey: encoders "
+        f"without pre-training. The vertical axis does not begin at zero.{facts.naming_note()}"
     )
     return figure, caption
 
 
 def _mark_chosen(axis: Axes, rows: pd.DataFrame, blocks: pd.DataFrame, facts: ScaleFacts) -> None:
-    """A dot on the block of one run that is chosen most often, or on every seed's own where no mean is drawn."""
-    from simmim.report.figures._lines import colour_of, has_mean
+    """A dot on the block that a run's seeds choose most often, or on each pre-training's where no mean is drawn."""
+    from simmim.report.figures._lines import colour_of, has_mean, per_pretraining
 
-    chosen = rows[rows["metric"] == "chosen_block"].set_index("seed")["value"]
-    if has_mean(blocks):
-        block = int(chosen.mode().iloc[0])
-        dots = [(block, blocks.loc[blocks["block"] == block, "value"].mean())]
-    else:
-        picked = blocks[blocks["block"] == blocks["seed"].map(chosen)]
-        dots = list(picked[["block", "value"]].itertuples(index=False, name=None))
+    lines, chosen = per_pretraining(blocks, "block"), rows[rows["metric"] == "chosen_block"]
+    if has_mean(lines):
+        lines, chosen = lines.assign(pretraining=0), chosen.assign(pretraining=0)
+    picked = chosen.groupby("pretraining")["value"].agg(lambda votes: votes.mode().iloc[0])
+    shown = lines[lines["block"] == lines["pretraining"].map(picked)]
+    dots = shown.groupby(["pretraining", "block"], as_index=False)["value"].mean()[["block", "value"]]
     colour = colour_of(blocks["run"].iloc[0], facts)
-    for x, y in dots:
+    for x, y in dots.itertuples(index=False, name=None):
         axis.plot([x], [y], "o", ms=7, color=colour, mec="white", mew=1.2, zorder=5)

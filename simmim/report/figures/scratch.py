@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN, measurement, metric_label
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN, measurement, metric_label
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NothingToDraw
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 title = "Pre-trained against from scratch"
 section = "Does pre-training help?"
 description = (
-    "Each pre-trained run beside the same encoder from scratch: a dot per seed, mean and standard deviation where "
-    "there are at least three seeds. Axes do not begin at zero."
+    "Each pre-trained run beside the same encoder from scratch: a dot per pre-training, mean and standard deviation "
+    "where there are at least three. Axes do not begin at zero."
 )
 
 _PANELS_A_LINE = 3
@@ -30,7 +30,7 @@ def needs(facts: ScaleFacts) -> list[ResultFile]:
 
 
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
-    """A dot per seed, mean and standard deviation beside it; runs that share a baseline stand together."""
+    """A dot per pre-training, mean and standard deviation beside it; runs that share a baseline stand together."""
     import matplotlib.pyplot as plt
 
     from simmim.report.figures._strips import draw_panel
@@ -57,10 +57,11 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         for axis in row_of_axes[len(line) :]:
             axis.axis("off")
     caption = (
-        "Small dots: seeds. Large dot and bar: mean ± standard deviation over seeds, only where there are at least "
-        f"{SEEDS_FOR_A_MEAN}; the printed number is that mean, or the values themselves. Grey: the same encoder from "
-        "scratch; the dashed line carries its mean up through the runs it stands for. Horizontal axes do not begin at "
-        f"zero. {_seeds_words(frame, panels, facts)}{facts.naming_note()}"
+        "Small dots: pre-trainings, each the mean over its evaluation seeds. Large dot and bar: mean ± standard "
+        f"deviation over pre-trainings, only where there are at least {ENOUGH_FOR_A_MEAN}; the printed number is that "
+        "mean, or the values themselves. Grey: the same encoder from scratch; the dashed line carries its mean up "
+        "through the runs it stands for. Horizontal axes do not begin at zero. "
+        f"{_counts_words(frame, panels, facts)}{facts.naming_note()}"
     )
     return figure, caption
 
@@ -87,9 +88,9 @@ def _rows(measured: set[str], facts: ScaleFacts) -> list[str]:
     return rows
 
 
-def _seeds_words(frame: pd.DataFrame, panels: list[tuple[str, str]], facts: ScaleFacts) -> str:
+def _counts_words(frame: pd.DataFrame, panels: list[tuple[str, str]], facts: ScaleFacts) -> str:
     words = []
     for evaluation in dict.fromkeys(evaluation for evaluation, _ in panels):
-        counts = sorted(set(frame[frame["evaluation"] == evaluation].groupby("run")["seed"].nunique()))
+        counts = sorted(set(frame[frame["evaluation"] == evaluation].groupby("run")["pretraining"].nunique()))
         words.append(f"{facts.evaluation_label(evaluation)} {' or '.join(map(str, counts))}")
-    return f"Seeds per run: {', '.join(words)}."
+    return f"Pre-trainings of each run: {', '.join(words)}."

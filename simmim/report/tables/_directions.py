@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from simmim.report.measurements import Measurement, assumed_spread, best_measurement, number, signed
+from simmim.report.measurements import (
+    Measurement,
+    best_measurement,
+    count_of_pretrainings,
+    interval_text,
+    signed,
+)
 from simmim.report.scale_facts import Cell, ScaleFacts
+from simmim.report.statistics import LEVEL, Comparison, compare_all, sizes
 from simmim.report.status import NOTHING, trouble
-from simmim.report.verdicts import INSIDE, with_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CORRECTED = (
+    "A verdict needs two pre-trainings of each, and a 95 % interval without 0 after Holm's correction over the lines "
+    "of this table."
+)
 SAME_SIGN = "points the paper's way"
 OTHER_SIGN = "points the other way"
 _NO_SIGN = "undecided: no difference to be seen, here or in the paper"
 _FACTORS = {"x": 1, "%": 1, "M": 1, "G": 1, "B": 1000}  # of a unit behind a published number, in the records' unit
 
+Key = tuple[str, str, str]  # table, row and column of a published cell
+
 
 class Direction(NamedTuple):
-    """What stands in the cells of a line about a difference to the reference run."""
+    """A difference to the reference run.
 
+    Args:
+        ours, base: what it lies between.
+        theirs: the published difference.
+        difference, n, verdict: what stands in the cells of a line.
+    """
+
+    ours: Measurement
+    base: Measurement
+    theirs: float
     difference: str
-    spread: str
+    n: str
     verdict: str
+
+
+def directions(frame: pd.DataFrame, cells: Mapping[Key, Cell], facts: ScaleFacts) -> dict[Key, Direction]:
+    """The differences of published cells to the reference run that were measured here, corrected for each other."""
+    found: dict[Key, tuple[Measurement, Measurement, float]] = {}
+    for key, cell in cells.items():
+        if reference := reference_cell(key[0], key[2], cell, facts):
+            ours = best_measurement(frame, cell["run"], cell["evaluation"], cell["metric"])
+            base = best_measurement(frame, facts.reference, reference["evaluation"], reference["metric"])
+            if ours and base:
+                found[key] = ours, base, published(cell) - published(reference)
+    sound = {key: each for key, each in found.items() if not (trouble(each[0]) or trouble(each[1]))}
+    pairs = [(ours.by_pretraining, base.by_pretraining) for ours, base, _ in sound.values()]
+    compared = dict(zip(sound, compare_all(pairs)))
+    return {key: _direction(*each, compared.get(key)) for key, each in found.items()}
 
 
 def published(cell: Cell) -> float | None:
@@ -49,33 +86,31 @@ def reference_cell(table: str, column: str, cell: Cell, facts: ScaleFacts) -> Ce
     return found[0]
 
 
-def reference_measurement(frame: pd.DataFrame, reference: Cell, facts: ScaleFacts) -> Measurement | None:
-    """What the reference run has for its published cell."""
-    return best_measurement(frame, facts.reference, reference["evaluation"], reference["metric"])
-
-
-def direction(ours: Measurement, base: Measurement, theirs: float) -> Direction:
-    """Our difference to the reference run, and whether it has the sign of theirs."""
-    difference = ours.mean - base.mean
+def _direction(ours: Measurement, base: Measurement, theirs: float, compared: Comparison | None) -> Direction:
+    """What is said of one difference, with p corrected."""
     if reason := trouble(ours) or trouble(base):
-        return Direction(NOTHING, NOTHING, f"no verdict: {reason}")
-    spread = assumed_spread(ours.known_deviation, base.known_deviation)
-    words = with_seeds(verdict(difference, spread, theirs), min(len(ours.seeds), len(base.seeds)))
-    return Direction(signed(difference, 1), NOTHING if spread is None else number(spread, 1), words)
+        return Direction(ours, base, theirs, NOTHING, NOTHING, f"no verdict: {reason}")
+    difference = ours.mean - base.mean
+    if compared is None:
+        words = f"{_sign(difference, theirs)} ({count_of_pretrainings(min(ours.n, base.n))})"
+        interval = ""
+    else:
+        words, interval = _verdict(compared, theirs), f" {interval_text((compared.low, compared.high), 1)}"
+    n = sizes(ours.by_pretraining, base.by_pretraining)
+    return Direction(ours, base, theirs, f"{signed(difference, 1)}{interval}", n, words)
 
 
-def verdict(difference: float, spread: float | None, theirs: float) -> str:
-    """Whether our difference has the sign of the paper's, as far as the spread over seeds lets one say so.
+def _sign(difference: float, theirs: float) -> str:
+    """All that can be said without a second pre-training."""
+    if round(difference, 1) == 0 or round(theirs, 9) == 0:
+        return _NO_SIGN
+    return SAME_SIGN if difference * theirs > 0 else OTHER_SIGN
 
-    Args:
-        spread: None where there are too few seeds to know it: only the signs are compared then.
-    """
-    has_sign = round(difference, 1) != 0 and round(theirs, 9) != 0
-    if spread is None:
-        return (SAME_SIGN if difference * theirs > 0 else OTHER_SIGN) if has_sign else _NO_SIGN
-    if abs(difference) <= spread:
-        same = "the paper's" if difference * theirs > 0 else "not the paper's"
-        return f"{INSIDE} (direction is {same})"
+
+def _verdict(compared: Comparison, theirs: float) -> str:
+    is_same = compared.difference * theirs > 0
+    if compared.p > LEVEL:
+        return f"undecided (direction is {'' if is_same else 'not '}the paper's)"
     if round(theirs, 9) == 0:
         return "contradicts the paper, which prints no difference"
-    return "agrees with the paper's direction" if difference * theirs > 0 else "contradicts the paper's direction"
+    return "agrees with the paper's direction" if is_same else "contradicts the paper's direction"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simmim.report.measurements import (
-    SEEDS_FOR_A_MEAN,
+    MEAN_NOTE,
     Measurement,
     best_measurement,
     measurement,
@@ -16,7 +16,7 @@ from simmim.report.measurements import (
 from simmim.report.scale_facts import WITHOUT_ROW, Cell, ResultFile, ScaleFacts, is_setting
 from simmim.report.status import NOT_RUN, NOTHING, PRINTED, measured_by, misfit_of, status
 from simmim.report.table import Body, Line, records_of
-from simmim.report.tables._directions import direction, published, reference_cell, reference_measurement
+from simmim.report.tables._directions import CORRECTED, Direction, directions, published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +33,10 @@ LINEAR_NOTE = (
     "trains a classifier on every block and takes the one that is best on held-out training images."
 )
 
+_DIFFERENCE = "Difference: ours minus the paper's."
 _OTHER_SETTING = (
     "Data, encoder and length of training are not the paper's here, so numbers are not to be compared with its own. "
-    "Direction: whether the row differs from the reference run the way it does in the paper."
+    f"Direction: whether the row differs from the reference run the way it does in the paper. {CORRECTED}"
 )
 
 Key = tuple[str, str, str]  # table, row and column of a published cell
@@ -68,15 +69,13 @@ class PaperTable:
 
     def make(self, results: Results, facts: ScaleFacts) -> Body:
         """One line per published cell that a run of ours stands for."""
-        lines = [_line(results.records, (self.name, *key), cell, facts) for key, cell in facts.cells(self.name).items()]
+        cells = {(self.name, *key): cell for key, cell in facts.cells(self.name).items()}
+        seen = {} if facts.is_paper else directions(results.records, cells, facts)
+        lines = [_line(results.records, key, cell, seen.get(key), facts) for key, cell in cells.items()]
         return Body(self._caption(results.records, facts), lines)
 
     def _caption(self, frame: pd.DataFrame, facts: ScaleFacts) -> str:
-        caption = (
-            f"Ours: mean ± standard deviation over seeds where there are at least {SEEDS_FOR_A_MEAN}, otherwise every "
-            "value."
-        )
-        caption += " Difference: ours minus the paper's." if facts.is_paper else f" {_OTHER_SETTING}"
+        caption = f"{MEAN_NOTE} {_DIFFERENCE if facts.is_paper else _OTHER_SETTING}"
         if probed := _probed(facts, self.name):
             caption += f" {LINEAR_NOTE} {_chosen_blocks(frame, probed)}"
         return caption
@@ -123,19 +122,20 @@ def _probed(facts: ScaleFacts, table: str) -> dict[str, str]:
 def _chosen_blocks(frame: pd.DataFrame, probed: dict[str, str]) -> str:
     """Which block every run's probe has chosen, by seed."""
     found = {run: measurement(frame, run, evaluation, "chosen_block") for run, evaluation in probed.items()}
-    words = [f"{run} {', '.join(f'{block:.0f}' for block in each.values)}" for run, each in found.items() if each]
+    blocks = {run: each.rows["value"].astype(int).astype(str) for run, each in found.items() if each}
+    words = [f"{run} {', '.join(each)}" for run, each in blocks.items()]
     return f"Chosen here, by seed: {'; '.join(words) or 'no probe was run'}."
 
 
-def _line(frame: pd.DataFrame, key: Key, cell: Cell, facts: ScaleFacts) -> Line:
+def _line(frame: pd.DataFrame, key: Key, cell: Cell, seen: Direction | None, facts: ScaleFacts) -> Line:
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     found, behind = _measured(frame, cell)
     theirs = None if is_setting(metric) else published(cell)
     ours, words = _ours(found, cell, facts)
     cells = {
         "row": key[1],
-        **(_compared(ours, found, key, cell) if facts.is_paper else _apart(frame, ours, found, key, cell, facts)),
-        "seeds": str(len(found.seeds)) if found else "0",
+        **(_compared(ours, found, key, cell) if facts.is_paper else _apart(ours, seen, key, cell, facts)),
+        "n": found.count if found else "0",
         "scale": facts.scale,
         "status": words,
         "note": note(cell, facts) or NOTHING,
@@ -151,25 +151,15 @@ def _compared(ours: str, found: Measurement | None, key: Key, cell: Cell) -> dic
     return {"column": key[2], "paper": cell["value"], "ours": ours, "difference": difference}
 
 
-def _apart(
-    frame: pd.DataFrame, ours: str, found: Measurement | None, key: Key, cell: Cell, facts: ScaleFacts
-) -> dict[str, str]:
+def _apart(ours: str, seen: Direction | None, key: Key, cell: Cell, facts: ScaleFacts) -> dict[str, str]:
     """Our number in another setting: with what it measures here, apart from the paper's number and measure."""
     return {
         "ours": ours,
         "measured here by": measured_by(facts, cell["evaluation"], cell["metric"]),
-        "direction": _direction(frame, found, key, cell, facts),
+        "direction": seen.verdict if seen else NOTHING,
         "paper": cell["value"],
         "the paper's measure": key[2],
     }
-
-
-def _direction(frame: pd.DataFrame, found: Measurement | None, key: Key, cell: Cell, facts: ScaleFacts) -> str:
-    reference = reference_cell(key[0], key[2], cell, facts)
-    base = reference_measurement(frame, reference, facts) if reference else None
-    if not (found and base):
-        return NOTHING
-    return direction(found, base, published(cell) - published(reference)).verdict
 
 
 def _ours(found: Measurement | None, cell: Cell, facts: ScaleFacts) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simmim.report.data_card import labels_words
-from simmim.report.measurements import SEEDS_NOTE, measurement, number
+from simmim.report.measurements import MEAN_NOTE, measurement, number
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NOTHING, status
 from simmim.report.table import Body, Line
@@ -39,7 +39,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
         found = measurement(frame, run, evaluation, "top1")
         lines += [_line(found, run, evaluation, facts)] if found else []
     caption = (
-        f"{SEEDS_NOTE} A classifier of colours alone shows how much of the task needs no learnt features; a number "
+        f"{MEAN_NOTE} A classifier of colours alone shows how much of the task needs no learnt features; a number "
         "above it is what a network adds."
     )
     return Body(caption, lines)
@@ -50,7 +50,7 @@ def _line(found: Measurement, run: str, evaluation: str, facts: ScaleFacts) -> L
     cells = {
         "what": f"{facts.evaluation_label(evaluation)}, {run} ({kind})",
         "top-1 (%)": found.text,
-        "seeds": str(len(found.seeds)),
+        "n": found.count,
         "scale": facts.scale,
         "status": status(found, facts, run, evaluation),
     }
@@ -69,7 +69,7 @@ def _colour_line(what: str, value: float, source: str, facts: ScaleFacts) -> Lin
     cells = {
         "what": what,
         "top-1 (%)": number(value, 1),
-        "seeds": NOTHING,
+        "n": NOTHING,
         "scale": facts.scale,
         "status": f"measured at {facts.scale} scale when the data were made",
     }

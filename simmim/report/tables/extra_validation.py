@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import SEEDS_NOTE, Measurement, measurement
+from simmim.report.measurements import MEAN_NOTE, Measurement, measurement
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NOTHING, status
 from simmim.report.table import Body, Line
@@ -30,7 +30,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
         there = measurement(extra[extra["dataset"] == name], run, evaluation, "top1", "")
         lines.append(_line(measurement(frame, run, evaluation, "top1", ""), there, name, facts))
     caption = (
-        f"{SEEDS_NOTE} Trained once, scored on both. The extra set has the same classes and other images; "
+        f"{MEAN_NOTE} Trained once, scored on both. The extra set has the same classes and other images; "
         "how far they are new ones is for its makers to say."
     )
     return Body(caption, lines)
@@ -44,8 +44,8 @@ def _line(main: Measurement, found: Measurement, name: str, facts: ScaleFacts) -
         "extra set": facts.dataset_labels.get(name, name),
         "top-1 there (%)": found.text,
         "top-1 (%)": main.text,
-        "difference": found.differences(main.mean) if main.claims_mean else NOTHING,
-        "seeds": str(len(found.seeds)),
+        "difference": found.differences(main.mean) if main.claims_mean or main.n == 1 else NOTHING,
+        "n": found.count,
         "scale": facts.scale,
         "status": status(found, facts, run, evaluation),
     }

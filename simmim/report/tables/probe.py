@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import SEEDS_NOTE, Measurement, block_number, blocks_of, measurement
+from simmim.report.measurements import MEAN_NOTE, Measurement, block_number, blocks_of, measurement
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NOT_RUN, NOTHING, status
 from simmim.report.table import Body, Line
@@ -33,7 +33,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     frame = results.records
     probes = frame[["run", "evaluation"]].drop_duplicates().itertuples(index=False, name=None)
     caption = (
-        f"{SEEDS_NOTE} The block is chosen by its selection accuracy, on a part of the training set that is kept aside "
+        f"{MEAN_NOTE} The block is chosen by its selection accuracy, on a part of the training set that is kept aside "
         f"for it, never on the test images; 'chosen by' counts the seeds that chose a block. {LINEAR_NOTE}"
     )
     return Body(caption, [line for probe in probes for line in _lines(frame, *probe, facts)])
@@ -42,7 +42,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
 def _lines(frame: pd.DataFrame, run: str, evaluation: str, facts: ScaleFacts) -> Iterator[Line]:
     mine = frame[(frame["run"] == run) & (frame["evaluation"] == evaluation)]
     chosen = measurement(mine, run, evaluation, "chosen_block")
-    votes = Counter(int(value) for value in chosen.values) if chosen else Counter()
+    votes = Counter(chosen.rows["value"].astype(int)) if chosen else Counter()
     for part in [_CHOSEN, *blocks_of(mine)]:
         found = measurement(mine, run, evaluation, "top1", part)
         yield _line(found, run, evaluation, part, votes, facts)
@@ -55,7 +55,7 @@ def _line(found: Measurement | None, run: str, evaluation: str, part: str, votes
         "block": part if part == _CHOSEN else str(block_number(part)),
         "top-1 (%)": found.text if found else NOT_RUN,
         "chosen by": f"{mine} of {votes.total()} seeds" if votes else NOTHING,
-        "seeds": str(len(found.seeds)) if found else "0",
+        "n": found.count if found else "0",
         "scale": facts.scale,
         "status": status(found, facts, run, evaluation),
     }

@@ -1,0 +1,115 @@
+"""Differences over pre-trainings: Student's t and its interval, Holm's correction, power; by SciPy and statsmodels.
+
+Both libraries are imported where they are used, since they take a second.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.05  # of an interval, and of all verdicts of a table together
+POWER = 0.8  # that "would decide"
+MOST = 1000  # pre-trainings that are looked at for it
+
+
+class Comparison(NamedTuple):
+    """The mean difference of two numbers over pre-trainings, first minus second.
+
+    Args:
+        low, high: its 95 % interval.
+        p: two-sided, against the bound that was asked about.
+        deviation: standard deviation of the difference of one pre-training of each.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    deviation: float
+
+
+def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparison | None:
+    """Student's t test of a difference against `bound`, None where either side has fewer than two pre-trainings.
+
+    Two sides with the same seeds are compared seed by seed: these share initial weights where the encoder is the same,
+    the order of the data, crops, and the labels and heads of their evaluations. Others are compared by Welch's test,
+    which takes them for independent and assumes no equal variances.
+
+    Args:
+        first, second: a value for each pre-training, by its seed.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    from scipy import stats
+
+    is_paired = first.index.equals(second.index)
+    test = stats.ttest_rel if is_paired else _welch
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: p is 0, or nan at the bound
+        found = test((first - bound).to_numpy(), second.to_numpy())
+    interval = found.confidence_interval(1 - LEVEL)
+    return Comparison(
+        difference=float(first.mean() - second.mean()),
+        low=float(interval.low + bound),
+        high=float(interval.high + bound),
+        p=1.0 if math.isnan(found.pvalue) else float(found.pvalue),
+        deviation=float((first - second).std() if is_paired else math.hypot(first.std(), second.std())),
+    )
+
+
+def compare_all(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[Comparison | None]:
+    """The differences that a table shows, each against 0; p is corrected for the others."""
+    found = [compare(*pair) for pair in pairs]
+    corrected = iter(holm([each.p for each in found if each]))
+    return [each and each._replace(p=next(corrected)) for each in found]
+
+
+def sizes(first: pd.Series, second: pd.Series) -> str:
+    """`10 pairs`, or `3 and 1` where the two sides are not compared seed by seed."""
+    if len(first) > 1 and first.index.equals(second.index):
+        return f"{len(first)} pairs"
+    return f"{len(first)} and {len(second)}"
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p values of one family, corrected by Holm so that the chance of any false verdict stays below `LEVEL`."""
+    from statsmodels.stats.multitest import multipletests
+
+    return multipletests(ps, method="holm")[1].tolist() if len(ps) else []
+
+
+def power(distances: Sequence[float], deviation: float, n: int, level: float) -> float:
+    """Chance that an interval of confidence 1 - `level` keeps clear of bounds that lie so far from the true difference.
+
+    Of two bounds it is a lower limit, by the sum of the chances to miss either.
+
+    Args:
+        distances: to each bound, above 0.
+        n: pre-trainings of each side.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    if not deviation:
+        return 1.0
+    hits = [TTestPower().power(each / deviation, n, level / 2, alternative="larger") for each in distances]
+    return max(0.0, 1 - sum(1 - float(hit) for hit in hits))
+
+
+def needed(distances: Sequence[float], deviation: float, level: float) -> int | None:
+    """The fewest pre-trainings of each side that reach `POWER`, None where `MOST` do not; arguments as `power`."""
+    counts = range(2, MOST + 1)
+    place = bisect.bisect_left(counts, POWER, key=lambda n: power(distances, deviation, n, level))
+    return counts[place] if place < len(counts) else None
+
+
+def _welch(first: Any, second: Any) -> Any:
+    from scipy import stats
+
+    return stats.ttest_ind(first, second, equal_var=False)
