@@ -34,6 +34,8 @@ class TaskSettings(Section):
         leaves_encoders: whether it trains the encoder and leaves it for other evaluations.
         scores_extra_set: whether it is scored on the extra validation set of its role, too.
         is_dense: whether it needs feature maps of several strides.
+        is_score: whether its numbers say how good an encoder is, in percent; others describe it, and nothing compares
+            runs by them.
     """
 
     label: ClassVar[str]
@@ -42,6 +44,7 @@ class TaskSettings(Section):
     leaves_encoders: ClassVar[bool] = False
     scores_extra_set: ClassVar[bool] = False
     is_dense: ClassVar[bool] = False
+    is_score: ClassVar[bool] = True
 
     image_px: Side | tuple[Side, Side] = 224
 

@@ -110,7 +110,7 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, module: TrainTask | None, split: str) -> list[Row]:
-        """Metrics of one split over the whole set, the same on every process; accuracies and the like in percent.
+        """Metrics of one split, the same on every process; accuracies and the like in percent.
 
         Args:
             module: what `module` returned, trained.

@@ -5,9 +5,8 @@
     GPU hours  FLOPs / (peak rate of the GPU x utilisation)
     memory     `simmim.planning.memory`
 
-Frozen features are one forward pass an image, and lie on disk until their probe or k-NN is done; the
-votes of k-NN are not counted. A detector counts with all the regions it may draw, a scored image with the size of a
-training image.
+Frozen features and a mechanism are one forward pass an image; features lie on disk until they are read. Votes of k-NN
+are not counted. A detector counts with all the regions it may draw, a scored image with the size of a training image.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.feature_rows import CHUNK
 from simmim.evaluate.knn.vote import QUERIES
+from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.jobs import Jobs
 from simmim.planning.counting import WEIGHT_BYTES
 from simmim.planning.data import DataSize, data_size
@@ -124,7 +124,7 @@ class Costs:
 
         Both are 0 for a tokenizer with published weights and for one that is fitted on the CPU.
         """
-        if isinstance(group.config, FeaturesConfig):
+        if _passes_forward(group):
             samples = self._samples(group)
             return samples, None if samples is None else samples * network.forward_flops
         if _reads_features(group):
@@ -148,9 +148,11 @@ class Costs:
         return whole_batch and train.images_at_once(gpus) < train.batch // gpus
 
     def _samples(self, group: JobGroup) -> int | None:
-        """Images of the only set that a group reads."""
-        (data,) = group.data.values()
-        return self.size(data.dataset, data.split).samples
+        """Images that pass forward: of the set whose features are extracted, or those that a mechanism draws."""
+        if isinstance(group.config, FeaturesConfig):
+            return self._size(group, group.config.data.split).samples
+        samples = self._size(group, "val").samples
+        return None if samples is None else min(samples, group.config.settings.images)
 
     def _training_samples(self, group: JobGroup) -> int | None:
         """Images of the training set that the job uses."""
@@ -185,9 +187,10 @@ class Costs:
 
     def _memory(self, group: JobGroup, network: Network) -> float:
         """Bytes on each GPU."""
-        if isinstance(group.config, FeaturesConfig):
+        if _passes_forward(group):
+            settings = group.config if isinstance(group.config, FeaturesConfig) else group.config.settings
             kept = network.kept_bytes / len(network.block_widths)  # one block at a time
-            return WEIGHT_BYTES * network.parameters + group.config.score_batch * kept
+            return WEIGHT_BYTES * network.parameters + settings.score_batch * kept
         if _reads_features(group):
             return self._frozen_memory(group, network)
         train = group.config.train
@@ -221,8 +224,14 @@ def _reads_features(group: JobGroup) -> bool:
     return isinstance(group.config, EvaluateConfig) and group.config.settings.reads_features
 
 
+def _passes_forward(group: JobGroup) -> bool:
+    """Whether images pass through the encoder, and nothing is trained on what comes out."""
+    is_mechanism = isinstance(group.config, EvaluateConfig) and isinstance(group.config.settings, MechanismSettings)
+    return isinstance(group.config, FeaturesConfig) or is_mechanism
+
+
 def _is_frozen(group: JobGroup) -> bool:
-    return isinstance(group.config, FeaturesConfig) or _reads_features(group)
+    return _passes_forward(group) or _reads_features(group)
 
 
 def _scored_splits(group: JobGroup) -> set[str]:

@@ -44,7 +44,7 @@ def transfer_network(
     """
     section = config.encoder_of(pretraining)
     sized = SizedEncoder(counted_section(section), sides(config.settings.image_px), pretraining.channels)
-    if config.settings.reads_features:
+    if not config.settings.trains or config.settings.reads_features:
         return _frozen(sized, precision)
     return _counted(config.task, config.settings, sized, classes, is_checkpointed(section), precision)
 
@@ -56,8 +56,10 @@ def _frozen(sized: SizedEncoder, precision: str) -> Network:
     return Network(encoder_part(sized, precision), NO_PART, block_widths=tuple(each.shape[1] for each in blocks))
 
 
-def build_transfer(task: str, settings: TaskSettings, sized: SizedEncoder, classes: int) -> tuple[nn.Module, nn.Module]:
-    """A new encoder and what a task with heads trains on it, on the meta device.
+def build_transfer(
+    task: str, settings: TaskSettings, sized: SizedEncoder, classes: int
+) -> tuple[nn.Module, nn.Module | None]:
+    """A new encoder and what a task trains on it (None for one that trains nothing), on the meta device.
 
     Raises:
         ValueError: for an encoder that the task cannot use.

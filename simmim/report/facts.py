@@ -42,6 +42,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         misfits=misfits,
         trained=tuple(trained),
         countable=tuple(run for run in sheets.runs(scale) if _is_countable(misfits.get(run))),
+        encoders={run: config.encoder.name for run, config in configs.items()},
         baselines=dict(_baselines(configs, trained)),
         loss_areas={run: config.loss.area for run, config in trained.items() if config.target is not None},
         losses={run: _loss_words(config) for run, config in trained.items()},
@@ -154,7 +155,7 @@ def _evaluation_labels(
 
 
 def _evaluated(config: EvaluateConfig) -> Evaluated:
-    return Evaluated(config.task, config.role, "extra" in config.data)
+    return Evaluated(config.task, config.role, "extra" in config.data, config.settings.is_score)
 
 
 def _extra_sets(sheets: Sheets, scale: str) -> tuple[str, ...]:

@@ -55,11 +55,13 @@ class Evaluated(NamedTuple):
 
     Args:
         has_extra_set: whether it is scored on an extra validation set, too.
+        is_score: whether its numbers say how good an encoder is.
     """
 
     task: str
     role: str
     has_extra_set: bool = False
+    is_score: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ScaleFacts:
         misfits: run, or 'run/evaluation', to why the scale cannot have it.
         trained: pre-trained runs, in the order of the sheet.
         countable: runs whose networks can be built, with or without their data.
+        encoders: run to the name of its encoder ('swin').
         baselines: pre-trained run to the run with the same encoder and no pre-training.
         loss_areas: run with a reconstruction loss to the area it is taken on ('masked', 'full').
         losses: pre-trained run to what its loss is: 'l1 on pixels, masked area'. Only the same losses can be compared.
@@ -97,6 +100,7 @@ class ScaleFacts:
     misfits: dict[str, Misfit] = field(default_factory=dict)
     trained: tuple[str, ...] = ()
     countable: tuple[str, ...] = ()
+    encoders: dict[str, str] = field(default_factory=dict)
     baselines: dict[str, str] = field(default_factory=dict)
     loss_areas: dict[str, str] = field(default_factory=dict)
     losses: dict[str, str] = field(default_factory=dict)
@@ -120,8 +124,8 @@ class ScaleFacts:
     extra_sets: tuple[str, ...] = ()
 
     def evaluations(self, task: str = "") -> list[ResultFile]:
-        """Every evaluation that fits the scale, or those of one task."""
-        fitting = [key for key, each in self.evaluated.items() if task in ("", each.task)]
+        """Every evaluation that fits the scale and is a score, or those of one task."""
+        fitting = [key for key, each in self.evaluated.items() if (each.task == task if task else each.is_score)]
         return [ResultFile("evaluate", run, evaluation) for run, evaluation in fitting]
 
     def shown_run(self, runs: Iterable[str]) -> str | None:

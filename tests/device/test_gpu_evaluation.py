@@ -42,6 +42,7 @@ SCORE = {
         "simmim/evaluate/knn/vote.py:_nearest copy",
         *FEATURES,
     },
+    "mechanism": {"simmim/evaluate/mechanism/task.py:score copy", "simmim/evaluate/mechanism/observer.py:rows copy"},
     "segment": {f"simmim/evaluate/segment/task.py:{where} copy" for where in ("_predicted", "score")},
     "detect": {"simmim/evaluate/detect/detector.py:<dictcomp> copy"},  # and within torchvision's proposals and heads
 }

@@ -66,6 +66,7 @@ SMALL = {
     "attentive": (CLASSIFIER | {"block": 3}, TRAIN),
     "linear_probe": (FROZEN, TRAIN | {"base_lr": 1e-1}),
     "knn": (FROZEN | {"neighbours": 3}, None),
+    "mechanism": (CLASSIFIER | {"images": 4}, None),
     "detect": (DETECTOR, TRAIN),
     "segment": (SEGMENTER, TRAIN),
 }

@@ -21,6 +21,7 @@ from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.features import open_features
 from simmim.evaluate.finetune.settings import FinetuneSettings
+from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.identity import Identity
@@ -37,6 +38,7 @@ SMALL = {
 }
 CLASSIFIER = FinetuneSettings(image_px=64, score_batch=3)
 POOLING = AttentiveSettings(image_px=64, score_batch=2)
+MECHANISM = MechanismSettings(image_px=64, score_batch=2, images=7)
 KNN = evaluation("knn", {"image_px": 64, "score_crop": 0.9, "score_batch": 3, "held_out": 0.2, "neighbours": 3}, None)
 PROBE = evaluation(
     "linear_probe",
@@ -135,6 +137,14 @@ def frozen_scores(folder, processes, out):
     return found, blocks
 
 
+def mechanism_rows(folder):
+    """Of seven of eleven images, four of them on the first process, and of the only one there is."""
+    encoder, header = load_encoder(folder / "encoder.safetensors")
+    sets = {split: Shards(folder / "labels" / split) for split in FEATURE_SPLITS}
+    task = task_of("mechanism", MECHANISM, encoder, header=header, sets=sets)
+    return [task.score(None, split) for split in FEATURE_SPLITS]
+
+
 def two_steps(processes, folder, out):
     """Losses, gradient norms, scores and probabilities of a segmenter after two updates by two processes: first with a
     copy of the weights on each, then with weights split over both and activations recomputed."""
@@ -171,6 +181,7 @@ def all_cases(rank, folder, out):
         "dense": dense_scores(rank, folder),
         "classifier": classifier_scores(1000 * rank, folder),
         "frozen": frozen_scores(folder, processes, out / "frozen"),
+        "mechanism": mechanism_rows(folder),
         "two steps": two_steps(processes, folder, out / "steps"),
     }
     dist.destroy_process_group()
@@ -219,6 +230,15 @@ def test_frozen_features_and_what_reads_them(folder, together, tmp_path):
         for split, expected in blocks.items():
             for one, other in zip(expected, features[split]):
                 np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
+
+
+def test_the_mechanism(folder, together):
+    alone = mechanism_rows(folder)
+    for found in (each["mechanism"] for each in together):
+        for one, other in zip(alone, found, strict=True):
+            assert [row[:2] for row in one] == [row[:2] for row in other]
+            np.testing.assert_allclose([row[2] for row in other], [row[2] for row in one], rtol=1e-4, atol=1e-5)
+    assert together[0]["mechanism"][0] == together[1]["mechanism"][0]
 
 
 def test_sharded_training_scores_as_replicated(together):

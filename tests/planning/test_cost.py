@@ -112,6 +112,16 @@ def test_frozen_features_are_one_pass_an_image(tmp_path):
     assert (knn.images, knn.flops) == (0, 0) and knn.memory_bytes < 2e9
 
 
+def test_a_mechanism_is_one_pass_of_the_images_that_it_draws(tmp_path):
+    (*_, cost), _ = costs_of(tmp_path, ("default",), ("default", "mechanism"))
+    assert cost.images == 500 and cost.flops == pytest.approx(500 * 22.55e9, rel=0.001)
+    assert 4 * 86_725_304 < cost.memory_bytes < 1e9
+    assert cost.checkpoint_bytes == cost.disk_bytes == 0 and cost.fitting_micro_batch is None
+    pack(tmp_path, "smoke", "earth_climate", "train", 20, 5)
+    pack(tmp_path, "smoke", "earth_climate", "val", 30, 5)
+    assert costs_of(tmp_path, ("default", "mechanism"), scale="smoke")[0][-1].images == 30
+
+
 def test_an_attentive_probe_holds_its_encoder_and_passes_every_image_through_it(tmp_path):
     (*_, cost), _ = costs_of(tmp_path, ("default",), ("default", "attentive"))
     passes = cost.images + 50_000

@@ -25,7 +25,7 @@ _PANELS_A_LINE = 3
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
-    """Every evaluation of the scale."""
+    """Every evaluation of the scale that is a score."""
     return facts.evaluations()
 
 

@@ -61,7 +61,7 @@ class _Pair(NamedTuple):
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
-    """Every evaluation of the scale."""
+    """Every evaluation of the scale that is a score."""
     return facts.evaluations()
 
 

@@ -1,0 +1,1 @@
+"""What an encoder computes, block by block: attention, frequencies, how alike its blocks are; nothing is trained."""
