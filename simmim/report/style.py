@@ -68,7 +68,12 @@ def look() -> Iterator[None]:
 
 def say_not_run(axis: Axes) -> None:
     """Write into an empty panel that nothing of it was run."""
-    axis.text(0.5, 0.5, NOT_RUN, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
+    say(axis, NOT_RUN)
+
+
+def say(axis: Axes, words: str) -> None:
+    """Write into an empty panel why it is empty."""
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
     axis.set(xticks=[], yticks=[])
 
 

@@ -12,6 +12,7 @@ from made_up import (
     write_avg_dist,
     write_evaluation,
     write_mask_samples,
+    write_mechanism,
     write_reconstruction,
     write_size,
     write_training,
@@ -35,6 +36,7 @@ PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
 FIGURES = dict.fromkeys(PICTURED, "reconstruction")
 FIGURES |= {"figure2": "mask_samples", "figure3": "avg_dist finetune", "figure7": "avg_dist finetune detect"}
 FIGURES |= {"losses": "pretrain", "scratch": "finetune probe detect"}
+FIGURES |= dict.fromkeys(("mechanism", "mechanism_cka"), "mechanism")
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +59,8 @@ def results(tmp_path_factory) -> dict[str, list[Path]]:
         "finetune": [write_evaluation(root, r, "finetune", {("top1", ""): [v - 1, v, v + 1]}) for r, v in runs.items()],
         "probe": [write_evaluation(root, run, "probe", blocks | chosen) for run in ("default", "random_swin")],
         "detect": [write_evaluation(root, r, "detect", {("box_ap", ""): [9.0]}) for r in ("default", "random_swin")],
+        "mechanism": [write_mechanism(root, run) for run in ("default", "loss_full", "random_swin")]
+        + [write_mechanism(root, "vit", blocks=3, heads=0, seeds=1)],
         "pretrain": [write_training(root, run, seed) for run in FACTS.loss_areas for seed in (0, 1)],
         "reconstruction": [write_reconstruction(root, "default")],
         "extra_validation": [

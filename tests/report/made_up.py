@@ -80,6 +80,8 @@ FACTS = ScaleFacts(
     trained=("default", "loss_full", "vit", "mask_block"),
     pretrainings=dict.fromkeys((*FINETUNE, "mask_block"), 3),
     countable=("default", "loss_full", "vit", "mask_block", "giant"),
+    encoders=dict.fromkeys(("default", "loss_full", "mask_block", "random_swin"), "swin")
+    | dict.fromkeys(("vit", "random_vit"), "vit"),
     baselines={"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"},
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},
     losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
@@ -126,6 +128,16 @@ def write_evaluation(root: Path, run: str, task: str, values: dict, scale: str =
     path = root / "evaluate" / run / f"{task}.parquet"
     write(path, rows)
     return path
+
+
+def write_mechanism(root: Path, run: str, blocks: int = 4, heads: int = 2, seeds: int = 3) -> Path:
+    """Distances of 10 px a block and 2 px a head, amplitudes that fall with frequency, CKA with distance."""
+    numbers = range(1, blocks + 1)
+    values = {("attention_distance", f"block {b} head {h}"): 10 * b + 2 * h for b in numbers for h in range(heads)}
+    values |= {("attention_nmi", f"block {b} head {h}"): 0.1 * b for b in numbers for h in range(heads)}
+    values |= {("fourier_log_amplitude", f"block {b} frequency {f}"): -b * f for b in numbers for f in (0.5, 1)}
+    values |= {("cka", f"block {a} block {b}"): 1 - 0.2 * (b - a) for a in numbers for b in numbers if a < b}
+    return write_evaluation(root, run, "mechanism", {name: [value] * seeds for name, value in values.items()})
 
 
 def write_training(root: Path, run: str, seed: int, validation_loss: float | None = None) -> Path:

@@ -321,6 +321,18 @@ def test_every_published_cell_with_a_run_gets_its_result_unless_it_cannot_be(sca
     assert sizes == {ResultFile("size", run) for run in ("swin_b_800ep", "swin_l_800ep", "swin_v2_h_800ep")}
 
 
+def test_what_is_no_score_is_asked_for_by_its_own_figures_only():
+    sheets = Sheets(CONFIG)
+    for scale in ("paper", "demo"):
+        needs = {name: catalogue.table_needs(name, sheets, scale) for name in catalogue.tables(sheets, scale)}
+        needs |= {name: catalogue.figure_needs(name, sheets, scale) for name in catalogue.figures(sheets, scale)}
+        asking = {name for name, found in needs.items() if "mechanism" in {need.evaluation for need in found}}
+        assert asking == {"mechanism", "mechanism_cka"}
+    needs = catalogue.figure_needs("mechanism", sheets, "demo")
+    assert {need.run for need in needs} == {"default", "mask_r16_r60", "loss_full", "random_swin"}
+    assert not {"mechanism", "mechanism_cka"} & {*catalogue.figures(sheets, "small")}, "its encoders are not stored"
+
+
 def test_the_page_shows_only_tables_of_which_the_scale_runs_something():
     sheets = Sheets(CONFIG)
     assert catalogue.shown_tables(sheets, "paper") == catalogue.tables(sheets, "paper")

@@ -19,7 +19,7 @@ from simmim.report.write import make_table, write_figure
 from simmim.storage.records import record, write
 
 SHEETS = Sheets(Path(__file__).parents[2] / "config")
-OWN = "small"  # a scale that has every figure
+OWN = "smoke"  # a scale that has every figure
 DRAWN_ANYWAY = ("figure3", "figure7", "losses")  # the paper's points, or panels that say that nothing was run
 
 

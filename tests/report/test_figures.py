@@ -23,10 +23,13 @@ from simmim.report.figures import (
     figure4,
     figure6,
     losses,
+    mechanism,
+    mechanism_cka,
     probe_blocks,
     reconstructions,
     scratch,
 )
+from simmim.report.figures._mechanism import lines_of
 from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
 from simmim.report.style import colours, look, spread_labels
@@ -41,6 +44,7 @@ PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
 def inputs_of(name, results):
     kinds = {figure: ["reconstruction"] for figure in PICTURED}
     kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"]}
+    kinds |= {"mechanism": ["mechanism"], "mechanism_cka": ["mechanism"]}
     kinds |= {"figure2": ["mask_samples"], "figure3": ["avg_dist", "finetune"]}
     kinds |= {"figure7": ["avg_dist", "finetune", "detect"]}
     return [path for kind in kinds.get(name, ["finetune", "probe", "detect"]) for path in results[kind]]
@@ -76,10 +80,55 @@ def test_a_run_keeps_its_colour_and_only_trained_runs_have_one(results, tmp_path
     palette = colours(FACTS.trained, "default")
     assert len(set(palette.values())) == len(palette)
     wanted = tuple(int(palette["default"][i : i + 2], 16) for i in (1, 3, 5))
-    for name in ("scratch", "losses", "probe_blocks"):
+    for name in ("scratch", "losses", "probe_blocks", "mechanism"):
         with Image.open(drawn(name, results, tmp_path)) as image:
             pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
         assert (pixels == wanted).all(axis=1).sum() > 50, name
+
+
+def lines_of_panel(axis):
+    """Heights of the lines of a panel by their colour, without those of single seeds."""
+    return {line.get_color(): line.get_ydata().tolist() for line in axis.lines if line.get_linewidth() > 1}
+
+
+def test_the_mechanism_has_a_line_of_panels_for_each_encoder_and_means_over_heads(results):
+    with look():
+        figure, caption = mechanism.make(Results(results["mechanism"], SCALE), FACTS)
+        swin, vit = figure.axes[:3], figure.axes[3:]
+        blue = colours(FACTS.trained, "default")["default"]
+        assert lines_of_panel(swin[0])[blue] == pytest.approx([11, 21, 31, 41])
+        assert lines_of_panel(swin[1])[blue] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+        assert lines_of_panel(swin[2])[blue] == pytest.approx([-1, -2, -3, -4]), "at the highest frequency"
+        assert [len(lines_of_panel(axis)) for axis in (*swin, *vit)] == [3, 3, 3, 0, 0, 1]
+        assert [axis.get_ylim()[0] for axis in swin[:2]] == [0, 0]
+        assert swin[0].get_ylabel() == vit[0].get_ylabel() == "distance (px)"
+        for axis in vit[:2]:
+            assert [text.get_text() for text in axis.texts] == ["no attention map in every block"]
+        names = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in (swin[-1], vit[-1])]
+        assert names == [["the default", "loss_full", "from scratch, Swin"], ["vit"]]
+    assert "vit 1" in caption and "default 3" in caption
+
+
+def test_runs_that_share_a_colour_everywhere_do_not_when_they_stand_together():
+    many = dataclasses.replace(FACTS, trained=("default", *(f"run{i}" for i in range(9))))
+    shown = ["default", "run0", "run7", "random_swin"]
+    everywhere = colours(many.trained, "default")
+    assert everywhere["run0"] == everywhere["run7"]
+    found = lines_of(shown, many)
+    assert len({line["color"] for line in found.values()}) == 4
+    assert found["default"]["color"] == everywhere["default"] and found["random_swin"]["ls"] != "-"
+    assert lines_of(["default", "run1"], many)["run1"]["color"] == everywhere["run1"]
+
+
+def test_maps_of_cka_are_symmetric(results):
+    with look():
+        figure, _ = mechanism_cka.make(Results(results["mechanism"], SCALE), FACTS)
+        maps = [np.asarray(axis.collections[0].get_array()) for axis in figure.axes if axis.get_title("left")]
+    assert [len(each) for each in maps] == [4, 4, 4, 3]
+    for each in maps:
+        places = np.arange(len(each))
+        assert each == pytest.approx(1 - 0.2 * abs(places[:, None] - places))
+        assert not np.ma.is_masked(each)
 
 
 def test_panels_hide_and_paste_the_right_half():

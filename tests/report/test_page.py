@@ -38,7 +38,7 @@ def page(report):
 
 def test_nothing_is_fetched(page):
     text, reader = page
-    assert len(reader.fetched) == 10
+    assert len(reader.fetched) == 12
     assert all(source.startswith("data:image/png;base64,") for source in reader.fetched)
     for tag, ways in (("style", ("url(", "@import")), ("script", ("fetch(", "import", "XMLHttp", "http"))):
         (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)

@@ -100,7 +100,7 @@ def test_every_stage_leaves_its_files(finished):
     results = finished / "results" / "smoke"
     for file in ("report.html", "tables/table1.md", "tables/scratch.parquet", "figures/figure4.png"):
         assert (results / file).stat().st_size > 500, file
-    for evaluation in ("finetune", "attentive", "probe", "knn", "detect", "segment"):
+    for evaluation in ("finetune", "attentive", "probe", "knn", "mechanism", "detect", "segment"):
         frame = records.read([results / "evaluate" / "default" / f"{evaluation}.parquet"])
         assert (frame["config_hash"].str.len() == 12).all()
         undefined = frame[frame["value"].isna()]  # the AP of a size of object that the set does not have

@@ -34,7 +34,7 @@ def draw_runs(axis: Axes, rows: pd.DataFrame, runs: list[str], facts: ScaleFacts
     for run in sorted(runs, key=lambda run: run in named):  # the named ones on top
         mine = rows[rows["run"] == run]
         colour = colour_of(run, facts) if run in named else HAIRLINE
-        _draw_run(axis, mine, x, {"color": colour, "ls": "-" if run in facts.trained else (0, (4, 2))})
+        draw_run(axis, mine, x, {"color": colour, "ls": dashes_of(run, facts)})
         if run in named:
             mean = mine.groupby(x)["value"].mean()
             ends.append(_End(facts.run_label(run), mean.index[-1], mean.iloc[-1], colour))
@@ -55,6 +55,11 @@ def per_pretraining(rows: pd.DataFrame, x: str) -> pd.DataFrame:
     return rows.groupby(["run", "pretraining", x], as_index=False)["value"].mean()
 
 
+def dashes_of(run: str, facts: ScaleFacts) -> Any:
+    """A pre-trained run has a whole line, an encoder from scratch a dashed one."""
+    return "-" if run in facts.trained else (0, (4, 2))
+
+
 def has_mean(rows: pd.DataFrame) -> bool:
     """Whether there are enough pre-trainings to draw a mean."""
     return rows["pretraining"].nunique() >= ENOUGH_FOR_A_MEAN
@@ -69,7 +74,8 @@ def counts_words(frame: pd.DataFrame, runs: Iterable[str]) -> str:
     return "of each run: " + ", ".join(f"{run} {count}" for run, count in counts.items())
 
 
-def _draw_run(axis: Axes, mine: pd.DataFrame, x: str, line: dict[str, Any]) -> None:
+def draw_run(axis: Axes, mine: pd.DataFrame, x: str, line: dict[str, Any]) -> None:
+    """Draw `value` over `x` for one run, a line per pre-training and one for their mean where there are enough."""
     thin = {"lw": 0.7, "alpha": 0.35} if has_mean(mine) else {"lw": 1.5, "alpha": 0.9}
     sns.lineplot(mine, x=x, y="value", units="pretraining", estimator=None, ax=axis, **line, **thin)
     if has_mean(mine):
