@@ -16,6 +16,7 @@ from simmim.rng import epoch_order
 
 # So many rows are in memory at a time: 0.3 GB of the widest block.
 CHUNK = 65_536
+VALUE_BYTES = 2  # on disk
 
 
 @dataclass(frozen=True)

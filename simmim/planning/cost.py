@@ -17,7 +17,7 @@ from simmim import plugin
 from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
 from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.evaluate.classification_settings import ClassificationSettings
-from simmim.evaluate.feature_rows import CHUNK
+from simmim.evaluate.feature_rows import CHUNK, VALUE_BYTES
 from simmim.evaluate.knn.vote import QUERIES
 from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.jobs import Jobs
@@ -31,7 +31,6 @@ from simmim.planning.pretraining_network import pretraining_network, tokenizer_n
 from simmim.planning.transfer_network import transfer_network
 
 CHECKPOINT_BYTES = 3 * WEIGHT_BYTES  # weight, two moments
-FEATURE_BYTES = 2
 CHECKPOINTS = 3  # the two newest are kept while a third is written
 
 
@@ -217,7 +216,7 @@ class Costs:
         if group.kind != FEATURES:
             return seeds * _disk_bytes(group, network)
         samples = self._samples(group)
-        return None if samples is None else seeds * samples * FEATURE_BYTES * sum(network.block_widths)
+        return None if samples is None else seeds * samples * VALUE_BYTES * sum(network.block_widths)
 
 
 def _reads_features(group: JobGroup) -> bool:

@@ -93,7 +93,7 @@ def lines_of_panel(axis):
 
 def test_the_mechanism_has_a_line_of_panels_for_each_encoder_and_means_over_heads(results):
     with look():
-        figure, caption = mechanism.make(Results(results["mechanism"], SCALE), FACTS)
+        figure, caption = mechanism.make(Results(results["mechanism"], FACTS), FACTS)
         swin, vit = figure.axes[:3], figure.axes[3:]
         blue = colours(FACTS.trained, "default")["default"]
         assert lines_of_panel(swin[0])[blue] == pytest.approx([11, 21, 31, 41])
@@ -122,7 +122,7 @@ def test_runs_that_share_a_colour_everywhere_do_not_when_they_stand_together():
 
 def test_maps_of_cka_are_symmetric(results):
     with look():
-        figure, _ = mechanism_cka.make(Results(results["mechanism"], SCALE), FACTS)
+        figure, _ = mechanism_cka.make(Results(results["mechanism"], FACTS), FACTS)
         maps = [np.asarray(axis.collections[0].get_array()) for axis in figure.axes if axis.get_title("left")]
     assert [len(each) for each in maps] == [4, 4, 4, 3]
     for each in maps:

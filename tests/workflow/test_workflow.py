@@ -224,7 +224,7 @@ def test_snakemake_s_own_report_holds_every_figure_with_its_caption(finished, re
     for words in (
         "What a model makes of validation images",
         "Validation images with fixed masks",
-        "a dot per seed",
+        "a dot per pre-training",
         "has a panel of its own",
         "on the features of every block",
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simmim.report.measurements import SEEDS_FOR_A_MEAN, block_number
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN, block_number
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NothingToDraw
 
@@ -63,7 +63,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     """A line of panels for each encoder, in each panel a curve for every run that has it."""
     import matplotlib.pyplot as plt
 
-    from simmim.report.figures._lines import seeds_words
+    from simmim.report.figures._lines import counts_words
     from simmim.report.figures._mechanism import lines_of, runs_by_encoder
 
     frame = results.records
@@ -81,15 +81,15 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
             _draw(axis, frame[frame["metric"] == curve.metric], lines, curve)
         _name(row_of_axes[-1], lines, facts)
     caption = (
-        f"{_WORDS} Thin lines: seeds; thick: their mean where there are at least {SEEDS_FOR_A_MEAN} "
-        f"({seeds_words(frame, itertools.chain(*groups))}). Grey: encoders without pre-training.{facts.naming_note()}"
+        f"{_WORDS} Thin lines: pre-trainings; thick: their mean where there are at least {ENOUGH_FOR_A_MEAN} "
+        f"({counts_words(frame, itertools.chain(*groups))}). Grey: encoders without pre-training.{facts.naming_note()}"
     )
     return figure, caption
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, lines: dict[str, dict[str, Any]], curve: _Curve) -> None:
     """One curve of every run; an encoder that has none of it says so."""
-    from simmim.report.figures._lines import draw_run
+    from simmim.report.figures._lines import draw_run, per_pretraining
     from simmim.report.style import say
 
     axis.set(title=curve.title, xlabel="block (1: nearest to the image)", ylabel=curve.unit)
@@ -97,7 +97,7 @@ def _draw(axis: Axes, rows: pd.DataFrame, lines: dict[str, dict[str, Any]], curv
     if not len(rows):
         say(axis, "no attention map in every block")
         return
-    means = rows.groupby(["run", "seed", "block"], as_index=False)["value"].mean()
+    means = per_pretraining(rows, "block")
     for run, line in reversed(lines.items()):  # the first on top
         mine = means[means["run"] == run]
         if len(mine):

@@ -29,7 +29,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    from simmim.report.figures._lines import seeds_words
+    from simmim.report.figures._lines import counts_words
     from simmim.report.figures._mechanism import runs_by_encoder
 
     frame = results.records[results.records["metric"] == "cka"]
@@ -51,21 +51,21 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         for axis in row_of_axes[len(runs) :]:
             axis.axis("off")
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="CKA", shrink=0.6)
-    seeds = seeds_words(frame, itertools.chain(*groups))
+    counts = counts_words(frame, itertools.chain(*groups))
     caption = (
         "Linear CKA (arXiv 1905.00414) of the outputs of two blocks, averaged over tokens, on validation images; HSIC "
-        f"is estimated without bias. Mean over seeds ({seeds}). 1: the same but for rotation and scale; 0: nothing in "
-        f"common.{facts.naming_note()}"
+        f"is estimated without bias. Mean over pre-trainings ({counts}). 1: the same but for rotation and scale; 0: "
+        f"nothing in common.{facts.naming_note()}"
     )
     return figure, caption
 
 
 def _map(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of one run, symmetric, by the numbers of the blocks; a block is like itself."""
+    """Mean over pre-trainings of one run, symmetric, by the numbers of the blocks; a block is like itself."""
     import numpy as np
     import pandas as pd
 
-    means = rows.groupby("part")["value"].mean()
+    means = rows.groupby(["part", "pretraining"])["value"].mean().groupby("part").mean()
     pairs = means.index.str.extract(r"block (\d+) block (\d+)").astype(int).to_numpy()
     blocks = pairs.max()
     found = np.eye(blocks)
