@@ -21,13 +21,17 @@ def let_run_again(block: nn.Module) -> None:
 @functools.cache
 def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Tensor:
-        plain = functools.partial(kind.forward, self)
         if not (self.training and torch.is_grad_enabled()):
-            return plain(*inputs, **named)
+            return self.forward_once(*inputs, **named)
         contexts = functools.partial(_forward_and_repetition, self)
-        return checkpoint(plain, *inputs, use_reentrant=False, context_fn=contexts, **named)
+        return checkpoint(self.forward_once, *inputs, use_reentrant=False, context_fn=contexts, **named)
 
-    return type(f"Checkpointed{kind.__name__}", (kind,), {"forward": forward})
+    return type(f"Checkpointed{kind.__name__}", (kind,), {"forward": forward, "forward_once": kind.forward})
+
+
+def computing_method(block: nn.Module) -> str:
+    """Name of the method that computes a block's output, without what `let_run_again` does around it."""
+    return "forward_once" if hasattr(block, "forward_once") else "forward"
 
 
 def _forward_and_repetition(block: nn.Module) -> tuple[contextlib.AbstractContextManager, ...]:

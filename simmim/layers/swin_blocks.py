@@ -6,6 +6,7 @@ Shapes: b images, h w tokens, n tokens of a window, d channels.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,21 +51,27 @@ def shift_mask(
     height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Additive mask [windows, n, n]: -100 between tokens that only the cyclic shift made neighbours."""
-    # A mask that is made while a mode watches (tensors without content, say) must not be kept for other tensors.
-    made = _shift_mask if _get_current_dispatch_mode() is None else _shift_mask.__wrapped__
-    return made(height, width, window, shift, dtype, device)
+    # A mask that is made while a mode watches (tensors without content, say) must not be kept for other tensors; in a
+    # compiled block it is part of the graph.
+    if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
+        return _made_mask(height, width, window, shift, dtype, device)
+    return _kept_mask(height, width, window, shift, dtype, device)
 
 
 @functools.lru_cache(maxsize=64)
-def _shift_mask(
+def _kept_mask(*arguments: Any) -> Tensor:
+    with torch.inference_mode(False):  # the cached mask must also serve a later training step
+        return _made_mask(*arguments)
+
+
+def _made_mask(
     height: int, width: int, window: tuple[int, int], shift: tuple[int, int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    with torch.inference_mode(False):  # the cached mask must also serve a later training step
-        rows = _region(height, window[0], shift[0], device)
-        columns = _region(width, window[1], shift[1], device)
-        region = (3 * rows[:, None] + columns[None]).view(1, height, width, 1)
-        region = window_partition(region, window).flatten(1)  # [windows, n]
-        return (region[:, None] != region[:, :, None]).to(dtype) * -100.0
+    rows = _region(height, window[0], shift[0], device)
+    columns = _region(width, window[1], shift[1], device)
+    region = (3 * rows[:, None] + columns[None]).view(1, height, width, 1)
+    region = window_partition(region, window).flatten(1)  # [windows, n]
+    return (region[:, None] != region[:, :, None]).to(dtype) * -100.0
 
 
 def _region(length: int, window: int, shift: int, device: torch.device) -> Tensor:

@@ -16,6 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from simmim.layers.blocks import blocks_of
+
 WEIGHT_BYTES = 4
 _FAKE = FakeTensorMode(allow_non_fake_inputs=True)  # one for all: tensors of two modes do not mix
 # The backward pass of a block holds gradients beside what it needs of the forward pass: so many times the largest of
@@ -161,13 +163,6 @@ class _Kept(TorchDispatchMode):
         """Leave the network as it was."""
         for hook in self._hooks:
             hook.remove()
-
-
-def blocks_of(network: nn.Module) -> Iterator[nn.Module]:
-    """The entries of every list called `blocks`: what activation checkpointing computes again."""
-    for name, module in network.named_modules():
-        if name.split(".")[-1] == "blocks":
-            yield from module.children()
 
 
 def _place(tensor: Tensor) -> int:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from simmim.layers.blocks import blocks_of
 from simmim.train.processes import Processes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def shard(
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     # Swin blocks return views, and nothing works on those in place.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
-    for block in _blocks(sharded):
+    for block in blocks_of(sharded):
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(sharded, mesh=mesh)
     names = {own: name for name, own in task.named_parameters()}
@@ -69,7 +70,12 @@ def is_sharded(module: nn.Module) -> bool:
 
 
 def gather(sharded: nn.Module, task: nn.Module, device: torch.device) -> None:
-    """Put the trained weights and buffers into the `task` that `shard` copied, whole and on every process's device."""
+    """Put the trained weights and buffers into the `task` that `shard` copied, whole and on every process's device.
+
+    Nothing is left to do where that trained itself.
+    """
+    if sharded is task:
+        return
     trained = sharded.state_dict()
     for name, own in task.state_dict().items():  # one at a time: a second whole model may not fit
         own.copy_(whole(trained[name]))
@@ -102,10 +108,3 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     norm = whole(nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None]))
     nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return norm
-
-
-def _blocks(task: nn.Module) -> Iterator[nn.Module]:
-    """What is gathered and let go as one: the entries of every list called `blocks` (transformers, inverse Swin)."""
-    for name, module in task.named_modules():
-        if name.endswith(".blocks"):
-            yield from module.children()
