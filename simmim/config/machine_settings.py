@@ -18,7 +18,7 @@ MACHINE_SETTINGS = frozenset(
     {
         *("micro_batch", "score_batch", "workers", "sharded", "checkpoint_activations"),
         *("save_every_steps", "save_every_minutes"),
-        "crop_on",
+        *("crop_on", "compile"),
     }
 )
 

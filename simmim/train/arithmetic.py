@@ -48,6 +48,19 @@ def fixed() -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
+@contextmanager
+def searched_convolutions(wanted: bool) -> Iterator[None]:
+    """Let cuDNN time its ways of a convolution, once for each size, and keep the fastest.
+
+    Never where bits must repeat: the next start may find another one.
+    """
+    torch.backends.cudnn.benchmark = wanted and not is_deterministic()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = False
+
+
 def is_deterministic() -> bool:
     """Whether the switch asks for the same bits every time.
 

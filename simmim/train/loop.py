@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from simmim.config.differences import differing_fields, refuse_changed
@@ -18,6 +17,8 @@ from simmim.config.training import TrainSettings
 from simmim.storage.identity import Identity, code_version
 from simmim.train import checkpoint, spikes
 from simmim.train.batch_sampler import BatchSampler
+from simmim.train.compiling import chosen_blocks
+from simmim.train.gradients import accumulate
 from simmim.train.guard import Guard
 from simmim.train.log import TrainLog
 from simmim.train.processes import (
@@ -28,7 +29,7 @@ from simmim.train.processes import (
     seed_libraries,
     share_batch_statistics,
 )
-from simmim.train.reading import Waited, loader, to_device
+from simmim.train.reading import Waited, loader
 from simmim.train.saver import Saver
 from simmim.train.schedule import set_learning_rates
 from simmim.train.sharding import clip_gradients, gather, is_sharded, shard
@@ -89,6 +90,22 @@ class Trained:
     step: int = 0
     begun: Mapping[str, Any] = field(default_factory=dict)
 
+    def compiled_on(self, machine: Mapping[str, Any]) -> bool | None:
+        """Whether the last part ran compiled blocks, if nothing of its environment has changed since."""
+        environment = dict(self.parts[-1]["environment"]) if self.parts else {}
+        compiled = environment.pop("compiled", None)
+        return compiled if environment == machine else None
+
+    def begin_part(self, label: str, environment: Mapping[str, Any]) -> None:
+        """Note what code and environment train from here on, where these are others than before."""
+        made_by = {"code_version": code_version(), "environment": dict(environment)}
+        before = {key: self.parts[-1][key] for key in made_by} if self.parts else {}
+        changed = differing_fields(before, made_by)
+        if before and changed:
+            print(*(f"{label}: {line}" for line in changed), sep="\n", flush=True)
+        if changed:
+            self.parts.append(made_by | {"from_step": self.step})
+
 
 def fit(
     task: TrainTask, data: TrainData, groups: Groups, settings: TrainSettings, run: Run, processes: Processes
@@ -102,21 +119,23 @@ def fit(
     """
     steps = settings.steps(len(data))
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
-    dtype = task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
-    task.images_at_once = settings.images_at_once(processes.world)
     trained, module, optimizer = _spread(task, groups, settings, processes)
-    done = _resume(run, trained, optimizer, environment(processes, dtype, settings, data))
+    done = _resume(run, trained, optimizer)
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
+    batches = Waited(loader(data, sampler, settings.workers, processes.device))
+    machine = environment(processes, trained.autocast_dtype, settings, data)
+    blocks = chosen_blocks(settings.compile, done.compiled_on(machine), run.label, trained, batches, sampler, processes)
+    done.begin_part(run.label, machine | {"compiled": bool(blocks)})
     guard = Guard(optimizer, processes)
     kept = _kept(run, done, trained, optimizer, processes)
     flops = ForwardFlops(done.parts[-1], settings.batch // processes.world)
     saver = Saver(run.label, range(done.step, last), settings, processes, partial(checkpoint.save, run.state, **kept))
     with TrainLog(run.label, done.history, done.begun, sampler, processes) as log, Watchdog(run.label) as watchdog:
-        batches = Waited(loader(data, sampler, settings.workers, processes.device))
         for step in range(done.step, last):
             lr = set_learning_rates(optimizer, settings, step, steps, len(data))
             seed_libraries(run.identity.seed, step, processes.rank)
-            loss = _accumulate_gradients(trained, module, batches, sampler.accumulation, processes.device, flops)
+            with blocks.running(when=flops.are_known):
+                loss = accumulate(trained, module, batches, sampler.accumulation, processes.device, flops)
             norm = clip_gradients(trained.parameters(), settings.clip_norm or float("inf"))
             guard.watch(step, loss, norm)
             optimizer.step()
@@ -137,8 +156,7 @@ def fit(
                 saver.save(now, log.begun(batches.seconds))
     if run.first_stage:
         checkpoint.write(run.first_stage, last, **kept, begun={})
-    if trained is not task:
-        gather(trained, task, processes.device)
+    gather(trained, task, processes.device)
     return replace(done, step=last)
 
 
@@ -154,6 +172,8 @@ def _spread(
     task: TrainTask, groups: Groups, settings: TrainSettings, processes: Processes
 ) -> tuple[TrainTask, nn.Module, torch.optim.AdamW]:
     """What holds the weights (`task`, or a sharded copy), what is called for a loss, and the optimiser."""
+    task.autocast_dtype = autocast_dtype(settings.precision, processes.device)
+    task.images_at_once = settings.images_at_once(processes.world)
     share_batch_statistics(task.train(), processes)
     if settings.sharded and processes.world > 1:
         task, groups = shard(task, groups, processes, task.autocast_dtype)
@@ -164,44 +184,6 @@ def _spread(
         options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
         module = DistributedDataParallel(task, **options) if processes.world > 1 else task
     return task, module, torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
-
-
-def _accumulate_gradients(
-    task: TrainTask,
-    module: nn.Module,
-    batches: Iterator[dict],
-    accumulation: int,
-    device: torch.device,
-    flops: ForwardFlops,
-) -> Tensor:
-    """Forward and backward over one step's micro-batches; gradients are averaged over them and over the processes."""
-    together = accumulation if task.whole_batch else 1  # micro-batches of a forward pass
-    turns = accumulation // together
-    replicated = isinstance(module, DistributedDataParallel)  # sharded gradients are never kept whole between them
-    keep_casts = not is_sharded(module)  # casts that are kept would add up to the whole model
-    dtype = None if task.own_autocast else task.autocast_dtype
-    total = torch.zeros((), device=device)
-    for turn in range(turns):
-        batch = _joined([to_device(next(batches), device) for _ in range(together)])
-        last = turn == turns - 1
-        skip_sync = module.no_sync() if replicated and not last else contextlib.nullcontext()
-        with skip_sync:
-            with (
-                flops.counted(),
-                torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=keep_casts),
-            ):
-                loss = module(batch) / turns
-            loss.backward()
-        total += loss.detach()
-    flops.update_is_done()
-    return total
-
-
-def _joined(batches: list[dict]) -> dict:
-    """One batch of several, whose values are tensors then."""
-    if len(batches) == 1:
-        return batches[0]
-    return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, processes: Processes) -> BatchSampler:
@@ -219,21 +201,25 @@ def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, pro
     )
 
 
-def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, environment: Mapping[str, Any]) -> Trained:
+def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> Trained:
     """What the checkpoint holds that the training goes on from, which is loaded if there is one."""
-    made_by = {"code_version": code_version(), "environment": dict(environment)}
     found, identity = checkpoint.newest(run.state), run.identity
     if not found and run.initial_checkpoint:
         path, identity = run.initial_checkpoint, run.initial_identity
         found = path, checkpoint.verified_manifest(path)
     if not found:
-        return Trained(parts=[made_by | {"from_step": 0}])
+        return Trained()
     path, manifest = found
     refuse_changed(path, manifest, identity, remove=path if path == run.initial_checkpoint else run.state)
     checkpoint.restore(path, task, optimizer)
-    step, parts = manifest["step"], manifest["parts"]
+    step = manifest["step"]
     print(f"{run.label}: going on from step {step}", flush=True)
-    if changed := differing_fields({key: parts[-1][key] for key in made_by}, made_by):
-        print(*(f"{run.label}: {line}" for line in changed), sep="\n", flush=True)
-        parts.append(made_by | {"from_step": step})
-    return Trained(manifest["history"], parts, step, manifest["begun"])
+    return Trained(manifest["history"], manifest["parts"], step, manifest["begun"])
+
+
+def _kept(
+    run: Run, done: Trained, task: TrainTask, optimizer: torch.optim.Optimizer, processes: Processes
+) -> dict[str, Any]:
+    """What every checkpoint holds, beside its step and what is begun of the log."""
+    training = {"model": task, "optimizer": optimizer, "is_main_process": processes.is_main_process}
+    return run.identity.as_json() | {"history": done.history, "parts": done.parts} | training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +47,12 @@ class Waited:
         batch = next(self._batches)
         self.seconds += time.perf_counter() - began
         return batch
+
+    def peek(self, count: int) -> list[Any]:
+        """The next batches, which are still to come; waiting for them does not count."""
+        first = list(itertools.islice(self._batches, count))
+        self._batches = itertools.chain(first, self._batches)
+        return first
 
 
 def spare_cores() -> int:

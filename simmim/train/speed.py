@@ -27,7 +27,7 @@ _PRODUCTS = 10
 
 
 class ForwardFlops:
-    """Counts what one update's forward passes compute, once for each part of a training.
+    """Counts what one update's forward passes compute, once for each part of a training; nothing runs compiled then.
 
     Args:
         part: of the training, which keeps the FLOPs of an image as `forward_flops`.
@@ -37,10 +37,15 @@ class ForwardFlops:
     def __init__(self, part: dict[str, Any], images: int) -> None:
         self._part, self._images, self._flops = part, images, 0
 
+    @property
+    def are_known(self) -> bool:
+        """Whether an update has been counted."""
+        return "forward_flops" in self._part
+
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Around each forward pass; the numbers that it computes stay the same bits."""
-        if "forward_flops" in self._part:
+        if self.are_known:
             yield
             return
         from torch.utils.flop_counter import FlopCounterMode  # takes a while, and a part needs it once

@@ -20,12 +20,14 @@ class TrainTask(nn.Module, ABC):
             all of `forward` under autocast.
         whole_batch: whether the loss compares an update's images with each other. `forward` then gets all micro-batches
             of the update at once and takes `images_at_once` of their images through the network at a time.
+        varying_shapes: whether parts of the network see other sizes in every batch (boxes of images, say).
         autocast_dtype: number format of the training, set by the loop; None is float32.
         images_at_once: images of a micro-batch, set by the loop; None is all that there are.
     """
 
     own_autocast: ClassVar[bool] = False
     whole_batch: ClassVar[bool] = False
+    varying_shapes: ClassVar[bool] = False
     autocast_dtype: torch.dtype | None = None
     images_at_once: int | None = None
 

@@ -14,6 +14,7 @@ TRAINING = (
     "train.micro_batch=2",
     "train.workers=3",
     "train.sharded=true",
+    "train.compile=on",
     "train.save_every_steps=1700",
     "train.save_every_minutes=7",
     "encoder.checkpoint_activations=true",

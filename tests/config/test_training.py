@@ -1,6 +1,7 @@
 """Settings of the loop: what follows from them, and which cannot be."""
 
 import pytest
+import yaml
 
 from simmim.config.training import TrainSettings
 
@@ -77,3 +78,16 @@ def test_impossible_settings_are_refused(changes, message):
 
 def test_warm_up_may_be_set_where_nothing_is_trained():
     assert settings(epochs=0, warmup_epochs=1).steps(80) == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("compile: on", "on"), ("compile: off", "off"), ("compile: auto", "auto")]
+)
+def test_on_and_off_are_words_though_yaml_reads_truth_values(written, meant):
+    assert settings(**yaml.safe_load(written)).compile == meant
+    assert settings(compile=meant).compile == meant
+
+
+def test_another_word_is_refused():
+    with pytest.raises(ValueError, match="'auto', 'on' or 'off'"):
+        settings(compile="yes")

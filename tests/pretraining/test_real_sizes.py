@@ -14,7 +14,7 @@ from simmim.data.shards import Shards
 from simmim.planning.network import on_meta
 from simmim.pretraining.method import build_method
 from simmim.pretraining.tokenizer import build_tokenizer
-from simmim.train.loop import to_device
+from simmim.train.reading import to_device
 
 SHEETS = Sheets(Path(__file__).parents[2] / "config").without_data
 RUNS = [

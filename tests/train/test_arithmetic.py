@@ -5,6 +5,8 @@ import warnings
 
 import pytest
 import torch
+from tasks import Regression
+from test_loop import timed
 
 from simmim.train import arithmetic
 from simmim.train.processes import environment, joined_processes
@@ -39,6 +41,26 @@ def test_the_switch_is_for_the_job_and_recorded(monkeypatch):
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
         assert environment(processes, None)["deterministic"] is True
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("switch", "varying", "searched"), [("0", False, True), ("0", True, False), ("1", False, False)]
+)
+def test_the_fastest_convolutions_are_searched_where_sizes_stay_and_bits_need_not_repeat(
+    tmp_path, monkeypatch, switch, varying, searched
+):
+    seen = []
+
+    class Looking(Regression):
+        varying_shapes = varying
+
+        def forward(self, batch):
+            seen.append(torch.backends.cudnn.benchmark)
+            return super().forward(batch)
+
+    monkeypatch.setenv(arithmetic.SWITCH, switch)
+    timed(tmp_path, Looking(), epochs=1)
+    assert set(seen) == {searched} and not torch.backends.cudnn.benchmark
 
 
 def test_another_value_of_the_switch_is_refused(monkeypatch):

@@ -27,6 +27,14 @@ def test_batches_come_in_order_from_as_many_workers(workers):
     assert len({batch["process"] for batch in batches} - {os.getpid()}) == workers
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_that_was_looked_at_is_still_to_come_and_its_wait_does_not_count(workers):
+    batches = reading.Waited(reading.loader(Squares(), [range(1), range(1, 2), range(2, 3)], workers, CPU))
+    first = batches.peek(2)
+    assert [batch["squares"].tolist() for batch in first] == [[0], [1]] and batches.seconds == 0
+    assert [batch["squares"].tolist() for batch in batches] == [[0], [1], [4]] and batches.seconds > 0
+
+
 class Signalled(Squares):
     """What asks a job to stop reaches its workers too."""
 

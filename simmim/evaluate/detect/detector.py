@@ -42,6 +42,7 @@ class Detector(TrainTask):
     """
 
     own_autocast = True  # boxes and anchors must never be rounded: the loop passes the precision on, see below
+    varying_shapes = True  # numbers of boxes
 
     def __init__(
         self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float], classes: int, settings: DetectSettings
