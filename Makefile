@@ -28,6 +28,7 @@ demo: $(BIN)/.ready ## Run the whole chain on this machine: results/demo/report.
 	@$(RUN) python -m simmim.follow --profile workflow/profiles/local --config scale=demo
 	@$(MAKE) --no-print-directory results/demo/snakemake-report.html
 	@echo "Open results/demo/report.html; the tables are in results/demo/tables, the figures in results/demo/figures."
+	@$(RUN) python -m simmim compare --scale demo || true  # the demo is done, whatever is wrong with what it is compared with
 
 # Snakemake's own report: the graph, run times, and every result with its caption and the rule that made it.
 # With --report report.zip the pictures lie beside the page instead of in it, which is better for a large scale.

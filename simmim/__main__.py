@@ -26,7 +26,7 @@ EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 VERBS = (
     *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.reconstruct, training.features, training.evaluate),
-    *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page),
+    *(report.size, report.avg_dist, report.mask_samples, report.table, report.figure, report.page, report.compare),
     *(tools.check, tools.plan, tools.doctor, tools.recover, tools.outdated, tools.clean),
     *(tools.verify, tools.migrate, tools.convert),
     *(export.export, export.embed),

@@ -183,11 +183,11 @@ class Jobs:
 
     def _table(self, scale: str, name: str) -> tuple[None, Inputs, str]:
         needs = catalogue.table_needs(name, self.sheets, scale)
-        return None, {"results": self._files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
+        return None, {"results": self.files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
 
     def _figure(self, scale: str, name: str) -> tuple[None, Inputs, str]:
         needs = catalogue.figure_needs(name, self.sheets, scale)
-        return None, {"results": self._files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
+        return None, {"results": self.files(scale, needs)}, catalogue.content_hash(self.sheets, scale)
 
     def _page(self, scale: str) -> tuple[None, Inputs, str]:
         tables = catalogue.shown_tables(self.sheets, scale)
@@ -231,15 +231,7 @@ class Jobs:
             for seed in range(min(config.seeds, before) if sets else 0)
         ]
 
-    def _packed(self, scale: str, data: Mapping[str, DataConfig]) -> list[str]:
-        return [self.path("pack", "index", scale=scale, dataset=d.dataset, split=d.split) for d in data.values()]
-
-    def _seeds(self, kind: str, role: str, scale: str, run: str) -> list[str]:
-        """An output of a run for each of its pre-training seeds."""
-        seeds = range(self.sheets.pretraining(scale, run).seeds)
-        return [self.path(kind, role, scale=scale, run=run, seed=seed) for seed in seeds]
-
-    def _files(self, scale: str, needs: Iterable[catalogue.ResultFile]) -> list[str]:
+    def files(self, scale: str, needs: Iterable[catalogue.ResultFile]) -> list[str]:
         """The result files that a table or figure asks for."""
         found: list[str] = []
         for kind, run, evaluation in needs:
@@ -248,3 +240,11 @@ class Jobs:
             else:
                 found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, evaluation=evaluation))
         return found
+
+    def _packed(self, scale: str, data: Mapping[str, DataConfig]) -> list[str]:
+        return [self.path("pack", "index", scale=scale, dataset=d.dataset, split=d.split) for d in data.values()]
+
+    def _seeds(self, kind: str, role: str, scale: str, run: str) -> list[str]:
+        """An output of a run for each of its pre-training seeds."""
+        seeds = range(self.sheets.pretraining(scale, run).seeds)
+        return [self.path(kind, role, scale=scale, run=run, seed=seed) for seed in seeds]

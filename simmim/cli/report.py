@@ -1,10 +1,10 @@
-"""Verbs of the jobs that train nothing: sizes of networks, statistics of masks, tables, figures, the page."""
+"""Verbs that train nothing: sizes of networks, statistics of masks, tables, figures, the page; other machines."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from simmim.cli._inputs import with_inputs
+from simmim.cli._inputs import present, with_inputs
 from simmim.jobs import Jobs
 from simmim.report import catalogue
 
@@ -61,3 +61,18 @@ def page(jobs: Jobs, *, scale: str) -> None:
     job = with_inputs(jobs.job("page", scale=scale))
     tables, figures, card = ([Path(file) for file in job.inputs[role]] for role in ("tables", "figures", "card"))
     write_page(job.output("html"), scale, tables, figures, next(iter(card), None))
+
+
+def compare(jobs: Jobs, *, scale: str) -> None:
+    """Say which numbers of a scale lie outside what other machines have measured."""
+    from simmim.report import elsewhere
+    from simmim.report.results import Results
+
+    facts = catalogue.facts(jobs.sheets, scale)
+    file = Path(jobs.results) / f"{scale}_numbers.parquet"
+    if not file.exists():
+        print(f"What other machines measure at scale {scale} is not known: {file} is not there.")
+        return
+    known, page = elsewhere.read(file), jobs.path("page", "html", scale=scale)
+    found = Results(present(jobs.files(scale, elsewhere.needs(facts)), "compare", page), facts)
+    print(*elsewhere.compared(elsewhere.numbers(found, facts), known, facts), sep="\n")
