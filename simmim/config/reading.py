@@ -36,10 +36,11 @@ def read_sheet(path: Path, key: Key, model: type[Row]) -> dict[Key, Row]:
     (_, header), *body = _lines(path)
     with located_at(f"{path}, its first row"):
         _check_columns(header, model)
-    sheet: dict[Key, Row] = {}
-    for number, cells in body:
+    for number, cells in body:  # of all rows first: under a lost column every cell would be blamed
         with located_at(f"{path}, line {number}"):
             _check_cells(cells, header)
+    sheet: dict[Key, Row] = {}
+    for number, cells in body:
         values = dict(zip(header, cells + [""] * (len(header) - len(cells))))
         name = tuple(values[column] for column in key)
         if name in sheet:

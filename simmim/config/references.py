@@ -18,11 +18,12 @@ OF_PRETRAINING = ("loss", "validation_loss", "relative_cost", "avg_dist")
 
 
 def check_references(sheets: ConfigFolder) -> None:
-    """Refuse rows that name a run, an evaluation, a table, a tokenizer or a data set that no sheet has.
+    """Refuse rows that name a run, an evaluation, a scale, a table, a tokenizer or a data set that there is not.
 
     Raises:
         ValueError: with the sheet, the row and the nearest valid choice.
     """
+    _check_scales(sheets)
     runs = sheets.all_runs
     known = {run: set(WITHOUT_ROW) for run in runs}
     for run, evaluation in sheets.evaluate:
@@ -52,6 +53,15 @@ def check_references(sheets: ConfigFolder) -> None:
     for dataset, sample in sheets.drawn_masks:
         with located_at(sheets.place("drawn_masks", dataset, sample)):
             check_choice("dataset", dataset, {name for name, _ in sheets.datasets})
+
+
+def _check_scales(sheets: ConfigFolder) -> None:
+    """Refuse a scale in column `scales` that there is not."""
+    for sheet, rows in (("pretrain", sheets.pretrain), ("evaluate", sheets.evaluate)):
+        for key, row in rows.items():
+            with located_at(sheets.place(sheet, *key)):
+                for scale in row.scales.split():
+                    check_choice("scale in column 'scales'", scale, sheets.scales())
 
 
 def _check_claim(sheets: ConfigFolder, row: ClaimRow, known: Mapping[str, Collection[str]]) -> None:

@@ -33,6 +33,7 @@ class PretrainRow(Section):
         label: what figures call it.
         figures: those that show its stored images.
         reference: whether all other runs are compared with this one.
+        scales: the only scales that have this row; empty for all.
     """
 
     run: Name
@@ -41,6 +42,7 @@ class PretrainRow(Section):
     label: str = ""
     figures: Names = ""
     reference: Literal["", "yes"] = ""
+    scales: Names = ""
 
 
 class ModelRow(Section):
@@ -57,6 +59,7 @@ class EvaluateRow(Section):
     Args:
         label: what tables and figures call the evaluation, written once.
         metrics: what its runs are compared by, written once.
+        scales: the only scales that have this row; empty for all those of its run.
     """
 
     run: Name
@@ -65,6 +68,7 @@ class EvaluateRow(Section):
     set: str = ""
     label: str = ""
     metrics: Names = ""
+    scales: Names = ""
 
 
 class DatasetRow(Section):

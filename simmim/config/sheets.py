@@ -26,6 +26,7 @@ from simmim.config.folder import ConfigFolder
 from simmim.config.models import DataConfig, PretrainConfig, TokenizerConfig
 from simmim.config.pretraining import pretrain_config
 from simmim.config.references import check_references
+from simmim.config.rows import EvaluateRow, PretrainRow
 from simmim.config.scale import ScaleConfig
 from simmim.config.scale_check import check_scale_file
 from simmim.config.tokenizers import tokenizer_config
@@ -64,12 +65,15 @@ class Sheets(ConfigFolder):
     def runs(self, scale: str) -> list[str]:
         """Pre-training rows that a scale runs, in the order of the sheet."""
         wanted = self.checked_scale(scale).runs
-        return self.all_runs if wanted == "all" else [run for run in self.all_runs if run in wanted]
+        if wanted == "all":
+            return [run for (run,), row in self.pretrain.items() if _has(scale, row)]
+        return [run for run in self.all_runs if run in wanted]
 
     def evaluations(self, scale: str) -> list[tuple[str, str]]:
         """(run, evaluation) rows that a scale runs."""
         unwanted, runs = self.checked_scale(scale).without, self.runs(scale)
-        return [(run, name) for run, name in self.evaluate if run in runs and name not in unwanted]
+        rows = [key for key, row in self.evaluate.items() if _has(scale, row)]
+        return [(run, name) for run, name in rows if run in runs and name not in unwanted]
 
     @functools.cache  # noqa: B019
     def pretraining(self, scale: str, run: str) -> PretrainConfig:
@@ -77,6 +81,7 @@ class Sheets(ConfigFolder):
         check_choice("run", run, self.all_runs)
         self.checked_scale(scale)
         with located_at(self.place("pretrain", run)):
+            _check_has(scale, self.pretrain[(run,)])
             config = pretrain_config(self, scale, run, self._needs_data)
             if config.init.run:
                 check_first_stage(config, self.pretraining(scale, config.init.run))
@@ -100,6 +105,7 @@ class Sheets(ConfigFolder):
         here = self.checked_scale(scale)
         pretraining = self.without_data.pretraining(scale, run)
         with located_at(self.place("evaluate", run, evaluation)):
+            _check_has(scale, self.evaluate[run, evaluation])
             settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], pretraining.encoder)
             data = evaluation_data(self, scale, settings, pretraining.channels, self._needs_data)
             followers = (evaluation, *followers)
@@ -174,3 +180,18 @@ class Sheets(ConfigFolder):
     def published_classes(self, dataset: str, split: str = "train") -> int | None:
         """Classes of a data set as datasets.tsv has them, whether it is packed or not."""
         return int(self.datasets[dataset, split].classes or 0) or None
+
+
+def _has(scale: str, row: PretrainRow | EvaluateRow) -> bool:
+    """Whether a row is one of this scale's: of any scale, where its column `scales` is empty."""
+    return not row.scales or scale in row.scales.split()
+
+
+def _check_has(scale: str, row: PretrainRow | EvaluateRow) -> None:
+    """Refuse a row of other scales.
+
+    Raises:
+        DoesNotFit: with these scales.
+    """
+    if not _has(scale, row):
+        raise DoesNotFit(f"a row of scale {' and '.join(row.scales.split())} only (column 'scales')")

@@ -29,7 +29,7 @@ MISTAKES = [
         "run\trecipe\tset -> rnu\trecipe\tset",
         r"pretrain.tsv, .*unknown column 'rnu'; did you mean 'run'",
     ),
-    ("pretrain.tsv", "run\trecipe\tset -> run\trecipe", r"pretrain.tsv, line \d+: \d cells under 5 columns"),
+    ("pretrain.tsv", "run\trecipe\tset -> run\trecipe", r"pretrain.tsv, line \d+: \d cells under 6 columns"),
     (
         "pretrain.tsv",
         "run\trecipe\tset -> run recipe set",
@@ -37,7 +37,7 @@ MISTAKES = [
     ),
     ("pretrain.tsv", "run\trecipe\tset -> recipe\tset", r"pretrain.tsv, .*the column 'run' is missing"),
     ("pretrain.tsv", "run\trecipe\tset -> run\trun\tset", r"pretrain.tsv, .*the column 'run' stands twice"),
-    ("pretrain.tsv", "one\ttwo\t\t\t\t\tseven\n", r"pretrain.tsv, line \d+: 7 cells under 6 columns"),
+    ("pretrain.tsv", "one\ttwo\t\t\t\t\t\teight\n", r"pretrain.tsv, line \d+: 8 cells under 7 columns"),
     ("pretrain.tsv", "default\tswin_b_100ep\t\n", r"pretrain.tsv, line \d+: a second row 'default'"),
     ("pretrain.tsv", "a-b\tswin_b_100ep\t\n", r"pretrain.tsv, row 'a-b': run = 'a-b': .*pattern"),
     (

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.sheets import CONFIG, replace
+from helpers.sheets import CONFIG, append, replace
 
 from simmim.config.differences import differing_fields
 from simmim.config.errors import DoesNotFit, Unavailable
@@ -25,6 +25,12 @@ def resolved(sheets, scale, key):
         return misfit
 
 
+def rows_of_some_scales(sheets):
+    """Rows of pretrain.tsv and evaluate.tsv that only some scales have, those of such runs among them."""
+    limited = {key for rows in (sheets.pretrain, sheets.evaluate) for key, row in rows.items() if row.scales}
+    return limited | {key for key in sheets.evaluate if key[:1] in limited}
+
+
 @pytest.mark.parametrize("scale", Sheets(CONFIG).scales())
 def test_every_row_resolves_at_every_scale_or_says_why_not(scale):
     sheets = Sheets(CONFIG)
@@ -38,14 +44,32 @@ def test_every_row_resolves_at_every_scale_or_says_why_not(scale):
 
 def test_at_smoke_scale_nine_rows_in_ten_run_and_at_paper_scale_all_whose_data_are_public():
     sheets = Sheets(CONFIG)
-    misfits = {key: row for key in every_row(sheets) if isinstance(row := resolved(sheets, "smoke", key), DoesNotFit)}
-    assert len(misfits) < 0.1 * len(every_row(sheets)), misfits
-    unavailable = {
-        key: row for key in every_row(sheets) if isinstance(row := resolved(sheets, "paper", key), DoesNotFit)
-    }
+    rows = [key for key in every_row(sheets) if key not in rows_of_some_scales(sheets)]
+    misfits = {key: row for key in rows if isinstance(row := resolved(sheets, "smoke", key), DoesNotFit)}
+    assert len(misfits) < 0.1 * len(rows), misfits
+    unavailable = {key: row for key in rows if isinstance(row := resolved(sheets, "paper", key), DoesNotFit)}
     assert all(isinstance(row, Unavailable) for row in unavailable.values())
     assert {*unavailable} == {("swin_v2_g_22k_ext",), ("swin_v2_g_22k_ext", "finetune_640")}
     assert "never released" in str(unavailable["swin_v2_g_22k_ext",])
+
+
+def test_a_row_of_one_scale_is_no_other_scale_s_whether_that_runs_all_rows_or_is_asked_for_it(folder):
+    append(folder / "pretrain.tsv", "long", "swin_b_100ep", "train.epochs=1000", "", "", "", "smoke")
+    append(folder / "evaluate.tsv", "long", "finetune", "finetune_swin_b")
+    append(folder / "evaluate.tsv", "default", "mine", "probe", "", "", "", "smoke")
+    sheets = Sheets(folder)
+    for scale, has in (("smoke", True), ("paper", False)):
+        assert ("long" in sheets.runs(scale)) == has
+        assert ({("long", "finetune"), ("default", "mine")} <= {*sheets.evaluations(scale)}) == has
+    assert sheets.pretraining("smoke", "long").train.epochs == 20
+    for refused in (("long",), ("long", "finetune"), ("default", "mine")):
+        assert str(resolved(sheets, "paper", refused)).endswith("a row of scale smoke only (column 'scales')")
+
+
+def test_an_unknown_scale_of_a_row_is_refused(folder):
+    append(folder / "pretrain.tsv", "long", "swin_b_100ep", "", "", "", "", "smok")
+    with pytest.raises(ValueError, match=r"row 'long': .*scale in column 'scales'.*'smok'.*did you mean 'smoke'"):
+        Sheets(folder)
 
 
 # What a scale may change: its data, widths and sizes, lengths and batches; and, for few labels, how they are augmented.
