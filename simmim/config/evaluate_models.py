@@ -106,6 +106,9 @@ class FeaturesConfig(JobConfig):
 
     Every evaluation has its own: features go when they are read, so a new evaluation would have shared ones made again,
     and Snakemake would repeat all that had read them before.
+
+    Args:
+        mask_ratio, masked_patch_px: of the random mask that hides a part of every image; None where images are whole.
     """
 
     evaluation: str
@@ -118,6 +121,8 @@ class FeaturesConfig(JobConfig):
     precision: str
     numerics: dict[str, int]
     init: FineTunedInit | None = None
+    mask_ratio: float | None = Field(default=None, exclude_if=lambda ratio: ratio is None)
+    masked_patch_px: int | None = Field(default=None, exclude_if=lambda side: side is None)
 
     @property
     def name(self) -> str:

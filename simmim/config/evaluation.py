@@ -132,4 +132,5 @@ def features_config(evaluation: EvaluateConfig, split: str) -> FeaturesConfig:
     """What determines the frozen features that an evaluation reads of a split."""
     settings = {name: getattr(evaluation.settings, name) for name in ("image_px", "score_crop", "score_batch")}
     kept = {name: getattr(evaluation, name) for name in ("evaluation", "pretraining", "encoder", "init", "numerics")}
+    settings |= evaluation.settings.mask_of(split)
     return FeaturesConfig(data=evaluation.data[split], precision=evaluation.precision, **settings, **kept)

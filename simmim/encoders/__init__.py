@@ -17,8 +17,8 @@ constructor takes `image_px` (height, width) and `in_channels` beside its settin
     mask_token          what hidden tokens are replaced by
     forward             normalised images [b, c, H, W] and hidden tokens, bool [b, H / token, W / token], or None
                         -> [b, width, H / stride, W / stride]
-    block_maps          images -> output of every block, [b, d, h, w] each, one after another
-    block_features      images -> output of every block averaged over its tokens, `depth` tensors [b, d]
+    block_maps          images and hidden tokens or None -> output of every block, [b, d, h, w] each, one after another
+    block_features      the same -> output of every block averaged over its tokens, `depth` tensors [b, d]
     feature_maps        images -> maps for dense tasks, finest first, one per level
     layer_of            parameter name -> layer for layer-wise learning-rate decay: 0 the embedding, 1 to depth the
                         blocks, depth + 1 the rest

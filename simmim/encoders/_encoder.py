@@ -48,12 +48,12 @@ class Encoder(nn.Module, ABC):
         """Normalised images [b, c, H, W], hidden tokens [b, H / token, W / token] -> [b, width, H / stride, ...]."""
 
     @abstractmethod
-    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
-        """Output of every block as a map [b, d, h, w], one after another."""
+    def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w], one after another; `hidden` as in `forward`."""
 
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its tokens: `depth` tensors [b, d]."""
-        return [x.mean(dim=(2, 3)) for x in self.block_maps(images)]
+    def block_features(self, images: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
+        """Output of every block averaged over its tokens, hidden or not: `depth` tensors [b, d]."""
+        return [x.mean(dim=(2, 3)) for x in self.block_maps(images, hidden)]
 
     @abstractmethod
     def feature_maps(self, images: Tensor) -> list[Tensor]:

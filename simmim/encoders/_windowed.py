@@ -111,13 +111,13 @@ class WindowedEncoder(Encoder):
         """Whether inputs of any height and width are taken; otherwise of `image_px` only."""
         return not self._clamped
 
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its tokens: `depth` tensors [b, d of the block's stage]."""
-        return [x.mean(dim=(1, 2)) for x in self._block_outputs(images)]
+    def block_features(self, images: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
+        """Output of every block averaged over its tokens, hidden or not: `depth` tensors [b, d of its stage]."""
+        return [x.mean(dim=(1, 2)) for x in self._block_outputs(images, hidden)]
 
-    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
-        """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
-        return (x.permute(0, 3, 1, 2) for x in self._block_outputs(images))
+    def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w] of its stage, one after another; `hidden` as in `forward`."""
+        return (x.permute(0, 3, 1, 2) for x in self._block_outputs(images, hidden))
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Output of every stage, un-normalised, finest first: [b, channels, ~H / stride, ~W / stride] per level.
@@ -168,8 +168,8 @@ class WindowedEncoder(Encoder):
         assert hidden.shape == x.shape[:3], f"mask {tuple(hidden.shape)} does not fit tokens {tuple(x.shape[:3])}"
         return torch.where(hidden[..., None], self.mask_token.to(x.dtype), x)
 
-    def _block_outputs(self, images: Tensor) -> Iterator[Tensor]:
-        x = self._tokens(images, None)
+    def _block_outputs(self, images: Tensor, hidden: Tensor | None) -> Iterator[Tensor]:
+        x = self._tokens(images, hidden)
         for stage in self.layers:
             x = stage.downsample(x)
             for block in stage.blocks:

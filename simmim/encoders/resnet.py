@@ -107,9 +107,9 @@ class ResNet(Encoder):
         *_, x = self._block_outputs(images, hidden)
         return x
 
-    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
-        """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
-        return self._block_outputs(images)
+    def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w] of its stage, one after another; `hidden` as in `forward`."""
+        return self._block_outputs(images, hidden)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Output of every stage, finest first: [b, channels, ~H / stride, ~W / stride] per level."""

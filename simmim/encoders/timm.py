@@ -121,13 +121,13 @@ class Timm(Encoder):
         """What timm's `forward_features` gives, as a map [b, width, h, w]: without the norm after pooling."""
         return self._as_map(self._run(images), images, self.depth - 1)
 
-    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
-        """Output of every block as a map [b, d, h, w] of the block's stage, one after another."""
-        return iter(self._outputs(images, lambda x, block: self._as_map(x, images, block)))
+    def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Output of every block as a map [b, d, h, w] of its stage, one after another; `hidden` as in `forward`."""
+        return iter(self._outputs(images, lambda x, block: self._as_map(x, images, block), hidden))
 
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its tokens: `depth` tensors [b, d of the block's stage]."""
-        return self._outputs(images, lambda x, block: self._as_map(x, images, block).mean(dim=(2, 3)))
+    def block_features(self, images: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
+        """Output of every block averaged over its tokens, hidden or not: `depth` tensors [b, d of its stage]."""
+        return self._outputs(images, lambda x, block: self._as_map(x, images, block).mean(dim=(2, 3)), hidden)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Output of every stage, un-normalised, finest first; of a plain model `simmim.layers.plain_pyramid`."""
@@ -219,7 +219,7 @@ class Timm(Encoder):
         where = hidden.flatten(1) if x.ndim == 3 else hidden
         return torch.where(where[..., None], token, x)
 
-    def _outputs(self, images: Tensor, taken: Callable[[Tensor, int], Any]) -> list[Any]:
+    def _outputs(self, images: Tensor, taken: Callable[[Tensor, int], Any], hidden: Tensor | None = None) -> list[Any]:
         """What `taken` makes of the output of every block."""
         found: list[Any] = []
 
@@ -227,7 +227,7 @@ class Timm(Encoder):
             found.append(taken(x, block))
 
         with hooked(self._block_modules(), take):
-            self._run(images)
+            self._run(images, hidden)
         return found
 
     def _as_map(self, x: Tensor, images: Tensor, block: int) -> Tensor:

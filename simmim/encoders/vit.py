@@ -120,13 +120,13 @@ class ViT(Encoder):
         *_, x = self._block_outputs(images, hidden)
         return self._as_map(self.norm(x), images)
 
-    def block_features(self, images: Tensor) -> list[Tensor]:
-        """Output of every block averaged over its patch tokens: `depth` tensors [b, width]."""
-        return [x[:, 1:].mean(dim=1) for x in self._block_outputs(images)]
+    def block_features(self, images: Tensor, hidden: Tensor | None = None) -> list[Tensor]:
+        """Output of every block averaged over its patch tokens, hidden or not: `depth` tensors [b, width]."""
+        return [x[:, 1:].mean(dim=1) for x in self._block_outputs(images, hidden)]
 
-    def block_maps(self, images: Tensor) -> Iterator[Tensor]:
-        """Patch tokens of every block as a map [b, width, h, w], one after another."""
-        return (self._as_map(x, images) for x in self._block_outputs(images))
+    def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Patch tokens of every block as a map [b, width, h, w], one after another; `hidden` as in `forward`."""
+        return (self._as_map(x, images) for x in self._block_outputs(images, hidden))
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Four maps [b, width, H / stride, W / stride], finest first, un-normalised (`simmim.layers.plain_pyramid`)."""

@@ -1,6 +1,6 @@
 """Frozen features of every block, extracted once by all processes together into memory-mapped arrays.
 
-block_01.npy ...   float16 [n, d]: the block's output for every image of the set, averaged over its tokens
+block_01.npy ...   float16 [n, d]: the block's output for every image of the set, averaged over all its tokens
 manifest.json      what they belong to, digests of the arrays, and of itself
 
 An extraction that was stopped or killed goes on in the folder `.{name}.part`, which is renamed when it is whole.
@@ -12,7 +12,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simmim import stopping
+from simmim import plugin, stopping
 from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import FeaturesConfig
 from simmim.config.sections import sides
 from simmim.data.classification import ScoringImages
+from simmim.data.pretraining import hidden_tokens
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.feature_rows import Features
 from simmim.evaluate.fitting_parts import FittingParts, part_of
+from simmim.geometry import Geometry
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.plugin import Component
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import make_folder, named, replace_folder, sha256_file
@@ -137,7 +140,8 @@ def _extract(
     done, saved, parts = _note(own).get("rows", 0), time.monotonic(), FittingParts(config.score_batch)
     shares = [mine[first : first + config.score_batch] for first in range(done, len(mine), config.score_batch)]
     for samples, batch in zip(shares, read_ahead(data, shares, processes.device)):
-        features_of = functools.partial(_features_of, encoder, normalise, batch["images"], dtype)
+        hidden = _hidden(encoder, config, samples)
+        features_of = functools.partial(_features_of, encoder, normalise, batch["images"], hidden, dtype)
         for part, features in parts.results(range(len(samples)), features_of):
             chosen = part_of(samples, part)
             for rows, output in zip(maps, features.cpu().split(widths, dim=1)):  # one wait for all blocks
@@ -166,13 +170,28 @@ def _halved(features: Tensor) -> Tensor:
     return halved
 
 
+def _hidden(encoder: nn.Module, config: FeaturesConfig, samples: Sequence[int]) -> Tensor | None:
+    """Hidden tokens [n, h, w] of some images, the same at every extraction; None where images are whole."""
+    if config.mask_ratio is None:
+        return None
+    geometry = Geometry(sides(config.image_px), encoder.token, encoder.stride, config.masked_patch_px)
+    mask = plugin.build("masks", Component(name="random", ratio=config.mask_ratio))
+    return hidden_tokens(mask, geometry, 0, 0, np.asarray(samples))
+
+
 def _features_of(
-    encoder: nn.Module, normalise: ImageNormaliser, images: Tensor, dtype: torch.dtype | None, rows: range
+    encoder: nn.Module,
+    normalise: ImageNormaliser,
+    images: Tensor,
+    hidden: Tensor | None,
+    dtype: torch.dtype | None,
+    rows: range,
 ) -> Tensor:
     """Features of all blocks side by side, float32 [n, sum of their channels], of some rows of a batch."""
     images = to_device(part_of(images, rows), normalise.device)
+    hidden = None if hidden is None else to_device(part_of(hidden, rows), normalise.device)
     with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
-        outputs = encoder.block_features(normalise(images))
+        outputs = encoder.block_features(normalise(images), hidden)
     return torch.cat([each.float() for each in outputs], dim=1)
 
 

@@ -90,6 +90,19 @@ def test_block_features(name):
         torch.testing.assert_close(tokens.mean(dim=(2, 3)), block)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ENCODERS)
+def test_block_features_do_not_depend_on_hidden_pixels(name):
+    encoder = _encoder(name)
+    images, hidden = _inputs(encoder)
+    pixels = hidden.repeat_interleave(encoder.token, 1).repeat_interleave(encoder.token, 2)[:, None]
+    features = encoder.block_features(images, hidden)
+    others = encoder.block_features(torch.where(pixels, torch.randn_like(images), images), hidden)
+    assert all(torch.equal(*pair) for pair in zip(features, others, strict=True))
+    for block, tokens in zip(features, encoder.block_maps(images, hidden), strict=True):
+        torch.testing.assert_close(tokens.mean(dim=(2, 3)), block)
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_feature_maps_match_their_description(name):
     encoder = _encoder(name)

@@ -20,6 +20,8 @@ from simmim.evaluate.features import _halved, identity_of, is_complete, open_fea
 from simmim.evaluate.knn import vote
 from simmim.evaluate.linear_probe.probe import FeatureSet
 from simmim.layers.normaliser import ImageNormaliser
+from simmim.masks.random import Random
+from simmim.rng import KeyedGenerator
 from simmim.storage.encoder_file import load_encoder
 
 SETTINGS = {"image_px": 64, "score_crop": 0.9, "score_batch": 3, "held_out": 0.2}
@@ -43,9 +45,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def extract(folder, out):
+def extract(folder, out, **settings):
     data = {split: folder / split for split in SIZES}
-    return extracted(config_of(), [folder / "encoder.safetensors"], data, out)
+    return extracted(config_of(**settings), [folder / "encoder.safetensors"], data, out)
 
 
 def read(folder, features, split, **changes):
@@ -63,6 +65,37 @@ def test_features_are_what_the_encoder_gives(folder):
             assert found.maps[block].dtype == np.float16 and found.read(block).dtype == torch.float32
             torch.testing.assert_close(found.read(block), expected, rtol=2**-11, atol=1e-5)  # rounded to 11 bits
     assert found.labels.tolist() == shards.labels.tolist()
+
+
+MASKED = {"mask_ratio": 0.5, "masked_patch_px": 16}
+
+
+def test_masked_features_hide_training_images_only_and_always_the_same(folder, tmp_path):
+    extract(folder, tmp_path, **MASKED)
+    encoder, header = load_encoder(folder / "encoder.safetensors")
+    shards, found = Shards(folder / "train"), read(folder, tmp_path, "train", **MASKED)
+    cells = Random(ratio=0.5).sample(SIZES["train"], (4, 4), KeyedGenerator(0, 0, np.arange(SIZES["train"]), "mask"))
+    hidden = torch.from_numpy(cells).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    images = feature_images(shards, header)
+    with torch.inference_mode():
+        for block, expected in enumerate(encoder.eval().block_features(images, hidden)):
+            torch.testing.assert_close(found.read(block), expected, rtol=2**-11, atol=1e-5)
+        assert not torch.allclose(found.read(3), encoder.block_features(images)[3], atol=1e-2)
+    scored = [read(folder, where, "val") for where in (tmp_path, folder / "features")]
+    assert torch.equal(*(each.read(3) for each in scored)), "what is scored is whole"
+
+
+def test_a_mask_of_features_is_whole_and_fits_the_image():
+    with pytest.raises(ValueError, match="set both, or none"):
+        config_of(mask_ratio=0.5)
+    with pytest.raises(ValueError, match="masked_patch_px 24 must divide image_px 64"):
+        config_of(mask_ratio=0.5, masked_patch_px=24)
+
+
+def test_settings_that_hide_nothing_leave_hashes_as_they_were():
+    config = config_of()
+    assert not {"mask_ratio", "masked_patch_px"} & {*config.as_json()["settings"]}
+    assert not {"mask_ratio", "masked_patch_px"} & {*features_config(config, "train").as_json()}
 
 
 @pytest.mark.parametrize("value", [65_600.0, float("nan"), float("inf")])
