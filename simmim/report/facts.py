@@ -35,6 +35,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
     reference = reference_run(sheets)
     labels = _dataset_labels(sheets)
     masks = _masks(sheets, reference, scale)
+    lengths = {_but_length(config) for run, config in trained.items() if run == reference}
     fitting_masks = tuple(run for run, _ in _resolved(masks, sheets.pretraining, scale, misfits))
     return ScaleFacts(
         scale=scale,
@@ -49,6 +50,7 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
         pretrainings={run: config.seeds for run, config in configs.items()},
         masks=masks,
         fitting_masks=fitting_masks,
+        lengths={run: config.train.batch for run, config in trained.items() if _but_length(config) in lengths},
         evaluated={key: _evaluated(config) for key, config in evaluations.items()},
         settings=dict(_settings(sheets, scale)),
         codes={run: words for run, config in configs.items() if (words := _codes_words(config))},
@@ -180,6 +182,11 @@ def _mask_name(config: PretrainConfig) -> MaskName:
 
 def _but_mask(config: PretrainConfig) -> str:
     return config.model_dump_json(exclude={"run": True, "seeds": True, "mask": True, "geometry": {"masked_patch_px"}})
+
+
+def _but_length(config: PretrainConfig) -> str:
+    length = {"epochs", "warmup_epochs"}
+    return config.model_dump_json(exclude={"run": True, "seeds": True, "train": length})
 
 
 def _loss_words(config: PretrainConfig) -> str:

@@ -80,6 +80,8 @@ class ScaleFacts:
         pretrainings: run to its number of pre-trainings, or of fresh encoders: from them its evaluations start in turn.
         fitting_masks: of the runs in `masks`, those whose mask the scale can have, whether it trains them or not.
         masks: run that differs from the reference run in its mask alone, or is it, to its mask at paper scale.
+        lengths: pre-trained run that differs from the reference run in its length alone, or is it, to the images of one
+            of its updates.
         evaluated: (run, evaluation) to what it is, of every evaluation that fits.
         settings: (run, evaluation, key) to the value of a setting that paper.tsv asks for.
         codes: run that predicts codes to whose they are: 'codes of colours_512, made here'.
@@ -107,6 +109,7 @@ class ScaleFacts:
     pretrainings: dict[str, int] = field(default_factory=dict)
     masks: dict[str, MaskName] = field(default_factory=dict)
     fitting_masks: tuple[str, ...] = ()
+    lengths: dict[str, int] = field(default_factory=dict)
     evaluated: dict[tuple[str, str], Evaluated] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)

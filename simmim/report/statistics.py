@@ -64,6 +64,35 @@ def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparis
     )
 
 
+class Slope(NamedTuple):
+    """A straight line through pre-trainings by least squares.
+
+    Args:
+        slope: of y per unit of x.
+        low, high: its 95 % interval, each pre-training an observation of its own.
+        intercept: y at 0.
+        n: pre-trainings.
+    """
+
+    slope: float
+    low: float
+    high: float
+    intercept: float
+    n: int
+
+
+def slope_of(x: Sequence[float], y: Sequence[float]) -> Slope | None:
+    """The straight line through pre-trainings; None with fewer than three, or fewer than three different x."""
+    if len({*x}) < 3:
+        return None
+    from scipy import stats
+
+    found = stats.linregress(x, y)
+    reach = float(stats.t.ppf(1 - LEVEL / 2, len(x) - 2)) * float(found.stderr)
+    slope = float(found.slope)
+    return Slope(slope, slope - reach, slope + reach, float(found.intercept), len(x))
+
+
 def compare_all(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[Comparison | None]:
     """The differences that a table shows, each against 0; p is corrected for the others."""
     found = [compare(*pair) for pair in pairs]

@@ -75,7 +75,7 @@ def test_a_fine_tuning_may_start_from_another_and_hands_on_what_that_changed(fol
         ([("odd", "finetun")], "unknown fine-tuning of run 'default' to start from 'finetun'; did you mean 'finetune'"),
         (
             [("odd", "knn")],
-            r"unknown fine-tuning of run 'default' to start from 'knn' \(allowed: finetune, inat, odd\)",
+            r"unknown fine-tuning of run 'default' to start from 'knn' \(allowed: finetune, finetune_all, inat, odd\)",
         ),
         ([("odd", "supervised")], "unknown fine-tuning of run 'default' to start from 'supervised'"),
         ([("odd", "odd")], "init=odd: a circle, odd <- odd; start one of them from 'pretrain'"),

@@ -85,6 +85,7 @@ FACTS = ScaleFacts(
     baselines={"default": "random_swin", "loss_full": "random_swin", "vit": "random_vit"},
     loss_areas={"default": "masked", "loss_full": "full", "vit": "masked"},
     losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
+    lengths={"default": 64, "loss_full": 640, "vit": 6400},
     masks={"default": RANDOM, "mask_block": BLOCK, "mask_r40": RANDOM},
     fitting_masks=("default", "mask_block"),
     evaluated={

@@ -66,7 +66,7 @@ def test_only_a_scale_that_has_more_than_the_paper_s_ablations_has_it(sheets_fol
     before = Sheets(CONFIG)
     for scale in before.scales():
         assert "done_right" not in catalogue.tables(before, scale), scale
-        assert not {"mask_r8_r75", "lr_x20", "lr_paper_rule"} & {*before.runs(scale)}
+        assert not {"mask_r8_r75", "lr_x20", "lr_paper_rule", "default_x100"} & {*before.runs(scale)}
     small = sheets_folder / "scales" / "small.yaml"
     replace(small, "runs: [default,", f"runs: [default, {NEW},")
     replace(small, "probe_masked, ", "")

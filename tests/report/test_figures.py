@@ -43,7 +43,7 @@ PICTURED = ("figure1", "figure4", "figure5", "figure6", "reconstructions")
 
 def inputs_of(name, results):
     kinds = {figure: ["reconstruction"] for figure in PICTURED}
-    kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"]}
+    kinds |= {"losses": ["pretrain"], "probe_blocks": ["probe"], "image_passes": ["pretrain", "finetune"]}
     kinds |= {"mechanism": ["mechanism"], "mechanism_cka": ["mechanism"]}
     kinds |= {"figure2": ["mask_samples"], "figure3": ["avg_dist", "finetune"]}
     kinds |= {"figure7": ["avg_dist", "finetune", "detect"]}

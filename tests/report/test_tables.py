@@ -29,6 +29,7 @@ def evaluations(results):
 def inputs_of(name, results):
     special = {"pretraining": results["pretrain"], "probe": results["probe"]}
     special["extra_validation"] = results["extra_validation"] + results["detect"]
+    special["image_passes"] = results["pretrain"] + evaluations(results)
     special["table2"] = results["pretrain"]
     special["table7"] = results["size"]
     special["data"] = results["data_card"] + results["finetune"]
