@@ -114,8 +114,7 @@ def fit(
 
     Raises:
         ValueError: for settings that make no update, and for checkpoints that belong to something else.
-        NonFiniteLoss: before an update by numbers that are not finite.
-        Stopped: when that was asked for, after saving.
+        NonFiniteLoss, Stopped: before an update by numbers that are not finite; when that was asked for, after saving.
     """
     steps = settings.steps(len(data))
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
