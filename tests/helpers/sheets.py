@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,13 @@ def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text, f"{old!r} is not in {path.name}"
     path.write_text(text.replace(old, new))
+
+
+def let_in(folder: Path, runs: str) -> None:
+    """Have scale small run these rows of pretrain.tsv and all their evaluations."""
+    path = folder / "scales" / "small.yaml"
+    text = re.sub(r"^runs: .*$", f"runs: [{runs}]", path.read_text(), flags=re.MULTILINE)
+    path.write_text(re.sub(r"^without: .*$", "without: []", text, flags=re.MULTILINE))
 
 
 def append(path: Path, *cells: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from helpers.sheets import folder as sheets_folder
-from helpers.sheets import replace
+from helpers.sheets import let_in
 from made_up import FACTS, origin, write_evaluation
 
 from simmim.config.sheets import Sheets
@@ -117,11 +117,9 @@ def test_numbers_of_passes_are_short():
 
 def test_only_a_scale_with_three_lengths_has_it(sheets_folder):
     before = Sheets(CONFIG)
-    for scale in before.scales():
+    for scale in {*before.scales()} - {"small"}:
         assert "image_passes" not in [*catalogue.tables(before, scale), *catalogue.figures(before, scale)], scale
-    small = sheets_folder / "scales" / "small.yaml"
-    replace(small, "runs: [default,", "runs: [default, default_x10, default_x100,")
-    replace(small, "finetune_all, ", "")
+    let_in(sheets_folder, "default, default_x10, default_x100, random_swin")
     sheets = Sheets(sheets_folder)
     assert catalogue.facts(sheets, "small").lengths == dict.fromkeys(["default", "default_x10", "default_x100"], 128)
     needs = catalogue.table_needs("image_passes", sheets, "small")
