@@ -89,7 +89,7 @@ def test_numbers_of_an_earlier_demo_are_measured_again(measuring, jobs):
 
 
 def test_the_file_of_another_machine_is_added(measuring, tmp_path):
-    measuring()
+    measuring("native-fp32-2")
     other = tmp_path / "other.parquet"
     elsewhere.add(other, elsewhere.read(machines.FILE).assign(machine="another", value=7.0))
     assert measuring("--add", str(other)) == []
