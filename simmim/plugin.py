@@ -10,7 +10,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -157,11 +157,11 @@ def build(kind: str, section: Component, **context: Any) -> Any:
 _LONGEST_LIST = 400  # characters; of more names the nearest ones stand for all
 
 
-def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
+def check_choice(what: str, given: str, allowed: Collection[str]) -> None:
     """Raise a ValueError that says what was given, what is nearest and what is allowed."""
-    allowed = sorted(allowed)
-    if given in allowed:
+    if isinstance(given, str) and given in allowed:
         return
+    allowed = sorted(allowed)
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(allowed) or "none"

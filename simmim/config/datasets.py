@@ -65,7 +65,7 @@ def role_data(
         DoesNotFit: where the scale gives no data set that role.
         ValueError: where every set is packed smaller.
     """
-    check_choice("data role", role, {role for name in sheets.scales() for role in sheets.scale(name).datasets})
+    check_choice("data role", role, sheets.data_roles)
     roles = sheets.scale(scale).datasets
     if role not in roles:
         raise DoesNotFit(f"no data set has the role '{role}' at this scale")

@@ -17,39 +17,45 @@ from simmim.config.folder import ConfigFolder
 from simmim.config.models import PretrainConfig
 from simmim.config.pretraining import defaults
 from simmim.config.reading import parse_set
-from simmim.config.rows import EvaluateRow
 from simmim.config.scale import EXTRA, ScaleConfig
 from simmim.config.values import apply, merged, to_scale, typed
-from simmim.plugin import Component, check_choice
+from simmim.plugin import check_choice
 
 FEATURE_SPLITS = ("train", "val")
 
 
-def evaluation_settings(sheets: ConfigFolder, scale: str, row: EvaluateRow, encoder: Component) -> EvaluateSettings:
-    """What recipe, row and scale say about an evaluation of a run with this encoder.
+@functools.cache
+def evaluation_settings(
+    sheets: ConfigFolder, scale: str, recipe_name: str, changes: str, encoder: str
+) -> EvaluateSettings:
+    """What recipe, row and scale say about an evaluation, made once for all runs that share it.
+
+    Args:
+        recipe_name, changes: columns `recipe` and `set` of its row.
+        encoder: name of the run's encoder.
 
     Raises:
         ValueError: for anything unknown or impossible in the row, naming value and nearest choice.
         DoesNotFit: when the row cannot exist at this scale.
     """
-    recipe, here = sheets.recipe(row.recipe, "evaluate"), sheets.scale(scale)
+    recipe, here = sheets.recipe(recipe_name, "evaluate"), sheets.scale(scale)
     draft = merged(defaults(EvaluateSettings) | {"settings": {}}, recipe)
     check_choice("task", draft["task"], plugin.names("evaluate"))
-    values = _typed(parse_set(row.set), draft, encoder)
+    values = _typed(parse_set(changes), draft, encoder)
     check_encoder(apply(draft, values, {})["encoder"], encoder)
     model = settings_of_task(draft["task"])
     validated(model, apply(draft, values, {}))  # spelling first, then whether it fits
-    own = merged(here.evaluate.get(draft["task"], {}), here.evaluate.get(row.recipe, {}))
+    own = merged(here.evaluate.get(draft["task"], {}), here.evaluate.get(recipe_name, {}))
     base = merged(defaults(EvaluateSettings) | {"settings": {}}, merged(to_scale(recipe, here), own))
     base = apply(base, to_scale(values, here), {})
-    base["encoder"] = _encoder_at_scale(base["encoder"], own.get("encoder", {}), here, encoder.name)
+    base["encoder"] = _encoder_at_scale(base["encoder"], own.get("encoder", {}), here, encoder)
     check_encoder(base["encoder"], encoder)
     return validated(model, base)
 
 
-def _typed(values: dict[str, str], draft: dict[str, Any], encoder: Component) -> dict[str, Any]:
+def _typed(values: dict[str, str], draft: dict[str, Any], encoder: str) -> dict[str, Any]:
     """As `values.typed`; settings are those of the task, the encoder's those of the run's encoder."""
-    return typed(values, {"encoder": {"name": encoder.name}}, settings_of_task(draft["task"]), {"encoder": "encoders"})
+    return typed(values, {"encoder": {"name": encoder}}, settings_of_task(draft["task"]), {"encoder": "encoders"})
 
 
 @functools.cache
@@ -58,9 +64,9 @@ def settings_of_task(task: str) -> type[EvaluateSettings]:
     return create_model("EvaluateSettingsOfTask", __base__=EvaluateSettings, settings=(plugin.task_settings(task), ...))
 
 
-def check_encoder(changes: dict[str, Any], encoder: Component) -> None:
+def check_encoder(changes: dict[str, Any], encoder: str) -> None:
     """Refuse settings that an encoder does not have, or a transfer must not change."""
-    checked("encoders", {"name": encoder.name} | changes)
+    checked("encoders", {"name": encoder} | changes)
 
 
 def _encoder_at_scale(changes: dict[str, Any], own: dict[str, Any], scale: ScaleConfig, encoder: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class ConfigFolder:
         self.claims = read_sheet(self.folder / "claims.tsv", ("claim", "evaluation"), ClaimRow)
         self.drawn_masks = read_sheet(self.folder / "drawn_masks.tsv", ("dataset", "sample_id"), DrawnMaskRow)
 
-    @property
+    @functools.cached_property
     def all_runs(self) -> list[str]:
         """Every row of pretrain.tsv."""
         return [run for (run,) in self.pretrain]
@@ -73,6 +73,11 @@ class ConfigFolder:
         with located_at(str(path)):
             return validated(ScaleConfig, read_yaml(path))
 
+    @functools.cached_property
+    def data_roles(self) -> set[str]:
+        """What data sets are for ('pretrain', 'classify', ...): every role that a scale gives one."""
+        return {role for name in self.scales() for role in self.scale(name).datasets}
+
     def recipes(self, stage: str) -> list[str]:
         """Names of the recipes for 'pretrain' or 'evaluate'."""
         return [name for name in self._names("recipes") if self._read_recipe(name).get("stage") == stage]
@@ -89,6 +94,7 @@ class ConfigFolder:
             raise ValueError(f"recipe '{name}' is for stage '{found}', not for '{stage}'")
         return values
 
+    @functools.cache  # noqa: B019
     def _read_recipe(self, name: str) -> dict[str, Any]:
         return read_yaml(self.folder / "recipes" / f"{name}.yaml")
 

@@ -6,6 +6,7 @@ a scale (`config/scales/`) says what the paper's pixels, epochs and widths becom
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from pydantic_core import PydanticUndefined
@@ -36,7 +37,7 @@ def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool
     validated(PretrainSettings, apply(draft, values, PRETRAIN_KINDS))  # spelling first, then whether it fits
     drafted = _at_scale(recipe, values, here) | _seeds(here, run)
     if tokenizer := (drafted.get("target") or {}).get("tokenizer"):
-        drafted["target"] |= {"tokenizer": preferred_tokenizer(sheets, scale, tokenizer)}
+        drafted["target"] = drafted["target"] | {"tokenizer": preferred_tokenizer(sheets, scale, tokenizer)}
     settings = validated(PretrainSettings, drafted)
     if here.encoders and settings.encoder.name not in here.encoders:
         raise DoesNotFit(f"encoder {settings.encoder.name} has no counterpart at this scale")
@@ -63,6 +64,7 @@ def _seeds(scale: ScaleConfig, run: str) -> dict[str, int]:
     return {"seeds": scale.seeds[run]} if run in scale.seeds else {}
 
 
+@functools.cache
 def defaults(model: type[Section]) -> dict[str, Any]:
     """The sections that a recipe may leave out, so that a row can still set one of their values."""
     found = {name: field.default for name, field in model.model_fields.items()}

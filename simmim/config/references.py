@@ -24,11 +24,10 @@ def check_references(sheets: ConfigFolder) -> None:
         ValueError: with the sheet, the row and the nearest valid choice.
     """
     _check_scales(sheets)
-    runs = sheets.all_runs
-    known = {run: set(WITHOUT_ROW) for run in runs}
+    known = {run: set(WITHOUT_ROW) for run in sheets.all_runs}
     for run, evaluation in sheets.evaluate:
         with located_at(sheets.place("evaluate", run, evaluation)):
-            check_choice("run", run, runs)
+            check_choice("run", run, known)
         known[run].add(evaluation)
     for table, row, column in sheets.paper:
         with located_at(sheets.place("paper", table, row, column)):
@@ -39,7 +38,7 @@ def check_references(sheets: ConfigFolder) -> None:
     for key, cell in sheets.paper.items():
         with located_at(sheets.place("paper", *key)):
             for run in filter(None, (cell.run, cell.against)):
-                check_choice("run", run, runs)
+                check_choice("run", run, known)
             if cell.run:
                 _check_evaluations(cell.run, cell.evaluation, cell.metric, known)
     for (name,), row in sheets.tokenizers.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simmim import plugin
 from simmim.config.datasets import data_config
-from simmim.config.errors import DoesNotFit, located_at
+from simmim.config.errors import DoesNotFit, Unavailable, located_at
 from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, FeaturesConfig, SizeConfig
 from simmim.config.evaluation import (
     FEATURE_SPLITS,
@@ -62,6 +62,7 @@ class Sheets(ConfigFolder):
         check_scale_file(self, name)
         return scale
 
+    @functools.cache  # noqa: B019
     def runs(self, scale: str) -> list[str]:
         """Pre-training rows that a scale runs, in the order of the sheet."""
         wanted = self.checked_scale(scale).runs
@@ -69,16 +70,18 @@ class Sheets(ConfigFolder):
             return [run for (run,), row in self.pretrain.items() if _has(scale, row)]
         return [run for run in self.all_runs if run in wanted]
 
+    @functools.cache  # noqa: B019
     def evaluations(self, scale: str) -> list[tuple[str, str]]:
         """(run, evaluation) rows that a scale runs."""
-        unwanted, runs = self.checked_scale(scale).without, self.runs(scale)
+        unwanted, runs = self.checked_scale(scale).without, {*self.runs(scale)}
         rows = [key for key, row in self.evaluate.items() if _has(scale, row)]
         return [(run, name) for run, name in rows if run in runs and name not in unwanted]
 
     @functools.cache  # noqa: B019
     def pretraining(self, scale: str, run: str) -> PretrainConfig:
         """Config of a pre-training run at a scale."""
-        check_choice("run", run, self.all_runs)
+        if (run,) not in self.pretrain:
+            check_choice("run", run, self.all_runs)
         self.checked_scale(scale)
         with located_at(self.place("pretrain", run)):
             _check_has(scale, self.pretrain[(run,)])
@@ -103,10 +106,10 @@ class Sheets(ConfigFolder):
         if (run, evaluation) not in self.evaluate:
             check_choice("evaluation", f"{run}/{evaluation}", ["/".join(key) for key in self.evaluate])
         here = self.checked_scale(scale)
-        pretraining = self.without_data.pretraining(scale, run)
+        row, pretraining = self.evaluate[run, evaluation], self._with_or_without_data(scale, run)
         with located_at(self.place("evaluate", run, evaluation)):
-            _check_has(scale, self.evaluate[run, evaluation])
-            settings = evaluation_settings(self, scale, self.evaluate[run, evaluation], pretraining.encoder)
+            _check_has(scale, row)
+            settings = evaluation_settings(self, scale, row.recipe, row.set, pretraining.encoder.name)
             data = evaluation_data(self, scale, settings, pretraining.channels, self._needs_data)
             followers = (evaluation, *followers)
             if settings.init != PRETRAINED:
@@ -116,6 +119,13 @@ class Sheets(ConfigFolder):
         is_pretrained = settings.init == PRETRAINED
         before = None if is_pretrained else fine_tuned_init(self._evaluation(scale, run, settings.init, followers))
         return evaluation_config(settings, evaluation, self.pretraining(scale, run), data, before)
+
+    def _with_or_without_data(self, scale: str, run: str) -> PretrainConfig:
+        """Config of a run, also of one whose data are not public: what its evaluations lack is said first."""
+        try:
+            return self.pretraining(scale, run)
+        except Unavailable:
+            return self.without_data.pretraining(scale, run)
 
     @functools.cache  # noqa: B019
     def fine_tunings(self) -> list[str]:

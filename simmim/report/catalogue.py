@@ -77,8 +77,7 @@ class FigureKind(Protocol):
 
 def tables(sheets: Sheets, scale: str) -> list[str]:
     """Names of every table of a scale: the paper's in the order of paper.tsv, then our own of which it has anything."""
-    known = facts(sheets, scale)
-    return _paper_tables(known) + [name for name in _own_tables() if table(name, known).needs(known)]
+    return _paper_tables(facts(sheets, scale)) + [name for name in _own_tables() if table_needs(name, sheets, scale)]
 
 
 def shown_tables(sheets: Sheets, scale: str) -> list[str]:
@@ -91,6 +90,7 @@ def figures(sheets: Sheets, scale: str) -> list[str]:
     return [name for name in _figure_files() if figure_needs(name, sheets, scale)]
 
 
+@functools.cache
 def table_needs(name: str, sheets: Sheets, scale: str) -> list[ResultFile]:
     """Result files that a table is made from, none if the scale has none of them.
 
@@ -101,6 +101,7 @@ def table_needs(name: str, sheets: Sheets, scale: str) -> list[ResultFile]:
     return _each_once(table(name, known).needs(known))
 
 
+@functools.cache
 def figure_needs(name: str, sheets: Sheets, scale: str) -> list[ResultFile]:
     """Result files that a figure is drawn from, none if the scale has none of them; raises as `table_needs`."""
     return _each_once(figure(name).needs(facts(sheets, scale)))

@@ -30,7 +30,8 @@ class Point(NamedTuple):
 def needs_beside(facts: ScaleFacts, table: str) -> list[ResultFile]:
     """AvgDist of every run, and the evaluations of a published table, of runs that differ in their mask alone."""
     evaluations = {name for cell in facts.cells(table).values() for name in cell["evaluation"].split()}
-    found = [need for need in facts.evaluations() if need.run in facts.fitting_masks and need.evaluation in evaluations]
+    runs = {*facts.fitting_masks}
+    found = [need for need in facts.evaluations() if need.run in runs and need.evaluation in evaluations]
     return [ResultFile("avg_dist"), *found] if facts.fitting_masks and evaluations else []
 
 

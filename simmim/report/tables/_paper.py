@@ -83,10 +83,7 @@ class PaperTable:
 
 def cells_need(facts: ScaleFacts, cells: Iterable[Cell]) -> list[ResultFile]:
     """The result files that stand behind published cells, as far as the scale has them."""
-    possible = {ResultFile("pretrain", run) for run in facts.trained} | {*facts.evaluations()}
-    possible |= {ResultFile("size", run) for run in facts.countable}
-    possible |= {ResultFile("avg_dist")} if facts.fitting_masks else set()
-    return [need for cell in cells for need in _needs_of(cell) if need in possible]
+    return [need for cell in cells for need in _needs_of(cell) if _is_possible(need, facts)]
 
 
 def note(cell: Cell, facts: ScaleFacts) -> str:
@@ -110,6 +107,15 @@ def _needs_of(cell: Cell) -> list[ResultFile]:
     if evaluation in WITHOUT_ROW:
         return [ResultFile(evaluation, each) for each in (run, cell.get("against", "")) if each]
     return [ResultFile("evaluate", run, name) for name in evaluation.split()]
+
+
+def _is_possible(need: ResultFile, facts: ScaleFacts) -> bool:
+    """Whether the scale has what a published cell needs."""
+    if need.kind == "evaluate":
+        return (need.run, need.evaluation) in facts.evaluated
+    if need.kind == "avg_dist":
+        return bool(facts.fitting_masks)
+    return need.run in {"pretrain": facts.trained, "size": facts.countable}[need.kind]
 
 
 def _probed(facts: ScaleFacts, table: str) -> dict[str, str]:
