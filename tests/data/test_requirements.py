@@ -55,7 +55,8 @@ def with_objects(folder, *images):
 
 
 UNLABELLED = {"all": ([None] * 4, "4 of 4"), "one": ([0, 1, None, 0], "1 of 4"), "the last": ([0, 1, None], "1 of 3")}
-CLASSIFYING = [task for task in names("evaluate") if not task_settings(task).is_dense]
+SETTINGS = {task: task_settings(task) for task in names("evaluate")}
+CLASSIFYING = [task for task, each in SETTINGS.items() if each.is_score and not each.is_dense]
 
 
 @pytest.mark.parametrize("name", UNLABELLED)

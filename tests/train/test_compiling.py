@@ -255,6 +255,7 @@ def compiled_as(monkeypatch, on_cpu):
 
 def noting(folder, **changes):
     """The log of a training of `Noting`, its task, and what its last checkpoint says of its parts."""
+    torch.manual_seed(0)
     task, history = timed(folder, Noting(), **changes)
     return task, without_times(history), newest(folder)[1]["parts"]
 
