@@ -61,7 +61,7 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
     with reading(profile, "a YAML file", "correct it"):
         given = yaml.safe_load(profile.read_text(encoding="utf-8"))
     common, of_rules = (_section(profile, given, name) for name in ("default-resources", "set-resources"))
-    found = {rule: common | (own or {}) for rule, own in of_rules.items()} | {EVERY_OTHER: dict(common)}
+    found = {rule: common | _section(profile, of_rules, rule) for rule in of_rules} | {EVERY_OTHER: dict(common)}
     for rule, resources in found.items():
         if "runtime" in resources:
             resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))

@@ -95,11 +95,12 @@ def _files(
     image = torch.zeros(1, normalise.channels, *sides(config.image_px), dtype=torch.uint8, device=processes.device)
     widths = [features.shape[1] for features in encoder.block_features(normalise(image))]
     files = [draft / f"block_{number:02}.npy" for number in range(1, len(widths) + 1)]
-    if processes.is_main_process and _note(draft / _DRAFT) != about:
+    shapes = [(samples, width) for width in widths]
+    if processes.is_main_process and not (_note(draft / _DRAFT) == about and all(map(_is_whole, files, shapes))):
         shutil.rmtree(draft, ignore_errors=True)
         make_folder(draft)
-        for file, width in zip(files, widths):
-            _reserve(file, (samples, width))
+        for file, shape in zip(files, shapes):
+            _reserve(file, shape)
         write_sealed(draft / _DRAFT, about)
     wait_for_all()
     return files
@@ -112,6 +113,14 @@ def _reserve(file: Path, shape: tuple[int, int]) -> None:
         with open(file, "r+b") as array:
             os.posix_fallocate(array.fileno(), 0, file.stat().st_size)
             os.fsync(array.fileno())
+
+
+def _is_whole(file: Path, shape: tuple[int, int]) -> bool:
+    """Whether an array of an earlier try has all its bytes."""
+    try:
+        return np.load(file, mmap_mode="r").shape == shape
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _note(path: Path) -> dict[str, Any]:

@@ -13,6 +13,13 @@ def test_a_profile_without_settings_is_refused_by_name(tmp_path, text):
         asked_by(profile)
 
 
+def test_a_rule_without_settings_is_refused_by_name(tmp_path):
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("set-resources:\n  pack: gpu\n")
+    with pytest.raises(ValueError, match=r"profile\.yaml is no Slurm profile, or is damaged: 'pack' has no settings"):
+        asked_by(profile)
+
+
 def test_sections_may_be_empty(tmp_path):
     (tmp_path / "profile.yaml").write_text("default-resources:\nset-resources:\n  pack:\n")
     assert asked_by(tmp_path / "profile.yaml") == {"pack": {}, EVERY_OTHER: {}}

@@ -67,6 +67,22 @@ def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch
     assert manifest["made_from"] == identity_of(config, "", other).made_from
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 100, -1])
+def test_an_array_that_is_not_whole_is_made_anew(tmp_path, job, monkeypatch, kept_bytes):
+    write_features(*job, tmp_path / "whole", ALONE)
+    with monkeypatch.context() as patch, stopping.heeded():
+        stopped_after(patch, 2)
+        with pytest.raises(stopping.Stopped):
+            write_features(*job, tmp_path / "cut", ALONE)
+    array = tmp_path / ".cut.part" / "block_02.npy"
+    array.write_bytes(array.read_bytes()[:kept_bytes])
+    seen = stopped_after(monkeypatch, 99)
+    write_features(*job, tmp_path / "cut", ALONE)
+    assert sum(seen) == 24
+    whole, cut = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
+    assert cut == whole
+
+
 def test_arrays_that_have_no_room_are_refused_before_anything_is_computed(tmp_path):
     """On a real full disk: a write to a map of a file with holes would end the process with a signal."""
     reserve = "import sys, pathlib; from simmim.evaluate.features import _reserve"
