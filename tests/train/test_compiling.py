@@ -209,9 +209,10 @@ class Noting(Regression):
     whole_batch = True
 
     def __init__(self):
+        torch.manual_seed(0)
         super().__init__(dropout=0.3)
         self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))])
-        self.noted, self.passes = [], 0
+        self.noted, self.passes = [7], 0
 
     def forward(self, batch):
         self.passes += 1
@@ -255,9 +256,18 @@ def compiled_as(monkeypatch, on_cpu):
 
 def noting(folder, **changes):
     """The log of a training of `Noting`, its task, and what its last checkpoint says of its parts."""
-    torch.manual_seed(0)
     task, history = timed(folder, Noting(), **changes)
     return task, without_times(history), newest(folder)[1]["parts"]
+
+
+@pytest.mark.parametrize(("switch", "more"), [("0", {}), ("1", {"deterministic": True})])
+def test_draws_stay_pytorch_s_own_and_nothing_is_timed_where_bits_repeat(monkeypatch, switch, more):
+    """On a CPU the compiler leaves draws alone in any case."""
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda one, dynamic, options: asked.append(options))
+    monkeypatch.setenv("SIMMIM_DETERMINISTIC", switch)
+    Blocks([nn.Linear(1, 1)])
+    assert asked == [{"fallback_random": True} | more]
 
 
 def raising(x):
