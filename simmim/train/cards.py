@@ -4,12 +4,13 @@ The workflow starts every job that was granted GPUs through this. The command se
 (CUDA_VISIBLE_DEVICES), and SIMMIM_DEVICE=cuda tells it that it was promised some; SIMMIM_DEVICE=cpu, set by hand, keeps
 it on the CPU. Slurm gives cards itself; where a job has several nodes, this runs on each. Elsewhere a card belongs to
 the process that holds the lock of a file, which the system lets go when that process ends, however it ends; without a
-free card a job waits for one.
+free card a job waits for one. SIMMIM_JOBS_PER_CARD=8 puts as many jobs on a card: one small network leaves it idle.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DEVICE = "SIMMIM_DEVICE"
+_SHARED = "SIMMIM_JOBS_PER_CARD"
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.5
 
@@ -46,6 +48,18 @@ def driver_says(*question: str) -> subprocess.CompletedProcess[str] | None:
     return subprocess.run(["nvidia-smi", *question], capture_output=True, text=True, check=False)
 
 
+def jobs_per_card() -> int:
+    """How many jobs share a card; each has one of its own unless SIMMIM_JOBS_PER_CARD says otherwise.
+
+    Raises:
+        ValueError: for what is no number of jobs.
+    """
+    value = os.environ.get(_SHARED, "1")
+    if not re.fullmatch(r"[1-9]\d*", value):
+        raise ValueError(f"{_SHARED}={value} must be a number of jobs, 1 or more")
+    return int(value)
+
+
 def lease(cards: Sequence[str], number: int, folder: Path) -> dict[str, int]:
     """Wait until so many of the cards are free and hold them until this process ends, also as another program.
 
@@ -60,8 +74,9 @@ def lease(cards: Sequence[str], number: int, folder: Path) -> dict[str, int]:
     turn = _open(folder / "turn.lock")
     fcntl.flock(turn, fcntl.LOCK_EX)  # one waits for cards at a time: two with a half each would wait for ever
     while len(held) < number:
-        for card in [each for each in cards if each not in held]:
-            if len(held) < number and (lock := _lock_of(folder / f"{card}.lock")) is not None:
+        for place, card in itertools.product(range(jobs_per_card()), cards):  # emptier cards first
+            free = card not in held and len(held) < number
+            if free and (lock := _lock_of(folder / f"{card}.{place}.lock")) is not None:
                 held[card] = lock
         if len(held) < number:
             time.sleep(_POLL_SECONDS)

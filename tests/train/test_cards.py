@@ -41,6 +41,27 @@ def test_no_card_is_two_jobs_at_a_time(two, tmp_path):
     assert "+ GPU-a,GPU-b" in log.read_text()
 
 
+def test_small_jobs_share_cards_and_take_the_emptier_one(two):
+    shared = two | {"SIMMIM_JOBS_PER_CARD": "2"}
+    jobs = [start(shared, 1, 'echo "$CUDA_VISIBLE_DEVICES"; exec sleep 60') for _ in range(2)]
+    assert {job.stdout.readline().strip() for job in jobs} == {"GPU-a", "GPU-b"}
+    both = start(shared, 2, 'echo "$CUDA_VISIBLE_DEVICES"; exec sleep 60')
+    assert both.stdout.readline().strip() == "GPU-a,GPU-b"
+    waiting = start(shared, 1, SHOW)
+    time.sleep(0.3)
+    assert waiting.poll() is None, "two jobs are on each card"
+    jobs[0].kill()
+    assert waiting.communicate(timeout=60)[0].split()[0] == "cuda"
+    for job in (jobs[1], both):
+        job.kill()
+
+
+@pytest.mark.parametrize("value", ["0", "many", ""])
+def test_what_is_no_number_of_jobs_is_refused(value, two):
+    expected = f"simmim: error: SIMMIM_JOBS_PER_CARD={value} must be a number of jobs, 1 or more"
+    assert printed(two, 1, SIMMIM_JOBS_PER_CARD=value) == expected
+
+
 def test_a_killed_job_lets_its_cards_go(two):
     job = start(two, 2, "echo ready; exec sleep 60")
     job.stdout.readline()
