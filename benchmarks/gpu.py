@@ -49,7 +49,7 @@ FEEDS = {
     "raw pixels 256 px, 14 workers": ("rgb8", 256, "host", 14),
     "raw pixels 256 px, crops on the GPU": ("rgb8", 256, "device", 0),
 }
-UPDATES, BATCH = 120, 256  # of a fed training
+UPDATES, BATCH = 60, 256  # of a fed training
 
 
 def steps_of(shape: str, way: str, size: int, seconds: float, device: torch.device) -> dict[str, Any]:

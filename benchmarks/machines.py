@@ -1,13 +1,13 @@
-"""How far apart are the numbers of the demo on other CPUs, in another number format, on more threads?
+"""How far apart are the numbers of the demo on other CPUs and cards, in another number format, on more threads?
 
     python benchmarks/machines.py                          every setting that is missing, ten minutes to an hour each
     python benchmarks/machines.py native-bf16-1            only these
     python benchmarks/machines.py --add other.parquet      what another machine has measured, too
 
-A setting is what ATen's kernels may use (ATEN_CPU_CAPABILITY; oneDNN and MKL choose theirs themselves), the number
-format of every training, and the threads of a job. Each is one demo from data to page in a folder of its own, where an
-interrupted one goes on; what it gives is put into results/demo_numbers.parquet, beside what other machines have given,
-and is not measured again. The ranges of all of them are printed.
+A setting is what ATen's kernels may use (ATEN_CPU_CAPABILITY; oneDNN and MKL choose theirs themselves) or `cuda` for a
+GPU, the number format of every training, and the threads of a job. Each is one demo from data to page in a folder of
+its own, where an interrupted one goes on; what it gives is put into results/demo_numbers.parquet, beside what other
+machines have given, and is not measured again. The ranges of all of them are printed.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 SCALE = "demo"
 FILE = ROOT / "results" / f"{SCALE}_numbers.parquet"
 THREADS = 1, 2
+CARD = "cuda"  # in place of kernels: on a GPU
 COMPUTES = "pretrain", "features", "evaluate", "finetune"  # the rules whose threads make numbers
 
 
@@ -58,20 +59,35 @@ class Setting:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of this process, with the kernels that ATen may use; `native` is all that the CPU has."""
+        """Of this process, with the device and the kernels that ATen may use; `native` is all that the CPU has."""
         own = {name: value for name, value in os.environ.items() if name != "ATEN_CPU_CAPABILITY"}
-        return own | ({} if self.capability == "native" else {"ATEN_CPU_CAPABILITY": self.capability})
+        own["SIMMIM_DEVICE"] = "cuda" if self.capability == CARD else "cpu"
+        return own | ({} if self.capability in ("native", CARD) else {"ATEN_CPU_CAPABILITY": self.capability})
 
     def row(self) -> dict[str, str | int]:
         """The columns `elsewhere.SETTING`."""
-        return {"machine": machine(), "torch": torch.__version__} | asdict(self)
+        of = torch.cuda.get_device_name() if self.capability == CARD else machine()
+        return {"machine": of, "torch": torch.__version__} | asdict(self)
 
 
-def settings(best: str, bf16: bool) -> list[Setting]:
-    """Those that differ on a CPU with these capabilities: `native` is AVX2 on one that has no more."""
+def settings(best: str, bf16: bool, card_bf16: bool | None = None) -> list[Setting]:
+    """Those that differ on a CPU with these capabilities: `native` is AVX2 on one that has no more.
+
+    Args:
+        best: kernels of the CPU.
+        bf16, card_bf16: whether CPU and card have the format; None without a card.
+    """
     capabilities = ["default", "avx2", "native"] if best.startswith("AVX512") else ["default", "native"]
     capabilities = capabilities if best.startswith("AVX") else ["native"]
-    return [Setting(*each) for each in itertools.product(capabilities, ["bf16", "fp32"][not bf16 :], THREADS)]
+    on_card = [] if card_bf16 is None else [Setting(CARD, each, 1) for each in ["bf16", "fp32"][not card_bf16 :]]
+    products = itertools.product(capabilities, ["bf16", "fp32"][not bf16 :], THREADS)
+    return [Setting(*each) for each in products] + on_card
+
+
+def of_this_machine() -> list[Setting]:
+    """Settings of its CPU and, where it has one, of its GPU."""
+    card_bf16 = has_bf16(torch.device("cuda")) if torch.cuda.is_available() else None
+    return settings(torch.backends.cpu.get_cpu_capability(), has_bf16(torch.device("cpu")), card_bf16)
 
 
 def machine() -> str:
@@ -102,8 +118,7 @@ def run(setting: Setting, folder: Path) -> None:
     threads = [f"{rule}={setting.threads}" for rule in COMPUTES]
     command = [sys.executable, "-m", "simmim.follow", "--profile", "workflow/profiles/local", "--set-threads", *threads]
     command += ["--cores", str(max(cpus(), setting.threads)), "--config", f"scale={SCALE}"]
-    environment = setting.environment | {"PYTHONPATH": str(folder), "SIMMIM_DEVICE": "cpu"}
-    subprocess.run(command, cwd=folder, env=environment, check=True)
+    subprocess.run(command, cwd=folder, env=setting.environment | {"PYTHONPATH": str(folder)}, check=True)
 
 
 def measured(setting: Setting, folder: Path, jobs: Jobs) -> pd.DataFrame:
@@ -137,9 +152,7 @@ def missing(wanted: list[Setting], file: Path, jobs: Jobs) -> Iterator[Setting]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {
-        str(each): each for each in settings(torch.backends.cpu.get_cpu_capability(), has_bf16(torch.device("cpu")))
-    }
+    known = {str(each): each for each in of_this_machine()}
     parser.add_argument("settings", nargs="*", help=f"of {', '.join(known)} (all)")
     parser.add_argument("--add", type=Path, nargs="+", default=(), help="files of other machines; nothing is measured")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "machines", help="where the demos run")

@@ -43,7 +43,7 @@ def made_up_demo(folder: Path, jobs: Jobs, value: float) -> None:
 def measuring(monkeypatch, tmp_path, jobs):
     """A function that calls the program and returns the settings whose demo ran; those in `fail` are cut off."""
     monkeypatch.setattr(machines, "FILE", tmp_path / "demo_numbers.parquet")
-    monkeypatch.setattr(machines, "settings", lambda *_: [ONE, TWO])
+    monkeypatch.setattr(machines, "of_this_machine", lambda: [ONE, TWO])
 
     def measure(*words, fail=()):
         ran = []
@@ -145,6 +145,15 @@ def test_settings_are_those_that_differ_on_a_cpu(best, bf16, names, count):
     assert {each.precision for each in found} == ({"bf16", "fp32"} if bf16 else {"fp32"})
 
 
+def test_a_card_has_settings_of_its_own(monkeypatch):
+    assert not any("cuda" in str(each) for each in machines.settings("AVX2", True))
+    assert [*map(str, machines.settings("AVX2", False, True))][-2:] == ["cuda-bf16-1", "cuda-fp32-1"]
+    assert [*map(str, machines.settings("AVX2", True, False))][-1] == "cuda-fp32-1"
+    monkeypatch.setattr(machines.torch.cuda, "get_device_name", lambda: "a card")
+    setting = Setting("cuda", "bf16", 1)
+    assert setting.row()["machine"] == "a card" and setting.environment["SIMMIM_DEVICE"] == "cuda"
+
+
 def test_a_setting_is_what_the_jobs_are_started_with(monkeypatch, tmp_path):
     started = []
     monkeypatch.setattr(machines.subprocess, "run", lambda command, **how: started.append((command, how)))
@@ -156,4 +165,4 @@ def test_a_setting_is_what_the_jobs_are_started_with(monkeypatch, tmp_path):
     assert "pretrain=1" in one and {"pretrain=2", "features=2", "evaluate=2", "finetune=2"} <= {*two}
     assert (one[one.index("--cores") + 1], two[two.index("--cores") + 1]) == ("1", "2")
     assert how["env"]["ATEN_CPU_CAPABILITY"] == "default" and "ATEN_CPU_CAPABILITY" not in native["env"]
-    assert how["cwd"] == tmp_path and how["check"]
+    assert how["cwd"] == tmp_path and how["check"] and how["env"]["SIMMIM_DEVICE"] == "cpu"
