@@ -1,6 +1,7 @@
 """Files that tools outside the project read: they parse, and say the same everywhere."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -63,3 +64,17 @@ def test_the_sheets_of_the_test_folder_are_those_of_the_project():
     for path in (ROOT / "config").glob("*.tsv"):
         assert (folder / path.name).resolve() == path.resolve()
     assert yaml.safe_load((folder / "config.yaml").read_text()) == {"scale": "smoke"}
+
+
+def test_every_mutant_can_be_applied_and_has_tests():
+    """A guard that no mutant removes any more is watched by nobody."""
+    sys.path.append(str(ROOT / "tests" / "mutants"))
+    from run import mutants
+
+    rows = list(mutants([]))
+    texts = {row.file: (ROOT / row.file).read_text() for row in rows}
+    stale = [str(row) for row in rows if texts[row.file].count(row.old) != 1]
+    absent = {
+        name for row in rows for name in row.tests.split(" -k ")[0].split() if not (ROOT / name.split("::")[0]).exists()
+    }
+    assert len(rows) > 500 and not stale and not absent
