@@ -160,7 +160,7 @@ class Jobs:
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
         where = {"scale": scale, "run": run}
-        encoders = self._seeds("pretrain", "encoder", scale, run)
+        encoders = self._seeds("pretrain", "encoder", scale, run)[: config.seeds]
         if config.init:
             encoders = [self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)]
         features = [file for by_split in self.features_of(config) for file in by_split.values()]
@@ -210,7 +210,7 @@ class Jobs:
     def encoders_of(self, config: EvaluateConfig) -> list[Path]:
         """The encoder files that an evaluation starts from, by the seed they were trained with."""
         if not config.init:
-            return [Path(file) for file in self._seeds("pretrain", "encoder", config.scale, config.run)]
+            return [Path(file) for file in self._seeds("pretrain", "encoder", config.scale, config.run)][: config.seeds]
         where = {"scale": config.scale, "run": config.run}
         folder = self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)
         return [Path(folder) / f"seed{seed}.safetensors" for seed in range(config.init.seeds)]

@@ -93,10 +93,19 @@ def evaluation_data(
 
 
 def evaluation_config(
-    settings: EvaluateSettings, evaluation: str, run: PretrainConfig, data: dict[str, Any], init: FineTunedInit | None
+    settings: EvaluateSettings,
+    evaluation: str,
+    run: PretrainConfig,
+    data: dict[str, Any],
+    init: FineTunedInit | None,
+    seeds: int | None,
 ) -> EvaluateConfig:
-    """The complete config of an evaluation, which has a seed for every pre-training of the run at least."""
-    seeds = max(settings.seeds, run.seeds)
+    """The complete config of an evaluation.
+
+    Args:
+        seeds: that the scale gives it; None for one for every pre-training of the run at least.
+    """
+    seeds = max(settings.seeds, run.seeds) if seeds is None else seeds
     numerics = {stage: NUMERICS[stage] for stage in ("data", "evaluate")}
     where = {"scale": run.scale, "run": run.run, "evaluation": evaluation, "pretraining": run.hash}
     return EvaluateConfig(**dict(settings) | where | {"seeds": seeds, "numerics": numerics, "data": data, "init": init})

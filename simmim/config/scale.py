@@ -24,7 +24,7 @@ class ScaleConfig(Section):
         pretrain: what replaces values of a recipe for pre-training.
         tokenizers: the same by row of tokenizers.tsv.
         evaluate: the same for evaluations, by task or by recipe.
-        seeds: run to its number of pre-trainings.
+        seeds: run to its number of pre-trainings; run/evaluation to how many of them it takes, the first ones.
         runs: rows of pretrain.tsv that the scale runs.
         without: evaluations that it leaves out.
     """

@@ -55,8 +55,12 @@ def _check_rows(sheets: ConfigFolder, scale: ScaleConfig, roles: Collection[str]
         check_choice("data role", role, roles | {each + EXTRA for each in roles})
         for dataset in names:
             check_choice(f"data set of role '{role}'", dataset, datasets)
-    for run in scale.seeds:
+    for key in scale.seeds:
+        run, _, evaluation = key.partition("/")
         check_choice("run among 'seeds'", run, sheets.all_runs)
+        if evaluation:
+            evaluations = {name for each, name in sheets.evaluate if each == run}
+            check_choice(f"evaluation of run '{run}' among 'seeds'", evaluation, evaluations)
     for run in [] if scale.runs == "all" else scale.runs:
         check_choice("run among 'runs'", run, sheets.all_runs)
     for evaluation in scale.without:

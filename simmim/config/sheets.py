@@ -118,7 +118,8 @@ class Sheets(ConfigFolder):
                 check_is_run(settings.init, here.without)
         is_pretrained = settings.init == PRETRAINED
         before = None if is_pretrained else fine_tuned_init(self._evaluation(scale, run, settings.init, followers))
-        return evaluation_config(settings, evaluation, self.pretraining(scale, run), data, before)
+        seeds = here.seeds.get(f"{run}/{evaluation}")
+        return evaluation_config(settings, evaluation, self.pretraining(scale, run), data, before, seeds)
 
     def _with_or_without_data(self, scale: str, run: str) -> PretrainConfig:
         """Config of a run, also of one whose data are not public: what its evaluations lack is said first."""

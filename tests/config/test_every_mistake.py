@@ -210,6 +210,11 @@ MISTAKES = [
     ),
     (
         "scales/smoke.yaml",
+        "seeds: {default/probbe: 3}\n",
+        r"smoke.yaml: unknown evaluation of run 'default' among 'seeds' 'probbe'; did you mean 'probe'",
+    ),
+    (
+        "scales/smoke.yaml",
         "without: [segmnt]\n",
         r"smoke.yaml: unknown evaluation among 'without' 'segmnt'; did you mean 'segment'",
     ),

@@ -10,6 +10,7 @@ from simmim.config.errors import DoesNotFit, Unavailable
 from simmim.config.reading import read_sheet, read_yaml
 from simmim.config.rows import PretrainRow
 from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
 
 
 def every_row(sheets):
@@ -230,6 +231,15 @@ def test_every_pretraining_is_evaluated(folder):
     assert sheets.evaluation("paper", "default", "segment").init.seeds == 10
     assert sheets.evaluation("paper", "loss_full", "finetune").seeds == 1
     assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 3
+
+
+def test_an_evaluation_can_take_the_first_of_the_pre_trainings_only(folder):
+    paper = folder / "scales" / "paper.yaml"
+    paper.write_text(paper.read_text() + "seeds: {default: 10, default/probe: 3}\n")
+    jobs = Jobs(Sheets(folder))
+    assert [jobs.sheets.evaluation("paper", "default", name).seeds for name in ("probe", "knn")] == [3, 10]
+    probe = jobs.job("evaluate", scale="paper", run="default", evaluation="probe")
+    assert len(probe.inputs["encoders"]) == len(jobs.encoders_of(probe.config)) == 3
 
 
 def test_an_extra_validation_set_is_scored_by_fine_tunings_of_its_role_alone():
