@@ -7,16 +7,19 @@ import pytest
 from projects import ended, sleepers, start, submitted
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_a_controller_that_does_not_answer_for_a_while_costs_no_job(slurm, tmp_path):
-    """Silent for more than one query, while the first job ends: the second is submitted when it answers again."""
+    """Silent for more than one query, while the first job ends: the second is submitted when it answers again.
+
+    Slurm's own retries take their time, on a busy machine minutes.
+    """
     snakemake = start(sleepers(tmp_path, 3), slurm.environment)
     submitted(snakemake, tmp_path)
     time.sleep(4)  # the job's own srun asks the controller too
     slurm.signal_controller(signal.SIGSTOP)
     time.sleep(12)
     slurm.signal_controller(signal.SIGCONT)
-    assert ended(snakemake, 80) == 0, (tmp_path / "out.log").read_text()[-3000:]
+    assert ended(snakemake, 300) == 0, (tmp_path / "out.log").read_text()[-3000:]
     assert (tmp_path / "second").exists()
 
 
