@@ -1,33 +1,15 @@
 """Local target normalisation against the released code and against its definition."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from official_runs import check_target, target_rows
 
 from simmim.targets.normalised_pixels import NormalisedPixels
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 
-
-def _cases():
-    record = json.loads((GOLDEN / "norm_targets_a.json").read_text())
-    return [row for row in record["rows"] if "k" in row]
-
-
-@pytest.mark.parametrize("row", _cases(), ids=lambda row: row["key"])
+@pytest.mark.parametrize("row", target_rows(), ids=lambda row: row["key"])
 def test_the_released_targets(row):
-    data = load_file(GOLDEN / "norm_targets_a.data.safetensors")
-    images, expected = data[f"{row['key']}.image"], data[f"{row['key']}.f32"].double()
-    target = NormalisedPixels(3, row["k"])
-    precise = target(None, images.double())
-    torch.testing.assert_close(precise, expected, rtol=0, atol=1.01 * row["max_abs_diff_fp32_vs_fp64"])
-    assert precise.mean().item() == pytest.approx(row["mean_fp64"], abs=1e-8)
-    assert precise.std().item() == pytest.approx(row["std_fp64"], abs=1e-8)
-    assert precise.abs().mean().item() == pytest.approx(row["abs_mean_fp64"], abs=1e-8)
-    torch.testing.assert_close(target(None, images.float()).double(), expected, rtol=0, atol=2e-4)
+    check_target(row)
 
 
 def test_a_flat_image_is_zero():
