@@ -36,7 +36,8 @@ class Guard:
         bad = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
         if self._world > 1:
             dist.all_reduce(bad, dist.ReduceOp.MAX)
-        self._first_step.copy_(torch.where((bad > 0) & (self._first_step < 0), step, self._first_step))
+        # Not `where`, which would copy the number to the device and wait for that.
+        self._first_step.masked_fill_((bad > 0) & (self._first_step < 0), step)
         self._found.copy_(torch.maximum(self._found, bad))
 
     def check(self, sampler: BatchSampler, data: TrainData, state: Path) -> None:

@@ -189,7 +189,7 @@ class _Operations(TorchDispatchMode):
             self._index(name, args, strangers)
         elif any(each.ndim or not pointwise for each in strangers):
             gpu.mixes(name)
-        if name in _WAITING:
+        if name in _WAITING or (name == "aten::where" and strangers):  # it copies a number of the host first
             gpu.waited(name)
         if torch.are_deterministic_algorithms_enabled() and _is_unsettled(name, args):
             raise RuntimeError(f"{name} does not have a deterministic implementation, but you set ...")
