@@ -13,8 +13,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Say aloud what was not tested for want of a Slurm or a browser."""
-    for part in ("tests/slurm", "tests/report/test_browser.py"):
+    """Say aloud what was not tested for want of a Slurm, a browser or a graphics card."""
+    for part in ("tests/slurm", "tests/report/test_browser.py", "tests/device"):
         skipped = [each for each in terminalreporter.getreports("skipped") if each.nodeid.startswith(part)]
         for reason in sorted({each.longrepr[2].removeprefix("Skipped: ") for each in skipped}):
             words = f"NOT TESTED, {part} ({len(skipped)} skipped): {reason}"

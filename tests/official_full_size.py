@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from official import case, masked_loss, official_name, our_state, simmim_model
+from official_runs import CPU
 from torch import Tensor
 
 

@@ -146,8 +146,8 @@ def extracted(config, encoders, data, out, processes=ALONE):
     return folders
 
 
-def evaluated(config, encoders, data, out):
+def evaluated(config, encoders, data, out, processes=ALONE):
     """The records of an evaluation and what is stored beside them."""
-    features = extracted(config, encoders, data, out.parent / f"{out.stem}.features")
-    evaluate(config, encoders, data, out, ALONE, features)
+    features = extracted(config, encoders, data, out.parent / f"{out.stem}.features", processes)
+    evaluate(config, encoders, data, out, processes, features)
     return records.read([out]), records.metadata(out)

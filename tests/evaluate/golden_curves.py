@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from evaluations import evaluated, made_encoder, made_sets, small
+from evaluations import ALONE, evaluated, made_encoder, made_sets, small
 
 from simmim import NUMERICS, plugin
 from simmim.train import speed
@@ -18,14 +18,14 @@ from simmim.train import speed
 FOLDER = Path(__file__).parents[1] / "golden" / "curves"
 
 
-def measured(task, folder):
-    """Losses by step, and scores by metric and part, of `small(task)` on one thread."""
+def measured(task, folder, processes=ALONE, settings=None):
+    """Losses by step, and scores by metric and part, of `small(task, settings)` on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     dense = task if task in ("detect", "segment") else ""
-    config = small(task)
+    config = small(task, settings)
     encoder = made_encoder(folder / "encoder.safetensors")
-    rows, _ = evaluated(config, [encoder], made_sets(folder, dense), folder / "a.parquet")
+    rows, _ = evaluated(config, [encoder], made_sets(folder, dense), folder / "a.parquet", processes)
     torch.set_num_threads(threads)
     losses = rows[rows["metric"] == "train_loss"]["value"].tolist()
     scores = rows[~rows["metric"].isin({"train_loss", "loss_spikes", *speed.METRICS})]

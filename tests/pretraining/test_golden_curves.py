@@ -20,6 +20,7 @@ from helpers.pretraining import ALONE, METHODS, VIT, packed, pretrain_config
 from simmim import plugin
 from simmim.pretraining.run import pretrain
 from simmim.storage import records
+from simmim.train.processes import Processes
 
 CURVES = Path(__file__).parents[1] / "golden" / "curves"
 ENCODERS = {
@@ -62,12 +63,12 @@ def squares(number: int) -> np.ndarray:
     return colours.repeat(8, 0).repeat(8, 1)
 
 
-def curve(name: str, folder: Path) -> dict:
+def curve(name: str, folder: Path, processes: Processes = ALONE, **encoder_settings: object) -> dict:
     """Losses of ten steps, and the validation losses after them."""
     method, encoder = next((m, name.removeprefix(f"{m}_")) for m in plugin.names("methods") if name.startswith(f"{m}_"))
-    encoder_section = {"name": encoder} | ENCODERS[encoder]
+    encoder_section = {"name": encoder} | ENCODERS[encoder] | encoder_settings
     config = pretrain_config(method, encoder=encoder_section, train=TRAIN, **SECTIONS[name])
-    pretrain(config, 0, packed(folder, squares), folder / "run", ALONE)
+    pretrain(config, 0, packed(folder, squares), folder / "run", processes)
     rows = records.read([folder / "run" / "train.parquet"])
     validation = rows[rows["metric"].str.startswith("validation_")]
     return {
