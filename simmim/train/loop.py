@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from simmim.train.speed import ForwardFlops
 from simmim.train.task import TrainData, TrainTask
 from simmim.train.watchdog import Watchdog
 
+# Whether every forward pass takes the first process's buffers; PyTorch 2.13 has renamed it and warns of the old name.
+_NEWER = "forward_sync_buffers"
+_BUFFERS_FOLLOW = _NEWER if _NEWER in signature(DistributedDataParallel).parameters else "broadcast_buffers"
 Groups = list[dict[str, Any]]
 History = list[dict[str, float]]
 Watcher = Callable[
@@ -180,7 +184,7 @@ def _spread(
     else:
         task.to(processes.device)
         # A gradient is a view of what is exchanged: 4 bytes a parameter less, and no copy.
-        options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+        options = {_BUFFERS_FOLLOW: False, "gradient_as_bucket_view": True}
         module = DistributedDataParallel(task, **options) if processes.world > 1 else task
     return task, module, torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
 
