@@ -1,6 +1,7 @@
 """One torch thread per process: with several, two cores under contention are slower than one."""
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -16,6 +17,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
     """Say aloud what was not tested for want of a Slurm, a browser or a graphics card."""
     for part in ("tests/slurm", "tests/report/test_browser.py", "tests/device"):
         skipped = [each for each in terminalreporter.getreports("skipped") if each.nodeid.startswith(part)]
-        for reason in sorted({each.longrepr[2].removeprefix("Skipped: ") for each in skipped}):
-            words = f"NOT TESTED, {part} ({len(skipped)} skipped): {reason}"
+        reasons = Counter(each.longrepr[2].removeprefix("Skipped: ") for each in skipped)
+        for reason, count in sorted(reasons.items()):
+            words = f"NOT TESTED, {part} ({count} skipped): {reason}"
             terminalreporter.write_line(words, red=True, bold=True)
