@@ -119,6 +119,6 @@ def test_duplicate_rows_keys_and_values_are_refused(folder, tmp_path):
 
 
 def test_seeds_of_an_unknown_run_name_it(folder):
-    replace(folder / "scales" / "small.yaml", "loss_full: 3", "los_full: 3")
+    replace(folder / "scales" / "small.yaml", "loss_full: 10", "los_full: 10")
     with pytest.raises(ValueError, match=r"small.yaml: unknown run among 'seeds' 'los_full'; did you mean 'loss_full'"):
         Sheets(folder).runs("small")

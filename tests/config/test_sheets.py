@@ -217,8 +217,9 @@ def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
 
 def test_a_scale_may_train_single_runs_more_often():
     sheets = Sheets(CONFIG)
-    assert sheets.pretraining("small", "default").seeds == 3
-    assert sheets.pretraining("small", "mask_r8_r60").seeds == 1
+    assert sheets.pretraining("small", "default").seeds == 10
+    assert sheets.pretraining("small", "mask_r8_r40").seeds == 3
+    assert sheets.pretraining("small", "loss_smooth_l1").seeds == 1
 
 
 def test_every_pretraining_is_evaluated(folder):
@@ -230,7 +231,8 @@ def test_every_pretraining_is_evaluated(folder):
     assert [sheets.evaluation("paper", "default", name).seeds for name in names] == [10, 10, 10]
     assert sheets.evaluation("paper", "default", "segment").init.seeds == 10
     assert sheets.evaluation("paper", "loss_full", "finetune").seeds == 1
-    assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 3
+    assert sheets.evaluation("demo", "head_mlp", "finetune").seeds == 3
+    assert sheets.evaluation("small", "mask_r8_r60", "finetune").seeds == 10
 
 
 def test_an_evaluation_can_take_the_first_of_the_pre_trainings_only(folder):

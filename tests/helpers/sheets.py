@@ -31,7 +31,7 @@ def replace(path: Path, old: str, new: str) -> None:
 def let_in(folder: Path, runs: str) -> None:
     """Have scale small run these rows of pretrain.tsv and all their evaluations."""
     path = folder / "scales" / "small.yaml"
-    text = re.sub(r"^runs: .*$", f"runs: [{runs}]", path.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^runs:.*\n(?: .*\n)*", f"runs: [{runs}]\n", path.read_text(), flags=re.MULTILINE)
     path.write_text(re.sub(r"^without: .*$", "without: []", text, flags=re.MULTILINE))
 
 
