@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -177,13 +178,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with joined_processes() as processes:
         device = processes.device
-        todo = (
-            steps_of(shape, way, size, options.seconds, device)
-            for shape in options.shapes
-            for size in options.batches
-            for way in WAYS
-        )
-        for found in (*todo, *(fed(options.images, 300, processes) if options.images else ())):
+        todo = itertools.product(options.shapes, options.batches, WAYS)
+        steps = (steps_of(shape, way, size, options.seconds, device) for shape, size, way in todo)
+        for found in itertools.chain(steps, fed(options.images, 300, processes) if options.images else ()):
             rows.append(found | card(device))
             pd.DataFrame(rows).to_parquet(options.out, index=False)
             print(page(pd.DataFrame(rows[-1:])).splitlines()[-1], flush=True)

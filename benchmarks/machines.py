@@ -117,8 +117,9 @@ def run(setting: Setting, folder: Path) -> None:
     checkout(folder, setting.precision)
     threads = [f"{rule}={setting.threads}" for rule in COMPUTES]
     command = [sys.executable, "-m", "simmim.follow", "--profile", "workflow/profiles/local", "--set-threads", *threads]
+    searched = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     command += ["--cores", str(max(cpus(), setting.threads)), "--config", f"scale={SCALE}"]
-    subprocess.run(command, cwd=folder, env=setting.environment | {"PYTHONPATH": str(folder)}, check=True)
+    subprocess.run(command, cwd=folder, env=setting.environment | {"PYTHONPATH": searched}, check=True)
 
 
 def measured(setting: Setting, folder: Path, jobs: Jobs) -> pd.DataFrame:
