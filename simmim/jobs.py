@@ -235,8 +235,10 @@ class Jobs:
         """The result files that a table or figure asks for."""
         found: list[str] = []
         for kind, run, evaluation in needs:
-            if kind in ("pretrain", "reconstruct"):
-                found += self._seeds(kind, {"pretrain": "records", "reconstruct": "pictures"}[kind], scale, run)
+            if kind == "pretrain":
+                found += self._seeds(kind, "records", scale, run)
+            elif kind == "reconstruct":
+                found.append(self.path(kind, "pictures", scale=scale, run=run, seed=0))
             else:
                 found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, evaluation=evaluation))
         return found

@@ -23,8 +23,8 @@ class ResultFile(NamedTuple):
     """A kind of result file, of a run or of one of its evaluations.
 
     Args:
-        kind: of a job: 'pretrain' (its records) or 'reconstruct', each of every seed of a run; 'evaluate'; 'size';
-            'demo_data' (the data card); 'avg_dist' or 'mask_samples', one for all runs.
+        kind: of a job: 'pretrain', the records of every seed of a run; 'reconstruct', the images of its first seed;
+            'evaluate'; 'size'; 'demo_data' (the data card); 'avg_dist' or 'mask_samples', one for all runs.
     """
 
     kind: str

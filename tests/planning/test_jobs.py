@@ -197,6 +197,14 @@ def test_a_picture_needs_the_trained_model(jobs):
     assert kinds(jobs, picture) == [("pretrain", "default", 0)]
 
 
+def test_figures_ask_for_the_pictures_of_the_first_seed_alone(jobs):
+    pictures = jobs.job("figure", scale="small", name="figure5").input_files()
+    assert jobs.sheets.pretraining("small", "default").seeds > 1
+    assert pictures == [
+        jobs.path("reconstruct", "pictures", scale="small", run=run, seed=0) for run in ("default", "loss_full")
+    ]
+
+
 def test_what_was_made_from_lost_data_is_repeated_with_them(jobs):
     """Only where a job to do reads them: they are made from one source, and Snakemake repeats whatever follows."""
     finish_training(jobs, "smoke", "default")
