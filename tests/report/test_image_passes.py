@@ -92,6 +92,8 @@ def test_the_figure_has_a_dot_per_pretraining_on_a_logarithmic_axis_and_a_line(t
     figure, caption = image_passes.make(Results(files(tmp_path), LENGTHS), LENGTHS)
     axis = figure.axes[0]
     assert axis.get_xscale() == "log"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.001 M", "0.01 M", "0.1 M"]
+    assert not len(axis.get_xticks(minor=True))
     drawn = [line for line in axis.lines if line.get_linestyle() == "None" and len(line.get_xdata()) == 3]
     assert [set(line.get_xdata()) for line in drawn] == [{1000}, {10_000}, {100_000}]
     assert [sorted(line.get_ydata()) for line in drawn] == [[59, 60, 61], [61, 62, 63], [63, 64, 65]]

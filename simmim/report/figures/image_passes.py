@@ -73,6 +73,9 @@ def _draw(axis: Axes, runs: list[Length], scratch: Measurement | None) -> None:
     for value in scratch.by_pretraining if scratch and scratch.is_finite else ():
         axis.axhline(value, color=SCRATCH, lw=0.9, ls=(0, (3, 2)), zorder=0)
     axis.set(xscale="log", xlabel="images seen in pre-training")
+    seen = sorted({each.passes for each in drawable(runs)})
+    axis.set_xticks(seen, [passes_text(passes) for passes in seen])
+    axis.set_xticks([], minor=True)  # within a decade their labels would lie on each other
     axis.margins(0.12)
     axis.grid(axis="y")
 
