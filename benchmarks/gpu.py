@@ -46,11 +46,11 @@ BEGIN, END = "<!-- made by benchmarks/gpu.py -->\n", "<!-- end of the GPU's -->\
 WAYS = "released", "ours", "ours, compiled"
 # Codec and short side of a packed set, where its crops are cut, worker processes.
 FEEDS = {
-    "JPEG 256 px, 14 workers": ("jpeg", 256, "host", 14),
-    "raw pixels 256 px, 14 workers": ("rgb8", 256, "host", 14),
-    "raw pixels 256 px, crops on the GPU": ("rgb8", 256, "device", 0),
+    "compiled, JPEG 256 px, 14 workers": ("jpeg", 256, "host", 14),
+    "compiled, raw pixels 256 px, 14 workers": ("rgb8", 256, "host", 14),
+    "compiled, raw pixels 256 px, crops on the GPU": ("rgb8", 256, "device", 0),
 }
-UPDATES, BATCH = 60, 256  # of a fed training
+UPDATES, BATCH, COMPILE = 60, 256, "on"  # of a fed training
 
 
 def steps_of(shape: str, way: str, size: int, seconds: float, device: torch.device) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def fed(files: Path, images: int, processes: Processes) -> Iterator[dict[str, An
             pack(ImageFolder(str(source)), packed, codec=codec, shard_samples=1000, short_side_px=short_side_px)
             for name, (packed_as, _, crop_on, workers) in FEEDS.items():
                 if packed_as == codec:
-                    yield {"work": "training of swin_b", "way": f"compiled, {name}", "batch": BATCH} | _trained(
+                    yield {"work": "training of swin_b", "way": name, "batch": BATCH} | _trained(
                         packed, crop_on, workers, Path(scratch) / name, processes
                     )
 
@@ -115,7 +115,12 @@ def fed(files: Path, images: int, processes: Processes) -> Iterator[dict[str, An
 def _trained(packed: Path, crop_on: str, workers: int, out: Path, processes: Processes) -> dict[str, Any]:
     """What the records of a training say of its speed."""
     row = Sheets(ROOT / "config").pretraining("paper", "default")
-    settings = {"batch": BATCH, "micro_batch": BATCH, "epochs": UPDATES * BATCH / len(Shards(packed)), "compile": "on"}
+    settings = {
+        "batch": BATCH,
+        "micro_batch": BATCH,
+        "epochs": UPDATES * BATCH / len(Shards(packed)),
+        "compile": COMPILE,
+    }
     settings |= {"warmup_epochs": 0, "workers": workers, "log_every_steps": 20}
     images = row.images.model_copy(update={"crop_on": crop_on})
     config = row.model_copy(update={"train": row.train.model_copy(update=settings), "images": images})

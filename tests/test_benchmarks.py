@@ -5,13 +5,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
+import gpu  # noqa: E402
 from measure import compare, table  # noqa: E402
+
+from simmim.train.processes import Processes  # noqa: E402
 
 
 def test_ratios_are_those_of_neighbours_in_time():
@@ -47,6 +52,30 @@ def test_every_comparison_runs(tmp_path):
     for work in (*works, "vote of 20 neighbours", "COCO's box AP", "planning", "starts"):
         assert f"| {work} |" in done.stdout, done.stdout
     assert "left out" not in done.stdout
+
+
+@pytest.mark.slow
+def test_what_a_gpu_does_is_measured_and_written_down(tmp_path, monkeypatch):
+    """On the CPU, which answers in the place of a card: the numbers mean nothing, the columns are all there."""
+    for name in ("empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda *_: 2 * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(gpu, "UPDATES", 1)
+    monkeypatch.setattr(gpu, "BATCH", 2)
+    monkeypatch.setattr(gpu, "FEEDS", {"raw pixels": ("rgb8", 256, "device", 0)})
+    monkeypatch.setattr(gpu, "COMPILE", "off")
+    for number in range(4):
+        Image.new("RGB", (320, 300), (40 * number, 90, 120)).save(tmp_path / f"{number}.jpg")
+    device = torch.device("cpu")
+    rows = [gpu.steps_of("micro", way, 2, 0.1, device) for way in ("released", "ours")]
+    rows += [*gpu.fed(tmp_path, 4, Processes(0, 1, device))]
+    shown = gpu.page(pd.DataFrame([row | gpu.card(device) for row in rows]))
+    assert shown.startswith("On one NVIDIA H100 80GB HBM3, whose peak is 989 TFLOP/s")
+    lines = [line.split(" | ") for line in shown.splitlines()[4:]]
+    assert [line[1] for line in lines] == ["released", "ours", "raw pixels"]
+    assert all(float(line[3]) > 0 and "%" in line[4] and line[5] == "2.0" for line in lines[:2])
+    assert all(cell for cell in lines[2][:6]) and "%" in lines[2][7]
 
 
 def test_what_needs_images_says_so(tmp_path):
