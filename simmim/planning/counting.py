@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from simmim.layers.blocks import blocks_of
 
@@ -82,14 +82,14 @@ def count(network: nn.Module, run: Callable[[], Any], precision: str = "fp32", d
         device: whose autocast.
     """
     with on_fake_device(precision, device):
-        kept, counter = _Kept(network), FlopCounterMode(display=False)
-        hooks = torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor)
-        with torch.enable_grad(), counter, kept, hooks:
+        seen = _Seen(network)
+        hooks = torch.autograd.graph.saved_tensors_hooks(seen.keep, lambda tensor: tensor)
+        with torch.enable_grad(), seen, hooks:
             run()
-        kept.remove_hooks()
+        seen.remove_hooks()
     largest = max(map(parameters_of, blocks_of(network)), default=0)
-    flops, bytes_kept = counter.get_total_flops(), (kept.total, kept.most_recomputed, kept.inputs)
-    return Part(parameters_of(network), flops, *bytes_kept, largest, kept.once)
+    bytes_kept = seen.total, seen.most_recomputed, seen.inputs
+    return Part(parameters_of(network), seen.flops, *bytes_kept, largest, seen.once)
 
 
 def moved(network: nn.Module, device: str = "cuda") -> nn.Module:
@@ -100,10 +100,11 @@ def moved(network: nn.Module, device: str = "cuda") -> nn.Module:
         return network._apply(lambda each: torch.empty(each.shape, dtype=each.dtype, device=device))
 
 
-class _Kept(TorchDispatchMode):
-    """What autograd keeps of a run, all of it and block by block; weights and their casts are left out.
+class _Seen(TorchDispatchMode):
+    """FLOPs of a run and what autograd keeps of it, all of it and block by block; weights and their casts are left out.
 
     Attributes:
+        flops: of the operations that `torch.utils.flop_counter` knows.
         total: bytes of what depends on the image.
         once: bytes of what was made from weights alone: normalised ones, tables of positions.
         most_recomputed: the most that is there at once where only the inputs of blocks are kept; 0 without blocks.
@@ -114,14 +115,20 @@ class _Kept(TorchDispatchMode):
         super().__init__()
         self._weights = {_place(each): each for each in (*network.parameters(), *network.buffers())}
         self._made: dict[int, Tensor] = {}  # from weights alone
-        self._seen: dict[int, Tensor] = {}
-        self._outside = self._in_block = self._largest = self.total = self.once = self.most_recomputed = 0
+        self._kept: dict[int, Tensor] = {}
+        self._outside = self._in_block = self._largest = 0
+        self.flops = self.total = self.once = self.most_recomputed = 0
         blocks = list(blocks_of(network))
         self._hooks = [block.register_forward_pre_hook(self._enter) for block in blocks]
         self._hooks += [block.register_forward_hook(self._leave) for block in blocks]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        out = func(*args, **kwargs or {})
+        if func is torch.ops.prim.device.default:  # two of three calls: the mode below takes its time to answer
+            return args[0].fake_device
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
         if func is torch.ops.aten._to_copy.default and _place(args[0]) in self._weights:
             self._weights[_place(out)] = out
         elif self._are_of_weights(tree_leaves((args, kwargs))):
@@ -135,8 +142,8 @@ class _Kept(TorchDispatchMode):
     def keep(self, tensor: Tensor) -> Tensor:
         """A hook of autograd."""
         place = _place(tensor)
-        if place not in self._weights and place not in self._seen:
-            self._seen[place] = tensor
+        if place not in self._weights and place not in self._kept:
+            self._kept[place] = tensor
             size = tensor.untyped_storage().nbytes()
             if place in self._made:
                 self.once += size
