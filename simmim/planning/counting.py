@@ -100,6 +100,12 @@ def moved(network: nn.Module, device: str = "cuda") -> nn.Module:
         return network._apply(lambda each: torch.empty(each.shape, dtype=each.dtype, device=device))
 
 
+def faked(tensor: Tensor, requires_grad: bool = False) -> Tensor:
+    """A tensor on the fake device that is the same view of a storage as large as that of a tensor without content."""
+    storage = torch.empty(tensor.untyped_storage().nbytes() // tensor.itemsize, dtype=tensor.dtype, device="cuda")
+    return storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).requires_grad_(requires_grad)
+
+
 class _Seen(TorchDispatchMode):
     """FLOPs of a run and what autograd keeps of it, all of it and block by block; weights and their casts are left out.
 

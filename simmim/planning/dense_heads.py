@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,9 @@ from simmim.config.sections import TaskSettings
 from simmim.evaluate.detect.detector import Detector
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.segment.segmenter import Segmenter, pixel_loss
-from simmim.planning.counting import WEIGHT_BYTES, Part, count, parameters_of
+from simmim.planning.counting import WEIGHT_BYTES, Part, count, faked, moved
 from simmim.planning.heads import heads_of
+from simmim.planning.network import on_meta
 
 # torchvision draws at most this share of a detector's regions from those that hold an object; only they get a mask.
 _REGIONS_WITH_OBJECT = 0.25
@@ -22,38 +25,45 @@ def _(module: Detector, settings: DetectSettings, encoder: nn.Module, image: Ten
 
     `part` is the head inside its switch of number formats, which does not know the meta device.
     """
-    maps, heads = _maps(encoder, image), module.roi_heads
+    maps, heads = _maps(encoder, image), _without_encoder(module).roi_heads
     regions, width = settings.rois_per_image, settings.fpn_channels
     with_object = max(1, round(_REGIONS_WITH_OBJECT * regions))
 
     def run() -> None:
-        module.rpn.head.part(list(module.pyramid(maps).values()))
+        module.rpn.head.part(list(module.pyramid(_fakes(maps)).values()))
         heads.box_predictor.part(heads.box_head.part(torch.empty(regions, width, 7, 7)))
         heads.mask_predictor.part(heads.mask_head.part(torch.empty(with_object, width, 14, 14)))
 
-    return _without(encoder, count(module, run, precision))
+    return count(module, run, precision)
 
 
 @heads_of.register
 def _(module: Segmenter, settings: TaskSettings, encoder: nn.Module, image: Tensor, precision: str) -> Part:
     """Its losses are taken at every pixel of the image."""
-    maps, classes = _maps(encoder, image), module.classifier[-1].out_channels
-    labels = torch.zeros(1, *image.shape[-2:], dtype=torch.int64)
+    maps, classes = _maps(encoder, image), _without_encoder(module).classifier[-1].out_channels
 
     def run() -> None:
-        normed = module.norms(maps)
+        normed, labels = module.norms(_fakes(maps)), torch.zeros(1, *image.shape[-2:], dtype=torch.int64)
         for logits in (module.classifier(module.decoder([None, None, *normed])), module.auxiliary(normed[-2])):
             pixel_loss(logits, labels)
 
-    part = _without(encoder, count(module, run, precision))
-    gradients = 2 * WEIGHT_BYTES * classes * labels.numel()  # of whole logits
+    part = count(module, run, precision)
+    gradients = 2 * WEIGHT_BYTES * classes * math.prod(image.shape[-2:])  # of whole logits
     return part._replace(kept_bytes=part.kept_bytes + gradients)
 
 
 def _maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:
-    """Feature maps that the heads are counted on by themselves."""
-    return [each.detach().requires_grad_() for each in encoder.feature_maps(image)]
+    """Feature maps that the heads are counted on by themselves, on the meta device."""
+    with on_meta():
+        return encoder.feature_maps(image)
 
 
-def _without(encoder: nn.Module, counted: Part) -> Part:
-    return counted._replace(parameters=counted.parameters - parameters_of(encoder))
+def _fakes(maps: list[Tensor]) -> list[Tensor]:
+    """Maps on the fake device; what autocast would make of them does not matter, heads begin with a cast of theirs."""
+    return [faked(each, requires_grad=True) for each in maps]
+
+
+def _without_encoder(module: nn.Module) -> nn.Module:
+    """The module itself with its heads alone, on the fake device."""
+    module.encoder = nn.Identity()
+    return moved(module)

@@ -11,7 +11,7 @@ from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.classifier_training import ClassifierTraining
 from simmim.evaluate.finetune.classifier import Classifier
-from simmim.planning.counting import Part, count, moved, parameters_of
+from simmim.planning.counting import Part, count, faked, moved, parameters_of
 from simmim.planning.network import on_meta
 
 
@@ -35,8 +35,8 @@ def _(module: Classifier, settings: TaskSettings, encoder: nn.Module, image: Ten
 def _(
     module: AttentiveClassifier, settings: AttentiveSettings, encoder: nn.Module, image: Tensor, precision: str
 ) -> Part:
-    tokens = tokens_of(encoder, image, settings.block)
     classes, width = module.head.weight.shape
     with on_meta():
-        head = moved(AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width))
-    return count(head, lambda: head(tokens), precision)
+        tokens = tokens_of(encoder, image, settings.block)
+        head = AttentiveClassifier(nn.Identity(), width, classes, None, settings.head_width)
+    return count(moved(head), lambda: head(faked(tokens)), precision)

@@ -119,9 +119,8 @@ def on_meta() -> Iterator[None]:
         yield
 
 
-@functools.cache
 def build_encoder(encoder: SizedEncoder) -> nn.Module:
-    """An encoder without weights, one for all that is counted of it; what a transfer freezes changes no count."""
+    """An encoder on the meta device."""
     with on_meta():
         return plugin.build("encoders", encoder.section, image_px=encoder.image_px, in_channels=encoder.channels)
 

@@ -87,10 +87,10 @@ def _counted(key: str, checkpointed: bool, precision: str) -> Network:
         tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
         method = build_method(config, tokenizer)
     with on_fake_device(precision):
-        moved(method)
         if isinstance(method, TeacherMethod):
-            return _with_teacher(method.eval(), sized, checkpointed, precision)  # one image has no batch statistics
-        encoder, head = method.get_submodule(method.trained_encoder), method.get_submodule(method.kept_head)
+            # One image has no batch statistics.
+            return _with_teacher(moved(method).eval(), sized, checkpointed, precision)
+        encoder, head = method.get_submodule(method.trained_encoder), moved(method.get_submodule(method.kept_head))
         features = torch.empty(1, encoder.width, *(side // encoder.stride for side in sized.image_px))
         codes = _encoding(moved(tokenizer), config.target) if tokenizer else NO_PART
         return Network(encoder_part(sized, precision), _head(head, features, precision), codes, checkpointed)

@@ -14,7 +14,7 @@ from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.models import PretrainConfig
 from simmim.config.sections import TaskSettings, sides
 from simmim.evaluate.task import Inputs
-from simmim.planning.counting import NO_PART, moved, on_fake_device
+from simmim.planning.counting import NO_PART
 from simmim.planning.heads import heads_of
 from simmim.planning.network import (
     Network,
@@ -51,8 +51,8 @@ def transfer_network(
 
 @functools.cache
 def _frozen(sized: SizedEncoder, precision: str) -> Network:
-    with on_fake_device(precision):
-        blocks = moved(build_encoder(sized)).block_features(sized.image)
+    with on_meta():
+        blocks = build_encoder(sized).block_features(sized.image)
     return Network(encoder_part(sized, precision), NO_PART, block_widths=tuple(each.shape[1] for each in blocks))
 
 
@@ -65,8 +65,8 @@ def build_transfer(
         ValueError: for an encoder that the task cannot use.
     """
     mean = [0.5] * sized.channels
+    encoder = build_encoder(sized)
     with on_meta():
-        encoder = plugin.build("encoders", sized.section, image_px=sized.image_px, in_channels=sized.channels)
         sets = {"train": _Labelled([str(number) for number in range(classes)])}
         header = {"mean": mean, "std": mean}
         inputs = Inputs(settings, None, 0, torch.device("meta"), sets, encoder, header)
@@ -81,9 +81,9 @@ def _counted(
     encoder, module = build_transfer(task, settings, sized, classes)
     if settings.is_dense:
         importlib.import_module("simmim.planning.dense_heads")  # registers them; needs the extra `dense`
-    with on_fake_device(precision):
-        # One image has no batch statistics.
-        heads = heads_of(moved(module).eval(), settings, encoder, sized.image, precision)
+    with on_meta():
+        image = sized.image
+    heads = heads_of(module.eval(), settings, encoder, image, precision)  # one image has no batch statistics
     if any(parameter.requires_grad for parameter in encoder.parameters()):
         return Network(encoder_part(sized, precision), heads, checkpointed=checkpointed)
     return Network(NO_PART, heads, unlearnt=encoder_part(sized, precision))
