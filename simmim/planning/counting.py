@@ -6,7 +6,6 @@ A multiply-add is two FLOPs. Matrix products and convolutions count, what they a
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -139,7 +138,7 @@ class _Seen(TorchDispatchMode):
         self._blocks = list(blocks_of(network))
         self._hooks = [block.register_forward_pre_hook(self._enter) for block in self._blocks]
         self._hooks += [block.register_forward_hook(self._leave) for block in self._blocks]
-        self._passes: dict[str, list[_Pass]] = defaultdict(list)  # of equal blocks
+        self._passes: dict[str, _Pass] = {}  # by block and inputs
         for block in self._blocks:
             block.forward = functools.partial(self._forward, _described(block), block.forward)
 
@@ -175,18 +174,21 @@ class _Seen(TorchDispatchMode):
         return tensor
 
     def _forward(self, block: str, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """A block's forward pass; a third equal one and those after it are as the second was.
+        """A block's forward pass; where an equal block had equal inputs, its counts are taken again and nothing runs.
 
-        The first may keep what all share. Deep networks have few kinds of blocks: this is most of the time of a plan.
+        Deep networks have few kinds of blocks: running all of them would be most of the time of a plan. What an earlier
+        block has kept of the inputs, a bias that all share, say, is not kept again: such inputs are not equal.
         """
-        passes = self._passes[f"{block} {_sizes(tree_leaves((args, kwargs)))}"]
-        if len(passes) < 2:
+        inputs = tree_leaves((args, kwargs))
+        kept = [_place(each) in self._kept for each in inputs if isinstance(each, Tensor)]
+        key = f"{block} {_sizes(inputs)} {kept}"
+        if key not in self._passes:
             before = self.flops, self.total, self.once
             out = forward(*args, **kwargs)
             after = self.flops, self.total, self.once
-            passes.append(_Pass(out, self._largest, *(new - old for new, old in zip(after, before))))
+            self._passes[key] = _Pass(out, self._largest, *(new - old for new, old in zip(after, before)))
             return out
-        out, self._largest, flops, total, once = passes[1]
+        out, self._largest, flops, total, once = self._passes[key]
         self.flops, self.total, self.once = self.flops + flops, self.total + total, self.once + once
         self._in_block = total
         return faked(out, out.device, out.requires_grad)

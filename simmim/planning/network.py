@@ -101,9 +101,9 @@ def encoder_part(encoder: SizedEncoder, precision: str = "fp32") -> Part:
 
 
 class _NoDraws(TorchFunctionMode):
-    """Skips random initialisation and the clamping of truncated normals, half of the time of a plan."""
+    """Skips initialisation in place: draws, the clamping and scaling of truncated normals, constants."""
 
-    _DRAWS = ("uniform_", "normal_", "kaiming_uniform_", "erfinv_", "clamp_")
+    _DRAWS = ("uniform_", "normal_", "kaiming_uniform_", "erfinv_", "clamp_", "mul_", "add_", "fill_", "zero_")
 
     def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}

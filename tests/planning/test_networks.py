@@ -82,6 +82,51 @@ def test_counted_by_hand():
     assert found[:3] == (6 * 4 + 4 + 4 * 2 + 2, 2 * 5 * (6 * 4 + 4 * 2), 4 * 5 * (6 + 4))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("run", "deeper"),
+    [
+        ("default", {"depths": (4, 1, 1, 2, 1)}),
+        ("vit_b_800ep", {"depth": 4}),
+        ("swin_v2_b_800ep_released", {"depths": (4, 1, 1, 2, 1), "drop_path": 0.0, "main_norm_every": 0}),
+    ],
+)
+def test_a_block_that_is_not_run_again_counts_as_if_it_were(run, deeper, precision, monkeypatch):
+    sized = SizedEncoder(SHEETS.pretraining("smoke", run).encoder.changed(**deeper), (64, 64), 3)
+    once = encoder_part.__wrapped__(sized, precision)
+    monkeypatch.setattr("simmim.planning.counting._described", lambda block: str(id(block)))
+    assert once == encoder_part.__wrapped__(sized, precision)
+
+
+class Layers(nn.Module):
+    """As many equal layers as a setting says, scaled by what all blocks are given."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.linear, self.times, self.seen = nn.Linear(4, 4, bias=False), times, 0
+
+    def forward(self, x, scale):
+        self.seen += 1
+        for _ in range(self.times):
+            x = self.linear(x) * scale
+        return x
+
+
+def test_blocks_of_equal_settings_run_once():
+    with torch.device("meta"):
+        network = nn.ModuleDict({"blocks": nn.ModuleList(Layers(times) for times in (1, 1, 3, 3, 1))})
+
+    def run():
+        x, scale = torch.empty(2, 4, requires_grad=True), torch.empty(2, 4)
+        for block in network["blocks"]:
+            x = block(x, scale)
+
+    found = count(moved(network), run)
+    assert found.forward_flops == 2 * 2 * 4 * 4 * (1 + 1 + 3 + 3 + 1)
+    assert found.kept_bytes == 4 * 2 * 4 * (1 + 1 + 3 + 3 + 1 + 1)  # inputs of layers, and the scale
+    assert [block.seen for block in network["blocks"]] == [1, 1, 1, 0, 0]
+
+
 def test_a_probe_sees_every_block():
     network = transfer("probe")
     blocks = SHEETS.pretraining("smoke", "default").encoder.settings["depths"]
