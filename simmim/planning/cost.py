@@ -19,7 +19,6 @@ from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.evaluate.classification_settings import ClassificationSettings
 from simmim.evaluate.feature_rows import CHUNK, VALUE_BYTES
 from simmim.evaluate.knn.vote import QUERIES
-from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.jobs import Jobs
 from simmim.planning.counting import WEIGHT_BYTES
 from simmim.planning.data import DataSize, data_size
@@ -225,8 +224,9 @@ def _reads_features(group: JobGroup) -> bool:
 
 def _passes_forward(group: JobGroup) -> bool:
     """Whether images pass through the encoder, and nothing is trained on what comes out."""
-    is_mechanism = isinstance(group.config, EvaluateConfig) and isinstance(group.config.settings, MechanismSettings)
-    return isinstance(group.config, FeaturesConfig) or is_mechanism
+    config = group.config
+    is_untrained = isinstance(config, EvaluateConfig) and not (config.settings.trains or config.settings.reads_features)
+    return isinstance(config, FeaturesConfig) or is_untrained
 
 
 def _is_frozen(group: JobGroup) -> bool:
