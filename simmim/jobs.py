@@ -159,10 +159,9 @@ class Jobs:
 
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
-        where = {"scale": scale, "run": run}
         encoders = self._seeds("pretrain", "encoder", scale, run)[: config.seeds]
         if config.init:
-            encoders = [self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)]
+            encoders = [self.path("finetune", "encoders", scale=scale, run=run, evaluation=config.init.evaluation)]
         features = [file for by_split in self.features_of(config) for file in by_split.values()]
         inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": features}
         return config, inputs, config.hash
@@ -237,10 +236,9 @@ class Jobs:
         for kind, run, evaluation in needs:
             if kind == "pretrain":
                 found += self._seeds(kind, "records", scale, run)
-            elif kind == "reconstruct":
-                found.append(self.path(kind, "pictures", scale=scale, run=run, seed=0))
-            else:
-                found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, evaluation=evaluation))
+            else:  # pictures are those of the first pre-training
+                which = {"seed": 0} if kind == "reconstruct" else {"evaluation": evaluation}
+                found.append(self.path(kind, next(iter(OUTPUTS[kind])), scale=scale, run=run, **which))
         return found
 
     def _packed(self, scale: str, data: Mapping[str, DataConfig]) -> list[str]:

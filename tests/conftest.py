@@ -1,11 +1,15 @@
 """One torch thread per process: with several, two cores under contention are slower than one."""
 
 import os
+import tempfile
 from collections import Counter
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# torch.compile keeps what it has compiled, and does not tell by which of the CPU's instructions it was to compile it.
+_compiled = f"torchinductor_{os.getuid()}_{os.environ.get('ATEN_CPU_CAPABILITY', 'native')}"
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(tempfile.gettempdir(), _compiled))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
