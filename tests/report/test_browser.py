@@ -83,7 +83,7 @@ def test_a_phone_shows_all_of_it_without_sideways_scrolling_and_in_readable_colo
 def test_pictures_are_loaded_and_described_and_headings_are_in_order(opened):
     page = opened(DESK)
     pictures = page.evaluate("[...document.images].map((each) => [each.complete && each.naturalWidth, each.alt])")
-    assert len(pictures) == 10 and all(width > 300 and len(words) > 20 for width, words in pictures)
+    assert len(pictures) == 12 and all(width > 300 and len(words) > 20 for width, words in pictures)
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map((each) => Number(each.tagName[1]))")
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(later - before <= 1 for before, later in itertools.pairwise(levels))
