@@ -24,10 +24,9 @@ from simmim.masks.random import Random
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.reading import loader
 
-def held(pid):  # bytes of a process; what several share counts once
-    for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
+def held(pid):  # bytes of a process; what several share counts once, libraries not: any other process may share them
+    lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 torch.set_num_threads(1)
 keep_freed_memory()
