@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def normal(name):
-    return re.sub(r"[-_.]+", "-", re.sub(r"\[.*\]", "", name)).lower()
+    return re.sub(r"[-_.]+", "-", re.sub(r"\[.*\]|[<>=].*", "", name)).lower()
 
 
 def pins(lines):
