@@ -26,10 +26,9 @@ import planning
 import start_up
 import steps
 import torch
-from measure import Measured, machine, table
+from measure import Measured, machine, put_between, table
 
 from simmim.machine import keep_freed_memory
-from simmim.storage.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PAGE, RECORDS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "measured.parquet"
@@ -97,10 +96,8 @@ def _write(found: dict[str, list[Measured]]) -> None:
     frame.to_parquet(RECORDS, index=False)
     fields = [field.name for field in dataclasses.fields(Measured)]
     rows = [Measured(*row) for row in frame[fields].astype(object).where(frame[fields].notna(), None).values]
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, tail = rest.partition(END)
     measured_on = ", ".join(f"{key} {value}" for key, value in machine().items())
-    write_text(PAGE, f"{head}{BEGIN}\nOne thread on: {measured_on}.\n\n{table(rows)}\n{END}{tail}")
+    put_between(PAGE, BEGIN, END, f"\nOne thread on: {measured_on}.\n\n{table(rows)}\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from measure import jpegs, linked
+from measure import jpegs, linked, put_between
 from steps import Released, batch_for, ours, step_of
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,7 +33,6 @@ from simmim.data.sources.image_folder import ImageFolder
 from simmim.layers.blocks import blocks_of
 from simmim.pretraining.run import pretrain
 from simmim.storage import records
-from simmim.storage.files import write_text
 from simmim.train import speed
 from simmim.train.compiled_blocks import Blocks
 from simmim.train.gpus import of_driver_name
@@ -161,9 +160,7 @@ def page(frame: pd.DataFrame) -> str:
 
 def write_page() -> None:
     """Put the table in place of the one before."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    write_text(PAGE, f"{head}{BEGIN}\n{page(pd.read_parquet(RECORDS))}\n{END}{tail}")
+    put_between(PAGE, BEGIN, END, f"\n{page(pd.read_parquet(RECORDS))}\n")
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from simmim.storage.files import write_text
+
 Way = Callable[[], int]  # does some work, returns how many items it has done
 
 
@@ -97,6 +99,13 @@ def table(rows: list[Measured]) -> str:
         goal = "" if row.goal is None else f"{row.goal:g}x"
         lines.append(f"| {row.work} | {row.way} | {rate} | {row.ratio:.2f}x | {row.low:.2f}, {row.high:.2f} | {goal} |")
     return "\n".join(lines) + "\n"
+
+
+def put_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of a page; they are added at its end where it has none."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, tail = rest.partition(end)
+    write_text(page, f"{head}{begin}{text}{end}{tail}")
 
 
 def machine() -> dict[str, str]:
