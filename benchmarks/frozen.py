@@ -61,13 +61,13 @@ def released(files: list[Path], encoder_file: Path) -> Way:
 def ours(packed: Path, encoder_file: Path, images: int) -> Way:
     """The job of the workflow, whose folder is thrown away."""
     data = DataConfig(dataset="folder", split="val", source={"name": "image_folder", "root": ""}, numerics=1)
-    about = {"evaluation": "probe", "pretraining": "", "numerics": {}, "encoder": {}}
+    about = {"scale": "", "evaluation": "probe", "pretraining": "", "numerics": {}, "encoder": {}}
     sizes = {"image_px": IMAGE_PX, "score_crop": 1.0, "score_batch": BATCH, "precision": "auto"}
-    config = FeaturesConfig(data=data, **about, **sizes)
+    config = FeaturesConfig(data={"val": data}, **about, **sizes)
 
     def run() -> int:
         with tempfile.TemporaryDirectory() as scratch:
-            write_features(config, encoder_file, packed, Path(scratch, "out"), Processes(0, 1, CPU))
+            write_features(config, encoder_file, {"val": packed}, Path(scratch, "out"), Processes(0, 1, CPU))
         return images
 
     return run

@@ -155,15 +155,14 @@ class Jobs:
         encoder = self.path("pretrain", "encoder", scale=scale, run=run, seed=seed)
         if config.init:
             encoder = self.path("finetune", "encoders", scale=scale, run=run, evaluation=config.init.evaluation)
-        return config, {"data": self._packed(scale, {"": config.data}), "encoder": [encoder]}, config.hash
+        return config, {"data": self._packed(scale, config.data), "encoder": [encoder]}, config.hash
 
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
         encoders = self._seeds("pretrain", "encoder", scale, run)[: config.seeds]
         if config.init:
             encoders = [self.path("finetune", "encoders", scale=scale, run=run, evaluation=config.init.evaluation)]
-        features = [file for by_split in self.features_of(config) for file in by_split.values()]
-        inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": features}
+        inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": self.features_of(config)}
         return config, inputs, config.hash
 
     _finetune = _evaluate
@@ -214,21 +213,17 @@ class Jobs:
         folder = self.path("finetune", "encoders", **where, evaluation=config.init.evaluation)
         return [Path(folder) / f"seed{seed}.safetensors" for seed in range(config.init.seeds)]
 
-    def features_of(self, config: EvaluateConfig) -> list[dict[str, str]]:
-        """For every encoder that an evaluation starts from, its folders of frozen features by split, if it reads any.
+    def features_of(self, config: EvaluateConfig) -> list[str]:
+        """For every encoder that an evaluation starts from, the folder of its frozen features, if it reads any.
 
         Seed s of the evaluation starts from number s modulo their count.
         """
-        sets = self.sheets.feature_sets(config.scale, config.run, config.evaluation)
+        read = self.sheets.read_features(config.scale, config.run, config.evaluation)
+        if read is None:
+            return []
         before = config.init.seeds if config.init else self.sheets.pretraining(config.scale, config.run).seeds
-        where = {"scale": config.scale, "run": config.run}
-        return [
-            {
-                split: self.path("features", "folder", **where, seed=seed, features=each.name)
-                for split, each in sets.items()
-            }
-            for seed in range(min(config.seeds, before) if sets else 0)
-        ]
+        where = {"scale": config.scale, "run": config.run, "features": read.name}
+        return [self.path("features", "folder", **where, seed=seed) for seed in range(min(config.seeds, before))]
 
     def files(self, scale: str, needs: Iterable[catalogue.ResultFile]) -> list[str]:
         """The result files that a table or figure asks for."""

@@ -35,7 +35,7 @@ MISTAKES = [
     (["evaluate", *SMOKE, "--run", "default", "--evaluation", "finetun"], "'default/finetun'; did you mean"),
     (["evaluate", *SMOKE, "--run", "defaul", "--evaluation", "knn"], "'defaul/knn'; did you mean 'default/knn'"),
     (
-        ["features", *SMOKE, "--run", "default", "--seed", "0", "--name", "val_1px_0"],
+        ["features", *SMOKE, "--run", "default", "--seed", "0", "--name", "1px_0"],
         "unknown features of run 'default'",
     ),
     (["tokenizer", *SMOKE, "--tokenizer", "colours"], "unknown tokenizer 'colours'; did you mean 'colours_512'"),

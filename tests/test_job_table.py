@@ -67,8 +67,8 @@ def test_a_job_knows_what_it_reads():
     folder = "results/smoke"
     assert job.inputs["encoders"] == [f"{folder}/pretrain/default/seed0/encoder.safetensors"]
     assert job.inputs["data"] == [f"{folder}/data/earth_climate/{split}/index.json" for split in ("train", "val")]
-    names = [each.name for each in JOBS.sheets.feature_sets("smoke", "default", "probe").values()]
-    assert job.inputs["features"] == [f"{folder}/features/default/seed0/{name}" for name in names]
+    name = JOBS.sheets.read_features("smoke", "default", "probe").name
+    assert job.inputs["features"] == [f"{folder}/features/default/seed0/{name}"]
     segment = JOBS.job("evaluate", **WHERE, evaluation="segment")
     assert segment.inputs["encoders"] == [f"{folder}/evaluate/default/finetune.encoders"]
 

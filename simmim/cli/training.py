@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from simmim.cli._finished import digests_of, is_finished, worker
 from simmim.cli._inputs import with_inputs
-from simmim.data.index import read_index
 from simmim.jobs import Job, Jobs
 from simmim.storage.lease import lease
 
@@ -111,15 +110,16 @@ def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
 
 def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
-    """Extract the frozen features of one split under one encoder; a probe or a k-NN reads them."""
-    from simmim.evaluate.features import identity_of, is_complete, write_features
+    """Extract the frozen features of training and validation images under one encoder; a probe or a k-NN reads them."""
+    from simmim.evaluate.features import write_features
+    from simmim.evaluate.stored_features import identity_of, is_complete
     from simmim.train.processes import joined_processes
 
     job = jobs.job("features", scale=scale, run=run, seed=seed, features=name)
-    out, (encoder,), (index,) = job.output("folder"), job.inputs["encoder"], job.inputs["data"]
-    file, data = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder), Path(index).parent
+    out, (encoder,), data = job.output("folder"), job.inputs["encoder"], jobs.data_folders(job.config)
+    file = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder)
     with joined_processes() as processes, worker(out, {}, processes):
-        if is_complete(out, identity_of(job.config, read_index(data)["digest"], file)):
+        if is_complete(out, identity_of(job.config, digests_of(data), file)):
             print(f"{out} is finished, nothing to do")
             return
         write_features(job.config, file, data, out, processes)
@@ -132,7 +132,7 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     from simmim.train.processes import joined_processes
 
     job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
-    features = [{split: Path(file) for split, file in each.items()} for each in jobs.features_of(job.config)]
+    features = [Path(folder) for folder in jobs.features_of(job.config)]
     out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
     with joined_processes() as processes, worker(state_of(out), {}, processes):
         if not is_finished(job.outputs, identity_of(job.config, digests_of(data), encoders)):

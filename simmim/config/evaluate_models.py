@@ -102,17 +102,20 @@ class EvaluateConfig(EvaluateSettings, JobConfig):
 
 
 class FeaturesConfig(JobConfig):
-    """What determines the frozen features that an evaluation reads of a split, beside the seed of the encoder.
+    """What determines the frozen features that an evaluation reads, beside the seed of the encoder.
 
     Every evaluation has its own: features go when they are read, so a new evaluation would have shared ones made again,
     and Snakemake would repeat all that had read them before.
 
     Args:
-        mask_ratio, masked_patch_px: of the random mask that hides a part of every image; None where images are whole.
+        data: by split.
+        mask_ratio, masked_patch_px: of the random mask that hides a part of every training image; None where images
+            are whole, as all that are scored are.
     """
 
+    scale: str
     evaluation: str
-    data: DataConfig
+    data: dict[str, DataConfig]
     pretraining: str
     encoder: dict[str, Any]
     image_px: int | tuple[int, int]
@@ -126,9 +129,9 @@ class FeaturesConfig(JobConfig):
 
     @property
     def name(self) -> str:
-        """Name in paths, such as train_192px_0123456789ab."""
+        """Name in paths, such as 192px_0123456789ab."""
         size = "x".join(map(str, dict.fromkeys(sides(self.image_px))))
-        return f"{self.data.split}_{size}px_{self.hash}"
+        return f"{size}px_{self.hash}"
 
 
 class SizeConfig(JobConfig):

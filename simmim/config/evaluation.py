@@ -143,9 +143,10 @@ def fine_tuned_init(before: EvaluateConfig) -> FineTunedInit:
     return FineTunedInit(evaluation=before.evaluation, config_hash=before.hash, seeds=before.seeds, encoder=encoder)
 
 
-def features_config(evaluation: EvaluateConfig, split: str) -> FeaturesConfig:
-    """What determines the frozen features that an evaluation reads of a split."""
-    settings = {name: getattr(evaluation.settings, name) for name in ("image_px", "score_crop", "score_batch")}
-    kept = {name: getattr(evaluation, name) for name in ("evaluation", "pretraining", "encoder", "init", "numerics")}
-    settings |= evaluation.settings.mask_of(split)
-    return FeaturesConfig(data=evaluation.data[split], precision=evaluation.precision, **settings, **kept)
+def features_config(evaluation: EvaluateConfig) -> FeaturesConfig:
+    """What determines the frozen features that an evaluation reads."""
+    read = "image_px", "score_crop", "score_batch", "mask_ratio", "masked_patch_px"
+    settings = {name: getattr(evaluation.settings, name) for name in read}
+    same = "scale", "evaluation", "pretraining", "encoder", "precision", "numerics", "init"
+    kept = {name: getattr(evaluation, name) for name in same}
+    return FeaturesConfig(data={split: evaluation.data[split] for split in FEATURE_SPLITS}, **settings, **kept)

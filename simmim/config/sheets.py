@@ -12,7 +12,6 @@ from simmim.config.datasets import data_config
 from simmim.config.errors import DoesNotFit, Unavailable, located_at
 from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, FeaturesConfig, SizeConfig
 from simmim.config.evaluation import (
-    FEATURE_SPLITS,
     check_init,
     check_is_run,
     evaluation_config,
@@ -147,18 +146,18 @@ class Sheets(ConfigFolder):
         return [name for name, found in tasks.items() if found & leave]
 
     @functools.cache  # noqa: B019
-    def feature_sets(self, scale: str, run: str, evaluation: str) -> dict[str, FeaturesConfig]:
-        """By split, the frozen features that an evaluation reads; none for a task that reads none."""
+    def read_features(self, scale: str, run: str, evaluation: str) -> FeaturesConfig | None:
+        """The frozen features that an evaluation reads; None for a task that reads none."""
         config = self.evaluation(scale, run, evaluation)
-        reads = plugin.task_settings(config.task).reads_features
-        return {split: features_config(config, split) for split in FEATURE_SPLITS} if reads else {}
+        return features_config(config) if plugin.task_settings(config.task).reads_features else None
 
     def features(self, scale: str, run: str, name: str) -> FeaturesConfig:
         """What determines the frozen features of a run that have this name; refuses those that no evaluation reads."""
         found: dict[str, FeaturesConfig] = {}
         for _, evaluation in [key for key in self.evaluate if key[0] == run]:
             with contextlib.suppress(DoesNotFit):
-                found |= {each.name: each for each in self.feature_sets(scale, run, evaluation).values()}
+                if each := self.read_features(scale, run, evaluation):
+                    found[each.name] = each
         check_choice(f"features of run '{run}' at scale '{scale}'", name, found)
         return found[name]
 

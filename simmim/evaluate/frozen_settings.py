@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,3 @@ class FrozenSettings(ScoredSettings):
         if self.masked_patch_px and any(side % self.masked_patch_px for side in sides(self.image_px)):
             raise ValueError(f"masked_patch_px {self.masked_patch_px} must divide image_px {self.image_px}")
         return self
-
-    def mask_of(self, split: str) -> dict[str, Any]:
-        """What is hidden of the images of a split; nothing of those that are scored."""
-        return {"mask_ratio": self.mask_ratio, "masked_patch_px": self.masked_patch_px} if split == "train" else {}

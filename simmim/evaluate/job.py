@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from simmim.config.evaluation import features_config
 from simmim.config.sections import sides
 from simmim.data.requirements import require_same_classes
 from simmim.data.shards import Shards
-from simmim.evaluate.feature_rows import Features
-from simmim.evaluate.features import open_features
+from simmim.evaluate.stored_features import open_features
 from simmim.evaluate.task import Inputs, Task
 from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import load_encoder, save_encoder
@@ -41,7 +40,7 @@ class Job:
         encoder_file: the pre-trained or fine-tuned encoder it starts from.
         sets: packed sets by split: 'train', which is learnt from, and those that are scored.
         state: folder for its checkpoints; what it leaves is kept beside it until all seeds are done.
-        features: folder of the encoder's frozen features of each split, for a task that reads them.
+        features: folder of the encoder's frozen features, for a task that reads them.
     """
 
     config: EvaluateConfig
@@ -50,7 +49,7 @@ class Job:
     seed: int
     state: Path
     processes: Processes
-    features: Mapping[str, Path] = field(default_factory=dict)
+    features: Path | None = None
 
     @property
     def label(self) -> str:
@@ -89,7 +88,8 @@ class Job:
         given: dict[str, Any] = {"settings": config.settings, "training": config.train, "seed": self.seed}
         given |= {"sets": self.sets, "device": self.processes.device}
         if config.settings.reads_features:
-            return Inputs(**given, features={split: self._features(split) for split in self.features})
+            wanted = features_config(config)
+            return Inputs(**given, features=open_features(self.features, wanted, self.encoder_file, self.sets))
         encoder, header = load_encoder(self.encoder_file, sides(config.settings.image_px), **config.encoder)
         return Inputs(**given, encoder=encoder, header=header)
 
@@ -97,10 +97,6 @@ class Job:
         """Train the module of a task."""
         run = Run(replace(self.identity, seed=self.seed), self.state, self.label)
         return fit(module, task.dataset(), task.groups(module), self.config.train, run, self.processes)
-
-    def _features(self, split: str) -> Features:
-        wanted = features_config(self.config, split)
-        return open_features(self.features[split], wanted, self.encoder_file, self.sets[split])
 
 
 def identity_of(config: EvaluateConfig, data: Mapping[str, str], encoders: Sequence[Path]) -> Identity:
@@ -123,7 +119,7 @@ def evaluate(
     data: Mapping[str, Path],
     out: Path,
     processes: Processes,
-    features: Sequence[Mapping[str, Path]] = (),
+    features: Sequence[Path] = (),
 ) -> None:
     """Evaluate a run with every seed of the config and write the records to `out`.
 
@@ -133,7 +129,7 @@ def evaluate(
     Args:
         encoders: those it starts from, by the seed they were trained with; seed s takes number s modulo their count.
         data: packed data sets by split, 'train', 'val' and where the config has one 'extra', which is scored too.
-        features: for a task that reads them, folders of frozen features by split, for each of `encoders`.
+        features: for a task that reads them, the folder of frozen features of each of `encoders`.
 
     Raises:
         ValueError: for data or settings that do not fit, or unfinished work of another config.
@@ -146,7 +142,7 @@ def evaluate(
     jobs = []
     for seed in range(config.seeds):
         start = seed % len(encoders)
-        read = features[start] if features else {}
+        read = features[start] if features else None
         jobs.append(Job(config, encoders[start], sets, seed, state / f"seed{seed}", processes, read))
     kept = [_records_of(job) for job in jobs]
     if processes.is_main_process:

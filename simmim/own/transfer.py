@@ -188,9 +188,8 @@ def _carried_out(project: Project) -> Result:
     jobs, run, verb = project.jobs, project.note["run"], project.note["verb"]
     job = jobs.job(jobs.kind_of(verb), scale=SCALE, run=run, evaluation=verb)
     make(jobs, job.outputs["records"])
-    for folders in jobs.features_of(job.config):  # what was read once, as the workflow removes it
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in jobs.features_of(job.config):  # what was read once, as the workflow removes it
+        shutil.rmtree(folder, ignore_errors=True)
     numbers, made = measured(job.output("records")), {"metrics": job.output("records")}
     if "encoders" in job.outputs:
         made |= {"encoder": job.output("encoders") / "seed0.safetensors"}

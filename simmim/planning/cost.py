@@ -111,10 +111,8 @@ class Costs:
 
     def _precision(self, group: JobGroup) -> str:
         """The number format of a group's network on this machine."""
-        config = group.config
-        asked = (
-            config.precision if isinstance(config, FeaturesConfig) else config.train.precision if config.train else ""
-        )
+        stated = group.config if isinstance(group.config, FeaturesConfig) else group.config.train
+        asked = stated.precision if stated else ""
         return "bf16" if self.machine.gpu.has_bf16 and asked in ("auto", "bf16") else "fp32"
 
     def _work(self, group: JobGroup, network: Network) -> tuple[int | None, float | None]:
@@ -146,9 +144,10 @@ class Costs:
         return whole_batch and train.images_at_once(gpus) < train.batch // gpus
 
     def _samples(self, group: JobGroup) -> int | None:
-        """Images that pass forward: of the set whose features are extracted, or those that a mechanism draws."""
+        """Images that pass forward: of the sets whose features are extracted, or those that a mechanism draws."""
         if isinstance(group.config, FeaturesConfig):
-            return self._size(group, group.config.data.split).samples
+            samples = [self._size(group, split).samples for split in group.data]
+            return None if None in samples else sum(samples)
         samples = self._size(group, "val").samples
         return None if samples is None else min(samples, group.config.settings.images)
 

@@ -15,7 +15,7 @@ from simmim.storage import records
 from simmim.storage.paths import pattern
 from simmim.storage.reading import reading
 
-_MANIFEST = "manifest.json"  # completes a folder of features; `simmim.evaluate.features.MANIFEST` would import torch
+_MANIFEST = "manifest.json"  # completes a folder of features; `stored_features.MANIFEST` would import torch
 
 
 def is_there(job: Job, role: str) -> bool:

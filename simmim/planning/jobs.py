@@ -43,7 +43,7 @@ class JobGroup:
     @property
     def data(self) -> dict[str, DataConfig]:
         """The data sets that it reads, by split."""
-        return {self.config.data.split: self.config.data} if self.kind == FEATURES else self.config.data
+        return self.config.data
 
 
 def groups_of(files: Iterable[str], jobs: Jobs) -> list[JobGroup]:

@@ -105,7 +105,7 @@ KINDS = {
     "quarantine": Kind(f"{_DATA}/quarantine.parquet", ("verify",)),
     "tokenizer": Kind("results/mine/tokenizers/colours_512.safetensors", ("tokenizer", "--tokenizer", "colours_512")),
     "encoder": Kind(
-        f"{_PRETRAINED}/encoder.safetensors", ("features", *RUN, *SEED, "--name", "{val}"), (f"{_FEATURES}/val_*",)
+        f"{_PRETRAINED}/encoder.safetensors", ("features", *RUN, *SEED, "--name", "{features}"), (f"{_FEATURES}/*px_*",)
     ),
     "encoder to convert": Kind(
         f"{_PRETRAINED}/encoder.safetensors",
@@ -122,8 +122,8 @@ KINDS = {
     "pictures": Kind(
         "results/mine/mask_samples.parquet", ("figure", "--name", "figure2"), ("results/mine/figures/figure2.png",)
     ),
-    "features": Kind(f"{_FEATURES}/val_*/block_01.npy", _KNN, _ANEW),
-    "features' manifest": Kind(f"{_FEATURES}/val_*/manifest.json", _KNN, _ANEW),
+    "features": Kind(f"{_FEATURES}/*px_*/val/block_01.npy", _KNN, _ANEW),
+    "features' manifest": Kind(f"{_FEATURES}/*px_*/manifest.json", _KNN, _ANEW),
     "kept seed": Kind(f"{_EVALUATED}/knn.state/seed1.parquet", _KNN, (f"{_EVALUATED}/knn.parquet",)),
     "kept seed's encoder": Kind(f"{_EVALUATED}/finetune.state/seed1.safetensors", _FINETUNE, _TUNED),
     "note of a finished job": Kind(f"{_PRETRAINED}/state/finished.json", *_BROUGHT_BACK),
@@ -166,7 +166,7 @@ class Project:
         self.folder.mkdir()
         _write_sources(self.folder)
         _write_config(self.folder)
-        self.val_features = ""
+        self.features = ""
         _run_verbs(self)
         self.folder.rename(self._sound)
 
@@ -184,7 +184,7 @@ class Project:
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a verb."""
         read_yaml.cache_clear()
-        arguments = [each.format(project=self.folder, val=self.val_features) for each in arguments]
+        arguments = [each.format(project=self.folder, features=self.features) for each in arguments]
         of_project = ["--config", f"{self.folder}/config", "--results", f"{self.folder}/results", "--scale", SCALE]
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             code = main([*arguments, *(of_project if arguments[0] != "convert" else ())])
@@ -260,7 +260,7 @@ def _run_verbs(project: Project) -> None:
     """Make every file that verbs make, by them, and an interrupted pre-training."""
     jobs = Jobs(Sheets(project.folder / "config"), f"{project.folder}/results")
     (features,) = jobs.features_of(jobs.job("evaluate", scale=SCALE, run="default", evaluation="knn").config)
-    project.val_features = Path(features["val"]).name
+    project.features = Path(features).name
     figures, tables = (jobs.job("page", scale=SCALE).inputs[role] for role in ("figures", "tables"))
     card = Path(jobs.job("page", scale=SCALE).inputs["card"][0])
     card.parent.mkdir(parents=True)
@@ -273,8 +273,7 @@ def _run_verbs(project: Project) -> None:
         patch.setattr(records, "write", _interrupt)
         project.run("pretrain", *RUN, "--seed", "1")
     _sound(project, "reconstruct", *RUN, *SEED)
-    for folder in features.values():
-        _sound(project, "features", *RUN, *SEED, "--name", Path(folder).name)
+    _sound(project, "features", *RUN, *SEED, "--name", project.features)
     _sound(project, *_KNN)
     _sound(project, *_FINETUNE)
     _sound(project, "first-stage", *_STEP, *SEED)

@@ -21,7 +21,9 @@ from simmim.config.evaluation import features_config
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
-from simmim.evaluate import features, job
+from simmim.evaluate import job
+from simmim.evaluate.features import write_features
+from simmim.evaluate.stored_features import open_features
 from simmim.pretraining import run, tokenizer
 from simmim.storage import files, finished, model_file, records
 from simmim.storage.encoder_file import save_encoder
@@ -319,19 +321,21 @@ def _reporting(records_of: Callable, report: Report) -> Callable:
 
 
 def _features(inputs: Inputs) -> Saver:
-    config = features_config(evaluate_config("knn", {"score_crop": 1.0, "held_out": 0.25}, 1), "train")
-    made_of = config, inputs.encoder, inputs.labelled["train"]
+    config = features_config(evaluate_config("knn", {"score_crop": 1.0, "held_out": 0.25}, 1))
+    made_of = config, inputs.encoder, inputs.labelled
+    sets = {split: Shards(folder) for split, folder in inputs.labelled.items()}
     expected: list[np.ndarray] = []
 
     def save(folder: Path, report: Report) -> None:
-        features.write_features(*made_of, folder / "features" / "train", ALONE)
-        expected[:] = expected or [np.array(each) for each in opened(folder).maps]
+        write_features(*made_of, folder / "features", ALONE)
+        expected[:] = expected or [np.array(each) for each in opened(folder)]
 
-    def opened(folder: Path) -> features.Features:
-        return features.open_features(folder / "features" / "train", config, inputs.encoder, Shards(made_of[2]))
+    def opened(folder: Path) -> list[np.ndarray]:
+        found = open_features(folder / "features", config, inputs.encoder, sets)
+        return [array for split in config.data for array in found[split].maps]
 
     def read(folder: Path) -> int:
-        maps = opened(folder).maps
+        maps = opened(folder)
         assert not expected or all(np.array_equal(*pair) for pair in zip(maps, expected, strict=True))
         return 1
 

@@ -8,7 +8,7 @@ from drawn_sets import HEADER, coco_object, draw, packed, png
 
 from simmim import plugin
 from simmim.config.evaluate_models import EvaluateConfig
-from simmim.config.evaluation import FEATURE_SPLITS, features_config
+from simmim.config.evaluation import features_config
 from simmim.data.samples import RawSample
 from simmim.evaluate.features import write_features
 from simmim.evaluate.job import evaluate
@@ -136,13 +136,12 @@ def _with_label_map(number, seed):
 
 
 def extracted(config, encoders, data, out, processes=ALONE):
-    """Folders of the frozen features that an evaluation reads, by split, for each encoder."""
+    """The folder of the frozen features that an evaluation reads, for each encoder."""
     if not config.settings.reads_features:
         return []
-    folders = [{split: out / encoder.stem / split for split in FEATURE_SPLITS} for encoder in encoders]
-    for encoder, by_split in zip(encoders, folders):
-        for split, folder in by_split.items():
-            write_features(features_config(config, split), encoder, data[split], folder, processes)
+    folders = [out / encoder.stem for encoder in encoders]
+    for encoder, folder in zip(encoders, folders):
+        write_features(features_config(config), encoder, data, folder, processes)
     return folders
 
 

@@ -58,7 +58,7 @@ def test_an_encoder_is_fine_tuned_and_its_features_are_read(tmp_path, sets, name
     evaluate(neighbours, [file], sets, tmp_path / "knn.parquet", ALONE, folders)
     found = pd.concat([records.read([tmp_path / f"{task}.parquet"]) for task in ("finetune", "knn")])
     assert found[found["metric"] == "top1"]["value"].between(0, 100).all() and set(found["evaluation"]) >= {"knn"}
-    assert features_config(neighbours, "train").name.startswith("train_96x160px_")
+    assert features_config(neighbours).name.startswith("96x160px_")
     other, header = load_encoder(file, OTHER)
     assert other(torch.zeros(1, 13, *OTHER)).shape[2:] == (OTHER[0] // other.stride, OTHER[1] // other.stride)
     assert header["image_px"] == list(OTHER)

@@ -19,10 +19,10 @@ from simmim.encoders.resnet import ResNet
 from simmim.encoders.swin import Swin
 from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.detect.settings import DetectSettings
-from simmim.evaluate.features import open_features
 from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.evaluate.segment.settings import SegmentSettings
+from simmim.evaluate.stored_features import open_features
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit
@@ -115,13 +115,10 @@ def frozen_scores(folder, processes, out):
     encoder_file, found = folder / "encoder.safetensors", {}
     sets = {split: Shards(path) for split, path in data.items()}
     for config in (KNN, PROBE):
-        (folders,) = extracted(config, [encoder_file], data, out / config.task, processes)
+        (features_folder,) = extracted(config, [encoder_file], data, out / config.task, processes)
         if processes.world > 1:
             dist.barrier()  # the manifest is the main process's last word
-        features = {
-            split: open_features(path, features_config(config, split), encoder_file, sets[split])
-            for split, path in folders.items()
-        }
+        features = open_features(features_folder, features_config(config), encoder_file, sets)
         task = task_of(config.task, config.settings, features=features, sets=sets)
         torch.manual_seed(0)
         if module := task.module():

@@ -14,13 +14,14 @@ from simmim import stopping
 from simmim.config.evaluation import features_config
 from simmim.data.shards import Shards
 from simmim.evaluate import features
-from simmim.evaluate.features import identity_of, is_complete, write_features
+from simmim.evaluate.features import write_features
+from simmim.evaluate.stored_features import identity_of, is_complete
 
 
 @pytest.fixture
 def job(tmp_path):
-    data = made_sets(tmp_path / "data", sizes=(("train", 24, 0), ("val", 4, 0)))["train"]
-    config = features_config(small("knn"), "train").model_copy(update={"score_batch": 4})
+    data = made_sets(tmp_path / "data", sizes=(("train", 16, 0), ("val", 8, 0)))
+    config = features_config(small("knn")).model_copy(update={"score_batch": 4})
     return config, made_encoder(tmp_path / "encoder.safetensors"), data
 
 
@@ -38,19 +39,24 @@ def stopped_after(monkeypatch, batches):
     return seen
 
 
-def test_it_goes_on_to_the_same_bytes(tmp_path, job, monkeypatch):
+def content(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("batches, left, said", [(2, 16, "8 of 16 images of train"), (5, 4, "4 of 8 images of val")])
+def test_it_goes_on_to_the_same_bytes(tmp_path, job, monkeypatch, batches, left, said):
     write_features(*job, tmp_path / "whole", ALONE)
     with monkeypatch.context() as patch, stopping.heeded():
-        stopped_after(patch, 2)
-        with pytest.raises(stopping.Stopped, match="got SIGTERM; 8 of 24 images are extracted"):
+        stopped_after(patch, batches)
+        with pytest.raises(stopping.Stopped, match=f"got SIGTERM; {said} are extracted"):
             write_features(*job, tmp_path / "cut", ALONE)
     assert not (tmp_path / "cut").exists()
     seen = stopped_after(monkeypatch, 99)
     write_features(*job, tmp_path / "cut", ALONE)
-    assert sum(seen) == 16
-    whole, cut = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
-    assert cut == whole and not (tmp_path / ".cut.part").exists()
-    assert is_complete(tmp_path / "cut", identity_of(job[0], Shards(job[2]).digest, job[1]))
+    assert sum(seen) == left
+    assert content(tmp_path / "cut") == content(tmp_path / "whole") and not (tmp_path / ".cut.part").exists()
+    digests = {split: Shards(folder).digest for split, folder in job[2].items()}
+    assert is_complete(tmp_path / "cut", identity_of(job[0], digests, job[1]))
 
 
 def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch):
@@ -64,23 +70,22 @@ def test_what_belongs_to_another_encoder_is_made_anew(tmp_path, job, monkeypatch
     write_features(config, other, data, tmp_path / "out", ALONE)
     assert sum(seen) == 24
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["made_from"] == identity_of(config, "", other).made_from
+    assert manifest["made_from"] == identity_of(config, dict.fromkeys(data, ""), other).made_from
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 100, -1])
-def test_an_array_that_is_not_whole_is_made_anew(tmp_path, job, monkeypatch, kept_bytes):
+@pytest.mark.parametrize("split, kept_bytes", [("train", 0), ("train", 100), ("val", -1)])
+def test_an_array_that_is_not_whole_is_made_anew(tmp_path, job, monkeypatch, split, kept_bytes):
     write_features(*job, tmp_path / "whole", ALONE)
     with monkeypatch.context() as patch, stopping.heeded():
         stopped_after(patch, 2)
         with pytest.raises(stopping.Stopped):
             write_features(*job, tmp_path / "cut", ALONE)
-    array = tmp_path / ".cut.part" / "block_02.npy"
+    array = tmp_path / ".cut.part" / split / "block_02.npy"
     array.write_bytes(array.read_bytes()[:kept_bytes])
     seen = stopped_after(monkeypatch, 99)
     write_features(*job, tmp_path / "cut", ALONE)
     assert sum(seen) == 24
-    whole, cut = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("whole", "cut"))
-    assert cut == whole
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
 def test_arrays_that_have_no_room_are_refused_before_anything_is_computed(tmp_path):

@@ -16,9 +16,10 @@ from simmim.data.shards import Shards
 from simmim.evaluate import feature_rows
 from simmim.evaluate.attentive.classifier import AttentiveClassifier, tokens_of
 from simmim.evaluate.attentive.settings import AttentiveSettings
-from simmim.evaluate.features import _halved, identity_of, is_complete, open_features
+from simmim.evaluate.features import _halved
 from simmim.evaluate.knn import vote
 from simmim.evaluate.linear_probe.probe import FeatureSet
+from simmim.evaluate.stored_features import identity_of, is_complete, open_features
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.masks.random import Random
 from simmim.rng import KeyedGenerator
@@ -51,9 +52,9 @@ def extract(folder, out, **settings):
 
 
 def read(folder, features, split, **changes):
-    config = features_config(config_of(**changes), split)
-    where = features / "encoder" / split
-    return open_features(where, config, folder / "encoder.safetensors", Shards(folder / split))
+    sets = {each: Shards(folder / each) for each in SIZES}
+    config, encoder = features_config(config_of(**changes)), folder / "encoder.safetensors"
+    return open_features(features / "encoder", config, encoder, sets)[split]
 
 
 def test_features_are_what_the_encoder_gives(folder):
@@ -81,7 +82,7 @@ def test_masked_features_hide_training_images_only_and_always_the_same(folder, t
         for block, expected in enumerate(encoder.eval().block_features(images, hidden)):
             torch.testing.assert_close(found.read(block), expected, rtol=2**-11, atol=1e-5)
         assert not torch.allclose(found.read(3), encoder.block_features(images)[3], atol=1e-2)
-    scored = [read(folder, where, "val") for where in (tmp_path, folder / "features")]
+    scored = read(folder, tmp_path, "val", **MASKED), read(folder, folder / "features", "val")
     assert torch.equal(*(each.read(3) for each in scored)), "what is scored is whole"
 
 
@@ -95,7 +96,7 @@ def test_a_mask_of_features_is_whole_and_fits_the_image():
 def test_settings_that_hide_nothing_leave_hashes_as_they_were():
     config = config_of()
     assert not {"mask_ratio", "masked_patch_px"} & {*config.as_json()["settings"]}
-    assert not {"mask_ratio", "masked_patch_px"} & {*features_config(config, "train").as_json()}
+    assert not {"mask_ratio", "masked_patch_px"} & {*features_config(config).as_json()}
 
 
 @pytest.mark.parametrize("value", [65_600.0, float("nan"), float("inf")])
@@ -149,9 +150,10 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"holds no complete features: it has no manifest.json"):
             read(folder, tmp_path, "train")
 
-    def test_damaged(self, folder, tmp_path):
+    @pytest.mark.parametrize("split", SIZES)
+    def test_damaged(self, folder, tmp_path, split):
         extract(folder, tmp_path)
-        file = tmp_path / "encoder" / "train" / "block_02.npy"
+        file = tmp_path / "encoder" / split / "block_02.npy"
         content = bytearray(file.read_bytes())
         content[-3] ^= 1
         file.write_bytes(content)
@@ -160,43 +162,47 @@ class TestRefusals:
 
     def test_another_encoder_set_or_config(self, folder, tmp_path):
         made_encoder(tmp_path / "other.safetensors", seed=1)
-        config, where = features_config(config_of(), "train"), folder / "features" / "encoder" / "train"
+        config, where = features_config(config_of()), folder / "features" / "encoder"
+        sets = {split: Shards(folder / split) for split in SIZES}
         with pytest.raises(ValueError, match=r"made_from\.encoder"):
-            open_features(where, config, tmp_path / "other.safetensors", Shards(folder / "train"))
+            open_features(where, config, tmp_path / "other.safetensors", sets)
         with pytest.raises(ValueError, match=r"data_digests\.train"):
-            open_features(where, config, folder / "encoder.safetensors", Shards(folder / "val"))
+            open_features(where, config, folder / "encoder.safetensors", sets | {"train": sets["val"]})
         with pytest.raises(ValueError, match=r"image_px: 64 before, 32 now"):
             read(folder, folder / "features", "train", image_px=32)
 
     def test_what_an_interruption_left_is_replaced(self, folder, tmp_path):
-        (where := tmp_path / "encoder" / "train").mkdir(parents=True)
-        (where / "block_09.npy").write_bytes(b"of an interrupted extraction")
+        where = tmp_path / "encoder"
+        (where / "train").mkdir(parents=True)
+        (where / "train" / "block_09.npy").write_bytes(b"of an interrupted extraction")
         extract(folder, tmp_path)
-        manifest = json.loads((where / "manifest.json").read_text())
-        names = {path.name for path in where.iterdir()}
-        assert names == {"manifest.json", *(block["file"] for block in manifest["blocks"])}
-        assert manifest["blocks"][3]["shape"] == [SIZES["train"], 32]
-        config, encoder, digest = config_of(), folder / "encoder.safetensors", Shards(folder / "train").digest
-        found = [identity_of(features_config(config, split), digest, encoder) for split in ("train", "val")]
-        assert is_complete(where, found[0]) and not is_complete(where, found[1]) and not is_complete(tmp_path, found[0])
+        blocks = json.loads((where / "manifest.json").read_text())["blocks"]
+        assert {path.name for path in where.iterdir()} == {"manifest.json", *SIZES}
+        for split, size in SIZES.items():
+            assert {path.name for path in (where / split).iterdir()} == {block["file"] for block in blocks[split]}
+            assert blocks[split][3]["shape"] == [size, 32]
+        config, encoder = features_config(config_of()), folder / "encoder.safetensors"
+        digests = {split: Shards(folder / split).digest for split in SIZES}
+        found, other = (identity_of(config, each, encoder) for each in (digests, digests | {"val": "another"}))
+        assert is_complete(where, found) and not is_complete(where, other) and not is_complete(tmp_path, found)
 
 
 def test_a_set_is_named_by_what_determines_it():
-    def names(**changes):
-        return {split: features_config(config_of(**changes), split).name for split in SIZES}
+    def name(**changes):
+        return features_config(config_of(**changes)).name
 
-    assert names() == names(held_out=0.5) == names(score_batch=4) and names()["train"].startswith("train_64px_")
+    assert name() == name(held_out=0.5) == name(score_batch=4) and name().startswith("64px_")
     knn = evaluation("knn", SETTINGS | {"neighbours": 3}, None)
-    assert features_config(knn, "train").name not in names().values()
-    changes = {"precision": "auto"}, {"image_px": 32}, {"score_crop": 1.0}
-    assert all(names(**change)["val"] != names()["val"] for change in changes)
+    assert features_config(knn).name != name()
+    changes = {"precision": "auto"}, {"image_px": 32}, {"score_crop": 1.0}, MASKED
+    assert all(name(**change) != name() for change in changes)
 
 
 def test_features_of_a_row_are_found_by_their_name():
-    config = features_config(SHEETS.evaluation("smoke", "default", "knn"), "val")
+    config = features_config(SHEETS.evaluation("smoke", "default", "knn"))
     assert SHEETS.features("smoke", "default", config.name) == config
     with pytest.raises(ValueError, match="unknown features of run 'default' at scale 'smoke'"):
-        SHEETS.features("smoke", "default", "val_64px_000000000000")
+        SHEETS.features("smoke", "default", "64px_000000000000")
 
 
 class TestAttentive:

@@ -19,7 +19,7 @@ from simmim.config.sheets import Sheets
 out, sheets = Path(sys.argv[1]), Sheets("config")
 config = sheets.evaluation("smoke", "default", "centroid_l3")
 assert (config.task, config.settings.power, config.settings.image_px) == ("centroid", 3, 64)
-assert set(sheets.feature_sets("smoke", "default", "centroid_l3")) == {"train", "val"}
+assert set(sheets.read_features("smoke", "default", "centroid_l3").data) == {"train", "val"}
 section = sheets.pretraining("smoke", "default").encoder.model_dump(mode="json")
 encoder = made_encoder(out / "encoder.safetensors", section=section)
 rows, _ = evaluated(config, [encoder], made_sets(out), out / "centroid_l3.parquet")

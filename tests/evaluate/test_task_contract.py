@@ -11,7 +11,6 @@ from evaluations import ALONE, evaluated, extracted, made_for_every_task, small
 
 import simmim
 from simmim import plugin
-from simmim.config.evaluation import features_config
 from simmim.config.sections import TaskSettings
 from simmim.data.shards import Shards
 from simmim.evaluate.job import Job
@@ -82,14 +81,12 @@ class TestEveryTask:
     def test_a_score_draws_nothing(self, name, made, tmp_path):
         encoder, sets = made
         data, config = sets.get(name, sets[""]), small(name)
-        features = (extracted(config, [encoder], data, tmp_path) or [{}])[0]
+        features = next(iter(extracted(config, [encoder], data, tmp_path)), None)
         shards = {split: Shards(folder) for split, folder in data.items()}
         task = plugin.task(name)(Job(config, encoder, shards, 0, tmp_path / "state", ALONE, features).inputs())
         module = task.module()
         assert (module is not None) == config.settings.trains
         assert str(task.score(module, "val")) == str(task.score(module, "val"))
-        for split in features:
-            assert features_config(config, split).name.startswith(split)
 
 
 def test_settings_are_read_without_torch():

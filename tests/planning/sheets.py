@@ -86,9 +86,9 @@ def leave_encoders(jobs: Jobs, scale: str, run: str, evaluation: str) -> None:
     jobs.job("finetune", scale=scale, run=run, evaluation=evaluation).output("encoders").mkdir(parents=True)
 
 
-def finish_features(jobs: Jobs, scale: str, run: str, evaluation: str, split: str, **changed: object) -> None:
-    """The manifest of the features that an evaluation reads of a split."""
-    name = jobs.sheets.feature_sets(scale, run, evaluation)[split].name
+def finish_features(jobs: Jobs, scale: str, run: str, evaluation: str, **changed: object) -> None:
+    """The manifest of the features that an evaluation reads."""
+    name = jobs.sheets.read_features(scale, run, evaluation).name
     job = jobs.job("features", scale=scale, run=run, seed=0, features=name)
     job.output("folder").mkdir(parents=True, exist_ok=True)
     (job.output("folder") / "manifest.json").write_text(json.dumps({"config": _config(job, changed)}))

@@ -102,12 +102,12 @@ def test_two_lengths_that_share_a_first_stage_cost_no_epoch_twice(tmp_path):
 
 
 def test_frozen_features_are_one_pass_an_image(tmp_path):
-    (_, train, val, probe), _ = costs_of(tmp_path, ("default",), ("default", "probe"))
-    assert (train.images, val.images) == (1_281_167, 50_000)
-    assert train.flops + val.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
-    assert train.disk_bytes == 1_281_167 * 12_032 * 2  # images, all blocks' widths, float16
+    (_, features, probe), _ = costs_of(tmp_path, ("default",), ("default", "probe"))
+    assert features.images == 1_281_167 + 50_000
+    assert features.flops == pytest.approx(1_331_167 * 22.55e9, rel=0.001)
+    assert features.disk_bytes == 1_331_167 * 12_032 * 2  # images, all blocks' widths, float16
     assert probe.flops == pytest.approx(6 * 12_032 * 1000 * 100 * 0.9 * 1_281_167, rel=0.001)
-    assert train.memory_bytes < 5e9 and train.checkpoint_bytes == 0
+    assert features.memory_bytes < 5e9 and features.checkpoint_bytes == 0
     (*_, knn), _ = costs_of(tmp_path, ("default",), ("default", "knn"))
     assert (knn.images, knn.flops) == (0, 0) and knn.memory_bytes < 2e9
 

@@ -33,14 +33,14 @@ def jobs(tmp_path):
 
 
 def kinds(jobs, *files):
-    """Every group; of features the split and not their full name."""
+    """Every group; of features the size and not their full name."""
     groups = groups_of(files, jobs)
     names = [each.name.partition("px_")[0] if each.kind == "features" else each.name for each in groups]
     return [(group.kind, name, group.seeds_to_do) for group, name in zip(groups, names)]
 
 
 def features(seeds=1):
-    return [("features", f"default/{split}_64", seeds) for split in ("train", "val")]
+    return [("features", "default/64", seeds)]
 
 
 def test_a_table_trains_every_run_once_and_evaluates_its_cells(jobs):
@@ -96,7 +96,7 @@ def test_a_lost_encoder_is_trained_only_for_an_evaluation_to_do(jobs):
     finish_evaluation(jobs, "smoke", "default", "knn")
     assert kinds(jobs, *evaluations(jobs, "smoke", "default", "knn")) == [("evaluate", "default/knn", 0)]
     both = kinds(jobs, *evaluations(jobs, "smoke", "default", "knn", "probe"))
-    assert [seeds for *_, seeds in both] == [1, 1, 1, 3, 1, 1, 3]
+    assert [seeds for *_, seeds in both] == [1, 1, 3, 1, 3]
 
 
 def test_a_lost_encoder_is_trained_again_where_it_is_asked_for(jobs):
@@ -111,20 +111,19 @@ def test_a_lost_encoder_is_trained_again_where_it_is_asked_for(jobs):
 def test_features_that_were_kept_are_not_extracted_again(jobs):
     file = evaluations(jobs, "smoke", "default", "probe")
     finish_training(jobs, "smoke", "default")
-    finish_features(jobs, "smoke", "default", "probe", "val")
+    finish_features(jobs, "smoke", "default", "probe")
     assert [(kind, seeds) for kind, _, seeds in kinds(jobs, *file)] == [
         ("pretrain", 0),
-        ("features", 1),
         ("features", 0),
         ("evaluate", 3),
     ]
-    finish_features(jobs, "smoke", "default", "probe", "val", image_px=63)
-    assert kinds(jobs, *file)[1:3] == features()
+    finish_features(jobs, "smoke", "default", "probe", image_px=63)
+    assert kinds(jobs, *file)[1:2] == features()
 
 
 def test_features_that_a_finished_evaluation_has_read_are_not_shown(jobs):
     finish_training(jobs, "smoke", "default")
-    finish_features(jobs, "smoke", "default", "probe", "val")
+    finish_features(jobs, "smoke", "default", "probe")
     finish_evaluation(jobs, "smoke", "default", "probe")
     done = [("pretrain", "default", 0), ("evaluate", "default/probe", 0)]
     assert kinds(jobs, *evaluations(jobs, "smoke", "default", "probe")) == done
@@ -132,11 +131,11 @@ def test_features_that_a_finished_evaluation_has_read_are_not_shown(jobs):
 
 def test_features_whose_extraction_was_interrupted_are_missing(jobs):
     finish_training(jobs, "smoke", "default")
-    finish_features(jobs, "smoke", "default", "probe", "val")
-    name = SHEETS.feature_sets("smoke", "default", "probe")["val"].name
+    finish_features(jobs, "smoke", "default", "probe")
+    name = SHEETS.read_features("smoke", "default", "probe").name
     folder = jobs.job("features", scale="smoke", run="default", seed=0, features=name).output("folder")
     (folder / "manifest.json").unlink()
-    assert kinds(jobs, *evaluations(jobs, "smoke", "default", "probe"))[1:3] == features()
+    assert kinds(jobs, *evaluations(jobs, "smoke", "default", "probe"))[1:2] == features()
 
 
 def test_every_seed_counts(tmp_path):

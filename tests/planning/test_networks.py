@@ -8,7 +8,7 @@ from torch import nn
 from simmim import plugin
 from simmim.config.sections import GeometrySection
 from simmim.config.sheets import Sheets
-from simmim.evaluate import features
+from simmim.evaluate import stored_features
 from simmim.planning import done
 from simmim.planning.counting import Part, count, moved
 from simmim.planning.network import SizedEncoder, encoder_part
@@ -179,4 +179,4 @@ def test_a_method_with_a_teacher_counts_its_views_and_its_teacher(tmp_path):
 
 
 def test_a_plan_looks_for_the_manifest_that_features_end_with():
-    assert done._MANIFEST == features.MANIFEST
+    assert done._MANIFEST == stored_features.MANIFEST

@@ -41,7 +41,7 @@ def test_features_are_extracted_only_where_something_is_to_read_them(tmp_path):
     assert planned(snakemake(folder, "-n", *targets)) == {}
     (folder / targets[0]).unlink()
     plan = planned(snakemake(folder, "-n", *targets))
-    assert (plan["features"], plan["pretrain"]) == (4, 1)  # a new encoder: k-NN is repeated too
+    assert (plan["features"], plan["pretrain"]) == (2, 1)  # a new encoder: k-NN is repeated too
 
 
 def test_a_size_is_a_light_job_of_its_own(tmp_path):

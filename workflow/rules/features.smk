@@ -1,4 +1,4 @@
-# What a frozen encoder makes of a split, for a probe or a k-NN. It is large, so it goes when that is done (`--notemp` keeps
+# What a frozen encoder makes of the images that a probe or a k-NN reads. It is large, so it goes when that is done (`--notemp` keeps
 # it), and it is planned only where that is to run.
 rule features:
     input:
