@@ -218,11 +218,3 @@ def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> Trai
     step = manifest["step"]
     print(f"{run.label}: going on from step {step}", flush=True)
     return Trained(manifest["history"], manifest["parts"], step, manifest["begun"])
-
-
-def _kept(
-    run: Run, done: Trained, task: TrainTask, optimizer: torch.optim.Optimizer, processes: Processes
-) -> dict[str, Any]:
-    """What every checkpoint holds, beside its step and what is begun of the log."""
-    training = {"model": task, "optimizer": optimizer, "is_main_process": processes.is_main_process}
-    return run.identity.as_json() | {"history": done.history, "parts": done.parts} | training

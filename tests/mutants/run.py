@@ -152,7 +152,10 @@ def _failing(tests: list[str], pool: ProcessPoolExecutor) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sheets", nargs="*", help="names of sheets; all by default")
+    names = [path.stem for path in sorted(SHEETS.glob("*.tsv"))]
+    parser.add_argument(
+        "sheets", nargs="*", choices=[*names, []], metavar="sheet", help=f"{', '.join(names)}; all by default"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     every = list(mutants(options.sheets))
