@@ -79,7 +79,9 @@ def _name(row: Row, trained: set[str]) -> str:
     if row["kind"] == FIRST_STAGE:
         return f"{row['run']} (first stage)"
     if row["kind"] in (FEATURES, EVALUATE):
-        return f"  {row['evaluation']}" if row["run"] in trained else f"{row['run']}/{row['evaluation']}"
+        sides, is_features = row["evaluation"].partition("px_")[0], row["kind"] == FEATURES
+        name = f"features at {sides} px" if is_features else row["evaluation"]
+        return f"  {name}" if row["run"] in trained else f"{row['run']}/{name}"
     return row["run"]
 
 

@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 _NAME_WIDTH, _WIDTHS = 34, (9, 10, 10, 9, 8)
 _SHOWN = 3
 _MUCH = 0.01  # of a training's time
+_MUCH_HOURS = 0.1  # of a GPU, for all seeds: a training of seconds may spend as many on its one save
 _NOTE = (
     f"Saves: estimated at {BYTES_A_SECOND / 1e9:g} GB/s. Apart: with these settings, and where by Young and Daly least "
     f"time is lost if a job of 1024 GPUs fails every {HOURS_OF_1024_GPUS:g} hours and {RESTART_SECONDS / 60:g} minutes "
@@ -23,7 +24,7 @@ _NOTE = (
 
 
 def saves_text(rows: Sequence[Row], width: int) -> Iterator[str]:
-    """The trainings to do which saving takes most of, and a sentence for each where it is more than a hundredth."""
+    """The trainings to do which saving takes most of, and a sentence for each where that is much."""
     trainings = [row for row in rows if row["state"] == TO_DO and row.get("save_share") is not None]
     if not trainings:
         return
@@ -51,9 +52,9 @@ def _line(row: Row) -> Iterator[str]:
 
 
 def _advice(rows: Sequence[Row]) -> Iterator[str]:
-    """What to change where saving takes more than a hundredth of a training's time."""
+    """What to change where saving takes more than a hundredth of a row's time, and more than some minutes."""
     for row in rows:
-        if row["save_share"] > _MUCH:
+        if row["save_share"] > _MUCH and row["save_share"] * row["gpu_hours"] > _MUCH_HOURS:
             best = row["young_daly_seconds"]
             steps, minutes = round(best / row["step_seconds"]), round(best / 60)
             share = f"! saving takes {100 * row['save_share']:.1f} % of the time of {_name(row)}"

@@ -42,8 +42,9 @@ def test_where_least_is_lost_nothing_else_loses_less():
     assert ettr[1] == max(ettr)
 
 
-def row(share, state=TO_DO):
+def row(share, state=TO_DO, hours=100.0):
     made = {"run": "r", "evaluation": "finetune", "kind": "evaluate", "state": state, "step_seconds": 0.5}
+    made |= {"gpu_hours": hours}
     times = {"save_seconds": 10.0, "save_every_seconds": 10.0 / share, "young_daly_seconds": 9000.0}
     return made | times | {"save_share": share, "ettr": 0.98 - share}
 
@@ -54,6 +55,7 @@ def test_more_than_a_hundredth_is_said_with_what_to_change():
     assert "and save_every_minutes to 150." in text
     assert text.count("!") == 1 and "1.01 %" in text and "50.00 %" not in text
     assert not list(saves_text([row(0.5, DONE)], WIDTH))
+    assert "!" not in " ".join(saves_text([row(0.5, hours=0.1)], WIDTH)), "three minutes of a GPU in all"
 
 
 def test_the_rows_of_a_plan_have_it_for_what_trains(tmp_path):
