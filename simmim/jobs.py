@@ -159,9 +159,9 @@ class Jobs:
 
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
-        encoders = self._seeds("pretrain", "encoder", scale, run)[: config.seeds]
-        if config.init:
-            encoders = [self.path("finetune", "encoders", scale=scale, run=run, evaluation=config.init.evaluation)]
+        encoders = [str(file) for file in self.encoders_of(config)]
+        if config.init:  # a job leaves its encoders as one folder
+            encoders = list({str(Path(file).parent) for file in encoders})
         inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": self.features_of(config)}
         return config, inputs, config.hash
 
