@@ -85,6 +85,7 @@ BLOCKS = {
         measured("scratch"), ("run", "task", "pre-trained", "from scratch", "difference", "n", "verdict")
     ),
     "masks": lambda: lines(measured("table1"), ("row", "paper", "ours", "n", "direction")),
+    "ranks": lambda: lines(measured("mask_ranks"), ("order", "against", "masks", "rank correlation")),
     "otherwise": lambda: lines(
         measured("done_right"), ("done otherwise", "by", "measured here by", "difference", "n", "verdict")
     ),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05  # of an interval, and of all verdicts of a table together
 POWER = 0.8  # that "would decide"
 MOST = 1000  # pre-trainings that are looked at for it
+FEWEST_RANKED = 5  # things whose orders are compared
 
 
 class Comparison(NamedTuple):
@@ -91,6 +92,30 @@ def slope_of(x: Sequence[float], y: Sequence[float]) -> Slope | None:
     reach = float(stats.t.ppf(1 - LEVEL / 2, len(x) - 2)) * float(found.stderr)
     slope = float(found.slope)
     return Slope(slope, slope - reach, slope + reach, float(found.intercept), len(x))
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's rank correlation and its 95 % interval."""
+
+    rho: float
+    low: float
+    high: float
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation | None:
+    """Whether two numbers order things alike; None with fewer than `FEWEST_RANKED`, or where all have the same number.
+
+    The interval is that of Bonett and Wright (Psychometrika 65, 2000): Fisher's z with the variance of ranks.
+    """
+    if len(first) < FEWEST_RANKED or min(len({*first}), len({*second})) < 2:
+        return None
+    from scipy import stats
+
+    rho = round(float(stats.spearmanr(first, second).statistic), 12)  # the same order is 1, not 1 - 1e-16
+    if abs(rho) == 1:
+        return RankCorrelation(rho, rho, rho)
+    reach = float(stats.norm.ppf(1 - LEVEL / 2)) * math.sqrt((1 + rho**2 / 2) / (len(first) - 3))
+    return RankCorrelation(rho, math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
 
 
 def compare_all(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[Comparison | None]:

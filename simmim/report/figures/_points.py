@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MODERATE_PX = 10, 20  # the AvgDist that the paper calls good
+
+
 class Point(NamedTuple):
     """One mark in a figure.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simmim.report.figures._points import (
+    MODERATE_PX,
     measured_by,
     needs_beside,
     our_ratios,
@@ -25,8 +26,6 @@ description = (
     "AvgDist of every mask by its ratio, and fine-tuning by AvgDist. Hollow: the paper's points, read off its figure. "
     "Filled: ours."
 )
-
-_MODERATE_PX = 10, 20  # the AvgDist that the paper calls good
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
@@ -54,11 +53,11 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
         scatter.draw_points(right, scores, sources, styles)
         right.set(title=f"(b) Fine-tuning: {who}", xlabel=avg_dist, ylabel="top-1 (%)")
         if "paper" in sources:
-            right.axvspan(*_MODERATE_PX, color=HAIRLINE, alpha=0.5, lw=0, zorder=0)
+            right.axvspan(*MODERATE_PX, color=HAIRLINE, alpha=0.5, lw=0, zorder=0)
     scatter.add_legend(figure, ratios, styles)
     caption = (
         f"AvgDist: mean distance of a hidden token to the nearest visible one. {scatter.told_apart(facts.scale)} The "
-        f"paper's top-1 is that of its Table 1. Grey band: the range of {_MODERATE_PX[0]} to {_MODERATE_PX[1]} px that "
+        f"paper's top-1 is that of its Table 1. Grey band: the range of {MODERATE_PX[0]} to {MODERATE_PX[1]} px that "
         f"the paper calls good. {scatter.ours_words(scores)}"
     )
     return figure, caption
