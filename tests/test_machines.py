@@ -118,7 +118,7 @@ def test_the_demo_ends_with_what_its_numbers_are_beside_others(measuring, jobs, 
     assert "or is damaged" in error and error.count("\n") == 1
 
 
-def test_every_training_of_a_demo_has_the_number_format_of_its_setting(tmp_path, jobs):
+def test_a_training_of_the_demo_has_the_number_format_of_its_setting_unless_its_recipe_states_one(tmp_path, jobs):
     machines.checkout(tmp_path, "fp32")
     (tmp_path / "config" / "stale.tsv").touch()
     machines.checkout(tmp_path, "bf16")  # as an interrupted one goes on
@@ -126,8 +126,9 @@ def test_every_training_of_a_demo_has_the_number_format_of_its_setting(tmp_path,
     sheets = Sheets(tmp_path / "config")
     evaluations = [sheets.evaluation("demo", *each) for each in machines.facts(jobs.sheets, "demo").evaluated]
     trainings = [sheets.pretraining("demo", run).train for run in sheets.runs("demo")]
-    trainings += [each.train for each in evaluations if each.train]
+    trainings += [each.train for each in evaluations if each.train and each.evaluation != "probe"]
     assert len(trainings) > 10 and {each.precision for each in trainings} == {"bf16"}
+    assert {each.train.precision for each in evaluations if each.evaluation == "probe"} == {"fp32"}
 
 
 @pytest.mark.parametrize(
