@@ -2,8 +2,8 @@
 
     python benchmarks/evidence.py
 
-A page says where a table stands by a mark, `<!-- claims, made by benchmarks/evidence.py -->`; it ends at the next
-`<!-- end -->`. What has not been measured is no line of a table, but counted below it.
+A page says where a table stands by a mark, `<!-- scratch, made by benchmarks/evidence.py -->`; it ends at the next
+`<!-- end -->`. What has not been measured is no line of a table.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from simmim.report.table_file import markdown_table
 from simmim.storage import records
 from simmim.storage.files import write_text
 
@@ -42,8 +43,7 @@ def lines(found: pd.DataFrame, columns: Sequence[str]) -> str:
     """A table in Markdown."""
     if found.empty:
         return "Not run yet.\n"
-    rows = [columns, ["---"] * len(columns), *found[list(columns)].itertuples(index=False, name=None)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(columns, found[list(columns)].itertuples(index=False)) + "\n"
 
 
 def accuracy_claims() -> str:

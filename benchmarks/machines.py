@@ -106,16 +106,15 @@ def checkout(folder: Path, precision: str) -> None:
         shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     scale = folder / "config" / "scales" / f"{SCALE}.yaml"
     content = yaml.safe_load(scale.read_text(encoding="utf-8"))
-    recipes = {name: ROOT / "config" / "recipes" / f"{name}.yaml" for name in content["evaluate"]}
-    stated = [name for name, file in recipes.items() if file.is_file() and _states_format(file)]
-    open_ones = [each for name, each in content["evaluate"].items() if name not in stated and "train" in each]
-    for section in (content["pretrain"], *open_ones):
-        section["train"] = section["train"] | {"precision": precision}
+    sheets = Sheets(ROOT / "config")
+    stated = {
+        name for name in sheets.recipes("evaluate") if "precision" in sheets.recipe(name, "evaluate").get("train", {})
+    }
+    sections = [content["pretrain"], *(each for name, each in content["evaluate"].items() if name not in stated)]
+    for section in sections:
+        if "train" in section:
+            section["train"] = section["train"] | {"precision": precision}
     scale.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-
-def _states_format(recipe: Path) -> bool:
-    return "precision" in yaml.safe_load(recipe.read_text(encoding="utf-8")).get("train", {})
 
 
 def run(setting: Setting, folder: Path) -> None:

@@ -160,8 +160,8 @@ class Jobs:
     def _evaluate(self, scale: str, run: str, evaluation: str) -> tuple[EvaluateConfig, Inputs, str]:
         config = self.sheets.evaluation(scale, run, evaluation)
         encoders = [str(file) for file in self.encoders_of(config)]
-        if config.init:  # a job leaves its encoders as one folder
-            encoders = list({str(Path(file).parent) for file in encoders})
+        if config.init:  # a fine-tuning leaves its encoders as one folder
+            encoders = [str(Path(encoders[0]).parent)]
         inputs = {"encoders": encoders, "data": self._packed(scale, config.data), "features": self.features_of(config)}
         return config, inputs, config.hash
 
@@ -221,9 +221,9 @@ class Jobs:
         read = self.sheets.read_features(config.scale, config.run, config.evaluation)
         if read is None:
             return []
-        before = config.init.seeds if config.init else self.sheets.pretraining(config.scale, config.run).seeds
+        seeds = range(min(config.seeds, len(self.encoders_of(config))))
         where = {"scale": config.scale, "run": config.run, "features": read.name}
-        return [self.path("features", "folder", **where, seed=seed) for seed in range(min(config.seeds, before))]
+        return [self.path("features", "folder", **where, seed=seed) for seed in seeds]
 
     def files(self, scale: str, needs: Iterable[catalogue.ResultFile]) -> list[str]:
         """The result files that a table or figure asks for."""

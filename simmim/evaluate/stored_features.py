@@ -76,7 +76,8 @@ def open_features(
     digests = {
         folder / split / each["file"]: each["sha256"] for split in config.data for each in manifest["blocks"][split]
     }
-    for file in (list(digests)[place] for place in my_share(len(digests))):
+    files = list(digests)
+    for file in (files[place] for place in my_share(len(files))):
         if sha256_file(file) != digests[file]:
             raise ValueError(f"{file} is damaged; remove {folder} and extract again")
     return {split: _opened(folder / split, manifest["blocks"][split], sets[split]) for split in config.data}

@@ -91,7 +91,7 @@ class Costs:
         return self._sizes[dataset, split]
 
     def _size(self, group: JobGroup, split: str) -> DataSize:
-        return self.size(group.data[split].dataset, group.data[split].split)
+        return self.size(group.config.data[split].dataset, group.config.data[split].split)
 
     def _classes(self, group: JobGroup) -> int:
         """Classes of the training set; 1 if unknown."""
@@ -146,7 +146,7 @@ class Costs:
     def _samples(self, group: JobGroup) -> int | None:
         """Images that pass forward: of the sets whose features are extracted, or those that a mechanism draws."""
         if isinstance(group.config, FeaturesConfig):
-            samples = [self._size(group, split).samples for split in group.data]
+            samples = [self._size(group, split).samples for split in group.config.data]
             return None if None in samples else sum(samples)
         samples = self._size(group, "val").samples
         return None if samples is None else min(samples, group.config.settings.images)
@@ -235,7 +235,7 @@ def _is_frozen(group: JobGroup) -> bool:
 def _scored_splits(group: JobGroup) -> set[str]:
     """Data sets that the trained network is scored on; those that train in stages are scored after the last one."""
     is_scored = group.kind != FIRST_STAGE and not isinstance(group.config, TokenizerConfig)
-    return set(group.data) - {"train"} if is_scored else set()
+    return set(group.config.data) - {"train"} if is_scored else set()
 
 
 def _disk_bytes(group: JobGroup, network: Network) -> float:

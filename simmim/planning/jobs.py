@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from simmim.config.evaluate_models import EvaluateConfig, FeaturesConfig
-from simmim.config.models import DataConfig, PretrainConfig, TokenizerConfig
+from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.config.sheets import Sheets
 from simmim.jobs import TRAINING, Job, Jobs
 from simmim.planning.done import is_finished
@@ -39,11 +39,6 @@ class JobGroup:
     def name(self) -> str:
         """As paths have it: 'run' or 'run/evaluation'."""
         return f"{self.run}/{self.evaluation}" if self.evaluation else self.run
-
-    @property
-    def data(self) -> dict[str, DataConfig]:
-        """The data sets that it reads, by split."""
-        return self.config.data
 
 
 def groups_of(files: Iterable[str], jobs: Jobs) -> list[JobGroup]:

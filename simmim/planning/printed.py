@@ -79,8 +79,9 @@ def _name(row: Row, trained: set[str]) -> str:
     if row["kind"] == FIRST_STAGE:
         return f"{row['run']} (first stage)"
     if row["kind"] in (FEATURES, EVALUATE):
-        sides, is_features = row["evaluation"].partition("px_")[0], row["kind"] == FEATURES
-        name = f"features at {sides} px" if is_features else row["evaluation"]
+        name = row["evaluation"]
+        if row["kind"] == FEATURES:
+            name = f"features at {name.partition('px_')[0]} px"
         return f"  {name}" if row["run"] in trained else f"{row['run']}/{name}"
     return row["run"]
 

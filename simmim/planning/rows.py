@@ -78,7 +78,7 @@ def _data_rows(groups: Sequence[JobGroup], costs: Costs) -> Iterator[dict[str, A
     """Every data set that the jobs read; to pack only where a job to do needs it."""
     needed: dict[DataSet, bool] = {}
     for group in groups:
-        for data in group.data.values():
+        for data in group.config.data.values():
             key = data.dataset, data.split
             needed[key] = needed.get(key, False) or group.seeds_to_do > 0
     for (dataset, split), is_needed in needed.items():

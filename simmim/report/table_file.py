@@ -47,14 +47,15 @@ def read_parquet(path: Path) -> Table:
 def markdown(shown: Table) -> str:
     """Title, caption, table, and the files its numbers come from."""
     body = [[row[column] for column in shown.columns] for row in shown.rows]
-    parts = [f"# {shown.title}", shown.caption, _markdown_table(shown.columns, body)]
+    parts = [f"# {shown.title}", shown.caption, markdown_table(shown.columns, body)]
     if sources := provenance(shown.records()):
         lines = [[source[column] for column in _SOURCES] for source in sources]
-        parts += ["## Where the numbers come from", _markdown_table(_SOURCES, lines)]
+        parts += ["## Where the numbers come from", markdown_table(_SOURCES, lines)]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+def markdown_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown, whatever its cells hold; no line break at its end."""
     columns = list(head)
     return "\n".join(_markdown_row(cells) for cells in [columns, ["---"] * len(columns), *body])
 

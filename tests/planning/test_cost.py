@@ -168,7 +168,7 @@ def test_a_large_input_adds_the_unreduced_set_to_the_plan(tmp_path):
 
     def read_for(*names):
         groups = groups_of(evaluations(jobs, "paper", "swin_v2_h_800ep", *names), jobs)
-        return {(data.dataset, data.split) for group in groups for data in group.data.values()}
+        return {(data.dataset, data.split) for group in groups for data in group.config.data.values()}
 
     (more,) = read_for("finetune", "finetune_512") - read_for("finetune")
     assert more == ("imagenet_full", "train")

@@ -8,7 +8,7 @@ import math
 import pytest
 from made_up import BLOCK, FACTS, PAPER, PAPER_OF_MASKS, RANDOM, cell
 
-from simmim.report.figures import _points as points
+from simmim.report import avg_dist_points as points
 from simmim.report.results import Results
 from simmim.report.scale_facts import MaskName
 

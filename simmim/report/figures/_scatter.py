@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from simmim.report.figures._points import Point
+from simmim.report.avg_dist_points import Point
 from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import MaskName, ScaleFacts
 from simmim.report.style import MUTED, colours, say_not_run

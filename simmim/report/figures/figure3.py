@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.figures._points import (
+from simmim.report.avg_dist_points import (
     MODERATE_PX,
     measured_by,
     needs_beside,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from simmim.report.figures._points import MODERATE_PX, measured_by, needs_beside
+from simmim.report.avg_dist_points import MODERATE_PX, measured_by, needs_beside
 from simmim.report.measurements import Measurement, best_measurement, interval_text, measurement, metric_label, signed
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.statistics import FEWEST_RANKED, rank_correlation

@@ -1,4 +1,4 @@
-"""What Figures 3 and 7 are drawn from: published and own points of AvgDist, mask ratio and scores."""
+"""What Figures 3 and 7 and the order of masks are made from: published and own AvgDist, mask ratios and scores."""
 
 from __future__ import annotations
 
