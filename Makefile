@@ -47,7 +47,7 @@ punish: $(BIN)/.ready ## Run the tests that need a real Slurm, which is installe
 test-real-size: $(BIN)/.ready ## Run every kind of row at its real size, two updates each, into docs/real_size.md: an hour or two, 20 GB
 	@$(RUN) python benchmarks/real_size.py
 
-bench: $(BIN)/.ready ## Compare speeds with other ways, into docs/performance.md: half an hour, IMAGES names a folder of JPEGs
+bench: $(BIN)/.ready ## Compare speeds with other ways, into docs/performance.md: a quarter of an hour, IMAGES names a folder of JPEGs
 	@$(RUN) OMP_NUM_THREADS=1 python benchmarks/bench.py --images $(IMAGES)
 
 mutants: $(BIN)/.ready ## Change one line at a time and see that a test notices

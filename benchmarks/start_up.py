@@ -2,8 +2,9 @@
 
     python benchmarks/start_up.py [--turns 5]
 
-Each way is a fresh process that imports what a job of this kind imports. torch.optim itself imports the compiler of
-torch (torch._dynamo), so trainings cannot be without it; what trains nothing and needs no network needs no torch.
+Each way is a fresh process that imports what a job of this kind imports. An optimizer of torch imports the compiler
+(torch._dynamo) when it is made, so trainings cannot be without it; what trains nothing and needs no network needs no
+torch.
 """
 
 from __future__ import annotations
