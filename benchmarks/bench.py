@@ -4,8 +4,8 @@
     python benchmarks/bench.py [NAME ...] --images FOLDER [--turns 5] [--quick]
 
 What needs JPEGs is left out, and said so, where the folder has none. --quick runs everything once with the least there
-is to do, writes nothing, and shows only that the comparisons still run. Names are those of the files beside this one;
-what was measured of the others before stays in the table only where the machine is the same.
+is to do, writes nothing, and shows only that the comparisons still run. What was measured of others than those named
+stays in the table only where the machine is the same.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import coco_scoring
+import end_to_end
 import frozen
 import heads
 import loader
@@ -42,7 +44,9 @@ def comparisons(images: Path, turns: int, quick: bool) -> dict[str, Callable[[],
     return {
         "loader": lambda: loader.measured(images, few, 1, turns),
         "packing": lambda: packing.measured(images, few, [1, 2], turns),
-        "steps": lambda: all_steps(turns, quick, device),
+        "steps": lambda: of_all_shapes(partial(steps.measured, turns=turns, device=device), quick),
+        "activations": lambda: of_all_shapes(partial(steps.activations, device=device), quick),
+        "end_to_end": lambda: end_to_end.measured(images, few, turns),
         "heads": lambda: heads.measured(1 if quick else 2, turns, device),
         "masks": lambda: masks.measured(2 if quick else 128, turns),
         "frozen": lambda: frozen.measured(images, few, turns, quick),
@@ -52,16 +56,16 @@ def comparisons(images: Path, turns: int, quick: bool) -> dict[str, Callable[[],
     }
 
 
-def all_steps(turns: int, quick: bool, device: torch.device) -> Iterator[Measured]:
-    """Steps of every shape."""
+def of_all_shapes(measure: Callable[[str, int], Iterator[Measured]], quick: bool) -> Iterator[Measured]:
+    """What is measured of a shape and a batch of so many images."""
     for shape in ["micro"] if quick else steps.SHAPES:
-        yield from steps.measured(shape, 2 if quick else 128 if shape == "micro" else 4, turns, device)
+        yield from measure(shape, 2 if quick else 128 if shape == "micro" else 4)
 
 
 def main() -> None:
     """Measure, print, and write down what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a file beside this one; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a comparison; all by default")
     parser.add_argument("--images", type=Path, default=ROOT / "data/imagenet/val")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--quick", action="store_true")

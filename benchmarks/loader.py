@@ -41,11 +41,12 @@ GOALS = {"as they are": 1.6, "JPEG 256 px": 3.2, "raw pixels 256 px": 8.0, "raw 
 class ReleasedImages(Dataset):
     """What the released data set does with a file (data/data_simmim.py of the released code)."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], image_px: int = IMAGE_PX, patch_px: int = 32, token_px: int = 4) -> None:
         self._files = files
+        self._side, self._scale = image_px // patch_px, patch_px // token_px
         self._transform = v2.Compose(
             [
-                v2.RandomResizedCrop(IMAGE_PX, scale=(0.67, 1.0), ratio=(3 / 4, 4 / 3), antialias=True),
+                v2.RandomResizedCrop(image_px, scale=(0.67, 1.0), ratio=(3 / 4, 4 / 3), antialias=True),
                 v2.RandomHorizontalFlip(),
                 v2.ToImage(),
                 v2.ToDtype(torch.float32, scale=True),
@@ -59,10 +60,10 @@ class ReleasedImages(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, np.ndarray]:
         with open(self._files[index], "rb") as file:
             image = self._transform(Image.open(file).convert("RGB"))
-        side = IMAGE_PX // 32
+        side, scale = self._side, self._scale
         mask = np.zeros(side * side, dtype=int)
         mask[np.random.permutation(side * side)[: int(np.ceil(0.6 * side * side))]] = 1
-        return image, mask.reshape(side, side).repeat(8, axis=0).repeat(8, axis=1)
+        return image, mask.reshape(side, side).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def released(files: list[Path], workers: int) -> Way:
@@ -75,19 +76,24 @@ def released(files: list[Path], workers: int) -> Way:
     return several
 
 
-def ours(folder: Path, workers: int, crop_on: str = "host") -> Way:
-    """As many epochs of our loader over a packed set."""
-    images = PretrainingImages(
-        Shards(folder), ImagesSection(crop_on=crop_on), Random(0.6), Geometry((IMAGE_PX, IMAGE_PX), 4, 32, 32), 0, 3
-    )
+def packed_batches(
+    folder: Path, geometry: Geometry, size: int, workers: int, crop_on: str = "host"
+) -> Callable[[], DataLoader]:
+    """As many epochs of our loader over a packed set, in a new order at every call."""
+    images = PretrainingImages(Shards(folder), ImagesSection(crop_on=crop_on), Random(0.6), geometry, 0, 3)
 
-    def several() -> int:
+    def several() -> DataLoader:
         keys = [(epoch, place) for epoch in range(EPOCHS) for place in range(len(images))]
         random.shuffle(keys)
-        parts = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
-        return sum(len(batch["hidden"]) for batch in loader(images, parts, workers, torch.device("cpu")))
+        return loader(images, [keys[at : at + size] for at in range(0, len(keys), size)], workers, torch.device("cpu"))
 
     return several
+
+
+def ours(folder: Path, workers: int, crop_on: str = "host") -> Way:
+    """Read and let go."""
+    batches = packed_batches(folder, Geometry((IMAGE_PX, IMAGE_PX), 4, 32, 32), BATCH, workers, crop_on)
+    return lambda: sum(len(batch["hidden"]) for batch in batches())
 
 
 def alone(folder: Path, work: Callable[[bytearray], object]) -> Way:

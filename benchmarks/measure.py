@@ -96,7 +96,7 @@ def table(rows: list[Measured]) -> str:
     lines = ["| work | way | a second | ratio | from, to | goal |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         rate = f"{row.rate:.0f}" if row.rate >= 100 else f"{row.rate:.3g}"
-        goal = "" if row.goal is None else f"{row.goal:g}x"
+        goal = "" if row.goal is None else f"{row.goal:.3g}x"
         lines.append(f"| {row.work} | {row.way} | {rate} | {row.ratio:.2f}x | {row.low:.2f}, {row.high:.2f} | {goal} |")
     return "\n".join(lines) + "\n"
 

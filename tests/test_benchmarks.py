@@ -49,6 +49,7 @@ def test_every_comparison_runs(tmp_path):
     command = [sys.executable, "benchmarks/bench.py", "--quick", "--images", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=True)
     works = "loader", "packing, one process", "step micro, batch 2", "step by head, Swin-B", "masks", "features"
+    works += "activations kept, micro, images a GiB", "data and step, micro, batch 128"
     for work in (*works, "vote of 20 neighbours", "COCO's box AP", "planning", "starts"):
         assert f"| {work} |" in done.stdout, done.stdout
     assert "left out" not in done.stdout
