@@ -77,7 +77,7 @@ def add(file: Path, measured: pd.DataFrame) -> None:
 
 def ranges(known: pd.DataFrame) -> pd.DataFrame:
     """`low` and `high` of each number of each config, and how many `settings` gave it."""
-    grouped = known.assign(setting=known[SETTING].astype(str).agg(" ".join, axis=1)).groupby([*NUMBER, "config_hash"])
+    grouped = known.assign(setting=known.groupby(SETTING).ngroup()).groupby([*NUMBER, "config_hash"])
     return grouped.agg(low=("value", "min"), high=("value", "max"), settings=("setting", "nunique")).reset_index()
 
 

@@ -131,6 +131,10 @@ class ScaleFacts:
         fitting = [key for key, each in self.evaluated.items() if (each.task == task if task else each.is_score)]
         return [ResultFile("evaluate", run, evaluation) for run, evaluation in fitting]
 
+    def has_from_scratch(self, run: str, evaluation: str) -> bool:
+        """Whether the scale evaluates the same encoder without pre-training, too."""
+        return (self.baselines.get(run), evaluation) in self.evaluated
+
     def shown_run(self, runs: Iterable[str]) -> str | None:
         """The one run to show of several: the reference run if it is among them, else the first."""
         runs = list(runs)

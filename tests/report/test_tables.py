@@ -233,6 +233,16 @@ def test_a_worse_run_is_called_worse(tmp_path):
     assert [(each.tone, each.verdict) for each in table.headlines] == [("bad", "worse than from scratch")]
 
 
+def test_an_evaluation_that_no_encoder_from_scratch_has_is_no_line_beside_it(tmp_path):
+    paths = [write_evaluation(tmp_path, "default", name, {("top1", ""): [40.0]}) for name in ("finetune", "probe")]
+    evaluated = {key: each for key, each in FACTS.evaluated.items() if key != ("random_swin", "probe")}
+    for facts, tasks in (
+        (FACTS, ["fine-tuning", "linear probe"]),
+        (dataclasses.replace(FACTS, evaluated=evaluated), ["fine-tuning"]),
+    ):
+        assert [row["task"] for row in make_table("scratch", paths, facts).rows] == tasks
+
+
 def test_lines_beside_scratch_and_directions_are_corrected_for_each_other(tmp_path):
     """One line by itself is decided; of three that say the same none is."""
     values = {"default": [40.0, 41.0, 42.0], "random_swin": [46.0, 52.0, 52.0], "loss_full": [46.0, 52.0, 52.0]}

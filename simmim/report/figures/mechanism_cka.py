@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 from simmim.report.scale_facts import ResultFile, ScaleFacts
@@ -36,14 +37,16 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     groups = runs_by_encoder(frame, facts)
     if not groups:
         raise NothingToDraw("No encoder was looked into")
+    maps = {run: _map(frame[frame["run"] == run]) for run in itertools.chain(*groups)}
+    lowest = math.floor(10 * min(each.to_numpy().min() for each in maps.values())) / 10
     columns = max(map(len, groups))
     size = (2.4 * columns + 0.9, 2.8 * len(groups))
     figure, axes = plt.subplots(len(groups), columns, figsize=size, squeeze=False, layout="constrained")
     for runs, row_of_axes in zip(groups, axes):
         for axis, run in zip(row_of_axes, runs):
-            shown = _map(frame[frame["run"] == run])
+            shown = maps[run]
             step = max(1, len(shown) // 6)
-            style = {"vmin": 0, "vmax": 1, "cmap": "Blues", "square": True, "cbar": False}
+            style = {"vmin": lowest, "vmax": 1, "cmap": "Blues", "square": True, "cbar": False}
             sns.heatmap(shown, xticklabels=step, yticklabels=step, ax=axis, **style)
             axis.invert_yaxis()
             axis.tick_params(axis="y", rotation=0)
@@ -55,7 +58,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     caption = (
         "Linear CKA (arXiv 1905.00414) of the outputs of two blocks, averaged over tokens, on validation images; HSIC "
         f"is estimated without bias. Mean over pre-trainings ({counts}). 1: the same but for rotation and scale; 0: "
-        f"nothing in common.{facts.naming_note()}"
+        f"nothing in common. Colours begin at {lowest:.1f}.{facts.naming_note()}"
     )
     return figure, caption
 

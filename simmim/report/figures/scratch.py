@@ -70,7 +70,8 @@ def _panels(frame: pd.DataFrame, facts: ScaleFacts) -> list[tuple[str, str]]:
     """(evaluation, metric) of every comparison that there are results of."""
     wanted = frame[frame["metric"].isin(facts.headline_metrics)]
     found = set(wanted[["evaluation", "metric"]].itertuples(index=False, name=None))
-    evaluations = facts.in_order(wanted["evaluation"])
+    known = facts.in_order(wanted["evaluation"])
+    evaluations = [name for name in known if any(facts.has_from_scratch(run, name) for run in facts.baselines)]
     return [(name, metric) for name in evaluations for metric in facts.headline_metrics if (name, metric) in found]
 
 

@@ -39,7 +39,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
         for run, baseline in facts.baselines.items()
         for evaluation in evaluations
         for metric in facts.headline_metrics
-        if measurement(frame, run, evaluation, metric)
+        if facts.has_from_scratch(run, evaluation) and measurement(frame, run, evaluation, metric)
     ]
     both = [Pair(measurement(frame, run, *what), measurement(frame, baseline, *what)) for run, baseline, *what in keys]
     pairs = dict(zip(keys, compared(both)))
