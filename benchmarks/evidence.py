@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/evidence.md, from what lies in results/small; a test says when they are not these.
+"""The tables of README.md and of pages in docs, from what lies in results; a test says when they are not these.
 
     python benchmarks/evidence.py
 
@@ -8,23 +8,35 @@ A page says where a table stands by a mark, `<!-- scratch, made by benchmarks/ev
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from simmim.config.sheets import Sheets
+from simmim.report import elsewhere
+from simmim.report.facts import facts
+from simmim.report.measurements import decimals_of, metric_label, number
+from simmim.report.scale_facts import ScaleFacts
 from simmim.report.table_file import markdown_table
 from simmim.storage import records
 from simmim.storage.files import write_text
 
 ROOT = Path(__file__).parents[1]
-PAGES = ROOT / "README.md", ROOT / "docs" / "evidence.md"
+PAGES = ROOT / "README.md", ROOT / "docs" / "demo.md", ROOT / "docs" / "evidence.md"
 SCALE = "small"
 BLOCK = re.compile(r"(<!-- (\w+), made by benchmarks/evidence.py -->\n).*?(<!-- end -->)", re.DOTALL)
 ACCURACY = " on CIFAR-10, top-1 (%)"  # said above a table that leaves it out
+NOT_YET = "Not run yet.\n"
 CLAIMS = ("claim", "measured by", "paper", "ours", "n", "power", "verdict")
-VERDICTS = {"holds": "hold", "contradicted": "are contradicted", "undecided": "are undecided"}
+VERDICTS = {  # of one claim, of several
+    "holds": ("holds", "hold"),
+    "contradicted": ("is contradicted", "are contradicted"),
+    "undecided": ("is undecided", "are undecided"),
+}
 
 
 def table(name: str) -> pd.DataFrame:
@@ -42,7 +54,7 @@ def measured(name: str) -> pd.DataFrame:
 def lines(found: pd.DataFrame, columns: Sequence[str]) -> str:
     """A table in Markdown."""
     if found.empty:
-        return "Not run yet.\n"
+        return NOT_YET
     return markdown_table(columns, found[list(columns)].itertuples(index=False)) + "\n"
 
 
@@ -64,7 +76,7 @@ def verdicts() -> str:
     """How many claims there are, and how they came out."""
     found, every = measured("claims"), table("claims")
     said = found["verdict"].str.partition(" ")[0].value_counts()
-    counts = ", ".join(f"{said.get(word, 0)} {text}" for word, text in VERDICTS.items())
+    counts = ", ".join(f"{said.get(word, 0)} {texts[int(said.get(word, 0) != 1)]}" for word, texts in VERDICTS.items())
     return f"Of {len(every)} claims of the paper {len(found)} were measured: {counts}.\n"
 
 
@@ -76,7 +88,66 @@ def cost() -> str:
     return f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} rows: {hours:.0f} hours of one CPU core.\n"
 
 
+@dataclass(frozen=True)
+class Demo:
+    """What machines gave for the demo, `known`, and the range of each score by evaluation, metric and run."""
+
+    scale: ScaleFacts
+    known: pd.DataFrame
+    ranges: dict[tuple[str, str, str], str]
+
+
+@functools.cache
+def demo() -> Demo:
+    """Without extra data sets, which no row of the table has room for."""
+    scale = facts(Sheets(ROOT / "config"), "demo")
+    known = elsewhere.read(ROOT / "results" / "demo_numbers.parquet")
+    known = known[~known["dataset"].isin(scale.extra_sets)]
+    rows = [row for _, row in elsewhere.ranges(known).iterrows()]
+    return Demo(scale, known, {(row["evaluation"], row["metric"], row["run"]): _range(row) for row in rows})
+
+
+def machines() -> str:
+    """A row per score, a column per run."""
+    scale, known = demo().scale, demo().known
+    if known.empty:
+        return NOT_YET
+    runs = [run for run in scale.encoders if run in {*known["run"]}]
+    rows = []
+    for evaluation in ["pretrain", *scale.in_order({*known["evaluation"]} - {"pretrain"})]:
+        for metric in known.loc[known["evaluation"] == evaluation, "metric"].unique():
+            name = f"{scale.evaluation_label(evaluation)}, {metric_label(metric)}"
+            rows.append((name, *(demo().ranges.get((evaluation, metric, run), "–") for run in runs)))
+    settings = known[elsewhere.SETTING].drop_duplicates()
+    names = settings["capability"] + " " + settings["precision"] + " " + settings["threads"].astype(str)
+    of = "; ".join(f"{machine}: {', '.join(each)}" for machine, each in names.groupby(settings["machine"]))
+    table = markdown_table(("score", *map(scale.run_label, runs)), rows)
+    return f"Settings (kernels, number format, threads) of {of}.\n\n{table}\n"
+
+
+def demo_scores() -> str:
+    """The three first scores of the reference run beside training from scratch, in a sentence."""
+    scale, ranges = demo().scale, demo().ranges
+    if not ranges:
+        return NOT_YET
+    scratch, count = scale.baselines[scale.reference], len(demo().known[elsewhere.SETTING].drop_duplicates())
+    parts = [
+        f"{scale.evaluation_label(name)} {ranges[name, 'top1', scale.reference]} % "
+        f"(without pre-training {ranges[name, 'top1', scratch]})"
+        for name in ("finetune", "probe", "knn")
+    ]
+    words = "setting" if count == 1 else "settings"
+    return f"Over {count} {words} of kernels, number format and threads: {'; '.join(parts)}.\n"
+
+
+def _range(row: pd.Series) -> str:
+    low, high = (number(row[name], decimals_of(row["metric"])) for name in ("low", "high"))
+    return low if low == high else f"{low} to {high}"
+
+
 BLOCKS = {
+    "machines": machines,
+    "demo_scores": demo_scores,
     "accuracy": accuracy_claims,
     "others": other_claims,
     "verdicts": verdicts,
