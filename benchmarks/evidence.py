@@ -83,9 +83,9 @@ def verdicts() -> str:
 def cost() -> str:
     """What the pre-trainings of the scale took."""
     found = records.read(sorted((ROOT / "results" / SCALE).glob("pretrain/*/*/train.parquet")))
-    seconds = found[found["metric"] == "train_seconds"]
+    seconds = found[(found["metric"] == "train_seconds") & (found["value"] > 0)]  # a random encoder has none
     hours = seconds["value"].sum() / 3600
-    return f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} rows: {hours:.0f} hours of one CPU core.\n"
+    return f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} runs: {hours:.0f} hours of one CPU core.\n"
 
 
 @dataclass(frozen=True)
