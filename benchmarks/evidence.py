@@ -85,7 +85,8 @@ def cost() -> str:
     found = records.read(sorted((ROOT / "results" / SCALE).glob("pretrain/*/*/train.parquet")))
     seconds = found[(found["metric"] == "train_seconds") & (found["value"] > 0)]  # a random encoder has none
     hours = seconds["value"].sum() / 3600
-    return f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} runs: {hours:.0f} hours by the clock, on one CPU core each.\n"
+    trained = f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} runs"
+    return f"{trained}: {hours:.0f} hours by the clock, on one CPU core each.\n"
 
 
 @dataclass(frozen=True)
