@@ -8,7 +8,6 @@ its step in float32, as it is shipped, or under autocast; ours reads the same ti
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 from loader import EPOCHS, ReleasedImages, packed_batches
-from measure import Measured, Way, compare, jpegs, table
+from measure import Measured, Way, compare, jpegs, parser_of_images, table
 from PIL import Image, ImageOps
 from steps import SHAPES, Released, ours, update_of
 from torch import nn
@@ -89,11 +88,7 @@ def measured(folder: Path, images: int, turns: int) -> Iterator[Measured]:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
-    parser.add_argument("--images", type=int, default=300, help="spread over the folder")
-    parser.add_argument("--turns", type=int, default=5)
-    options = parser.parse_args()
+    options = parser_of_images(__doc__, 300, 5).parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     print(table(list(measured(options.folder, options.images, options.turns))))

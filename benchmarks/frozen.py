@@ -10,7 +10,6 @@ made-up features. The limit is the product of queries and bank alone.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import Measured, Way, compare, jpegs, table
+from measure import Measured, Way, compare, jpegs, parser_of_images, table
 from PIL import Image
 from steps import MICRO
 from torch import Tensor
@@ -138,11 +137,7 @@ def measured(folder: Path, images: int, turns: int, quick: bool = False) -> Iter
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
-    parser.add_argument("--images", type=int, default=300, help="spread over the folder")
-    parser.add_argument("--turns", type=int, default=3)
-    options = parser.parse_args()
+    options = parser_of_images(__doc__, 300, 3).parse_args()
     torch.set_num_threads(1)
     print(table(list(measured(options.folder, options.images, options.turns))))
 

@@ -10,7 +10,6 @@ Seconds are those of all processes. The limits: decoding alone, and copying byte
 
 from __future__ import annotations
 
-import argparse
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import Measured, Way, compare, jpegs, linked, table
+from measure import Measured, Way, compare, jpegs, linked, parser_of_images, table
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -125,11 +124,8 @@ def measured(folder: Path, images: int, workers: int, turns: int) -> Iterator[Me
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
-    parser.add_argument("--images", type=int, default=400, help="spread over the folder")
+    parser = parser_of_images(__doc__, 400, 5)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(table(list(measured(options.folder, options.images, options.workers, options.turns))))

@@ -6,6 +6,7 @@ ratios, and hits neighbouring turns alike.
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import resource
@@ -80,6 +81,15 @@ def jpegs(folder: Path, count: int) -> list[Path]:
     if not files:
         raise SystemExit(f"{folder} holds no JPEG: name a folder that does")
     return files[:: max(1, len(files) // count)][:count]
+
+
+def parser_of_images(words: str | None, images: int, turns: int) -> argparse.ArgumentParser:
+    """The command line of a comparison that needs JPEGs, with its defaults."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
+    parser.add_argument("--images", type=int, default=images, help="spread over the folder")
+    parser.add_argument("--turns", type=int, default=turns)
+    return parser
 
 
 @contextmanager

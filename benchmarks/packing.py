@@ -9,14 +9,13 @@ many images in shards of a hundred, so that every process has several of them.
 
 from __future__ import annotations
 
-import argparse
 import io
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import Measured, Way, compare, jpegs, linked, table
+from measure import Measured, Way, compare, jpegs, linked, parser_of_images, table
 from PIL import Image
 
 from simmim.data.packing import pack
@@ -68,11 +67,8 @@ def measured(folder: Path, images: int, processes: list[int], turns: int) -> Ite
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="JPEGs, at any depth")
-    parser.add_argument("--images", type=int, default=300, help="spread over the folder")
+    parser = parser_of_images(__doc__, 300, 3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     print(table(list(measured(options.folder, options.images, options.processes, options.turns))))
 
