@@ -161,7 +161,8 @@ def _add_option(
         return
     if get_origin(kind) is not None:
         kind, several = get_args(kind)[0], "Sequence" in str(kind)
-        rest |= {"nargs": "*"} if several else {}
+        if several:  # given twice, it is one list
+            rest |= {"nargs": "*", "action": "extend"} | ({} if required else {"default": [*argument.default]})
     parser.add_argument(flag, dest=argument.name, type=path if kind is Path else kind, required=required, **rest)
 
 

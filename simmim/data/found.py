@@ -97,6 +97,9 @@ def _folder(root: Path, settings: str, what: str) -> Found:
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
         return Found(root, rows[0], rows[1], f"a folder with {train.name} and {val.name}")
+    if train and len(folders) == 1:  # no class, but the part of a data set that was fetched
+        row = "image_folder", f"root=$data/{train.name}{settings}"
+        return Found(root, row, None, f"{train.name} of a folder of {what}")
     return Found(root, ("image_folder", f"root=$data{settings}"), None, f"a folder of {what}")
 
 

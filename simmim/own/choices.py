@@ -37,8 +37,8 @@ class Asked:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "steps", "lr"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                raise ValueError(f"--{name} {value:g} must be above 0")
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise ValueError(f"--{name} {value:g} must be a number above 0")
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"--epochs {self.epochs:g} and --steps {self.steps}: give one of them")
 

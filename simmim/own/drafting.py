@@ -56,6 +56,10 @@ class Request:
     seed: int
     set: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"--seed {self.seed} must be 0 or above")
+
     def as_json(self) -> dict[str, Any]:
         """JSON values, as they are kept in the run folder."""
         own = {"data": str(self.data), "model": self.model, "seed": self.seed, "set": list(self.set)}

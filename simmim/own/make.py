@@ -8,6 +8,7 @@ from typing import Any
 
 from simmim.cli import training
 from simmim.jobs import Job, Jobs
+from simmim.storage.reading import existing
 
 _VERBS: dict[str, Callable[..., None]] = {
     "pack": training.pack,
@@ -26,9 +27,15 @@ def make(jobs: Jobs, file: str, **options: Any) -> None:
 
     Args:
         options: of the verb `pretrain`, for all pre-trainings on the way.
+
+    Raises:
+        ValueError: for what no job makes and is not there.
     """
     job = jobs.maker(file)
-    if job is None or all(Path(each).exists() for each in job.outputs.values()):
+    if job is None:
+        existing(file, "the file")
+        return
+    if all(Path(each).exists() for each in job.outputs.values()):
         return
     for each in job.input_files():
         make(jobs, each, **options)

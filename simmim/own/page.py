@@ -111,5 +111,6 @@ def project_page(project: Project) -> list[str]:
         "",
         f"make `results/{SCALE}/report.html` with what it needs. A row of `config/pretrain.tsv` is a pre-training: add",
         f"`{run}_r40`, the recipe `{run}` and mask.ratio=0.4, separated by tabs, and the next call trains it too.",
-        "`config/evaluate.tsv` takes evaluations of them. `workflow` is a link to the rules of the package.",
+        "`snakemake` comes with the extra `workflow` (pip install 'simmim[workflow]'); the folder links to its rules.",
+        "`simmim finetune`, `probe` and `knn` score an encoder of the project on labelled images.",
     ]

@@ -63,12 +63,12 @@ def pretrain(
     request = Request(existing(data, "--data"), model, asked, seed, tuple(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, "pretrain", request.as_json(), lambda: plan().draft)
-    if project is None:
+    if project is not None and (done := done_before(project)) is not None:
+        return done
+    if project is None or dry_run:
         project = _begun(plan(), out, dry_run)
         if project is None:
             return None
-    elif (done := done_before(project)) is not None:
-        return done
     return _carried_out(project, seed, tensorboard)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from simmim.config.shipped import workflow_folder
+from simmim.own.again import reopened
 from simmim.own.choices import Asked, pixels
 from simmim.own.drafting import Request, planned
 from simmim.own.page import project_page
@@ -46,14 +48,15 @@ def init(
         ValueError: for what cannot be, and for a folder that holds something else.
     """
     out = Path(folder).expanduser()
-    if there_is(out):
-        project = Project(out)
-    elif data is None:
+    asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
+    if data is not None:
+        project = _asked_for(Request(existing(data, "--data"), model, asked, 0, tuple(set)), out)
+    elif not there_is(out):
         raise ValueError(f"{folder} is to become a project: give --data, the images it is about")
+    elif set or asked != Asked():
+        raise ValueError(f"{folder} is a project already: change its row in config/pretrain.tsv, or add one")
     else:
-        asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
-        draft = planned(Request(existing(data, "--data"), model, asked, 0, tuple(set)), out).draft
-        project = draft.write(out)
+        project = Project(out)
     run = project.note["run"]
     project.jobs.sheets.pretraining(SCALE, run)  # refuses what does not go together
     for name, inside in _LINKS.items():
@@ -63,3 +66,9 @@ def init(
         write_text(out / "README.md", "\n".join(project_page(project)) + "\n")
     say("left", f"{out}: row '{run}' in config/pretrain.tsv; `cd {out} && snakemake --profile workflow/profiles/local`")
     return Result(out, {}, {"pretrain": out / "config" / "pretrain.tsv"})
+
+
+def _asked_for(request: Request, out: Path) -> Project:
+    """The project that is there, if it was begun so, or a new one."""
+    plan = functools.cache(lambda: planned(request, out))
+    return reopened(out, "pretrain", request.as_json(), lambda: plan().draft) or plan().draft.write(out)

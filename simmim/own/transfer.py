@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.sections import sides
 from simmim.own.again import done_before, refuse_changed_images, reopened
 from simmim.own.choices import Asked, pixels
 from simmim.own.make import make
@@ -46,7 +47,7 @@ def finetune(
         out: the run folder
         epochs: passes over the images (30, and as many as make 300 updates)
         batch: images of an update (32, or 256 where there are many)
-        image_px: side of the input (that of the encoder)
+        image_px: input, as 192 or 96x160 (that of the encoder)
         lr: base learning rate, of 512 images
         set: any setting of a row, as settings.mixup=0.8
     """
@@ -158,7 +159,8 @@ def _begun(plan: Plan, out: Path) -> Project:
     say_data(plan.found, plan.split)
     if not config.settings.is_dense and (bands := plan.found.bands):
         say("", f"{bands}, all kept; normalised as the encoder's images were")
-    say("encoder", f"{draft.note['request']['encoder']} on {config.settings.image_px} px")
+    size = " x ".join(map(str, dict.fromkeys(sides(config.settings.image_px))))
+    say("encoder", f"{draft.note['request']['encoder']} on {size} px")
     if plan.choice is None:
         return draft.write(out)
     recipe = dict(plan.choice.recipe)

@@ -9,6 +9,7 @@ from typing import Any
 
 from simmim import plugin
 from simmim.config.component_settings import settings_of
+from simmim.config.sections import sides
 from simmim.config.values import merged
 from simmim.data.found import Found, classes_at, label_maps_at, objects_at
 from simmim.own.choices import SMALL_SET, Asked, Choice, Usual, choose
@@ -122,12 +123,14 @@ def planned(request: Request, out: Path) -> Plan:
     refuse_out_in_data(out, request.data)
     kind, header = KINDS[request.verb], model_file.header(request.encoder)
     found = kind.found_at(request.data)
+    if kind.found_at is classes_at:
+        _refuse_one_class(found)
     split = parted(found, _HELD_OUT)
     recipe = _recipe(kind, header, request.asked, split.train)
     choice = choose(recipe, split.train, request.asked.without_size(), kind.usual) if kind.usual else None
     recipe, run = choice.recipe if choice else recipe, run_name(out)
     is_dense = plugin.task_settings(kind.task).is_dense
-    side = max(recipe["settings"]["image_px"], *header["image_px"])
+    side = max(*sides(recipe["settings"]["image_px"]), *header["image_px"])
     packing = FOUND_BROKEN if is_dense else packed_for(side, found.bands)
     row = {"run": run, "evaluation": request.verb, "recipe": request.verb, "set": " ".join(request.set)}
     rows = {
@@ -141,6 +144,15 @@ def planned(request: Request, out: Path) -> Plan:
     return Plan(Draft(found.root, rows, recipes, {"pretrain": IMAGES, kind.role: IMAGES}, note), found, split, choice)
 
 
+def _refuse_one_class(found: Found) -> None:
+    """Where there is one class, every image is classified right."""
+    if len(classes := found.source(found.train).classes()) < 2:
+        raise ValueError(
+            f"--data {found.root} has one class, {', '.join(classes)}: a score needs two; give the folder that holds a "
+            "folder for each class"
+        )
+
+
 def _recipe(kind: Kind, header: Mapping[str, Any], asked: Asked, images: int) -> dict[str, Any]:
     """The recipe of a task for an encoder, at the size that it was trained at or that was asked for."""
     encoder = header["encoder"]
@@ -150,11 +162,27 @@ def _recipe(kind: Kind, header: Mapping[str, Any], asked: Asked, images: int) ->
     small = images < SMALL_SET
     changes |= {key: encoder[key] for key in ("window",) if key in changes and key in encoder}
     changes |= {"drop_path": 0.0} if small and "drop_path" in changes else {}
-    side = max(asked.image_px) if asked.image_px else kind.side * max(header["image_px"])
-    recipe = merged(recipe, {"settings": {"image_px": side} | (dict(kind.settings) if small else {})})
+    settings = {"image_px": _image_px(kind, header, asked)} | (dict(kind.settings) if small else {})
+    recipe = merged(recipe, {"settings": settings})
     if kind.train and small:
         recipe = merged(recipe, {"train": dict(kind.train)})
     return recipe | {"encoder": changes}
+
+
+def _image_px(kind: Kind, header: Mapping[str, Any], asked: Asked) -> int | list[int]:
+    """Side of the input, or its height and width: as asked for, or as the encoder's times `kind.side`.
+
+    Raises:
+        ValueError: for height and width where a task trains on squares.
+    """
+    height, width = asked.image_px or (kind.side * side for side in header["image_px"])
+    if height == width:
+        return height
+    if not plugin.task_settings(kind.task).is_dense:
+        return [height, width]
+    if asked.image_px:
+        raise ValueError(f"--image-px {height}x{width}: `simmim {kind.task}` trains on squares; give one number")
+    return max(height, width)
 
 
 def _as_it_is(header: Mapping[str, Any]) -> dict[str, Any]:

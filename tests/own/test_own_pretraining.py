@@ -116,6 +116,10 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(tmp_path, monkeypatch, 
     said = capsys.readouterr().out
     assert "1.1 million parameters" in said and "about 0:08 for 16 images at 2 images/s" in said and "GB" in said
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    simmim.init("mine", data="photos", **asked)  # begun, and nothing is trained yet
+    monkeypatch.setattr("simmim.own.pretraining.make", lambda *_, **__: pytest.fail("it trains"))
+    assert simmim.pretrain(data="photos", out="mine", dry_run=True, **asked) is None
+    assert "about 0:08 for 16 images" in capsys.readouterr().out
 
 
 MISTAKES = [
@@ -124,7 +128,12 @@ MISTAKES = [
     (["--data", "photos", "--out", "photos/out"], "--out photos/out lies inside --data"),
     (["--data", "photos", "--out", "full"], "--out full holds other files"),
     (["--data", "photos", "--image-px", "wide"], "--image-px wide must be a number such as 192"),
-    (["--data", "photos", "--batch", "0"], "--batch 0 must be above 0"),
+    (["--data", "photos", "--batch", "0"], "--batch 0 must be a number above 0"),
+    (["--data", "photos", "--epochs", "inf"], "--epochs inf must be a number above 0"),
+    (["--data", "photos", "--lr", "nan"], "--lr nan must be a number above 0"),
+    (["--data", "photos", "--seed", "-1"], "--seed -1 must be 0 or above"),
+    (["--data", "photos", "--set", "mask.ratio=0.4", "--set", "mask.ratoi=0.5"], "did you mean 'ratio'"),
+    (["--data", "photos", "--set", "mask.ratoi=0.5", "--set", "mask.ratio=0.4"], "did you mean 'ratio'"),
     (["--data", "photos", "--epochs", "1", "--steps", "1"], "--epochs 1 and --steps 1: give one of them"),
     (["--data", "photos", "--set", "mask.ratoi=0.5"], "did you mean 'ratio'"),
     (["--data", "photos", "--set", "ratio"], "'ratio' in column 'set' is not key=value"),

@@ -60,6 +60,10 @@ def test_a_run_folder_can_become_a_project(tmp_path, capsys):
     for _ in range(2):
         simmim.init(tmp_path / "new", data=tmp_path / "photos", **QUICK)
     assert (tmp_path / "new" / "workflow" / "Snakefile").is_file() and (tmp_path / "new" / "slurm").is_dir()
+    simmim.init(tmp_path / "new")
+    for options, said in (({"data": tmp_path / "photos"}, "train.epochs: "), ({}, "is a project already")):
+        with pytest.raises(ValueError, match=said):
+            simmim.init(tmp_path / "new", **options, epochs=7)
 
 
 def test_names_are_listed_and_misspelt_ones_get_the_nearest(capsys):
@@ -101,6 +105,10 @@ def test_every_kind_of_path_is_read(tmp_path):
         write_photos(tmp_path / "split" / split / "a", 2)
     assert images_at(tmp_path / "split").val == ("image_folder", "root=$data/val")
     assert classes_at(tmp_path / "split").train == ("image_folder", "root=$data/train class_folders=true")
+    write_photos(tmp_path / "part" / "train" / "a", 2)
+    assert classes_at(tmp_path / "part").train == ("image_folder", "root=$data/train class_folders=true")
+    write_photos(tmp_path / "part" / "bus", 2)  # two vehicles
+    assert classes_at(tmp_path / "part").train == ("image_folder", "root=$data class_folders=true")
 
 
 def test_predictions_for_any_pictures_need_the_run_folder(tmp_path, monkeypatch, capsys):

@@ -12,6 +12,8 @@ from PIL import Image
 import simmim
 from simmim.__main__ import main
 from simmim.encoders.swin import Swin
+from simmim.own.choices import Asked
+from simmim.own.transferring import KINDS, Request, _image_px, planned
 from simmim.storage.encoder_file import save_encoder
 
 SWIN = {"patch_px": 4, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window": 1}
@@ -77,6 +79,26 @@ def test_a_split_that_is_there_is_used(classes, encoder, capsys):
 def test_a_probe_prints_the_accuracy_of_the_best_block(classes, encoder):
     result = simmim.probe(data=classes, encoder=encoder, out="probe", epochs=40)
     assert 1 <= result.numbers["chosen_block"] <= 4 and result.numbers["top1"] >= 50
+
+
+def test_one_class_is_none_to_tell_apart(classes, encoder):
+    for verb in (simmim.finetune, simmim.probe, simmim.knn):
+        with pytest.raises(ValueError, match="has no class folders: put the images"):
+            verb(data=classes / "amber", encoder=encoder, out="one")
+    (classes.parent / "around").mkdir()
+    classes.rename(classes.parent / "around" / "things")
+    with pytest.raises(ValueError, match="has one class, things: a score needs two"):
+        simmim.knn(data="around", encoder=encoder, out="one")
+
+
+def test_inputs_that_are_not_square_stay_so(classes, encoder, capsys):
+    request = Request("finetune", classes, encoder, Asked(image_px=(32, 64)), ())
+    assert planned(request, Path("ft")).draft.recipes["finetune"]["settings"]["image_px"] == [32, 64]
+    header = {"image_px": [32, 64], "encoder": {"name": "swin"} | SWIN}
+    sizes = [_image_px(KINDS[kind], header, Asked()) for kind in ("probe", "detect")]
+    assert sizes == [[32, 64], 128]
+    with pytest.raises(ValueError, match="--image-px 32x64: `simmim segment` trains on squares; give one number"):
+        _image_px(KINDS["segment"], header, Asked(image_px=(32, 64)))
 
 
 def write_objects(folder, split, count):

@@ -35,5 +35,8 @@ def class_names(folders: Iterable[str], where: str, numbered: bool) -> list[str]
         )
     names = sorted({normal_form(folder) for folder in folders})
     if not names:
-        raise ValueError(f"{where} has no class folders; set class_folders=false for a folder without labels")
+        raise ValueError(
+            f"{where} has no class folders: put the images of each class into a folder of its name, "
+            "or set class_folders=false where no labels are needed"
+        )
     return names
