@@ -81,13 +81,15 @@ class Jobs:
         """One job.
 
         Raises:
-            ValueError: for a kind, row or name that there is not, with the nearest one.
+            ValueError: for a kind, row or name that there is not, with the nearest one, and for a seed below 0.
             DoesNotFit: for a row that the scale cannot have.
         """
         check_choice("kind of job", kind, OUTPUTS)
         key = kind, *sorted((name, str(value)) for name, value in wildcards.items())
         if key not in self._made:
             words = {name: str(value) for name, value in wildcards.items()}
+            if not words.get("seed", "0").isdecimal():
+                raise ValueError(f"seed {words['seed']} must be a whole number, 0 or above")
             config, inputs, found = getattr(self, f"_{kind}")(**words)
             outputs = {role: self.path(kind, role, **words) for role in OUTPUTS[kind]}
             self._made[key] = Job(kind, words, config, inputs, outputs, found)

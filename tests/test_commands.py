@@ -51,6 +51,11 @@ MISTAKES = [
     (["plan", "tabel1", *SMOKE], "'tabel1'; did you mean 'table1'"),
     (["plan", "table1", *SMOKE, "--gpu", "H10"], "'H10'; did you mean 'H100'"),
     (["size", *SMOKE, "--run", "swin_b_80ep"], "unknown run 'swin_b_80ep'; did you mean 'swin_b_800ep'"),
+    (["pretrain", *SMOKE, "--run", "default", "--seed", "-1"], "seed -1 must be a whole number, 0 or above"),
+    *(
+        ([verb, "--scale", "smok"], "unknown scale 'smok'; did you mean 'smoke'")
+        for verb in ("outdated", "clean", "migrate")
+    ),
 ]
 
 

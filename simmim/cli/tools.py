@@ -62,6 +62,7 @@ def outdated(jobs: Jobs, *, scale: str) -> None:
     """List results that were made with other settings than the sheets have today."""
     from simmim.planning.done import outdated as found_outdated
 
+    check_choice("scale", scale, jobs.sheets.scales())
     print(*found_outdated(jobs, scale), sep="\n")
 
 
@@ -73,6 +74,7 @@ def clean(jobs: Jobs, *, scale: str, outputs: Sequence[Path] = ()) -> None:
     """
     from simmim.storage.finished import states
 
+    check_choice("scale", scale, jobs.sheets.scales())
     for folder in states(Path(jobs.results) / scale, outputs):
         shutil.rmtree(folder)
         print(f"removed {folder}")
@@ -179,6 +181,7 @@ def migrate(jobs: Jobs, *, scale: str) -> None:
     """Bring results of a scale that an earlier version has written up to date; no value changes."""
     from simmim.migration import migrate as rewrite
 
+    check_choice("scale", scale, jobs.sheets.scales())
     lines = rewrite(Path(jobs.results) / scale)
     print(*(lines or ["nothing to bring up to date"]), sep="\n")
     if lines:

@@ -18,12 +18,15 @@ OF_PRETRAINING = ("loss", "validation_loss", "relative_cost", "avg_dist")
 
 
 def check_references(sheets: ConfigFolder) -> None:
-    """Refuse rows that name a run, an evaluation, a scale, a table, a tokenizer or a data set that there is not.
+    """Refuse what names a run, an evaluation, a scale, a table, a tokenizer or a data set that there is not.
 
     Raises:
         ValueError: with the sheet, the row and the nearest valid choice.
     """
     _check_scales(sheets)
+    with located_at(f"{sheets.folder / 'config.yaml'}, large"):
+        for run in sheets.config_file.large:
+            check_choice("run", run, sheets.all_runs)
     known = {run: set(WITHOUT_ROW) for run in sheets.all_runs}
     for run, evaluation in sheets.evaluate:
         with located_at(sheets.place("evaluate", run, evaluation)):

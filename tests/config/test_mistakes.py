@@ -53,6 +53,15 @@ def test_a_sheet_with_a_wrong_row_is_refused_as_it_is_read(folder, sheet, cells,
     assert "\n" not in str(refused.value)
 
 
+def test_a_large_run_that_there_is_not_is_refused(folder):
+    replace(folder / "config.yaml", "large: [swin_v2_h_800ep", "large: [swin_v2_h_800e")
+    read_yaml.cache_clear()
+    with pytest.raises(
+        ValueError, match=r"config.yaml, large: unknown run 'swin_v2_h_800e'; did you mean 'swin_v2_h_800ep'"
+    ):
+        Sheets(folder)
+
+
 def test_a_scale_that_names_what_no_sheet_has_is_refused(folder):
     append(folder / "scales" / "paper.yaml", "runs: [defualt]")
     append(folder / "scales" / "smoke.yaml", "without: [segmnt]")

@@ -98,4 +98,4 @@ def test_without_the_package_one_sentence_says_what_to_install(tmp_path):
     block = "import sys, importlib.util as found; spec = found.find_spec\n"
     block += "found.find_spec = lambda name, *rest: None if name == 'simmim' else spec(name, *rest)\n"
     code, printed = run(tmp_path, sys.executable, "-c", block + "from snakemake.cli import main; main(['-n'])")
-    assert code == 1 and "pip install 'simmim[workflow]'" in printed and "Traceback" not in printed, printed[-2000:]
+    assert code == 1 and "pip install './simmim[workflow]'" in printed and "Traceback" not in printed, printed[-2000:]

@@ -14,7 +14,7 @@ if (CHECKOUT / "simmim" / "__main__.py").is_file():
     searched = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, dict.fromkeys([str(CHECKOUT), *searched]))))
 elif importlib.util.find_spec("simmim") is None:
-    raise WorkflowError("the workflow needs the package simmim beside Snakemake: pip install 'simmim[workflow]'")
+    raise WorkflowError("the workflow needs the package simmim beside Snakemake: from a clone, pip install './simmim[workflow]'")
 
 from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
@@ -62,7 +62,8 @@ def made(kind, role):
 # Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What
 # the files themselves say counts too: those of other settings are to be made again, as incomplete ones are, for as long
 # as the settings differ. A dry run with a setting that is then taken back must not cost a training.
-if workflow.is_main_process and Path(JOBS.results, config["scale"]).is_dir():
+is_scale = config["scale"] in JOBS.sheets.scales()  # of another one the rules say what is wrong
+if workflow.is_main_process and is_scale and Path(JOBS.results, config["scale"]).is_dir():
     outdated = {*filter(None, shell(f"python -m simmim outdated --scale {config['scale']}", iterable=True))}
     marks, marked = FilePersistence(nolock=True), Path(".snakemake", f"outdated_{config['scale']}.txt")
     for file in {*marked.read_text().splitlines()} - outdated if marked.exists() else ():
