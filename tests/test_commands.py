@@ -4,15 +4,18 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from simmim.__main__ import main
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.storage.lease import lease
 from simmim.train.guard import NonFiniteLoss
+from simmim.train.processes import Processes
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ["--config", str(ROOT / "config")]
@@ -197,6 +200,28 @@ def test_numbers_that_are_not_finite_leave_with_exit_code_4(monkeypatch, capsys)
     monkeypatch.setattr("simmim.planning.check.check_scale", stop)
     assert main(["check", *SMOKE, *CONFIG]) == 4
     assert capsys.readouterr().err == "simmim: stopped: the loss or gradient of step 7 is not finite\n"
+
+
+KNN = Sheets(ROOT / "config").read_features("smoke", "default", "knn").name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tokenizer", "--tokenizer", "colours_512"],
+        ["pretrain", "--run", "default", "--seed", "0"],
+        ["features", "--run", "default", "--seed", "0", "--name", KNN],
+        ["evaluate", "--run", "default", "--evaluation", "knn"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_main_process_says_for_all_whether_a_job_is_done(monkeypatch, tmp_path, arguments):
+    """On another node the files may not be seen yet: of two processes one would train, and wait for the other."""
+    second = Processes(1, 2, torch.device("cpu"))
+    monkeypatch.setattr("simmim.train.processes.joined_processes", lambda: nullcontext(second))
+    monkeypatch.setattr("simmim.train.processes.told_by_main", lambda look, processes: True)
+    assert main([*arguments, *SMOKE, "--results", str(tmp_path), *CONFIG]) == 0
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

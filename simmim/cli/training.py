@@ -45,15 +45,13 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
     """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
-    from simmim.pretraining.tokenizer import load_tokenizer, make_tokenizer, state_of
-    from simmim.train.processes import joined_processes
+    from simmim.pretraining.tokenizer import is_made, make_tokenizer, state_of
+    from simmim.train.processes import joined_processes, told_by_main
 
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
     out, published = job.output("tokenizer"), job.inputs["published"]
     with joined_processes() as processes, worker(state_of(out), job.outputs, processes):
-        if out.is_file():
-            load_tokenizer(out, job.config)
-            print(f"{out} is finished, nothing to do")
+        if told_by_main(lambda: is_made(out, job.config), processes):
             return
         source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
         make_tokenizer(job.config, source, out, processes)
@@ -78,12 +76,16 @@ def pretrain(
     from simmim.pretraining.run import identity_of, state_of
     from simmim.pretraining.run import pretrain as run_pretraining
     from simmim.pretraining.watching import watching
-    from simmim.train.processes import joined_processes
+    from simmim.train.processes import joined_processes, told_by_main
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
+
+    def is_done() -> bool:
+        return is_finished(job.outputs, identity_of(job.config, seed, digests_of(data), init))
+
     with joined_processes() as processes, worker(state_of(folder), job.outputs, processes):
-        if not is_finished(job.outputs, identity_of(job.config, seed, digests_of(data), init)):
+        if not told_by_main(is_done, processes):
             watchers = watching(job.config, data, folder, gallery, tensorboard) if processes.is_main_process else []
             run_pretraining(job.config, seed, data, folder, processes, init, watchers)
 
@@ -113,13 +115,17 @@ def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
     """Extract the frozen features of training and validation images under one encoder; a probe or a k-NN reads them."""
     from simmim.evaluate.features import write_features
     from simmim.evaluate.stored_features import identity_of, is_complete
-    from simmim.train.processes import joined_processes
+    from simmim.train.processes import joined_processes, told_by_main
 
     job = jobs.job("features", scale=scale, run=run, seed=seed, features=name)
     out, (encoder,), data = job.output("folder"), job.inputs["encoder"], jobs.data_folders(job.config)
     file = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder)
+
+    def is_done() -> bool:
+        return is_complete(out, identity_of(job.config, digests_of(data), file))
+
     with joined_processes() as processes, worker(out, {}, processes):
-        if is_complete(out, identity_of(job.config, digests_of(data), file)):
+        if told_by_main(is_done, processes):
             print(f"{out} is finished, nothing to do")
             return
         write_features(job.config, file, data, out, processes)
@@ -129,13 +135,17 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     """Run one evaluation of one pre-trained run with all its seeds."""
     from simmim.evaluate.job import evaluate as run_evaluation
     from simmim.evaluate.job import identity_of, state_of
-    from simmim.train.processes import joined_processes
+    from simmim.train.processes import joined_processes, told_by_main
 
     job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
     features = [Path(folder) for folder in jobs.features_of(job.config)]
     out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
+
+    def is_done() -> bool:
+        return is_finished(job.outputs, identity_of(job.config, digests_of(data), encoders))
+
     with joined_processes() as processes, worker(state_of(out), {}, processes):
-        if not is_finished(job.outputs, identity_of(job.config, digests_of(data), encoders)):
+        if not told_by_main(is_done, processes):
             run_evaluation(job.config, encoders, data, out, processes, features)
 
 

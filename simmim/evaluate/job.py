@@ -25,7 +25,7 @@ from simmim.storage.identity import Identity, code_version
 from simmim.storage.reading import refuse_folder
 from simmim.train import speed, spikes
 from simmim.train.loop import Run, Trained, fit
-from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, environment, peak_bytes, seed_libraries, told_by_main
 from simmim.train.progress import busy
 from simmim.train.task import TrainTask
 
@@ -146,10 +146,9 @@ def evaluate(
         jobs.append(Job(config, encoders[start], sets, seed, state / f"seed{seed}", processes, read))
     kept = [_records_of(job) for job in jobs]
     if processes.is_main_process:
-        left = {}
         if config.settings.leaves_encoders:
             _hand_on([job.kept[-1] for job in jobs], out.with_suffix(".encoders"))
-            left = {job.kept[-1].stem: model_file.digest(job.kept[-1]) for job in jobs}
+        left = {file.stem: model_file.digest(file) for job in jobs for file in job.kept[1:]}
         machine = environment(processes, autocast_dtype(config.precision, processes.device), config.train)
         identity = identity_of(config, {split: each.digest for split, each in sets.items()}, encoders)
         parts = [parts for _, parts in kept]
@@ -197,6 +196,19 @@ def _cost(job: Job, trained: Trained) -> dict[str, float]:
 
 def _records_of(job: Job) -> Kept:
     """What one seed leaves, from what an earlier try kept if it finished the seed."""
+    if kept := told_by_main(lambda: _kept_before(job), job.processes):
+        return kept
+    rows, parts = _run(job)
+    if job.processes.is_main_process:
+        left = {file.stem: model_file.digest(file) for file in job.kept[1:]}
+        about = replace(job.identity, seed=job.seed).as_json() | {"parts": parts, "left": left}
+        records.write(job.kept[0], rows, **about)
+        shutil.rmtree(job.state, ignore_errors=True)
+    return rows, parts
+
+
+def _kept_before(job: Job) -> Kept | None:
+    """What an earlier try kept of the seed, if it finished it."""
     done = job.kept[0]
     for file in job.kept:
         refuse_folder(file)
@@ -208,13 +220,7 @@ def _records_of(job: Job) -> Kept:
     if all(file.is_file() for file in job.kept):
         _check_left(job, about["left"])
         return records.read([done])[records.SCHEMA.names].to_dict("records"), about["parts"]
-    rows, parts = _run(job)
-    if job.processes.is_main_process:
-        left = {file.stem: model_file.digest(file) for file in job.kept[1:]}
-        about = replace(job.identity, seed=job.seed).as_json() | {"parts": parts, "left": left}
-        records.write(done, rows, **about)
-        shutil.rmtree(job.state, ignore_errors=True)
-    return rows, parts
+    return None
 
 
 def _check_left(job: Job, left: Mapping[str, str]) -> None:

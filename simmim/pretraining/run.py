@@ -22,7 +22,7 @@ from simmim.train import speed, spikes
 from simmim.train.checkpoint import MANIFEST, verified_manifest
 from simmim.train.loop import Run, Trained, Watcher, fit
 from simmim.train.parameter_groups import parameter_groups
-from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries
+from simmim.train.processes import Processes, autocast_dtype, peak_bytes, seed_libraries, told_by_main
 from simmim.train.progress import busy
 
 
@@ -127,14 +127,20 @@ def pretrain_first_stage(
 ) -> None:
     """Pre-train up to the first milestone and write the checkpoint there to `out`; arguments as `pretrain`."""
     train_set = Shards(data["train"])
-    if (out / MANIFEST).is_file():
-        identity = identity_of(config, seed, {"train": train_set.digest}, init)
-        refuse_changed(out, verified_manifest(out), identity, remove=out)
-        print(f"{out} is finished, nothing to do")
+    identity = identity_of(config, seed, {"train": train_set.digest}, init)
+    if told_by_main(lambda: _stage_is_finished(out, identity), processes):
         return
     _fit(config, seed, train_set, stage_state_of(out), processes, init, stop=out)
     if processes.is_main_process:
         finished.keep(stage_state_of(out), [out / MANIFEST])
+
+
+def _stage_is_finished(out: Path, identity: Identity) -> bool:
+    if not (out / MANIFEST).is_file():
+        return False
+    refuse_changed(out, verified_manifest(out), identity, remove=out)
+    print(f"{out} is finished, nothing to do")
+    return True
 
 
 def _fit(

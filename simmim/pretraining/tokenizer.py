@@ -62,6 +62,15 @@ def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) ->
         )
 
 
+def is_made(out: Path, config: TokenizerConfig) -> bool:
+    """Whether a tokenizer is there, whole, and belongs to this; one of something else is never overwritten."""
+    if not out.is_file():
+        return False
+    load_tokenizer(out, config)
+    print(f"{out} is finished, nothing to do")
+    return True
+
+
 def build_tokenizer(config: TokenizerConfig) -> nn.Module:
     """The tokenizer of a config, before it has learnt anything.
 

@@ -17,6 +17,7 @@ from simmim.storage.files import draft_of, sha256_file, whole_folder
 from simmim.storage.model_file import write_tensors
 from simmim.storage.sealed_json import read_sealed, write_sealed
 from simmim.train import sharded_checkpoint
+from simmim.train.processes import Processes, told_by_main
 from simmim.train.sharding import is_sharded, placed_like
 
 FORMAT = 2
@@ -100,6 +101,27 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
+def newest_for_all(folder: Path, processes: Processes) -> tuple[Path, dict[str, Any]] | None:
+    """What `newest` gives the main process, once every process has read the same.
+
+    Raises:
+        ValueError: as `newest`.
+        RuntimeError: where this process reads something else, and so none may train; not foreseen, for another start
+            may well read it.
+    """
+    found = told_by_main(lambda: newest(folder), processes)
+    if found and not processes.is_main_process:
+        path, manifest = found
+        try:
+            _verify(path, manifest)
+        except (OSError, ValueError) as error:
+            raise RuntimeError(
+                f"process {processes.rank} does not read the {path} that the main process goes on from ({error}); see "
+                "whether every node reaches the folder, and start again"
+            ) from error
+    return found
+
+
 def restore(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Load weights and optimiser state that `newest` has found sound; names and shapes must match exactly.
 
@@ -151,7 +173,11 @@ def verified_manifest(path: Path) -> dict[str, Any]:
     manifest = read_sealed(path / MANIFEST)
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']}, this version reads format {FORMAT}")
+    _verify(path, manifest)
+    return manifest
+
+
+def _verify(path: Path, manifest: dict[str, Any]) -> None:
     for name, digest in manifest["sha256"].items():
         if sha256_file(path / name) != digest:
             raise ValueError(f"{name} does not have the digest it was written with")
-    return manifest

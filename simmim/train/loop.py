@@ -123,7 +123,7 @@ def fit(
     steps = settings.steps(len(data))
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
     trained, module, optimizer = _spread(task, groups, settings, processes)
-    done = _resume(run, trained, optimizer)
+    done = _resume(run, trained, optimizer, processes)
     sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
     batches = Waited(loader(data, sampler, settings.workers, processes.device))
     machine = environment(processes, trained.autocast_dtype, settings, data)
@@ -204,9 +204,9 @@ def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, pro
     )
 
 
-def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer) -> Trained:
+def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, processes: Processes) -> Trained:
     """What the checkpoint holds that the training goes on from, which is loaded if there is one."""
-    found, identity = checkpoint.newest(run.state), run.identity
+    found, identity = checkpoint.newest_for_all(run.state, processes), run.identity
     if not found and run.initial_checkpoint:
         path, identity = run.initial_checkpoint, run.initial_identity
         found = path, checkpoint.verified_manifest(path)

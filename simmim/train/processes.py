@@ -6,11 +6,11 @@ import os
 import random
 import resource
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from simmim.train.device import chosen_device, has_bf16
 
 # For another process: longer than any works alone (scores of COCO, k-means, checkpoints of 3 billion parameters).
 LONGEST_WAIT = timedelta(hours=1)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,29 @@ def peak_bytes(device: torch.device, parts: Iterable[Mapping[str, Any]] = ()) ->
         return max(before, torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return max(before, peak if sys.platform == "darwin" else 1024 * peak)  # bytes there, kilobytes elsewhere
+
+
+def told_by_main(look: Callable[[], Found], processes: Processes) -> Found:
+    """What the main process finds, on every process, or its error.
+
+    What there is to do is looked up once: another node may list a folder as it was before, and processes that go
+    different ways wait for each other, or train together from different weights.
+
+    Raises:
+        OSError, ValueError: what the main process came upon.
+    """
+    if processes.world == 1:
+        return look()
+    told: list[Any] = [None, None]
+    if processes.is_main_process:
+        try:
+            told[0] = look()
+        except (OSError, ValueError) as error:
+            told[1] = error
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
 
 
 def wait_for_all() -> None:

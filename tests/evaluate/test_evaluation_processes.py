@@ -1,6 +1,8 @@
 """Several processes score and train exactly as one. They are started once for all cases: starting takes longest."""
 
 import pickle
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from drawn_sets import draw, packed, png
 from evaluation_tasks import task_of
-from evaluations import evaluation, extracted, made_encoder, made_sets
+from evaluations import evaluation, extracted, made_encoder, made_sets, small
 
 from simmim.config.evaluation import FEATURE_SPLITS, features_config
 from simmim.config.training import TrainSettings
@@ -17,12 +19,14 @@ from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.encoders.resnet import ResNet
 from simmim.encoders.swin import Swin
+from simmim.evaluate import job
 from simmim.evaluate.attentive.settings import AttentiveSettings
 from simmim.evaluate.detect.settings import DetectSettings
 from simmim.evaluate.finetune.settings import FinetuneSettings
 from simmim.evaluate.mechanism.settings import MechanismSettings
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.evaluate.stored_features import open_features
+from simmim.storage import records
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.identity import Identity
 from simmim.train.loop import Run, fit
@@ -142,6 +146,23 @@ def mechanism_rows(folder):
     return [task.score(None, split) for split in FEATURE_SPLITS]
 
 
+def seeds_taken(processes, folder, out):
+    """What each process takes for the records of a seed that is kept, where the second one's node does not list it."""
+    config = small("knn")
+    data = {split: folder / "labels" / split for split in FEATURE_SPLITS}
+    sets = {split: Shards(path) for split, path in data.items()}
+    one = job.Job(config, folder / "encoder.safetensors", sets, 0, out / "seed0", processes)
+
+    def records_of(number):
+        """As they are where none are kept."""
+        with mock.patch.object(job, "_run", lambda _: ([records.record(one.origin("val"), 0, "top1", number)], [])):
+            return job._records_of(one)[0][0]["value"]
+
+    made = records_of(1.0)
+    with mock.patch.object(Path, "is_file", (lambda _: False) if processes.rank else Path.is_file):
+        return made, records_of(2.0)
+
+
 def two_steps(processes, folder, out):
     """Losses, gradient norms, scores and probabilities of a segmenter after two updates by two processes: first with a
     copy of the weights on each, then with weights split over both and activations recomputed."""
@@ -179,6 +200,7 @@ def all_cases(rank, folder, out):
         "classifier": classifier_scores(1000 * rank, folder),
         "frozen": frozen_scores(folder, processes, out / "frozen"),
         "mechanism": mechanism_rows(folder),
+        "seeds": seeds_taken(processes, folder, out / "seeds"),
         "two steps": two_steps(processes, folder, out / "steps"),
     }
     dist.destroy_process_group()
@@ -236,6 +258,10 @@ def test_the_mechanism(folder, together):
             assert [row[:2] for row in one] == [row[:2] for row in other]
             np.testing.assert_allclose([row[2] for row in other], [row[2] for row in one], rtol=1e-4, atol=1e-5)
     assert together[0]["mechanism"][0] == together[1]["mechanism"][0]
+
+
+def test_a_seed_is_kept_for_all_processes_or_for_none(together):
+    assert [each["seeds"] for each in together] == [(1.0, 1.0)] * WORLD
 
 
 def test_sharded_training_scores_as_replicated(together):

@@ -1,5 +1,7 @@
 """Checkpoints by themselves: what is refused, and what older ones hold."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -107,3 +109,26 @@ def test_the_two_newest_are_kept(tmp_path):
         checkpoint.save(tmp_path, step, task, optimizer, history=[])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000100"]
     assert checkpoint.newest(tmp_path)[1]["step"] == 100
+
+
+@pytest.fixture
+def begun(together):
+    """What each of two processes did where the second one's node shows the folder as it was (`two_processes.py`)."""
+    return json.loads((together / "begun.json").read_text())
+
+
+def test_all_processes_go_on_from_what_the_main_one_lists(begun):
+    first, second = (each["not listed"] for each in begun)
+    assert first == second and first.startswith("step 3, ")
+
+
+def test_a_process_that_cannot_read_what_the_main_one_read_takes_no_other(begun):
+    """No ValueError, which would end the job: started again, it may well read it."""
+    first, second = (each["not reached"] for each in begun)
+    assert first.startswith("step 3, ")
+    assert second.startswith("RuntimeError: process 1 does not read the ") and "step-00000003 that the main" in second
+
+
+def test_no_sound_checkpoint_is_said_on_every_process(begun):
+    first, second = (each["damaged"] for each in begun)
+    assert first == second and first.startswith("ValueError: no sound checkpoint among 2")

@@ -1,5 +1,6 @@
 """Number formats that do not depend on where the tests run, and draws that need no saved state."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -103,6 +104,10 @@ def test_nobody_waits_for_ever(monkeypatch):
     waiting.join(60)
     assert waiting.exitcode == 1 and stuck.is_alive()
     stuck.kill()
+
+
+def test_what_the_main_process_finds_holds_for_all(together):
+    assert [each["told"] for each in json.loads((together / "begun.json").read_text())] == [0, 0]
 
 
 def test_the_most_memory_held_is_that_of_all_processes_of_a_training():

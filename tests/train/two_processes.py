@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from unittest import mock
 
 import test_loop
 import test_sharding
@@ -16,9 +17,12 @@ from safetensors.torch import save_file
 from tasks import make_task
 from torch.distributed.fsdp import FSDPModule
 
+from simmim.storage.identity import Identity
+from simmim.train import checkpoint
 from simmim.train.guard import NonFiniteLoss
+from simmim.train.loop import Run, _resume
 from simmim.train.parameter_groups import parameter_groups
-from simmim.train.processes import Processes, joined_processes
+from simmim.train.processes import Processes, joined_processes, told_by_main
 from simmim.train.sharding import clip_gradients, shard
 
 
@@ -51,6 +55,36 @@ def sharded(out: Path, processes: Processes) -> None:
     run("bf16", precision="bf16", epochs=2)
     with contextlib.suppress(NonFiniteLoss):
         run("spoilt", dataset=test_sharding.Noise(spoilt=17), epochs=1)
+
+
+def resumed(folder: Path, processes: Processes) -> list[dict]:
+    """What each process goes on from where the second one's node does not list, or not reach, the last checkpoint."""
+    listed, read = checkpoint._steps, checkpoint.sha256_file
+
+    def begun() -> str:
+        task = make_task()
+        run = Run(Identity({"a": {"b": 1}}, 0), folder, "test")
+        try:
+            done = _resume(run, task, torch.optim.AdamW(task.parameters()), processes)
+        except (ValueError, RuntimeError) as error:
+            return f"{type(error).__name__}: {error}"
+        return f"step {done.step}, {task.net[0].weight.sum().item()}"
+
+    def unreachable(path: Path) -> str:
+        if processes.rank and "step-00000003" in str(path):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return read(path)
+
+    with mock.patch.object(checkpoint, "_steps", lambda path: listed(path)[: 1 if processes.rank else None]):
+        found = {"not listed": begun()}
+        with mock.patch.object(checkpoint, "sha256_file", unreachable):
+            found["not reached"] = begun()
+        with mock.patch.object(checkpoint, "sha256_file", lambda path: "another"):
+            found["damaged"] = begun()
+    found["told"] = told_by_main(lambda: processes.rank, processes)
+    every = [{}, {}]
+    dist.all_gather_object(every, found)
+    return every
 
 
 def held_after_one_step(processes: Processes) -> dict:
@@ -95,6 +129,8 @@ if __name__ == "__main__":
         folder = Path(sys.argv[1])
         replicated(folder, both)
         sharded(folder, both)
+        begun = resumed(folder / "clipped", both)
         held = held_after_one_step(both) | formats(both)
         if both.is_main_process:
+            (folder / "begun.json").write_text(json.dumps(begun))
             (folder / "held.json").write_text(json.dumps(held))
