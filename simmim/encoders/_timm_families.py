@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,15 @@ def clamped_window(rows: int, image_px: tuple[int, int], token_px: int) -> tuple
     height, width = (math.ceil(side / token_px) for side in image_px)
     windows = [(min(height, side), min(width, side)) for side in range(1, max(height, width) + 1)]
     return next(each for each in windows if (2 * each[0] - 1) * (2 * each[1] - 1) == rows)
+
+
+def pretrained_windows(blocks: Sequence[nn.Module], stages: Sequence[int]) -> list[list[int]]:
+    """The window of each stage that a SwinV2 measures its distances by; nothing of other models."""
+    if not hasattr(getattr(blocks[0], "attn", None), "pretrained_window_size"):
+        return []
+    firsts = [blocks[stages.index(stage)] for stage in range(stages[-1] + 1)]
+    sizes = [zip(each.attn.pretrained_window_size, each.window_size) for each in firsts]
+    return [[given if given > 0 else own for given, own in pair] for pair in sizes]
 
 
 def pooled_norm(body: nn.Module) -> nn.Module:

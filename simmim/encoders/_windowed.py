@@ -143,6 +143,10 @@ class WindowedEncoder(Encoder):
         before = sum(self._depths[: int(found[1])])
         return before if found[2] is None else before + int(found[2]) + 1
 
+    def unmapped_parameters(self) -> set[str]:
+        """Names of the parameters that no map of `feature_maps` depends on: nothing is hidden there, nor normalised."""
+        return {"mask_token"} | {f"norm.{name}" for name, _ in self.norm.named_parameters()}
+
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones.
 

@@ -86,12 +86,8 @@ class Timm(Encoder):
     @property
     def kept_settings(self) -> dict[str, list[list[int]]]:
         """Settings that a transfer must not derive anew from its own window and input size."""
-        blocks = self._block_modules()
-        if not hasattr(getattr(blocks[0], "attn", None), "pretrained_window_size"):
-            return {}
-        firsts = [blocks[self._stages.index(stage)] for stage in range(self._stages[-1] + 1)]
-        sizes = [zip(each.attn.pretrained_window_size, each.window_size) for each in firsts]
-        return {"pretrained_windows": [[given if given > 0 else own for given, own in pair] for pair in sizes]}
+        windows = families.pretrained_windows(self._block_modules(), self._stages)
+        return {"pretrained_windows": windows} if windows else {}
 
     @property
     def timm_arguments(self) -> dict[str, Any]:
@@ -144,6 +140,10 @@ class Timm(Encoder):
         """
         return 0 if parameter_name == "mask_token" else self._layers[parameter_name.removeprefix("body.")]
 
+    def unmapped_parameters(self) -> set[str]:
+        """Names of the parameters that no map of `feature_maps` depends on: all behind the last block."""
+        return {"mask_token"} | {f"body.{name}" for name, layer in self._layers.items() if layer > self.depth}
+
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones: those that timm lists, and the mask token."""
         listed = set(self.body.no_weight_decay()) if hasattr(self.body, "no_weight_decay") else set()
@@ -171,10 +171,8 @@ class Timm(Encoder):
             return resize_table(value, source, families.clamped_window(len(own), self.image_px, px))
         if name == "body.pos_embed" and own.ndim == 3:
             prefix = own.shape[1] - math.prod(self._grid())
-            if image_px is None:
-                side = math.isqrt(value.shape[1] - prefix)
-                image_px = side * self.token, side * self.token
-            return resample_abs_pos_embed(value, list(self._grid()), list(self._grid(image_px)), prefix)
+            source = self._grid(image_px) if image_px else (math.isqrt(value.shape[1] - prefix),) * 2
+            return resample_abs_pos_embed(value, list(self._grid()), list(source), prefix)
         return value
 
     def _block_modules(self) -> list[nn.Module]:

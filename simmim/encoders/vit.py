@@ -139,6 +139,10 @@ class ViT(Encoder):
         found = re.match(r"blocks\.(\d+)\.", parameter_name)
         return int(found[1]) + 1 if found else self.depth + 1
 
+    def unmapped_parameters(self) -> set[str]:
+        """Names of the parameters that no map of `feature_maps` depends on: nothing is hidden there, nor normalised."""
+        return {"mask_token"} | {f"norm.{name}" for name, _ in self.norm.named_parameters()}
+
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones: as released only the class token, so position
         tables and, in pre-training, the mask token decay."""

@@ -36,9 +36,8 @@ def freeze_unused(encoder: nn.Module) -> None:
 
     DistributedDataParallel hangs on parameters without gradients, and weight decay would shrink them for nothing.
     """
-    for name, parameter in encoder.named_parameters():
-        if name.startswith(("mask_token", "norm.")):
-            parameter.requires_grad_(False)
+    for name in encoder.unmapped_parameters():
+        encoder.get_parameter(name).requires_grad_(False)
 
 
 class LevelNorms(nn.Module):

@@ -143,6 +143,12 @@ def _restore_moments(path: Path, model: nn.Module, optimizer: Optimizer) -> None
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 keys = {key: f"{names[parameter]}/{key}" for key in ("step", "exp_avg", "exp_avg_sq")}
+                if left.isdisjoint(keys.values()):
+                    continue  # saved before its first gradient
+                if lacking := sorted({*keys.values()} - left):
+                    raise ValueError(
+                        f"{path} lacks {lacking[0]}; remove {path.parent}: the checkpoint before it may do"
+                    )
                 moments = {key: placed_like(parameter, file.get_tensor(keys[key])) for key in ("exp_avg", "exp_avg_sq")}
                 moments["step"] = file.get_tensor(keys["step"])
                 optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}

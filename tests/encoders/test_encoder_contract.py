@@ -112,6 +112,14 @@ def test_feature_maps_match_their_description(name):
     assert [stride for _, stride in encoder.levels] == sorted(stride for _, stride in encoder.levels)
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_it_says_what_no_feature_map_depends_on(name):
+    encoder = _encoder(name)
+    sum(x.square().sum() for x in encoder.feature_maps(_inputs(encoder)[0])).backward()
+    untouched = {key for key, parameter in encoder.named_parameters() if parameter.grad is None}
+    assert encoder.unmapped_parameters() == untouched
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ENCODERS)
 def test_any_size_of_input_works_or_is_refused(name):

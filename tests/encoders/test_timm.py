@@ -93,6 +93,16 @@ def test_features_are_timms_own(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_it_says_what_no_feature_map_depends_on(model):
+    if model.startswith("eva02"):
+        pytest.skip("has no feature maps: its tokens of 14 px have no quarter")
+    encoder = _encoder(model)
+    sum(x.square().sum() for x in encoder.feature_maps(torch.randn(2, 3, *encoder.image_px))).backward()
+    untouched = {name for name, parameter in encoder.named_parameters() if parameter.grad is None}
+    assert encoder.unmapped_parameters() == untouched
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_layers_are_those_that_timm_groups_but_for_what_stands_between_stages(model):
     encoder = _encoder(model)
     theirs = group_with_matcher(encoder.body.named_parameters(), encoder.body.group_matcher(), reverse=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tasks import make_task
 
 from simmim.storage.sealed_json import read_sealed, write_sealed
@@ -47,6 +47,28 @@ def test_state_of_a_parameter_that_is_trained_no_more_is_refused(tmp_path):
     optimizer = torch.optim.AdamW([each for each in task.parameters() if each.requires_grad])
     with pytest.raises(ValueError, match=r"optimiser state of unknown parameters: \['net\.0\.weight/exp_avg'"):
         checkpoint.restore(tmp_path / "step-00000001", task, optimizer)
+
+
+def test_a_parameter_that_never_had_a_gradient_goes_on_without_state(tmp_path):
+    task = make_task()
+    task.unused = torch.nn.Linear(2, 1)
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    optimizer = torch.optim.AdamW(task.parameters(), fused=True)
+    checkpoint.restore(tmp_path / "step-00000001", task, optimizer)
+    assert {each for each in task.parameters() if each in optimizer.state} == set(task.net.parameters())
+
+
+def test_optimiser_state_of_which_a_part_is_lacking_is_refused(tmp_path):
+    task = make_task()
+    checkpoint.save(tmp_path, 1, task, stepped(task), history=[])
+    path = tmp_path / "step-00000001" / "optimizer.safetensors"
+    held = load_file(path)
+    del held["net.3.bias/exp_avg"]
+    save_file(held, path)
+    with pytest.raises(
+        ValueError, match=r"optimizer\.safetensors lacks net\.3\.bias/exp_avg; remove .*step-00000001: "
+    ):
+        checkpoint.restore(path.parent, task, torch.optim.AdamW(task.parameters()))
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
