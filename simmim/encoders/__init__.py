@@ -22,6 +22,7 @@ constructor takes `image_px` (height, width) and `in_channels` beside its settin
     feature_maps        images -> maps for dense tasks, finest first, one per level
     layer_of            parameter name -> layer for layer-wise learning-rate decay: 0 the embedding, 1 to depth the
                         blocks, depth + 1 the rest
+    stem_parameters     names of the parameters that an image meets before the mask tokens
     unmapped_parameters names of the parameters that no map of `feature_maps` depends on
     no_weight_decay     names without weight decay beside the one-dimensional ones, in pre-training or in transfer
     adapt               a state saved at another size -> one that fits this instance

@@ -63,6 +63,10 @@ class Encoder(nn.Module, ABC):
     def layer_of(self, parameter_name: str) -> int:
         """Layer for layer-wise learning-rate decay: 0 the embedding, 1 ... depth the blocks, depth + 1 the rest."""
 
+    def stem_parameters(self) -> set[str]:
+        """Names of the parameters that an image meets before the mask tokens; none where an encoder does not say."""
+        return set()
+
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on."""
         return {"mask_token"}

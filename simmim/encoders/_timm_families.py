@@ -46,7 +46,7 @@ _FAMILIES = {
     "eva": _PLAIN,
     "hiera": _PLAIN,
     "regnet": Family(("stem",), r"s(\d)\.b\d+", is_convolutional=True),
-    "resnet": Family(("conv1", "maxpool"), r"layer(\d)\.\d+", is_convolutional=True),
+    "resnet": Family(("conv1", "bn1", "maxpool"), r"layer(\d)\.\d+", is_convolutional=True),
     "swin_transformer": _WINDOWED,
     "swin_transformer_v2": _WINDOWED,
     "vision_transformer": _PLAIN,
@@ -125,6 +125,11 @@ def stem_of(body: nn.Module, family: Family) -> tuple[int, int]:
     strides = [getattr(part, "stride", 1) for part in parts]
     token = math.prod(stride if isinstance(stride, int) else stride[0] for stride in strides)
     return token, [part.out_channels for part in parts if isinstance(part, nn.Conv2d)][-1]
+
+
+def stem_parameters(body: nn.Module, family: Family) -> set[str]:
+    """Names of the parameters of the stem."""
+    return {f"{part}.{name}" for part in family.stem for name, _ in body.get_submodule(part).named_parameters()}
 
 
 def clamped_window(rows: int, image_px: tuple[int, int], token_px: int) -> tuple[int, int]:

@@ -143,6 +143,10 @@ class WindowedEncoder(Encoder):
         before = sum(self._depths[: int(found[1])])
         return before if found[2] is None else before + int(found[2]) + 1
 
+    def stem_parameters(self) -> set[str]:
+        """Names of the parameters that an image meets before the mask tokens."""
+        return {f"patch_embed.{name}" for name, _ in self.patch_embed.named_parameters()}
+
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on: nothing is hidden there, nor normalised."""
         return {"mask_token"} | {f"norm.{name}" for name, _ in self.norm.named_parameters()}

@@ -121,6 +121,10 @@ class ResNet(Encoder):
         found = re.match(r"stages\.(\d+)\.(\d+)\.", parameter_name)
         return sum(self._depths[: int(found[1])]) + int(found[2]) + 1 if found else 0
 
+    def stem_parameters(self) -> set[str]:
+        """Names of the parameters that an image meets before the mask tokens."""
+        return {f"stem.{name}" for name, _ in self.stem.named_parameters()}
+
     def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
         x = self._tokens(images, hidden)
         for stage in self.stages:

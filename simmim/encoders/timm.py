@@ -140,6 +140,10 @@ class Timm(Encoder):
         """
         return 0 if parameter_name == "mask_token" else self._layers[parameter_name.removeprefix("body.")]
 
+    def stem_parameters(self) -> set[str]:
+        """Names of the parameters that an image meets before the mask tokens."""
+        return {f"body.{name}" for name in families.stem_parameters(self.body, self._family)}
+
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on: all behind the last block."""
         return {"mask_token"} | {f"body.{name}" for name, layer in self._layers.items() if layer > self.depth}

@@ -139,6 +139,10 @@ class ViT(Encoder):
         found = re.match(r"blocks\.(\d+)\.", parameter_name)
         return int(found[1]) + 1 if found else self.depth + 1
 
+    def stem_parameters(self) -> set[str]:
+        """Names of the parameters that an image meets before the mask tokens."""
+        return {f"patch_embed.{name}" for name, _ in self.patch_embed.named_parameters()}
+
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on: nothing is hidden there, nor normalised."""
         return {"mask_token"} | {f"norm.{name}" for name, _ in self.norm.named_parameters()}

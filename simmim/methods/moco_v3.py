@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from simmim.config.sections import GeometrySection, ImagesSection
@@ -64,9 +64,8 @@ class MoCoV3(TeacherMethod):
         super().__init__(encoder, geometry, images, views={"views": [first, second]}, head=head, momentum=momentum)
         self.predictor = MoCoProjectionHead(outputs, hidden, outputs, num_layers=2, batch_norm=True)
         self.temperature = temperature
-        for name, parameter in self.student.encoder.named_parameters():
-            if freeze_patch_embed and name.startswith("patch_embed."):
-                parameter.requires_grad_(False)
+        if freeze_patch_embed:
+            _freeze_stem(self.student.encoder, encoder.name)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Sum of both directions' contrast for a batch of `views`, uint8 [b, 2, c, H, W]."""
@@ -90,6 +89,16 @@ class MoCoV3(TeacherMethod):
         else:  # activations of one micro-batch at a time: they are computed again for the gradient
             made = [checkpoint(features, part, use_reentrant=False) for part in parts]
         return branch.head(_of_all_processes(torch.cat(made)))
+
+
+def _freeze_stem(encoder: nn.Module, name: str) -> None:
+    if not (stem := encoder.stem_parameters()):
+        raise ValueError(
+            f"encoder={name} does not say which parameters its patch embedding has (stem_parameters); give "
+            "method.freeze_patch_embed=false"
+        )
+    for each in stem:
+        encoder.get_parameter(each).requires_grad_(False)
 
 
 def _of_all_processes(vectors: Tensor) -> Tensor:

@@ -113,6 +113,16 @@ def test_feature_maps_match_their_description(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+def test_it_says_what_an_image_meets_before_the_mask_tokens(name):
+    """Where all is hidden, nothing but that gets no gradient; blocks do not count, whose tokens are all alike."""
+    encoder = _encoder(name)
+    images, hidden = _inputs(encoder)
+    (encoder(images, torch.ones_like(hidden)) * torch.randn(encoder.width, 1, 1)).sum().backward()
+    embedding = {key: each.grad.any() for key, each in encoder.named_parameters() if encoder.layer_of(key) == 0}
+    assert encoder.stem_parameters() == {key for key, reached in embedding.items() if not reached}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_it_says_what_no_feature_map_depends_on(name):
     encoder = _encoder(name)
     sum(x.square().sum() for x in encoder.feature_maps(_inputs(encoder)[0])).backward()

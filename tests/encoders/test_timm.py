@@ -93,6 +93,16 @@ def test_features_are_timms_own(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_it_says_what_an_image_meets_before_the_mask_tokens(model):
+    """Where all is hidden, nothing but that gets no gradient; blocks do not count, whose tokens are all alike."""
+    encoder = _encoder(model)
+    hidden = torch.ones_like(_hidden(encoder, 2))
+    (encoder(torch.randn(2, 3, *encoder.image_px), hidden) * torch.randn(encoder.width, 1, 1)).sum().backward()
+    embedding = {name: each.grad.any() for name, each in encoder.named_parameters() if encoder.layer_of(name) == 0}
+    assert encoder.stem_parameters() == {name for name, reached in embedding.items() if not reached}
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_it_says_what_no_feature_map_depends_on(model):
     if model.startswith("eva02"):
         pytest.skip("has no feature maps: its tokens of 14 px have no quarter")

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from encoders.small import SMALL
 from safetensors.torch import load_file
 
 from simmim.config.sheets import Sheets
 from simmim.data.shards import Shards
+from simmim.encoders._encoder import Encoder
 from simmim.pretraining.method import build_method
 from simmim.pretraining.run import pretrain
 from simmim.storage import records
@@ -245,10 +247,32 @@ def test_moco_compares_each_view_with_the_keys_of_the_other_one():
     torch.testing.assert_close(task(views), expected)
 
 
-def test_moco_keeps_the_random_patch_embedding_unless_told_otherwise():
+@pytest.mark.parametrize(
+    ("encoder", "stem"),
+    [
+        (VIT, ("patch_embed.",)),
+        ({"name": "resnet"} | SMALL["resnet"], ("stem.",)),
+        ({"name": "timm", "model": "test_vit"}, ("body.patch_embed.",)),
+        ({"name": "timm", "model": "test_convnext2"}, ("body.stem.",)),
+        ({"name": "timm", "model": "test_resnet"}, ("body.conv1.", "body.bn1.")),
+    ],
+)
+def test_moco_keeps_the_random_patch_embedding_unless_told_otherwise(encoder, stem):
     for freeze in (True, False):
-        task = built("moco_v3", settings={"freeze_patch_embed": freeze})
-        assert all(p.requires_grad != freeze for p in task.student.encoder.patch_embed.parameters())
+        task = pretraining.built(pretrain_config("moco_v3", {"freeze_patch_embed": freeze}, encoder=encoder))
+        student = task.student.encoder
+        fixed = {name for name, parameter in student.named_parameters() if not parameter.requires_grad}
+        of_stem = {name for name, _ in student.named_parameters() if name.startswith(stem)}
+        assert of_stem and fixed == {"mask_token"} | (of_stem if freeze else set())
+
+
+def test_an_encoder_that_names_no_patch_embedding_cannot_have_it_frozen(monkeypatch):
+    monkeypatch.setattr("simmim.encoders.vit.ViT.stem_parameters", Encoder.stem_parameters)
+    with pytest.raises(ValueError, match=r"encoder=vit does not say .* give method\.freeze_patch_embed=false"):
+        built("moco_v3")
+    assert built(
+        "moco_v3", settings={"freeze_patch_embed": False}
+    ).student.encoder.patch_embed.proj.weight.requires_grad
 
 
 @BOTH
