@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simmim.storage.files import make_folder, remove, sha256_file, sync_folder, whole_file, whole_folder
-from simmim.storage.identity import code_version
+from simmim.storage.identity import code_digest
 from simmim.storage.sealed_json import read_sealed, write_sealed
 
 _NOTE = "finished.json"
@@ -31,18 +31,18 @@ def keep(state: Path, outputs: Iterable[Path]) -> None:
         if output.parent != state:
             link(output, state / name)
     digests = {name: _digests(state / name) for name in kept}
-    write_sealed(state / _NOTE, {"code_version": code_version(), "sha256": digests})
+    write_sealed(state / _NOTE, {"code_digest": code_digest(), "sha256": digests})
     for path in state.iterdir():
         if path.name not in {_NOTE, *kept}:
             remove(path)
 
 
 def bring_back(state: Path, outputs: Iterable[Path]) -> None:
-    """Give lost outputs their files again, if this version of the code made them; otherwise drop them."""
+    """Give lost outputs their files again, if this code made them; otherwise drop them."""
     if not (state / _NOTE).is_file():
         return
     note = read_sealed(state / _NOTE)
-    if note["code_version"] != code_version():
+    if note.get("code_digest") != code_digest():  # earlier versions noted none
         shutil.rmtree(state)
         return
     lost = [output for output in outputs if not output.exists() and (state / output.name).exists()]

@@ -45,14 +45,20 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 @functools.cache
 def code_version() -> str:
-    """Commit of the working copy (where there is one) and digest of the package's source files."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    """Commit of the working copy (where there is one) and `code_digest`."""
     command = ["git", "-C", str(_PACKAGE), "rev-parse", "--short=10", "HEAD"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
         commit = answer.stdout.strip() if answer.returncode == 0 else "no-git"
     except (OSError, subprocess.TimeoutExpired):
         commit = "no-git"
-    return f"{commit}+{digest.hexdigest()[:10]}"
+    return f"{commit}+{code_digest()}"
+
+
+@functools.cache
+def code_digest() -> str:
+    """Digest of the package's source files: the same on a machine without git, and after a commit of other files."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:10]

@@ -1,6 +1,8 @@
 """What a finished job leaves in its state, and when it is brought back."""
 
-from simmim.storage import finished
+from types import SimpleNamespace
+
+from simmim.storage import finished, identity
 
 
 def done(tmp_path):
@@ -30,9 +32,23 @@ def test_lost_outputs_come_back_and_others_stay(tmp_path):
 def test_what_other_code_has_made_is_made_anew(tmp_path, monkeypatch):
     first, stage = done(tmp_path)
     first.unlink()
-    monkeypatch.setattr("simmim.storage.finished.code_version", lambda: "newer")
+    monkeypatch.setattr("simmim.storage.finished.code_digest", lambda: "newer")
     finished.bring_back(tmp_path / "state", [first, stage])
     assert not first.exists() and not (tmp_path / "state").exists()
+
+
+def test_a_commit_of_other_files_or_a_node_without_git_costs_nothing(tmp_path, monkeypatch):
+    before = identity.code_version()
+    first, stage = done(tmp_path)
+    first.unlink()
+    monkeypatch.setattr(identity.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout="newer\n"))
+    identity.code_version.cache_clear()
+    try:
+        assert identity.code_version() == f"newer+{identity.code_digest()}" != before
+        finished.bring_back(tmp_path / "state", [first, stage])
+    finally:
+        identity.code_version.cache_clear()
+    assert first.read_text() == "a"
 
 
 def test_unfinished_work_is_left_alone(tmp_path):
