@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def worker(state: Path, outputs: Mapping[str, str], processes: Processes) -> Iterator[None]:
-    """Be the one who works in `state`, once what an earlier try had finished is brought back."""
+def worker(state: Path, outputs: Mapping[str, str], identity: Identity, processes: Processes) -> Iterator[None]:
+    """Be the one who works in `state`, once what an earlier try of this had finished is brought back."""
     from simmim.train.processes import wait_for_all
 
     if not processes.is_main_process:
@@ -28,7 +28,7 @@ def worker(state: Path, outputs: Mapping[str, str], processes: Processes) -> Ite
         yield
         return
     with lease(state):
-        finished.bring_back(state, map(Path, outputs.values()))
+        finished.bring_back(state, map(Path, outputs.values()), identity)
         wait_for_all()
         yield
 

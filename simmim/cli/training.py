@@ -45,15 +45,16 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
 
 def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> None:
     """Make one tokenizer: fit it to the images for pre-training, or take over published weights."""
-    from simmim.pretraining.tokenizer import is_made, make_tokenizer, state_of
+    from simmim.pretraining.tokenizer import identity_of, is_made, make_tokenizer, state_of
     from simmim.train.processes import joined_processes, told_by_main
 
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
     out, published = job.output("tokenizer"), job.inputs["published"]
-    with joined_processes() as processes, worker(state_of(out), job.outputs, processes):
+    source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
+    identity = identity_of(job.config, source)
+    with joined_processes() as processes, worker(state_of(out), job.outputs, identity, processes):
         if told_by_main(lambda: is_made(out, job.config), processes):
             return
-        source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
         make_tokenizer(job.config, source, out, processes)
 
 
@@ -80,25 +81,23 @@ def pretrain(
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
-
-    def is_done() -> bool:
-        return is_finished(job.outputs, identity_of(job.config, seed, digests_of(data), init))
-
-    with joined_processes() as processes, worker(state_of(folder), job.outputs, processes):
-        if not told_by_main(is_done, processes):
+    identity = identity_of(job.config, seed, digests_of(data), init)
+    with joined_processes() as processes, worker(state_of(folder), job.outputs, identity, processes):
+        if not told_by_main(lambda: is_finished(job.outputs, identity), processes):
             watchers = watching(job.config, data, folder, gallery, tensorboard) if processes.is_main_process else []
             run_pretraining(job.config, seed, data, folder, processes, init, watchers)
 
 
 def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
     """Pre-train one run up to its first milestone, where longer runs can go on."""
-    from simmim.pretraining.run import pretrain_first_stage, stage_state_of
+    from simmim.pretraining.run import identity_of, pretrain_first_stage, stage_state_of
     from simmim.train.processes import joined_processes
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
-    folder, data = job.output("manifest").parent, jobs.data_folders(job.config)
-    with joined_processes() as processes, worker(stage_state_of(folder), job.outputs, processes):
-        pretrain_first_stage(job.config, seed, data, folder, processes, _init(jobs, job))
+    folder, data, init = job.output("manifest").parent, jobs.data_folders(job.config), _init(jobs, job)
+    identity = identity_of(job.config, seed, digests_of({"train": data["train"]}), init)
+    with joined_processes() as processes, worker(stage_state_of(folder), {"stage": str(folder)}, identity, processes):
+        pretrain_first_stage(job.config, seed, data, folder, processes, init)
 
 
 def reconstruct(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = "") -> None:
@@ -120,12 +119,9 @@ def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
     job = jobs.job("features", scale=scale, run=run, seed=seed, features=name)
     out, (encoder,), data = job.output("folder"), job.inputs["encoder"], jobs.data_folders(job.config)
     file = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder)
-
-    def is_done() -> bool:
-        return is_complete(out, identity_of(job.config, digests_of(data), file))
-
-    with joined_processes() as processes, worker(out, {}, processes):
-        if told_by_main(is_done, processes):
+    identity = identity_of(job.config, digests_of(data), file)
+    with joined_processes() as processes, worker(out, {}, identity, processes):
+        if told_by_main(lambda: is_complete(out, identity), processes):
             print(f"{out} is finished, nothing to do")
             return
         write_features(job.config, file, data, out, processes)
@@ -140,12 +136,9 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
     features = [Path(folder) for folder in jobs.features_of(job.config)]
     out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
-
-    def is_done() -> bool:
-        return is_finished(job.outputs, identity_of(job.config, digests_of(data), encoders))
-
-    with joined_processes() as processes, worker(state_of(out), {}, processes):
-        if not told_by_main(is_done, processes):
+    identity = identity_of(job.config, digests_of(data), encoders)
+    with joined_processes() as processes, worker(state_of(out), {}, identity, processes):
+        if not told_by_main(lambda: is_finished(job.outputs, identity), processes):
             run_evaluation(job.config, encoders, data, out, processes, features)
 
 

@@ -155,7 +155,7 @@ def evaluate(
         about = identity.as_json() | {"parts": parts, "left": left, "environment": machine}
         about |= {"peak_bytes": peak_bytes(processes.device, itertools.chain(*parts))}
         records.write(out, [row for rows, _ in kept for row in rows], **about)
-        finished.keep(state, [file for job in jobs for file in job.kept])
+        finished.keep(state, [file for job in jobs for file in job.kept], identity)
 
 
 def _check(config: EvaluateConfig, sets: Mapping[str, Shards], processes: Processes) -> None:

@@ -115,11 +115,13 @@ def pretrain(
     head = None if config.head is None else config.head.model_dump(mode="json")
     model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
     save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
-    about = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init).as_json()
+    identity = identity_of(config, seed, {"train": train_set.digest, "val": val.digest}, init)
+    about = identity.as_json()
     about |= {"left": {name: model_file.digest(out / f"{name}.safetensors") for name in ("encoder", "head")}}
     about |= {"environment": trained.parts[-1]["environment"], "parts": trained.parts}
     records.write(out / "train.parquet", rows, **about, peak_bytes=peak_bytes(processes.device, trained.parts))  # last
-    finished.keep(state_of(out), [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
+    kept = [out / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")]
+    finished.keep(state_of(out), kept, identity)
 
 
 def pretrain_first_stage(
@@ -132,7 +134,7 @@ def pretrain_first_stage(
         return
     _fit(config, seed, train_set, stage_state_of(out), processes, init, stop=out)
     if processes.is_main_process:
-        finished.keep(stage_state_of(out), [out / MANIFEST])
+        finished.keep(stage_state_of(out), [out], identity)
 
 
 def _stage_is_finished(out: Path, identity: Identity) -> bool:

@@ -12,6 +12,7 @@ from torch import nn
 from simmim import plugin
 from simmim.config.differences import refuse_changed
 from simmim.config.models import TokenizerConfig
+from simmim.data.index import read_index
 from simmim.data.pretraining import whole_images
 from simmim.data.shards import Shards
 from simmim.storage import finished, model_file
@@ -22,6 +23,13 @@ from simmim.train.processes import Processes, seed_libraries
 
 _MEASURED_IMAGES = 256
 _FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
+
+
+def identity_of(config: TokenizerConfig, source: Path) -> Identity:
+    """What a tokenizer belongs to; `source` as for `make_tokenizer`."""
+    if config.published_file:
+        return Identity(config.as_json(), config.seed, made_from={"published": sha256_file(source)})
+    return Identity(config.as_json(), config.seed, {"train": read_index(source)["digest"]})
 
 
 def state_of(out: Path) -> Path:
@@ -49,7 +57,7 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
         _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
     if processes.is_main_process:
         model_file.write(out, tokenizer, header | {"code_version": code_version()})
-        finished.keep(state_of(out), [out])
+        finished.keep(state_of(out), [out], identity_of(config, source))
 
 
 def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from simmim.storage.files import make_folder, remove, sha256_file, sync_folder, whole_file, whole_folder
-from simmim.storage.identity import code_digest
+from simmim.storage.identity import Identity, code_digest
 from simmim.storage.sealed_json import read_sealed, write_sealed
 
 _NOTE = "finished.json"
 
 
-def keep(state: Path, outputs: Iterable[Path]) -> None:
-    """Leave nothing in `state` but finished outputs and a note on them and the code that made them.
+def keep(state: Path, outputs: Iterable[Path], identity: Identity) -> None:
+    """Leave nothing in `state` but finished outputs and a note on them, their identity and the code that made them.
 
     Checkpoints go when the note is there to stay: at any moment a job can go on from them, or has its outputs.
     """
@@ -31,22 +31,25 @@ def keep(state: Path, outputs: Iterable[Path]) -> None:
         if output.parent != state:
             link(output, state / name)
     digests = {name: _digests(state / name) for name in kept}
-    write_sealed(state / _NOTE, {"code_digest": code_digest(), "sha256": digests})
+    write_sealed(state / _NOTE, _made_by(identity) | {"sha256": digests})
     for path in state.iterdir():
         if path.name not in {_NOTE, *kept}:
             remove(path)
 
 
-def bring_back(state: Path, outputs: Iterable[Path]) -> None:
-    """Give lost outputs their files again, if this code made them; otherwise drop them."""
+def bring_back(state: Path, outputs: Iterable[Path], identity: Identity) -> None:
+    """Give lost outputs their files again, if they belong to this and this code made them; otherwise drop them."""
     if not (state / _NOTE).is_file():
         return
     note = read_sealed(state / _NOTE)
-    if note.get("code_digest") != code_digest():  # earlier versions noted none
+    digests = note["sha256"]
+    made_by = _made_by(identity)
+    if {key: note.get(key) for key in made_by} != made_by:  # earlier versions noted neither, and are other code
         shutil.rmtree(state)
         return
-    lost = [output for output in outputs if not output.exists() and (state / output.name).exists()]
-    if damaged := [output.name for output in lost if _digests(state / output.name) != note["sha256"][output.name]]:
+    kept = [output for output in outputs if (state / output.name).exists()]
+    lost = [output for output in kept if _is_lost(output, digests[output.name])]
+    if damaged := [output.name for output in lost if _digests(state / output.name) != digests[output.name]]:
         print(f"{state / damaged[0]} is damaged; it is made again", flush=True)
         shutil.rmtree(state)
         return
@@ -74,6 +77,16 @@ def link(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def _made_by(identity: Identity) -> dict[str, Any]:
+    return {"code_digest": code_digest(), "identity": identity.as_json()}
+
+
+def _is_lost(output: Path, digests: Any) -> bool:
+    """Whether it is not there, of a folder any file: Snakemake deletes only those that it knows."""
+    files = [output / name for name in digests] if isinstance(digests, dict) else [output]
+    return not all(file.exists() for file in files)
+
+
 def _digests(path: Path) -> Any:
     """Of a file, or by name of what is in a folder."""
     return {each.name: _digests(each) for each in path.iterdir()} if path.is_dir() else sha256_file(path)
@@ -86,5 +99,6 @@ def states(folder: Path, outputs: Iterable[Path] = ()) -> list[Path]:
 
 
 def _has_made(state: Path, output: Path) -> bool:
+    kept = read_sealed(state / _NOTE)["sha256"]
     beside = state.parent in (output.parent, output.parent.parent)
-    return beside and output.name in read_sealed(state / _NOTE)["sha256"]
+    return beside and (output.name in kept or output.name in kept.get(output.parent.name, ()))

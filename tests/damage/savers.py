@@ -27,6 +27,7 @@ from simmim.evaluate.stored_features import open_features
 from simmim.pretraining import run, tokenizer
 from simmim.storage import files, finished, model_file, records
 from simmim.storage.encoder_file import save_encoder
+from simmim.storage.identity import Identity
 from simmim.train import checkpoint
 from simmim.train.loop import Trained
 
@@ -38,6 +39,7 @@ QUICK = (
 )
 LONG = "pretraining_deleted", "evaluation", "features", "tokenizer"
 NAMES = (*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG))
+_IDENTITY = Identity({"of": "what a job leaves"})
 COLOURS = {"name": "colour_clusters", "clusters": 6, "images": 16, "image_px": 16}
 
 
@@ -193,27 +195,27 @@ def _outputs(folder: Path) -> list[Path]:
 
 
 def _keep(folder: Path, report: Report) -> None:
-    finished.bring_back(folder / "state", _outputs(folder))
+    finished.bring_back(folder / "state", _outputs(folder), _IDENTITY)
     if not all(output.exists() for output in _outputs(folder)):
         _write_outputs(folder)
-    finished.keep(folder / "state", _outputs(folder))
+    finished.keep(folder / "state", _outputs(folder), _IDENTITY)
 
 
 def _lost(folder: Path) -> None:
     _worked(folder)
-    finished.keep(folder / "state", _outputs(folder))
+    finished.keep(folder / "state", _outputs(folder), _IDENTITY)
     _delete(_outputs(folder))
 
 
 def _bring_back(folder: Path, report: Report) -> None:
-    finished.bring_back(folder / "state", _outputs(folder))
+    finished.bring_back(folder / "state", _outputs(folder), _IDENTITY)
     assert _text(folder) == "0001" and _read_pair(folder) == 1
 
 
 def _brought_back(folder: Path) -> int:
     """9 where the outputs come back after Snakemake has deleted them, else the step of the checkpoint."""
     _delete(_outputs(folder))
-    finished.bring_back(folder / "state", _outputs(folder))
+    finished.bring_back(folder / "state", _outputs(folder), _IDENTITY)
     if not all(output.exists() for output in _outputs(folder)):
         return _step(folder / "state")
     assert _text(folder) == "0001" and _read_pair(folder) == 1
@@ -244,7 +246,7 @@ def _pretraining(inputs: Inputs) -> dict[str, Saver]:
 
     def save(folder: Path, report: Report) -> None:
         made = outputs(folder)
-        with worker(folder / "run" / "state", made, ALONE):
+        with worker(folder / "run" / "state", made, identity, ALONE):
             if not is_finished(made, identity):
                 run.pretrain(config, 0, inputs.images, folder / "run", ALONE)
 
@@ -252,7 +254,7 @@ def _pretraining(inputs: Inputs) -> dict[str, Saver]:
         made, state = outputs(folder), folder / "run" / "state"
         if deletes:
             _delete([Path(file) for file in made.values()])
-        finished.bring_back(state, map(Path, made.values()))
+        finished.bring_back(state, map(Path, made.values()), identity)
         if is_finished(made, identity):
             return 3
         return checkpoint.newest(state)[1]["step"]
@@ -292,7 +294,7 @@ def _evaluation(inputs: Inputs) -> Saver:
 
     def save(folder: Path, report: Report) -> None:
         made = outputs(folder)
-        with pytest.MonkeyPatch.context() as patch, worker(folder / "finetune.state", {}, ALONE):
+        with pytest.MonkeyPatch.context() as patch, worker(folder / "finetune.state", {}, identity, ALONE):
             patch.setattr(job, "fit", lambda *_: Trained())
             patch.setattr(job, "_records_of", _reporting(job._records_of, report))
             if not is_finished(made, identity):
@@ -361,8 +363,8 @@ def _tokenizer(inputs: Inputs) -> Saver:
     config = tokenizer_config(COLOURS)
 
     def save(folder: Path, report: Report) -> None:
-        out = folder / "colours.safetensors"
-        with worker(tokenizer.state_of(out), {"tokenizer": str(out)}, ALONE):
+        out, identity = folder / "colours.safetensors", tokenizer.identity_of(config, inputs.images["train"])
+        with worker(tokenizer.state_of(out), {"tokenizer": str(out)}, identity, ALONE):
             if not out.is_file():
                 tokenizer.make_tokenizer(config, inputs.images["train"], out, ALONE)
             tokenizer.load_tokenizer(out, config)

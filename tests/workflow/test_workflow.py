@@ -23,7 +23,7 @@ from simmim.report import catalogue
 from simmim.storage import records
 from simmim.storage.files import write_text
 from simmim.storage.finished import keep
-from simmim.storage.identity import config_hash
+from simmim.storage.identity import Identity, config_hash
 
 ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow"
@@ -345,7 +345,10 @@ def test_a_job_with_two_gpus_starts_two_processes(finished, monkeypatch):
     target = "results/smoke/pretrain/default/seed0/train.parquet"
     alone = records.read([finished / target])
     folder = (finished / target).parent
-    keep(folder / "state", [folder / name for name in ("encoder.safetensors", "head.safetensors", "train.parquet")])
+    about = records.metadata(finished / target)
+    identity = Identity(*(about[name] for name in ("config", "seed", "data_digests", "made_from")))
+    names = "encoder.safetensors", "head.safetensors", "train.parquet"
+    keep(folder / "state", [folder / name for name in names], identity)
     snakemake(finished, "--forcerun", target, "--set-resources", "pretrain:gpu=2", "--", target)
     assert not (folder / "state").exists()
     assert records.metadata(finished / target)["environment"]["processes"] == 2
