@@ -37,6 +37,7 @@ class Supervisor:
         self._asked = False
         self._now: Attempt | None = None
         self._spare: Attempt | None = None  # has imported everything once it is needed
+        self._refused: set[str] = set()  # what was saved when the machine gave no room for it
 
     def run(self) -> int:
         """The exit code for Snakemake: the command's, 75 where it was asked to stop, 128 + the signal of its death."""
@@ -62,14 +63,24 @@ class Supervisor:
         if self._asked:
             now.process.send_signal(signal.SIGTERM)
         while now.goes_on(said.stuck_seconds()):
-            if not self._spare and not self._asked and not _several_nodes() and said.heard(now.file)[0]:
-                self._spare = Attempt(self._command, {}, waits=True)
+            if not self._spare and not self._asked and not _several_nodes():
+                self._prepare(said.heard(now.file)[0])
         if now.process.returncode is None:
             _print(f"no sign of life for {said.stuck_seconds() / 60:g} minutes")
         told = said.heard(now.file)
         code = now.close()
         end_orphans(_TO_SAVE if self._asked else 0, [self._spare.process.pid] if self._spare else [])
         return code, *told
+
+    def _prepare(self, saved: set[str]) -> None:
+        """Start the spare once something is saved; without one, a full disk or process table ends no work."""
+        if saved <= self._refused:
+            return
+        try:
+            self._spare = Attempt(self._command, {}, waits=True)
+        except OSError as error:
+            self._refused = saved
+            _print(f"no next attempt waits beside this one ({error}); it is tried once more after the next save")
 
     def _begun(self) -> Attempt:
         """The spare, or else a new attempt, at work."""

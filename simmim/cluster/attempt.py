@@ -28,12 +28,16 @@ class Attempt:
         shared = Path(".snakemake").resolve()  # by the nodes of a job
         self._folder = Path(tempfile.mkdtemp(prefix="simmim-said-", dir=shared if shared.is_dir() else None))
         self.file, self._turn = self._folder / "said", self._folder / "turn"
-        self.file.touch()
         self._silent, self._last = 0.0, 0
         own = {said.FILE: str(self.file), said.TURN: str(self._turn) if waits else ""}
-        self.process = subprocess.Popen(  # what `cards` holds is the command's too
-            command, env=os.environ | environment | own, close_fds=False, preexec_fn=_die_with_parent
-        )
+        try:
+            self.file.touch()
+            self.process = subprocess.Popen(  # what `cards` holds is the command's too
+                command, env=os.environ | environment | own, close_fds=False, preexec_fn=_die_with_parent
+            )
+        except OSError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def take_turn(self, environment: Mapping[str, str]) -> None:
         """Let what waits begin, with these changes of its environment."""

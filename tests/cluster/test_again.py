@@ -11,6 +11,7 @@ import pytest
 
 from simmim import said
 from simmim.cluster import again
+from simmim.cluster.attempt import Attempt
 
 JOB = {"SLURM_JOB_ID": "42", again.MINUTES: "60"}
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,21 @@ WAIT = "while not Path('spare').exists(): time.sleep(0.01)"
 def test_the_next_attempt_waits_with_all_its_imports_once_something_is_saved(tmp_path):
     code, out, attempts = run(tmp_path, f"said.saved('step-1'); {WAIT}; n or die(9)", SIMMIM_STUCK_MINUTES="0.1")
     assert (code, attempts) == (0, 2) and (tmp_path / "turn").exists() and out.count("started again") == 1
+
+
+def test_work_goes_on_where_the_next_attempt_cannot_be_started_and_it_is_tried_after_the_next_save(tmp_path):
+    no_room = "n and sys.exit(); os.symlink('/proc', '.snakemake'); said.saved('step-1'); time.sleep(1)"
+    body = f"{no_room}; os.unlink('.snakemake'); said.saved('step-2'); {WAIT}; die(9)"
+    code, out, attempts = run(tmp_path, body, SIMMIM_STUCK_MINUTES="0.02")
+    assert (code, attempts) == (0, 2) and (tmp_path / "turn").exists()
+    assert out.count("no next attempt waits beside this one ([Errno 2] No such file or directory: '/proc/") == 1
+
+
+def test_an_attempt_that_cannot_be_started_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        Attempt([str(tmp_path / "no_command")], {})
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("end", ["n or die(9)", "sys.exit(said.ended(2))"])
