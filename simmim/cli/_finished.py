@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def worker(state: Path, outputs: Mapping[str, str], identity: Identity, processes: Processes) -> Iterator[None]:
+def worker(
+    state: Path, outputs: Mapping[str, str], identity: Callable[[], Identity], processes: Processes
+) -> Iterator[None]:
     """Be the one who works in `state`, once what an earlier try of this had finished is brought back."""
     from simmim.train.processes import wait_for_all
 
@@ -28,7 +30,7 @@ def worker(state: Path, outputs: Mapping[str, str], identity: Identity, processe
         yield
         return
     with lease(state):
-        finished.bring_back(state, map(Path, outputs.values()), identity)
+        finished.bring_back(state, map(Path, outputs.values()), identity())
         wait_for_all()
         yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> No
     job = jobs.job("tokenizer", scale=scale, tokenizer=tokenizer).planned_with(expect)
     out, published = job.output("tokenizer"), job.inputs["published"]
     source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
-    identity = identity_of(job.config, source)
+    identity = functools.cache(lambda: identity_of(job.config, source))
     with joined_processes() as processes, worker(state_of(out), job.outputs, identity, processes):
         if told_by_main(lambda: is_made(out, job.config), processes):
             return
@@ -81,9 +82,9 @@ def pretrain(
 
     job = jobs.job("pretrain", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("records").parent, jobs.data_folders(job.config), _init(jobs, job)
-    identity = identity_of(job.config, seed, digests_of(data), init)
+    identity = functools.cache(lambda: identity_of(job.config, seed, digests_of(data), init))
     with joined_processes() as processes, worker(state_of(folder), job.outputs, identity, processes):
-        if not told_by_main(lambda: is_finished(job.outputs, identity), processes):
+        if not told_by_main(lambda: is_finished(job.outputs, identity()), processes):
             watchers = watching(job.config, data, folder, gallery, tensorboard) if processes.is_main_process else []
             run_pretraining(job.config, seed, data, folder, processes, init, watchers)
 
@@ -95,7 +96,7 @@ def first_stage(jobs: Jobs, *, scale: str, run: str, seed: int, expect: str = ""
 
     job = jobs.job("first_stage", scale=scale, run=run, seed=seed).planned_with(expect)
     folder, data, init = job.output("manifest").parent, jobs.data_folders(job.config), _init(jobs, job)
-    identity = identity_of(job.config, seed, digests_of({"train": data["train"]}), init)
+    identity = functools.cache(lambda: identity_of(job.config, seed, digests_of({"train": data["train"]}), init))
     with joined_processes() as processes, worker(stage_state_of(folder), {"stage": str(folder)}, identity, processes):
         pretrain_first_stage(job.config, seed, data, folder, processes, init)
 
@@ -119,9 +120,9 @@ def features(jobs: Jobs, *, scale: str, run: str, seed: int, name: str) -> None:
     job = jobs.job("features", scale=scale, run=run, seed=seed, features=name)
     out, (encoder,), data = job.output("folder"), job.inputs["encoder"], jobs.data_folders(job.config)
     file = Path(encoder) / f"seed{seed}.safetensors" if job.config.init else Path(encoder)
-    identity = identity_of(job.config, digests_of(data), file)
+    identity = functools.cache(lambda: identity_of(job.config, digests_of(data), file))
     with joined_processes() as processes, worker(out, {}, identity, processes):
-        if told_by_main(lambda: is_complete(out, identity), processes):
+        if told_by_main(lambda: is_complete(out, identity()), processes):
             print(f"{out} is finished, nothing to do")
             return
         write_features(job.config, file, data, out, processes)
@@ -136,9 +137,9 @@ def evaluate(jobs: Jobs, *, scale: str, run: str, evaluation: str, expect: str =
     job = jobs.job(jobs.kind_of(evaluation), scale=scale, run=run, evaluation=evaluation).planned_with(expect)
     features = [Path(folder) for folder in jobs.features_of(job.config)]
     out, encoders, data = job.output("records"), jobs.encoders_of(job.config), jobs.data_folders(job.config)
-    identity = identity_of(job.config, digests_of(data), encoders)
+    identity = functools.cache(lambda: identity_of(job.config, digests_of(data), encoders))
     with joined_processes() as processes, worker(state_of(out), {}, identity, processes):
-        if not told_by_main(lambda: is_finished(job.outputs, identity), processes):
+        if not told_by_main(lambda: is_finished(job.outputs, identity()), processes):
             run_evaluation(job.config, encoders, data, out, processes, features)
 
 

@@ -246,7 +246,7 @@ def _pretraining(inputs: Inputs) -> dict[str, Saver]:
 
     def save(folder: Path, report: Report) -> None:
         made = outputs(folder)
-        with worker(folder / "run" / "state", made, identity, ALONE):
+        with worker(folder / "run" / "state", made, lambda: identity, ALONE):
             if not is_finished(made, identity):
                 run.pretrain(config, 0, inputs.images, folder / "run", ALONE)
 
@@ -294,7 +294,7 @@ def _evaluation(inputs: Inputs) -> Saver:
 
     def save(folder: Path, report: Report) -> None:
         made = outputs(folder)
-        with pytest.MonkeyPatch.context() as patch, worker(folder / "finetune.state", {}, identity, ALONE):
+        with pytest.MonkeyPatch.context() as patch, worker(folder / "finetune.state", {}, lambda: identity, ALONE):
             patch.setattr(job, "fit", lambda *_: Trained())
             patch.setattr(job, "_records_of", _reporting(job._records_of, report))
             if not is_finished(made, identity):
@@ -364,7 +364,7 @@ def _tokenizer(inputs: Inputs) -> Saver:
 
     def save(folder: Path, report: Report) -> None:
         out, identity = folder / "colours.safetensors", tokenizer.identity_of(config, inputs.images["train"])
-        with worker(tokenizer.state_of(out), {"tokenizer": str(out)}, identity, ALONE):
+        with worker(tokenizer.state_of(out), {"tokenizer": str(out)}, lambda: identity, ALONE):
             if not out.is_file():
                 tokenizer.make_tokenizer(config, inputs.images["train"], out, ALONE)
             tokenizer.load_tokenizer(out, config)
