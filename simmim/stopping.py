@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-_TO_SAVE = 120.0  # seconds, to start, for the step that runs, to save it; three tenths of the time where that is less
+TO_SAVE = 120  # seconds, to start, for the step that runs, to save it; three tenths of the time where that is less
 
 
 class Stopped(Exception):
@@ -36,7 +36,7 @@ def heeded(max_runtime: float = 0) -> Iterator[None]:
     """
     before = {number: signal.signal(number, _note) for number in SIGNALS}
     seconds = 60 * max_runtime or float("inf")
-    _Asked.reason, _Asked.until = "", time.monotonic() + max(0.7 * seconds, seconds - _TO_SAVE)
+    _Asked.reason, _Asked.until = "", time.monotonic() + max(0.7 * seconds, seconds - TO_SAVE)
     try:
         yield
     finally:

@@ -20,13 +20,14 @@ from collections.abc import Mapping, Sequence
 
 from simmim import said
 from simmim.cluster.attempt import Attempt, adopt_orphans, end_orphans
-from simmim.stopping import EXIT_RUN_AGAIN, SIGNALS
+from simmim.stopping import EXIT_RUN_AGAIN, SIGNALS, TO_SAVE
 
 MINUTES = "SIMMIM_MAX_RUNTIME"  # what the workflow grants a job; set by hand nowhere
 _UNTIL_IT_IS_ENDED = 60.0  # seconds in which Slurm ends a job that it runs again
 _MISTAKES = 2, 4, 141  # exit codes of ends that the same command would come to once more
 _TIMES = 3
-_TO_SAVE = 60.0  # seconds, for ranks whose launcher did not outlive the signal that asked all of them to stop
+# How long torchrun lets its ranks save once it is told to stop, else 30 s; PyTorch 2.11 has neither this nor an option.
+_TORCHRUN_WAITS = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
 
 
 class Supervisor:
@@ -44,6 +45,7 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, self._pass_on)
         adopt_orphans()
+        os.environ.setdefault(_TORCHRUN_WAITS, str(TO_SAVE))
         saved: set[str] = set()
         times = in_vain = 0
         while True:
@@ -69,7 +71,8 @@ class Supervisor:
             _print(f"no sign of life for {said.stuck_seconds() / 60:g} minutes")
         told = said.heard(now.file)
         code = now.close()
-        end_orphans(_TO_SAVE if self._asked else 0, [self._spare.process.pid] if self._spare else [])
+        # Ranks whose launcher did not outlive the signal that asked all of them to stop may save, too.
+        end_orphans(TO_SAVE if self._asked else 0, [self._spare.process.pid] if self._spare else [])
         return code, *told
 
     def _prepare(self, saved: set[str]) -> None:

@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from simmim import stopping
+
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("own", "seconds"), [({}, stopping.TO_SAVE), ({"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}, 300)])
+def test_torchrun_lets_its_ranks_save_before_it_kills_them(tmp_path, own, seconds):
+    """As long as a training has to save before its time ends, or as the user says."""
+    read = "from torch.distributed.launcher import LaunchConfig as C; print(vars(C(1, 1, 1)).get('shutdown_timeout'))"
+    words = [sys.executable, "-m", "simmim.cluster.again", sys.executable, "-c", read]
+    environment = {name: value for name, value in os.environ.items() if name != "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"}
+    environment |= {"PYTHONPATH": str(ROOT)} | own
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    if done.stdout == "None\n":
+        pytest.skip("this PyTorch always waits 30 s")
+    assert done.stdout == f"{seconds}\n", done.stderr
 
 
 @pytest.mark.slow
