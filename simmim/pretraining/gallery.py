@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from simmim.pretraining.pictures import png, shown
 from simmim.pretraining.reconstruction import OWN_MASK
 from simmim.storage.files import whole_file
 from simmim.storage.parquet import read_sealed
+from simmim.storage.reading import reading
 
 _COLUMNS = "image", "what it sees", "prediction", "pasted"
 _GREY = 127
@@ -94,32 +96,45 @@ class Moments:
         self._images = whole_images(val, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
         self._hidden = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
         self._areas = geometry.tokens_to_pixels(self._hidden).byte() * 255
-        self._draw, self._folder, self._drawn = shown(val, config.data["val"].pack).png, folder, 0.0
+        self._draw, self._folder, self._passed = shown(val, config.data["val"].pack).png, folder, 0.0
+        height, width = self._images.shape[2:]
+        self._columns = _columns_in(folder / "gallery", (len(samples) * height, width, 3))
 
     def __call__(self, step: int, steps: int, row: Mapping[str, float], task: Method) -> None:
         """Draw what the network makes of the images, if it is time to."""
         passed = max((share for share in _MOMENTS if share * steps <= step), default=0.0)
-        if passed <= self._drawn:
+        if passed <= self._passed:
             return
-        self._drawn = passed
-        predictions = _predicted(task, self._images, self._hidden)
-        if predictions is None:
-            return
-        columns = self._folder / "gallery"
-        columns.mkdir(parents=True, exist_ok=True)
-        stack = np.concatenate([_pixels(self._draw(each), "RGB") for each in predictions])
-        Image.fromarray(stack).save(columns / f"{step:08d}.png")
-        self._write(sorted(columns.glob("*.png")))
+        self._passed = passed
+        if not any(passed * steps <= drawn <= step for drawn in self._columns):  # or before an interruption
+            predictions = _predicted(task, self._images, self._hidden)
+            if predictions is None:
+                return
+            stack = np.concatenate([_pixels(self._draw(each), "RGB") for each in predictions])
+            with whole_file(self._folder / "gallery" / f"{step:08d}.png") as temporary:
+                Image.fromarray(stack).save(temporary, "png")
+            self._columns[step] = stack
+        self._write()
 
-    def _write(self, columns: Sequence[Path]) -> None:
-        stacks = [np.split(_pixels(each.read_bytes(), "RGB"), len(self._images)) for each in columns]
+    def _write(self) -> None:
+        columns = dict(sorted(self._columns.items()))
+        stacks = [np.split(stack, len(self._images)) for stack in columns.values()]
         rows = []
         for number, (image, area) in enumerate(zip(self._images, self._areas)):
             whole = _pixels(self._draw(image), "RGB")
             rows.append([whole, _covered(whole, area.numpy()[..., None] > _GREY), *(each[number] for each in stacks)])
-        write_grid(
-            self._folder / "gallery.png", [*_COLUMNS[:2], *(f"{int(each.stem)} updates" for each in columns)], rows
-        )
+        write_grid(self._folder / "gallery.png", [*_COLUMNS[:2], *(f"{step} updates" for step in columns)], rows)
+
+
+def _columns_in(folder: Path, shape: tuple[int, int, int]) -> dict[int, np.ndarray]:
+    """Step to what was drawn then; what a power cut has torn is left out, and drawn again at its moment."""
+    found = {}
+    for path in folder.glob("*.png"):
+        with suppress(ValueError), reading(path, "a picture", "it is drawn again"):
+            step, stack = int(path.stem), _pixels(path.read_bytes(), "RGB")
+            if stack.shape == shape:
+                found[step] = stack
+    return found
 
 
 @torch.inference_mode()

@@ -1,0 +1,71 @@
+"""Pictures of a training that is interrupted: each moment has one column, and a torn picture stops nothing."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from helpers.pretraining import built, packed, pretrain_config
+from PIL import Image
+
+from simmim.data.shards import Shards
+from simmim.pretraining.gallery import Moments
+
+CONFIG = pretrain_config()  # 32 x 48 px, enlarged threefold
+STEPS, EVERY = 160, 10  # moments at 10, 20, 40, 80 and 160
+
+
+@pytest.fixture(scope="module")
+def val(tmp_path_factory):
+    return Shards(packed(tmp_path_factory.mktemp("stripes"))["val"])
+
+
+def trained(val, folder, steps):
+    """Show a fresh watcher, as each process has one, the log rows of some steps; the steps that then have a column."""
+    watcher, task = Moments(CONFIG, val, folder), built(CONFIG)
+    for step in steps:
+        watcher(step, STEPS, {}, task)
+    return [int(path.stem) for path in sorted((folder / "gallery").glob("0*.png"))]
+
+
+def columns(folder):
+    """How many columns the drawn grid has beside the image and what is seen of it."""
+    return (Image.open(folder / "gallery.png").width - 6) // (3 * 48 + 6) - 2
+
+
+def test_a_restart_draws_only_the_moments_that_have_no_column(val, tmp_path):
+    assert trained(val, tmp_path, range(EVERY, 70, EVERY)) == [10, 20, 40] and columns(tmp_path) == 3
+    assert trained(val, tmp_path, range(60, 80, EVERY)) == [10, 20, 40], "no moment has passed since"
+    assert trained(val, tmp_path, range(30, STEPS + 1, EVERY)) == [10, 20, 40, 80, 160] and columns(tmp_path) == 5
+
+
+@pytest.mark.parametrize("torn", [0, 100, -100])
+def test_a_torn_column_is_drawn_again(val, tmp_path, torn):
+    trained(val, tmp_path, range(EVERY, 50, EVERY))
+    column = tmp_path / "gallery" / f"{40:08d}.png"
+    whole = column.read_bytes()
+    column.write_bytes(whole[:torn])
+    (tmp_path / "gallery.png").unlink()
+    trained(val, tmp_path, range(30, 50, EVERY))
+    assert column.read_bytes() == whole and columns(tmp_path) == 3
+
+
+def test_what_is_no_column_of_these_pictures_is_left_out(val, tmp_path):
+    trained(val, tmp_path, range(EVERY, 50, EVERY))
+    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / f"{70:08d}.png")  # of fewer images
+    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / "mine.png")
+    (tmp_path / "gallery" / f"{50:08d}.png").touch()  # torn, and the training has passed it
+    trained(val, tmp_path, range(90, 110, EVERY))
+    assert (tmp_path / "gallery" / f"{90:08d}.png").exists() and columns(tmp_path) == 4
+
+
+def test_a_write_that_fails_leaves_no_half_column(val, tmp_path, monkeypatch):
+    def torn(image, file, *rest, whole=Image.Image.save):
+        if not isinstance(file, Path):
+            return whole(image, file, *rest)
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", torn)
+    with pytest.raises(OSError, match=r"gallery/00000010\.png"):
+        trained(val, tmp_path, [10])
+    assert not [*(tmp_path / "gallery").iterdir()]
