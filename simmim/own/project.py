@@ -28,7 +28,7 @@ from simmim.config.rows import (
 from simmim.config.sections import Section
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.storage.files import make_folder, write_text
+from simmim.storage.files import draft_of, is_part, make_folder, sync_folder, write_text
 from simmim.storage.reading import read_json
 
 SCALE = "own"
@@ -78,11 +78,17 @@ class Draft:
         return found | {f"scales/{SCALE}.yaml": _yaml({"datasets": dict(self.roles)})}
 
     def write(self, folder: Path) -> Project:
-        """Write the project; what else lies in the folder stays."""
+        """Write the project; what else lies in the folder stays.
+
+        The note is drafted first and gets its name last: a folder with its draft was not written to the end.
+        """
+        draft = draft_of(folder / NOTE)
+        write_text(draft, json.dumps(self.note, indent=1) + "\n")
         for name, text in self.files().items():
             make_folder((folder / "config" / name).parent)
             write_text(folder / "config" / name, text)
-        write_text(folder / NOTE, json.dumps(self.note, indent=1) + "\n")
+        draft.replace(folder / NOTE)
+        sync_folder(folder)
         return Project(folder)
 
 
@@ -105,7 +111,7 @@ class Project:
 
 
 def there_is(folder: Path) -> bool:
-    """Whether a folder is a project.
+    """Whether a folder is a project; one whose writing was interrupted is none yet, and may be written again.
 
     Raises:
         ValueError: for a file, and for a folder that holds something else.
@@ -114,7 +120,7 @@ def there_is(folder: Path) -> bool:
         raise ValueError(f"--out {folder} is a file; name a folder that is not there yet")
     if (folder / NOTE).is_file():
         return True
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not draft_of(folder / NOTE).is_file() and not all(map(is_part, folder.iterdir())):
         raise ValueError(f"--out {folder} holds other files; name a folder that is empty or not there yet")
     return False
 

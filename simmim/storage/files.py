@@ -43,6 +43,11 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def is_part(path: Path) -> bool:
+    """Whether a file or folder is one that is being written, or that a killed process has left."""
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; once the block succeeds, it replaces `path`. What fails leaves nothing."""

@@ -24,6 +24,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate import job
 from simmim.evaluate.features import write_features
 from simmim.evaluate.stored_features import open_features
+from simmim.own import project
 from simmim.pretraining import run, tokenizer
 from simmim.storage import files, finished, model_file, records
 from simmim.storage.encoder_file import save_encoder
@@ -37,7 +38,7 @@ QUICK = (
     *("file", "new_folders", "folder", "checkpoints", "outputs", "outputs_brought_back"),
     *("pretraining", "packed_set"),
 )
-LONG = "pretraining_deleted", "evaluation", "features", "tokenizer"
+LONG = "pretraining_deleted", "evaluation", "features", "tokenizer", "project"
 NAMES = (*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG))
 _IDENTITY = Identity({"of": "what a job leaves"})
 COLOURS = {"name": "colour_clusters", "clusters": 6, "images": 16, "image_px": 16}
@@ -107,6 +108,7 @@ def savers(inputs: Inputs) -> dict[str, Saver]:
         "features": _features(inputs),
         "packed_set": Saver(_pack_others, lambda folder, _: pack_labelled(folder / "set"), _read_set, -1, 1),
         "tokenizer": _tokenizer(inputs),
+        "project": Saver(_nothing, _begin, _begun, 0, 1),
     }
 
 
@@ -374,3 +376,22 @@ def _tokenizer(inputs: Inputs) -> Saver:
         return 1
 
     return Saver(_nothing, save, read, -1, 1)
+
+
+# The project of own images: until it is all there, the folder counts as empty
+
+_PROJECT = project.Draft(Path("/photos"), {}, {"mine": {"stage": "pretrain"}}, {"pretrain": "images"}, {"run": "mine"})
+
+
+def _begin(folder: Path, report: Report) -> None:
+    if not project.there_is(folder / "mine"):
+        _PROJECT.write(folder / "mine")
+
+
+def _begun(folder: Path) -> int:
+    """Refuses a folder that holds something else."""
+    if not project.there_is(folder / "mine"):
+        return 0
+    assert project.Project(folder / "mine").note == _PROJECT.note
+    assert all((folder / "mine" / "config" / name).read_text() == text for name, text in _PROJECT.files().items())
+    return 1

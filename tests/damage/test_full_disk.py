@@ -77,6 +77,6 @@ def test_a_save_that_fails_says_so_and_loses_nothing(name, error, every_saver, t
 
 
 def drafts(folder: Path) -> list[Path]:
-    """What is left of an unfinished save; an extraction of features goes on with its own."""
+    """What is left of an unfinished save; an extraction of features and a project go on with their own."""
     left = [*folder.rglob(".*.part"), *folder.rglob(".*.lease")]
-    return [path for path in left if path.name != ".train.part"]
+    return [path for path in left if path.name not in (".train.part", ".project.json.part")]

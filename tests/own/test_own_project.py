@@ -1,8 +1,11 @@
 """The small project that grows into ablations, the names of the command line, and the same words in Python."""
 
+import errno
 import inspect
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,8 @@ import simmim
 from simmim.__main__ import OWN, main
 from simmim.data.found import classes_at, images_at
 from simmim.data.held_out import belongs
+from simmim.own.project import Draft, there_is
+from simmim.storage.files import write_text
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"model": "swin_micro", "image_px": 32, "steps": 2, "batch": 4}
@@ -64,6 +69,43 @@ def test_a_run_folder_can_become_a_project(tmp_path, capsys):
     for options, said in (({"data": tmp_path / "photos"}, "train.epochs: "), ({}, "is a project already")):
         with pytest.raises(ValueError, match=said):
             simmim.init(tmp_path / "new", **options, epochs=7)
+
+
+def test_a_project_whose_writing_ended_at_any_file_is_begun_again(tmp_path, monkeypatch):
+    draft = Draft(tmp_path, {}, {"new": {"stage": "pretrain"}}, {"pretrain": "images"}, {"run": "new"})
+    files, out = len(draft.files()) + 1, tmp_path / "new"
+    for number in range(files):
+        calls = itertools.count()
+
+        def failing(path, text, number=number, calls=calls):
+            if next(calls) == number:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write_text(path, text)
+
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+            patch.setattr("simmim.own.project.write_text", failing)
+            draft.write(out)
+        assert not there_is(out), number
+        written = draft.write(out)
+        assert there_is(out) and written.note == {"run": "new"}, number
+        assert len([path for path in out.rglob("*") if path.is_file()]) == files, number
+        shutil.rmtree(out)
+
+
+def test_what_a_kill_leaves_of_a_first_file_is_no_other_file(tmp_path):
+    (tmp_path / ".project.json.part.123.part").touch()
+    assert not there_is(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["config/config.yaml", "config/notes.txt", "project.json/mine", ".hidden", "a.part"])
+def test_a_folder_with_files_of_the_user_is_refused_and_stays(tmp_path, file):
+    write_photos(tmp_path / "photos", 4)
+    (tmp_path / "new" / file).parent.mkdir(parents=True)
+    (tmp_path / "new" / file).write_text("mine")
+    with pytest.raises(ValueError, match="new holds other files; name a folder that is empty or not there yet"):
+        simmim.init(tmp_path / "new", data=tmp_path / "photos", **QUICK)
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == [tmp_path / "new" / file]
+    assert (tmp_path / "new" / file).read_text() == "mine"
 
 
 def test_names_are_listed_and_misspelt_ones_get_the_nearest(capsys):
