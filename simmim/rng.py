@@ -6,7 +6,10 @@ sample is part of the counter, so the draws of one sample are the same whatever 
 
 from __future__ import annotations
 
+import random
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -73,3 +76,14 @@ def epoch_order(seed: int, epoch: int, samples: int) -> np.ndarray:
     """The order in which an epoch visits its samples, int64 [samples]; a full permutation."""
     draws = KeyedGenerator(seed, epoch, np.arange(samples), "order").integers(2)
     return np.argsort((draws[:, 0] << _SHIFT) | draws[:, 1], kind="stable")
+
+
+@contextmanager
+def libraries_left_alone() -> Iterator[None]:
+    """Put back the generators of Python and NumPy, which a library draws from and the block seeds for it."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

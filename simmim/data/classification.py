@@ -18,7 +18,7 @@ from simmim.data.crops import Crop, cut, draw_crops
 from simmim.data.pixels import batch_of, open_image, picture_of, pixels_of, resized
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
-from simmim.rng import Key, KeyedGenerator, epoch_order
+from simmim.rng import Key, KeyedGenerator, epoch_order, libraries_left_alone
 
 
 class LabelledSettings(Protocol):
@@ -80,7 +80,8 @@ class LabelledImages(Dataset):
         draws = KeyedGenerator(self._seed, epochs, samples, "crop")
         crops = draw_crops(self._shards.sizes[samples], settings.crop_scale, settings.crop_ratio, settings.flip, draws)
         seeds = KeyedGenerator(self._seed, epochs, samples, "augment").integers(1)[:, 0] if self._augment else samples
-        pixels = [self._cut(*each) for each in zip(samples.tolist(), crops, seeds.tolist())]
+        with libraries_left_alone():  # without workers, those of the step: mixup and erasing draw from them
+            pixels = [self._cut(*each) for each in zip(samples.tolist(), crops, seeds.tolist())]
         return {
             "images": batch_of(pixels),
             "labels": torch.from_numpy(self._shards.labels[samples]),

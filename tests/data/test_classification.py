@@ -1,6 +1,7 @@
 """Labelled batches: the right label beside each image, and every setting of the augmentation does something."""
 
 import io
+import random
 
 import numpy as np
 import pytest
@@ -99,6 +100,17 @@ def test_randaugment_changes_most_images_and_differs_by_epoch_and_seed(shards):
     assert differing(augmented, images.__getitems__([(1, n) for n in range(24)])) >= 12
     other_seed = dataset(shards, seed=6, auto_augment="rand-m9-mstd0.5-inc1").__getitems__(KEYS_OF_AN_EPOCH)
     assert differing(augmented, other_seed) >= 12
+
+
+def test_randaugment_leaves_the_generators_that_others_draw_from(shards):
+    images, draws = dataset(shards, auto_augment="rand-m9-mstd0.5-inc1"), []
+    for keys in ([], KEYS):
+        random.seed(1)
+        np.random.seed(2)
+        if keys:
+            images.__getitems__(keys)
+        draws.append((random.random(), np.random.rand()))
+    assert draws[0] == draws[1]
 
 
 def test_randaugment_fills_with_the_mean(shards):

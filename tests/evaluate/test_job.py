@@ -64,6 +64,17 @@ def test_every_seed_draws_its_own_head_and_samples(encoders, data, tmp_path, mon
     assert len({head for _, head, _ in made}) == len({crop for *_, crop in made}) == 3
 
 
+def test_mixup_and_erasing_draw_the_same_with_workers_and_without(encoders, data, tmp_path):
+    """RandAugment is seeded by the image, in a worker or in the training's own process; the step's draws stay."""
+    losses = []
+    for workers in (0, 1):
+        train = SHORT | {"epochs": 1, "micro_batch": 2, "workers": workers}
+        config = small("finetune", settings={"image_px": 64, "score_batch": 4, "erase": 1.0}, train=train)
+        rows, _ = evaluated(config, encoders[:1], without_extra(data), tmp_path / f"{workers}.parquet")
+        losses.append(rows[rows["metric"] == "train_loss"]["value"].tolist())
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+
+
 def test_seeds_read_the_features_of_their_encoder(encoders, data, tmp_path):
     config = small("knn", seeds=3)
     rows, _ = evaluated(config, encoders, without_extra(data), tmp_path / "knn.parquet")
