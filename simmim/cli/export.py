@@ -28,7 +28,7 @@ def embed(
     block: int = 0,
     feature_map: bool = False,
     batch: int = 64,
-    image_px: int = 0,
+    image_px: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write what an encoder makes of every image of a folder, archive or list to a Parquet file: path and vector.
@@ -40,7 +40,7 @@ def embed(
         block: number of the block whose output is taken (0: the encoder's, after its last norm).
         feature_map: keep the map [d, h, w] instead of its average over the image.
         batch: images at a time.
-        image_px: side of the square that images are resized and cut to (0: the size that the encoder was made for).
+        image_px: input that images are cut and resized to, as 192 or 96x160 (that which the encoder was made for).
         overwrite: replace --out if it exists.
     """
     from simmim.exporting.embedding import embed as write
@@ -52,7 +52,7 @@ def embed(
         block=block,
         feature_map=feature_map,
         batch=batch,
-        image_px=(image_px, image_px) if image_px else None,
+        image_px=image_px,
         overwrite=overwrite,
     )
     print(f"wrote {done.file}: {done.images} images, vectors of {' x '.join(map(str, done.shape))}")

@@ -66,6 +66,21 @@ def sides(image_px: int | Sequence[int]) -> tuple[int, int]:
     return (image_px, image_px) if isinstance(image_px, int) else tuple(image_px)
 
 
+def pixels(size: str | int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Height and width that a user gives as `192`, `96x160` or a pair; None leaves the choice to us.
+
+    Raises:
+        ValueError: for anything else, and for sizes that are not positive.
+    """
+    if size is None:
+        return None
+    text = str(size) if isinstance(size, str | int) else "x".join(map(str, size))
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise ValueError(f"--image-px {text} must be a number such as 192, or height and width as 96x160")
+    return int(sides[0]), int(sides[-1])
+
+
 def scored_side_px(image_px: int, crop: float) -> int:
     """What becomes `image_px` where a central crop keeps the share `crop` of it."""
     return int(image_px / crop)

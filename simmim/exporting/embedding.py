@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from simmim.config.sections import pixels
 from simmim.data.array_files import array_bands
 from simmim.data.crops import Crop, cut
 from simmim.data.decode import BadImage, Stored, as_bands, normalise
@@ -63,7 +64,7 @@ def embed(
     block: int = 0,
     feature_map: bool = False,
     batch: int = 64,
-    image_px: tuple[int, int] | None = None,
+    image_px: str | int | tuple[int, int] | None = None,
     overwrite: bool = False,
 ) -> Embedded:
     """Write a vector for every image: the largest centre crop of the encoder's proportions, on a GPU or the CPU.
@@ -74,7 +75,7 @@ def embed(
         block: 1 to its depth; 0 for its output, after the last norm.
         feature_map: the map [d, h, w] instead of its average.
         batch: images at a time.
-        image_px: height and width of the input; None for those that the encoder was made for.
+        image_px: input, as 192, 96x160 or (96, 160); None for that which the encoder was made for.
 
     Raises:
         ValueError: for data or an encoder that cannot be read, a block that it has not, a file that exists, and where
@@ -83,7 +84,7 @@ def embed(
     encoder, out = encoder_at(encoder), Path(out).expanduser()
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
-    network, header = load_encoder(encoder, image_px)
+    network, header = load_encoder(encoder, pixels(image_px))
     if not 0 <= block <= network.depth:
         raise ValueError(f"block {block} must be 1 to {network.depth}, the blocks of {encoder}, or 0 for its output")
     if batch < 1:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from simmim.config.sections import pixels as pixels
 from simmim.config.values import merged
 
 REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes
@@ -76,20 +77,6 @@ class Choice:
 
     recipe: dict[str, Any]
     reasons: dict[str, str]
-
-
-def pixels(text: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """Height and width of `192` or `96x160`.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if text is None or isinstance(text, tuple):
-        return text
-    sides = str(text).lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) for side in sides):
-        raise ValueError(f"--image-px {text} must be a number such as 192, or height and width as 96x160")
-    return int(sides[0]), int(sides[-1])
 
 
 def choose(recipe: dict[str, Any], images: int, asked: Asked, usual: Usual = PRETRAINING) -> Choice:

@@ -119,3 +119,23 @@ def test_the_largest_central_part_is_seen(tmp_path):
     embed(folder, written(tmp_path, VIT), tmp_path / "out.parquet")
     cut, wide = _table(tmp_path / "out.parquet")[1]
     assert torch.equal(cut, wide)
+
+
+@pytest.mark.parametrize("size", ["96x160", (96, 160), [96, 160]])
+def test_another_size_is_said_as_everywhere(tmp_path, images, capsys, size):
+    encoder, out = written(tmp_path, VIT), tmp_path / "out.parquet"
+    assert embed(images, encoder, out, image_px=size, feature_map=True).shape == (24, 6, 10)
+    options = ["--data", images, "--encoder", encoder, "--out", out, "--overwrite", "--feature-map"]
+    assert main(["embed", *map(str, options), "--image-px", "96x160"]) == 0
+    assert "vectors of 24 x 6 x 10" in capsys.readouterr().out
+    assert embed(images, encoder, out, image_px=32, feature_map=True, overwrite=True).shape == (24, 2, 2)
+
+
+@pytest.mark.parametrize("size", ["-64", "0", "64x-64", "wide", "1x2x3", ""])
+def test_a_size_that_is_none_is_refused(tmp_path, images, capsys, size):
+    encoder, out = written(tmp_path, VIT), tmp_path / "out.parquet"
+    options = ["--data", images, "--encoder", encoder, "--out", out, f"--image-px={size}"]
+    assert main(["embed", *map(str, options)]) == 2
+    assert f"--image-px {size} must be a number such as 192" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--image-px 64x0 must be a number such as 192"):
+        embed(images, encoder, out, image_px=(64, 0))

@@ -32,6 +32,9 @@ def test_windows_and_masked_patches_follow_the_size(image_px, window, patch):
 
 def test_sizes_are_one_number_or_two():
     assert pixels("192") == pixels(192) == (192, 192) and pixels("96x160") == (96, 160) and pixels(None) is None
+    assert pixels((96, 160)) == (96, 160)
+    with pytest.raises(ValueError, match="--image-px 96x-160 must be a number such as 192"):
+        pixels((96, -160))
 
 
 @pytest.mark.parametrize(
