@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +78,11 @@ class Choice:
 
     recipe: dict[str, Any]
     reasons: dict[str, str]
+
+
+def settings(given: str | Sequence[str]) -> tuple[str, ...]:
+    """What `set` lists; in Python one setting may stand alone."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def choose(recipe: dict[str, Any], images: int, asked: Asked, usual: Usual = PRETRAINING) -> Choice:

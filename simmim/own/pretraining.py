@@ -10,7 +10,7 @@ from pathlib import Path
 from simmim.config.models import PretrainConfig
 from simmim.data.found import images_at
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, pixels, warnings
+from simmim.own.choices import Asked, pixels, settings, warnings
 from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page
@@ -60,7 +60,7 @@ def pretrain(
     """
     out = Path(out).expanduser()
     asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
-    request = Request(existing(data, "--data"), model, asked, seed, tuple(set))
+    request = Request(existing(data, "--data"), model, asked, seed, settings(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, "pretrain", request.as_json(), lambda: plan().draft)
     if project is not None and (done := done_before(project)) is not None:

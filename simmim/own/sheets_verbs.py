@@ -10,13 +10,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from simmim.cli import tools
 from simmim.cli._sheets import DEFAULT, jobs_for
 
+_PATHS = "profile", "out"  # in Python they may be text
 _Given, _Made = ParamSpec("_Given"), TypeVar("_Made")
 
 
 def _with_folders(verb: Callable[Concatenate[Any, _Given], _Made]) -> Callable[..., _Made]:
     @wraps(verb)
     def called(*given: Any, config: Path | str = DEFAULT, results: Path | str = "results", **named: Any) -> _Made:
-        return verb(jobs_for(verb, Path(config), Path(results)), *given, **named)
+        paths = {name: Path(named[name]).expanduser() for name in _PATHS if named.get(name) is not None}
+        return verb(jobs_for(verb, Path(config), Path(results)), *given, **named | paths)
 
     return called
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simmim.config.shipped import workflow_folder
 from simmim.own.again import reopened
-from simmim.own.choices import Asked, pixels
+from simmim.own.choices import Asked, pixels, settings
 from simmim.own.drafting import Request, planned
 from simmim.own.page import project_page
 from simmim.own.project import SCALE, Project, there_is
@@ -50,7 +50,7 @@ def init(
     out = Path(folder).expanduser()
     asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
     if data is not None:
-        project = _asked_for(Request(existing(data, "--data"), model, asked, 0, tuple(set)), out)
+        project = _asked_for(Request(existing(data, "--data"), model, asked, 0, settings(set)), out)
     elif not there_is(out):
         raise ValueError(f"{folder} is to become a project: give --data, the images it is about")
     elif set or asked != Asked():

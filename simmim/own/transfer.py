@@ -11,7 +11,7 @@ from pathlib import Path
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.sections import sides
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, pixels
+from simmim.own.choices import Asked, pixels, settings
 from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch
@@ -139,7 +139,7 @@ def segment(
 
 def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set: Sequence[str]) -> Result:
     out = Path(out).expanduser()
-    request = Request(verb, existing(data, "--data"), encoder_at(encoder), asked, tuple(set))
+    request = Request(verb, existing(data, "--data"), encoder_at(encoder), asked, settings(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, verb, request.as_json(), lambda: plan().draft)
     if project is None:

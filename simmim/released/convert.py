@@ -42,8 +42,8 @@ class Loaded:
 
 
 def convert(
-    source: Path,
-    target: Path,
+    source: Path | str,
+    target: Path | str,
     *,
     image_px: int | None = None,
     window: int | None = None,
@@ -65,6 +65,7 @@ def convert(
         ValueError: for a target that exists, a source that is damaged, refused, does not fit or gives other features
             than timm's reading of the released layout, or a size that the target cannot have. Nothing is written then.
     """
+    source, target = (Path(each).expanduser() for each in (source, target))
     for path in (source, target):
         plugin.check_choice(f"file ending of {path}", path.suffix, (_OURS, _RELEASED))
     for name, value in (("--image-px", image_px), ("--window", window)):

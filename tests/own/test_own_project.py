@@ -136,6 +136,37 @@ def test_verbs_about_sheets_take_their_folders_in_python(tmp_path):
     assert "config" not in inspect.signature(simmim.plan).parameters and simmim.plan.__name__ == "plan"
 
 
+def test_paths_of_python_may_be_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = {"config": str(ROOT / "config"), "results": "results"}
+    with pytest.raises(ValueError, match=r"there is no Slurm profile mine\.yaml; name yours with --profile"):
+        simmim.doctor(profile="mine.yaml", **folders)
+    asked = []
+    monkeypatch.setattr("simmim.planning.planner.plan", lambda *given: asked.extend(given))
+    simmim.plan("table1", scale="smoke", profile="mine.yaml", out="plan.parquet", **folders)
+    assert asked[-2:] == [Path("plan.parquet"), Path("mine.yaml")]
+    with pytest.raises(ValueError, match=r"unknown file ending of x\.png '\.png'"):
+        simmim.convert(source="x.png", target="y.pth")
+
+
+@pytest.mark.parametrize("verb", [simmim.pretrain, simmim.finetune, simmim.probe, simmim.knn, simmim.init])
+@pytest.mark.parametrize("given", ["settings.mixup=0.8", ["settings.mixup=0.8"]])
+def test_a_lone_setting_of_python_is_one(tmp_path, monkeypatch, verb, given):
+    class Seen(Exception):
+        pass
+
+    def seen(*asked):
+        raise Seen(asked[-1])
+
+    (tmp_path / "encoder.safetensors").touch()
+    monkeypatch.setattr(f"{verb.__module__}.Request", seen)
+    named = {"folder": str(tmp_path / "new")} if verb is simmim.init else {"out": tmp_path / "new"}
+    named |= {"encoder": tmp_path} if "encoder" in inspect.signature(verb).parameters else {}
+    with pytest.raises(Seen) as found:
+        verb(data=tmp_path, set=given, **named)
+    assert found.value.args == (("settings.mixup=0.8",),)
+
+
 def test_every_kind_of_path_is_read(tmp_path):
     names = write_photos(tmp_path / "flat", 3)
     (tmp_path / "list.txt").write_text("\n".join(f"flat/{name}" for name in names))
