@@ -141,3 +141,13 @@ def test_the_states_of_some_outputs_are_those_of_the_jobs_that_made_them(tmp_pat
     assert finished.states(tmp_path, [first]) == [tmp_path / "one" / "state"]
     assert finished.states(tmp_path, [tmp_path / "other" / "stage" / "model"]) == [tmp_path / "other" / "state"]
     assert finished.states(tmp_path, [tmp_path / "one" / "b.txt"]) == []
+
+
+def test_the_state_of_an_evaluation_is_called_as_its_outputs(tmp_path):
+    seed = tmp_path / "knn.state" / "seed0.parquet"
+    seed.parent.mkdir()
+    seed.write_text("a seed")
+    finished.keep(seed.parent, [seed], OURS)
+    assert finished.states(tmp_path, [tmp_path / "knn.parquet"]) == [seed.parent]
+    assert finished.states(tmp_path, [tmp_path / "knn.encoders"]) == [seed.parent]
+    assert finished.states(tmp_path, [tmp_path / "probe.parquet"]) == []
