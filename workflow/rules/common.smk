@@ -14,7 +14,9 @@ if (CHECKOUT / "simmim" / "__main__.py").is_file():
     searched = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, dict.fromkeys([str(CHECKOUT), *searched]))))
 elif importlib.util.find_spec("simmim") is None:
-    raise WorkflowError("the workflow needs the package simmim beside Snakemake: from a clone, pip install './simmim[workflow]'")
+    raise WorkflowError(
+        "the workflow needs the package simmim beside Snakemake: from a clone, pip install './simmim[workflow]'"
+    )
 
 from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
