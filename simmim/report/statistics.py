@@ -26,14 +26,16 @@ class Comparison(NamedTuple):
     Args:
         low, high: its 95 % interval.
         p: two-sided, against the bound that was asked about.
-        deviation: standard deviation of the difference of one pre-training of each.
+        deviations: standard deviation of the differences of pairs, or of either side where there are none.
+        counts: pre-trainings behind each of them.
     """
 
     difference: float
     low: float
     high: float
     p: float
-    deviation: float
+    deviations: tuple[float, ...]
+    counts: tuple[int, ...]
 
 
 def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparison | None:
@@ -56,12 +58,14 @@ def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparis
         warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: p is 0, or nan at the bound
         found = test((first - bound).to_numpy(), second.to_numpy())
     interval = found.confidence_interval(1 - LEVEL)
+    samples = [first - second] if is_paired else [first, second]
     return Comparison(
         difference=float(first.mean() - second.mean()),
         low=float(interval.low + bound),
         high=float(interval.high + bound),
         p=1.0 if math.isnan(found.pvalue) else float(found.pvalue),
-        deviation=float((first - second).std() if is_paired else math.hypot(first.std(), second.std())),
+        deviations=tuple(float(each.std()) for each in samples),
+        counts=tuple(map(len, samples)),
     )
 
 
@@ -139,27 +143,33 @@ def holm(ps: Sequence[float]) -> list[float]:
     return multipletests(ps, method="holm")[1].tolist() if len(ps) else []
 
 
-def power(distances: Sequence[float], deviation: float, n: int, level: float) -> float:
+def power(distances: Sequence[float], deviations: Sequence[float], counts: Sequence[int], level: float) -> float:
     """Chance that an interval of confidence 1 - `level` keeps clear of bounds that lie so far from the true difference.
 
-    Of two bounds it is a lower limit, by the sum of the chances to miss either.
+    By the noncentral t distribution: of pairs with n - 1 degrees of freedom, else with Welch's. Of two bounds it is a
+    lower limit, by the sum of the chances to miss either.
 
     Args:
         distances: to each bound, above 0.
-        n: pre-trainings of each side.
+        deviations: as those of a `Comparison`.
+        counts: pre-trainings behind each of them.
     """
-    from statsmodels.stats.power import TTestPower
+    from scipy import stats
 
-    if not deviation:
+    variances = [deviation**2 / n for deviation, n in zip(deviations, counts)]
+    error = math.sqrt(sum(variances))
+    if not error:
         return 1.0
-    hits = [TTestPower().power(each / deviation, n, level / 2, alternative="larger") for each in distances]
-    return max(0.0, 1 - sum(1 - float(hit) for hit in hits))
+    freedom = error**4 / sum(variance**2 / (n - 1) for variance, n in zip(variances, counts))
+    clear = stats.t.isf(level / 2, freedom)
+    hits = [float(stats.nct.sf(clear, freedom, each / error)) for each in distances]  # its cdf has holes
+    return max(0.0, 1 - sum(1 - hit for hit in hits))
 
 
-def needed(distances: Sequence[float], deviation: float, level: float) -> int | None:
+def needed(distances: Sequence[float], deviations: Sequence[float], level: float) -> int | None:
     """The fewest pre-trainings of each side that reach `POWER`, None where `MOST` do not; arguments as `power`."""
     counts = range(2, MOST + 1)
-    place = bisect.bisect_left(counts, POWER, key=lambda n: power(distances, deviation, n, level))
+    place = bisect.bisect_left(counts, POWER, key=lambda n: power(distances, deviations, [n] * len(deviations), level))
     return counts[place] if place < len(counts) else None
 
 

@@ -66,10 +66,10 @@ def _tested(claim: Claim, judgement: Judgement, found: Comparison, p: float, lev
     target, n = _target(claim, judgement), judgement.n
     able = NOTHING
     if target.distances:
-        able = f"{100 * power(target.distances, found.deviation, n, level):.0f} % for {target.text}"
+        able = f"{100 * power(target.distances, found.deviations, found.counts, level):.0f} % for {target.text}"
     if p <= LEVEL:
         return Decision(HOLDS if judgement.margin > 0 else CONTRADICTED, able, p_text(p))
-    return Decision(f"{UNDECIDED} ({_would_decide(target, found.deviation, n, level)})", able, p_text(p))
+    return Decision(f"{UNDECIDED} ({_would_decide(target, found.deviations, n, level)})", able, p_text(p))
 
 
 def _untested(judgement: Judgement) -> str:
@@ -92,12 +92,12 @@ def _target(claim: Claim, judgement: Judgement) -> _Target:
     return _Target(text, distances)
 
 
-def _would_decide(target: _Target, deviation: float, n: int, level: float) -> str:
+def _would_decide(target: _Target, deviations: Sequence[float], n: int, level: float) -> str:
     """On how many pre-trainings nothing is decided, and how many would do."""
     words = count_of_pretrainings(n)
     if not target.distances:
         return words
-    enough = needed(target.distances, deviation, level)
+    enough = needed(target.distances, deviations, level)
     if enough is not None and enough <= n:
         return f"{words}, enough for {target.text}"
     return f"{words}; {f'about {enough}' if enough else f'more than {MOST}'} would decide it"

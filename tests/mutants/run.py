@@ -52,7 +52,7 @@ LIBRARIES = [
     "scipy.ndimage",
     "matplotlib.pyplot",
     "seaborn",
-    "statsmodels.stats.power",
+    "statsmodels.stats.multitest",
     "segmentation_models_pytorch",
     "jinja2",
     "pydantic",

@@ -80,7 +80,7 @@ def test_an_undecided_claim_says_the_n_that_would_decide_and_the_power_that_it_h
     wide = {"default": [60.0, 63.0, 58.0, 61.0], "vit": [59.0, 60.0, 60.0, 62.0]}
     deviation = (pd.Series(wide["default"]) - pd.Series(wide["vit"])).std()
     (alone,) = lines_of(claim("default", "better than", "vit"), values=wide)
-    enough = needed([1.1], deviation, 0.05)
+    enough = needed([1.1], [deviation], 0.05)
     assert alone["verdict"] == f"undecided (4 pre-trainings; about {enough} would decide it)" and enough > 30
     effect = 1.1 / deviation
     chance = stats.nct.sf(stats.t.isf(0.025, 3), 3, effect * 2)
@@ -88,7 +88,7 @@ def test_an_undecided_claim_says_the_n_that_would_decide_and_the_power_that_it_h
     (two, _) = lines_of(
         *(claim(*each) for each in (("default", "better than", "vit"), ("vit", "better than", "default"))), values=wide
     )
-    assert two["verdict"] == f"undecided (4 pre-trainings; about {needed([1.1], deviation, 0.025)} would decide it)"
+    assert two["verdict"] == f"undecided (4 pre-trainings; about {needed([1.1], [deviation], 0.025)} would decide it)"
     none = only(claim("default", "better than", "vit"), {"default": [60.0, 60.02, 60.0], "vit": [60.01, 60.0, 60.0]})
     assert none["verdict"] == "undecided (3 pre-trainings, enough for +1.1)"
     vast = only(claim("default", "better than", "vit"), {"default": [60.0, 90.0, 10.0], "vit": [60.0, 60.0, 60.0]})

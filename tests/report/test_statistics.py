@@ -19,7 +19,7 @@ def test_the_same_seeds_are_paired():
     found = compare(ONE, OTHER)
     assert (found.difference, found.p) == (pytest.approx(-1.58), pytest.approx(0.002833, abs=1e-6))
     assert (found.low, found.high) == (pytest.approx(-2.4598858), pytest.approx(-0.7001142))
-    assert found.deviation == pytest.approx((ONE - OTHER).std())
+    assert (found.deviations, found.counts) == ((pytest.approx((ONE - OTHER).std()),), (10,))
     assert sizes(ONE, OTHER) == "10 pairs"
 
 
@@ -29,6 +29,7 @@ def test_other_seeds_are_compared_by_welch():
     found = compare(ONE, other)
     assert (found.low, found.high) == (pytest.approx(-3.3654832), pytest.approx(0.2054832))
     assert found.p == pytest.approx(0.07939, abs=1e-5)
+    assert (found.deviations, found.counts) == ((pytest.approx(ONE.std()), pytest.approx(OTHER.std())), (10, 10))
     assert sizes(ONE, other) == "10 and 10" and sizes(ONE, OTHER[:3]) == "10 and 3"
 
 
@@ -47,7 +48,7 @@ def test_one_pretraining_of_either_says_nothing():
 def test_differences_without_any_spread_are_certain_but_at_the_bound():
     equal = pd.Series([1.0, 2.0, 4.0])
     assert (compare(equal + 1, equal).p, compare(equal, equal).p) == (0.0, 1.0)
-    assert power([1.0], 0.0, 2, 0.05) == 1 and needed([1.0], 0.0, 0.05) == 2
+    assert power([1.0], [0.0], [2], 0.05) == 1 and needed([1.0], [0.0], 0.05) == 2
 
 
 def test_p_is_corrected_by_holm():
@@ -64,10 +65,30 @@ def test_lines_of_a_table_are_corrected_for_each_other_and_not_for_those_that_sa
 
 def test_power_is_that_of_the_t_test():
     """34 pairs for an effect of 0.5 at 5 % and 80 % is G*Power's example."""
-    assert needed([0.5], 1.0, 0.05) == needed([1.0], 2.0, 0.05) == 34
-    assert power([1.0], 1.2, 10, 0.05) == pytest.approx(stats.nct.sf(stats.t.isf(0.025, 9), 9, 10**0.5 / 1.2))
-    assert needed([1.0], 1.0, 0.05) == 10, "as docs/statistics.md says"
-    assert needed([0.001], 1.0, 0.05) is None
+    assert needed([0.5], [1.0], 0.05) == needed([1.0], [2.0], 0.05) == 34
+    assert power([1.0], [1.2], [10], 0.05) == pytest.approx(stats.nct.sf(stats.t.isf(0.025, 9), 9, 10**0.5 / 1.2))
+    assert needed([1.0], [1.0], 0.05) == 10, "as docs/statistics.md says"
+    assert needed([0.001], [1.0], 0.05) is None
+
+
+def test_power_of_independent_sides_is_that_of_welch():
+    """Of equal ones that of the two-sample t test: 64 each for an effect of 0.5 is G*Power's example."""
+    assert needed([0.5], [1.0, 1.0], 0.05) == 64
+    rng, counts, deviations = np.random.default_rng(0), (10, 3), (1.0, 0.5)
+    first, second = (rng.normal(mean, s, (n, 20_000)) for mean, s, n in zip((1.5, 0.0), deviations, counts))
+    found = stats.ttest_ind(first, second, equal_var=False)
+    hits = ((found.pvalue < 0.05) & (found.statistic > 0)).mean()
+    assert power([1.5], deviations, counts, 0.05) == pytest.approx(hits, abs=0.05), "pairs by the fewer: 0.27"
+
+
+@pytest.mark.parametrize("deviations", [[1.0], [1.0, 0.2], [1.0, 0.0]])
+def test_power_does_not_fall_with_more_pretrainings(deviations):
+    """statsmodels' had holes where an effect is large, so that 526 pre-trainings were told for 8."""
+    counts = np.unique(np.geomspace(2, 1000, 25).astype(int))
+    for effect in np.geomspace(0.05, 30, 12):
+        powers = [power([effect], deviations, [n] * len(deviations), 0.0125) for n in counts]
+        assert min(np.diff(powers)) >= 0, effect
+    assert needed([1.1], [0.6655], 0.0125) == 8
 
 
 def test_power_between_two_bounds_is_what_a_simulation_finds():
@@ -75,8 +96,8 @@ def test_power_between_two_bounds_is_what_a_simulation_finds():
     drawn = rng.normal(true, 0.8, (20_000, n))
     half = stats.t.isf(0.025, n - 1) * drawn.std(1, ddof=1) / n**0.5
     inside = (abs(drawn.mean(1)) + half < tolerance).mean()
-    assert power([tolerance + true, tolerance - true], 0.8, n, 0.05) == pytest.approx(inside, abs=0.01)
-    assert inside < power([tolerance], 0.8, n, 0.05) - 0.05
+    assert power([tolerance + true, tolerance - true], [0.8], [n], 0.05) == pytest.approx(inside, abs=0.01)
+    assert inside < power([tolerance], [0.8], [n], 0.05) - 0.05
 
 
 @pytest.mark.parametrize(
