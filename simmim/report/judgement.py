@@ -24,6 +24,7 @@ class Judgement(NamedTuple):
         region: where their difference should lie.
         comparison: of both, positive where the first is better; None with fewer than two pre-trainings of either.
         p: of the claim, before it is corrected for the others; None where nothing is known of the chance.
+        pairs: how many it was taken from, of 'each of' several.
         series: all numbers of a series.
     """
 
@@ -32,6 +33,7 @@ class Judgement(NamedTuple):
     region: Region
     comparison: Comparison | None
     p: float | None
+    pairs: int = 1
     series: str = ""
 
     @property
@@ -83,7 +85,7 @@ def judge(claim: Claim, operands: Operands) -> Judgement:
     )
     region = region_of(claim.relation, claim.tolerance)
     pairs = [_pair(first, second, region) for first in firsts for second in seconds]
-    decisive = max(pairs, key=lambda pair: pair.doubt)
+    decisive = max(pairs, key=lambda pair: pair.doubt)._replace(pairs=len(pairs))
     return decisive if decisive.margin > 0 else _picked(decisive, len(pairs))
 
 

@@ -63,13 +63,13 @@ def p_text(p: float) -> str:
 
 
 def _tested(claim: Claim, judgement: Judgement, found: Comparison, p: float, level: float) -> Decision:
-    target, n = _target(claim, judgement), judgement.n
-    able = NOTHING
+    target, able = _target(claim, judgement), NOTHING
     if target.distances:
         able = f"{100 * power(target.distances, found.deviations, found.counts, level):.0f} % for {target.text}"
+        able += f", for one pair of {judgement.pairs}" if judgement.pairs > 1 else ""
     if p <= LEVEL:
         return Decision(HOLDS if judgement.margin > 0 else CONTRADICTED, able, p_text(p))
-    return Decision(f"{UNDECIDED} ({_would_decide(target, found.deviations, n, level)})", able, p_text(p))
+    return Decision(f"{UNDECIDED} ({_would_decide(target, found, judgement, level)})", able, p_text(p))
 
 
 def _untested(judgement: Judgement) -> str:
@@ -92,12 +92,13 @@ def _target(claim: Claim, judgement: Judgement) -> _Target:
     return _Target(text, distances)
 
 
-def _would_decide(target: _Target, deviations: Sequence[float], n: int, level: float) -> str:
+def _would_decide(target: _Target, found: Comparison, judgement: Judgement, level: float) -> str:
     """On how many pre-trainings nothing is decided, and how many would do."""
-    words = count_of_pretrainings(n)
+    words = count_of_pretrainings(judgement.n)
     if not target.distances:
         return words
-    enough = needed(target.distances, deviations, level)
-    if enough is not None and enough <= n:
+    enough = needed(target.distances, found.deviations, level)
+    if enough is not None and enough <= judgement.n:
         return f"{words}, enough for {target.text}"
-    return f"{words}; {f'about {enough}' if enough else f'more than {MOST}'} would decide it"
+    what = "it" if judgement.pairs == 1 else "one pair"
+    return f"{words}; {f'about {enough}' if enough else f'more than {MOST}'} would decide {what}"

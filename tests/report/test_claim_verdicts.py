@@ -145,6 +145,15 @@ def test_of_each_of_several_the_least_certain_decides_and_a_failure_is_corrected
     assert row["p"] == f"{2 * stats.ttest_rel(values['vit'], values['loss_full']).pvalue:.3f}"
 
 
+def test_the_power_over_several_is_that_of_one_pair():
+    """All of them together have less."""
+    wide = {"default": [60.0, 63.0, 58.0], "vit": [59.0, 62.0, 60.0], "loss_full": [58.5, 60.0, 60.0]}
+    one = only(claim("default", "better than", "loss_full"), wide)
+    row = only(claim("each of default vit", "better than", "loss_full"), wide)
+    assert row["first"].startswith("default") and row["power"] == f"{one['power']}, for one pair of 2"
+    assert row["verdict"] == one["verdict"].replace("decide it", "decide one pair")
+
+
 def test_each_of_several_is_undecided_where_one_has_one_pretraining():
     values = LEVELS | {"vit": [70.0]}
     row = only(claim("each of default vit", "better than", "loss_full"), values)
