@@ -26,6 +26,7 @@ class Judgement(NamedTuple):
         p: of the claim, before it is corrected for the others; None where nothing is known of the chance.
         pairs: how many it was taken from, of 'each of' several.
         series: all numbers of a series.
+        flat_step: of a series that would hold if each step rose, one that does not.
     """
 
     first: Number
@@ -35,6 +36,7 @@ class Judgement(NamedTuple):
     p: float | None
     pairs: int = 1
     series: str = ""
+    flat_step: str = ""
 
     @property
     def margin(self) -> float:
@@ -79,7 +81,7 @@ def judge(claim: Claim, operands: Operands) -> Judgement:
     correction; where it does not, p is multiplied by the number of pairs that it was picked from (Bonferroni).
     """
     if claim.relation == RISING:
-        return _series([operands.number(operand) for operand in claim.first.operands])
+        return _series([operands.number(operand) for operand in claim.first.operands], claim.tolerance)
     firsts, seconds = (
         [operands.number(each) for each in _chosen(side, operands)] for side in (claim.first, claim.second)
     )
@@ -105,17 +107,23 @@ def _pair(first: Number, second: Number, region: Region) -> Judgement:
     return Judgement(first, second, region, comparison, comparison.p if comparison else None)
 
 
-def _series(numbers: Sequence[Number]) -> Judgement:
-    """Rising: the last is better than the first, and no step falls.
+def _series(numbers: Sequence[Number], tolerance: float) -> Judgement:
+    """Rising: the last is better than the first, and every step rises, or falls by less than the tolerance.
 
-    A fall between neighbours that is significant by itself, corrected for the number of steps, decides instead.
+    A fall between neighbours that is significant by itself, corrected for the number of steps, decides instead. With a
+    step that merely does not rise nothing is borne out, however sure the whole is: p is 1.
     """
     region = region_of(RISING, 0.0)
     whole = _pair(numbers[-1], numbers[0], region)
     steps = [_pair(after, before, region) for before, after in itertools.pairwise(numbers)]
     falls = [_picked(step, len(steps)) for step in steps if step.margin < 0 and step.p is not None]
     falls = [step for step in falls if step.p <= LEVEL]
-    decisive = min(falls, key=lambda step: step.p) if falls and whole.margin > 0 else whole
+    lowest = min(steps, key=lambda step: step.margin)
+    decisive = whole
+    if whole.margin > 0 and falls:
+        decisive = min(falls, key=lambda step: step.p)
+    elif whole.margin > 0 and whole.p is not None and whole.p <= LEVEL and lowest.margin <= -tolerance:
+        decisive = whole._replace(p=1.0, flat_step=f"{lowest.second.label} to {lowest.first.label}")
     return decisive._replace(series=" → ".join(each.text for each in numbers))
 
 

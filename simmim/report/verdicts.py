@@ -69,7 +69,8 @@ def _tested(claim: Claim, judgement: Judgement, found: Comparison, p: float, lev
         able += f", for one pair of {judgement.pairs}" if judgement.pairs > 1 else ""
     if p <= LEVEL:
         return Decision(HOLDS if judgement.margin > 0 else CONTRADICTED, able, p_text(p))
-    return Decision(f"{UNDECIDED} ({_would_decide(target, found, judgement, level)})", able, p_text(p))
+    why = _no_rise(judgement) or _would_decide(target, found, judgement, level)
+    return Decision(f"{UNDECIDED} ({why})", able, p_text(p))
 
 
 def _untested(judgement: Judgement) -> str:
@@ -77,8 +78,13 @@ def _untested(judgement: Judgement) -> str:
     if judgement.p is None:
         return f"{UNDECIDED} ({count_of_pretrainings(judgement.n)})"
     if judgement.p > LEVEL:
-        return f"{UNDECIDED} (no difference)"
+        return f"{UNDECIDED} ({_no_rise(judgement) or 'no difference'})"
     return HOLDS if judgement.margin > 0 else CONTRADICTED
+
+
+def _no_rise(judgement: Judgement) -> str:
+    """Why a series does not hold whose end is above its start."""
+    return judgement.flat_step and f"no rise from {judgement.flat_step}"
 
 
 def _target(claim: Claim, judgement: Judgement) -> _Target:
