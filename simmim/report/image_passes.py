@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from simmim.report.measurements import Measurement, interval_text, measurement, signed
+from simmim.report.measurements import Measurement, fastest, interval_text, measurement, signed
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.statistics import Slope, slope_of
 
@@ -22,7 +22,7 @@ class Length(NamedTuple):
 
     Args:
         passes: images seen in one pre-training, each as often as it was seen.
-        seconds: of training, for each pre-training.
+        seconds: of training, of the fastest pre-training.
     """
 
     run: str
@@ -55,7 +55,7 @@ def lengths(frame: pd.DataFrame, facts: ScaleFacts, evaluation: str) -> list[Len
     for run, batch in facts.lengths.items():
         seconds = measurement(frame, run, "pretrain", "train_seconds")
         passes = batch * int(seconds.rows["step"].max()) if seconds else None
-        found.append(Length(run, passes, seconds, measurement(frame, run, evaluation, METRIC)))
+        found.append(Length(run, passes, seconds and fastest(seconds), measurement(frame, run, evaluation, METRIC)))
     return sorted(found, key=lambda each: each.passes or math.inf)
 
 

@@ -106,7 +106,7 @@ class Operands:
         return all(self.found[score] for score in operand.scores)
 
     def _measured(self, lookup: Lookup, score: Score) -> Measurement | None:
-        """Of a cost the training time over the mean of the first run's."""
+        """Of a cost the training time over the first run's."""
         if self._claim.metric != "relative_cost":
             return lookup.best(*score, self._claim.metric)
         both = [lookup.best(*each, "train_seconds") for each in (score, self._claim.first.operands[0].score)]

@@ -37,8 +37,8 @@ LENGTHS = dataclasses.replace(
 
 
 def training(root, run, seed):
-    """An hour for the shortest, ten times as long for ten times as many updates."""
-    rows = [record(origin(run, "pretrain", seed), STEPS[run], "train_seconds", 36.0 * STEPS[run])]
+    """An hour for the shortest, ten times as long for ten times as many updates; the later seeds beside other jobs."""
+    rows = [record(origin(run, "pretrain", seed), STEPS[run], "train_seconds", 36.0 * STEPS[run] * (1 + seed))]
     path = root / "pretrain" / run / f"seed{seed}" / "train.parquet"
     write(path, rows)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_up import FACTS, origin, write_evaluation
 
-from simmim.report.measurements import interval_text, measurement, number, signed
+from simmim.report.measurements import fastest, interval_text, measurement, number, signed
 from simmim.report.results import Results
 from simmim.storage.records import record, write
 
@@ -42,6 +42,7 @@ def test_seeds_of_different_configs_have_no_mean(tmp_path):
     found = measurement(read([tmp_path / "mixed.parquet"]), "default", "finetune", "top1")
     assert found.is_mixed
     assert not found.claims_mean
+    assert fastest(found) is found, "nor a fastest, which would hide it"
 
 
 def test_a_value_that_is_not_finite_is_shown_and_takes_no_part_in_a_mean(tmp_path):

@@ -86,6 +86,6 @@ def _caption(runs: list[Length], slopes: list[str]) -> str:
         "Runs that differ in the length of their pre-training alone. Small dots: pre-trainings; large dot, bar: mean ± "
         f"standard deviation where there are at least {ENOUGH_FOR_A_MEAN}. Dashed: the same encoder from scratch, a "
         "line for each. Line: least squares over pre-trainings, its slope with the 95 % interval by Student's t: "
-        f"{'; '.join(slopes)}. Cost of one pre-training on the machine that its records name: {', '.join(costs)}. "
+        f"{'; '.join(slopes)}. Cost of the fastest pre-training on its machine: {', '.join(costs)}. "
         "The vertical axis does not begin at zero."
     )

@@ -42,7 +42,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     slopes = [f"{facts.evaluation_label(name)} {slope_words(slope_per_decade(runs))}" for name, runs in found.items()]
     caption = (
         f"{MEAN_NOTE} Runs that differ in the length of their pre-training alone. Image passes: images seen in one "
-        "pre-training, each as often as it was seen. Hours: of one pre-training on the machine that its records name. "
+        "pre-training, each as often as it was seen. Hours: of the fastest pre-training on the machine of its records. "
         "From scratch: the same encoder without pre-training, by the same evaluation. Difference: the mean [95 % "
         "interval by Student's t], paired by seed where both have the same; verdicts after Holm's correction over the "
         f"lines of this table. Slope of {METRIC} over log10 of the passes by least squares over pre-trainings [95 % "
