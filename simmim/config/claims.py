@@ -62,6 +62,11 @@ class Claim(NamedTuple):
     paper: str
 
     @property
+    def family(self) -> str:
+        """The table or figure of the paper that it is about, 'Table 1'; of a claim about none where it stands."""
+        return self.section.rpartition(", ")[2]
+
+    @property
     def printed_difference(self) -> float | None:
         """The number at the beginning of `paper`, None where that is no number ('not printed', 'within 0.3')."""
         return _printed(self.paper)

@@ -136,7 +136,8 @@ class ClaimRow(Section):
     """A row of claims.tsv: what the paper claims by comparing runs; `first` must be `relation` `second`.
 
     Args:
-        section: where the paper says so.
+        section: where the paper says so, and behind a comma the table or figure that it is about: claims about the
+            same one are corrected for each other.
         first, second: a run, `each of` or `best of` several, or a gain (`run-other`); `run/evaluation` is measured by
             another evaluation than the row's. `second` is empty for a rising series.
         evaluation: one or several, of which the best counts.

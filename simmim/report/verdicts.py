@@ -1,4 +1,4 @@
-"""Verdicts on all claims of a table together, with what n could have shown and the n that would decide."""
+"""Verdicts on claims, those about one question together, with what n could have shown and the n that would decide."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Decision(NamedTuple):
 
     Args:
         power: chance that this n decides the claim if the true difference is the paper's, and which that is.
-        p: corrected for the other claims of the table.
+        p: corrected for the other claims of its family.
     """
 
     verdict: str
@@ -43,18 +43,19 @@ class _Target(NamedTuple):
 
 
 def decide(judged: Sequence[tuple[Claim, Judgement]]) -> list[Decision]:
-    """Verdicts on claims, those that rest on a test corrected by Holm for each other.
+    """Verdicts on claims, those of a family that rest on a test corrected by Holm for each other.
 
     Power, and the n that would decide, are those of Holm's strictest level: whatever becomes of the other claims.
     """
-    tested = [judgement.p for _, judgement in judged if judgement.comparison]
-    corrected, level = iter(holm(tested)), LEVEL / max(1, len(tested))
-    return [
-        _tested(claim, judgement, judgement.comparison, next(corrected), level)
-        if judgement.comparison
-        else Decision(_untested(judgement))
-        for claim, judgement in judged
-    ]
+    families: dict[str, list[int]] = {}
+    for place, (claim, judgement) in enumerate(judged):
+        if judgement.comparison:
+            families.setdefault(claim.family, []).append(place)
+    decided = [Decision(_untested(judgement)) for _, judgement in judged]
+    for places in families.values():
+        for place, p in zip(places, holm([judged[place][1].p for place in places])):
+            decided[place] = _tested(*judged[place], p, LEVEL / len(places))
+    return decided
 
 
 def p_text(p: float) -> str:
@@ -62,8 +63,8 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.{2 if p >= 0.1 else 3}f}"
 
 
-def _tested(claim: Claim, judgement: Judgement, found: Comparison, p: float, level: float) -> Decision:
-    target, able = _target(claim, judgement), NOTHING
+def _tested(claim: Claim, judgement: Judgement, p: float, level: float) -> Decision:
+    target, able, found = _target(claim, judgement), NOTHING, judgement.comparison
     if target.distances:
         able = f"{100 * power(target.distances, found.deviations, found.counts, level):.0f} % for {target.text}"
         able += f", for one pair of {judgement.pairs}" if judgement.pairs > 1 else ""

@@ -40,7 +40,7 @@ class Made:
 
 
 def lines_of(*claim_rows, values: dict, **more) -> list[dict]:
-    """The cells of the lines of claims about fine-tunings, which are one family."""
+    """The cells of the lines of claims about fine-tunings."""
     facts = dataclasses.replace(FACTS, claims=tuple(claim_of(row, SCALE) for row in claim_rows), **more)
     made = Made({(run, "finetune", "top1"): seeds for run, seeds in values.items()})
     return [line.cells for line in claims.make(made, facts).lines]

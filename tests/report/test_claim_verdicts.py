@@ -63,7 +63,7 @@ def test_verdicts(relation, differences, verdict):
     assert row["relation"] == (relation if relation == "better than" else f"{relation} (within 1)")
 
 
-def test_claims_of_a_table_are_corrected_for_each_other():
+def test_claims_about_a_table_of_the_paper_are_corrected_for_each_other():
     """A claim that holds by itself is undecided among others; what has one pre-training is none of them."""
     values = {"default": FIRST, "vit": SECOND, "loss_full": [60.5, 61.0, 60.0, 61.0], "random_swin": [50.0]}
     rows = [claim("default", "better than", run) for run in ("vit", "loss_full", "random_swin")]
@@ -74,6 +74,17 @@ def test_claims_of_a_table_are_corrected_for_each_other():
     assert both[0]["p"] == "0.024" and both[0]["verdict"] == "holds"
     many = lines_of(*rows[:2], *others, claim("loss_full", "better than", "default"), values=values)
     assert many[0]["p"] == "0.072" and many[0]["verdict"].startswith("undecided (4 pre-trainings")
+
+
+def test_claims_about_another_table_of_the_paper_are_another_family():
+    """Wherever the paper makes them; the level of power is that of the family, too."""
+    values = {"default": FIRST, "vit": SECOND, "loss_full": [60.5, 61.0, 60.0, 61.0]}
+    sections = ("4.1, Table 1", "Introduction, Table 1", "4.1, Table 2")
+    rows = [claim("default", "better than", "vit").model_copy(update={"section": each}) for each in sections]
+    first, second, other = lines_of(*rows, values=values)
+    alone = only(rows[0], values)
+    assert first["p"] == second["p"] == "0.024" and other["p"] == alone["p"] == "0.012"
+    assert first["power"] == second["power"] != other["power"] == alone["power"]
 
 
 def test_an_undecided_claim_says_the_n_that_would_decide_and_the_power_that_it_has():

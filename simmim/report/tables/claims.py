@@ -28,11 +28,12 @@ _LONGEST_LIST = 4
 _CAPTION = (
     "Ours: mean difference [95 % interval by Student's t] over pre-trainings, paired by seed where both sides have the "
     "same seeds (n 'pairs'), else by Welch's test. A claim holds where the interval lies wholly where it says, and is "
-    "contradicted where it lies wholly elsewhere; for that, p is corrected by Holm over all claims of this table that "
-    "were tested. Power: chance that this n decides the claim, by the strictest of these corrections, if the true "
-    "difference is the one named; 'would decide': the n with a power of 80 %. Of 'each of' several runs the one with "
-    "the least for the claim decides; the 'best of' several is chosen on these very numbers, which is not corrected "
-    "for. AvgDist is known of masks without any training. More in docs/statistics.md."
+    "contradicted where it lies wholly elsewhere; for that, p is corrected by Holm over the tested claims about the "
+    "same table or figure of the paper. Power: chance that this n decides the claim, by the strictest of these "
+    "corrections, if the true difference is the one named; 'would decide': the n with a power of 80 %. Of 'each of' "
+    "several runs the one with the least for the claim decides; the 'best of' several is chosen on these very numbers, "
+    "which is not corrected for. Costs are times of the fastest pre-trainings and have no test; AvgDist is known of "
+    "masks without any training. More in docs/statistics.md."
 )
 
 
