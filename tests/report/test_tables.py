@@ -199,6 +199,25 @@ def test_directions_decide_by_pretrainings_and_say_where_there_is_but_one(tmp_pa
         assert table.caption.endswith(f"Of 1 such lines {int('paper' in words)} point the paper's way.")
 
 
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [
+        ([61.0, 62.0, 63.1], "contradicts the paper, which prints no difference"),
+        ([59.0, 60.0, 60.9], "contradicts the paper, which prints no difference"),
+        ([60.05, 61.05, 62.06], "undecided (the paper prints no difference)"),  # surely above 0, and within rounding
+        ([60.0, 62.5, 61.0], "undecided (the paper prints no difference)"),
+        ([60.4], "undecided: no difference to be seen, here or in the paper (one pre-training)"),
+    ],
+)
+def test_where_the_paper_prints_no_difference_one_of_ours_says_more_than_its_rounding(tmp_path, ours, words):
+    facts = dataclasses.replace(
+        FACTS, paper={**FACTS.paper, ("table4", "full image", "top-1 (%)"): cell("loss_full", "82.8")}
+    )
+    values = {"loss_full": ours, "default": [60.0, 61.0, 62.0][: len(ours)]}
+    paths = [write_evaluation(tmp_path, r, "finetune", {("top1", ""): v}) for r, v in values.items()]
+    assert row_of(make_table("directions", paths, facts), table="table4")["verdict"] == words
+
+
 def test_pretrained_stands_beside_scratch_with_its_verdict(results):
     table = made("scratch", results)
     row = row_of(table, run="default", task="fine-tuning")

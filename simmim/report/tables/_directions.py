@@ -25,6 +25,7 @@ CORRECTED = (
 )
 SAME_SIGN = "points the paper's way"
 OTHER_SIGN = "points the other way"
+_ROUNDING = 0.1  # what two scores that the paper prints alike may differ by
 _NO_SIGN = "undecided: no difference to be seen, here or in the paper"
 _FACTORS = {"x": 1, "%": 1, "M": 1, "G": 1, "B": 1000}  # of a unit behind a published number, in the records' unit
 
@@ -108,9 +109,12 @@ def _sign(difference: float, theirs: float) -> str:
 
 
 def _verdict(compared: Comparison, theirs: float) -> str:
+    if round(theirs, 9) == 0:
+        is_beyond = compared.low > _ROUNDING or compared.high < -_ROUNDING
+        if compared.p <= LEVEL and is_beyond:
+            return "contradicts the paper, which prints no difference"
+        return "undecided (the paper prints no difference)"
     is_same = compared.difference * theirs > 0
     if compared.p > LEVEL:
         return f"undecided (direction is {'' if is_same else 'not '}the paper's)"
-    if round(theirs, 9) == 0:
-        return "contradicts the paper, which prints no difference"
     return "agrees with the paper's direction" if is_same else "contradicts the paper's direction"
