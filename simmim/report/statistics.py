@@ -99,17 +99,17 @@ def slope_of(x: Sequence[float], y: Sequence[float]) -> Slope | None:
 
 
 class RankCorrelation(NamedTuple):
-    """Spearman's rank correlation and its 95 % interval."""
+    """Spearman's rank correlation and its 95 % interval; None where all are ordered alike or in reverse."""
 
     rho: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation | None:
     """Whether two numbers order things alike; None with fewer than `FEWEST_RANKED`, or where all have the same number.
 
-    The interval is that of Bonett and Wright (Psychometrika 65, 2000): Fisher's z with the variance of ranks.
+    The interval is that of Bonett and Wright (Psychometrika 65, 2000): Fisher's z with the variance of ranks. Of 1 and
+    -1 it would be a point, as if no other things could be ordered otherwise.
     """
     if len(first) < FEWEST_RANKED or min(len({*first}), len({*second})) < 2:
         return None
@@ -117,9 +117,9 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCor
 
     rho = round(float(stats.spearmanr(first, second).statistic), 12)  # the same order is 1, not 1 - 1e-16
     if abs(rho) == 1:
-        return RankCorrelation(rho, rho, rho)
+        return RankCorrelation(rho, None)
     reach = float(stats.norm.ppf(1 - LEVEL / 2)) * math.sqrt((1 + rho**2 / 2) / (len(first) - 3))
-    return RankCorrelation(rho, math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
+    return RankCorrelation(rho, (math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach)))
 
 
 def compare_all(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[Comparison | None]:

@@ -22,11 +22,11 @@ section = "Masks"
 
 _CAPTION = (
     "Spearman's rank correlation over the masks of Table 1 that were measured here [95 % interval by Bonett and "
-    "Wright, 2000, with masks as observations]: 1 for the same order, −1 for the reverse. A score is the mean over the "
-    "pre-trainings of a mask, so that few of them, or masks that differ by less than pre-trainings do, pull a "
-    "correlation with it towards 0. AvgDist need not order masks from end to end: the paper's claim is a ridge at "
-    f"{MODERATE_PX[0]} to {MODERATE_PX[1]} px. Nearness to it is minus the distance of a mask's published AvgDist from "
-    "that range, in octaves."
+    "Wright, 2000, with masks as observations; +1.00 and −1.00 have none]: 1 for the same order, −1 for the reverse. A "
+    "score is the mean over the pre-trainings of a mask, so that few of them, or masks that differ by less than "
+    "pre-trainings do, pull a correlation with it towards 0. AvgDist need not order masks from end to end: the paper's "
+    f"claim is a ridge at {MODERATE_PX[0]} to {MODERATE_PX[1]} px. Nearness to it is minus the distance of a mask's "
+    "published AvgDist from that range, in octaves."
 )
 
 
@@ -88,7 +88,7 @@ def _line(pair: tuple[str, str], values: list[list[float]], masks: list[_Mask], 
     found = rank_correlation(*values)
     text = f"none: fewer than {FEWEST_RANKED} masks, or all alike"
     if found:
-        text = f"{signed(found.rho, 2)} {interval_text((found.low, found.high), 2)}"
+        text = signed(found.rho, 2) + (f" {interval_text(found.interval, 2)}" if found.interval else "")
     fewest = min((mask.score.n for mask in masks), default=0)
     state = f"measured at {facts.scale} scale, {fewest} or more pre-trainings a mask" if found else "not run"
     cells = {"order": pair[0], "against": pair[1], "masks": str(len(masks)), "rank correlation": text}
