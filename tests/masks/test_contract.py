@@ -1,6 +1,7 @@
 """What every mask must do, whatever it is."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,11 @@ from masks.small import SMALL
 
 from simmim import plugin
 from simmim.config.component_settings import settings_of
+from simmim.config.sheets import Sheets
+from simmim.data.pretraining import hidden_tokens
 from simmim.plugin import Component
+from simmim.pretraining.masking import geometry_of
+from simmim.report.facts import facts
 from simmim.rng import KeyedGenerator
 
 MASKS = plugin.names("masks")
@@ -84,3 +89,15 @@ def test_a_mask_is_a_frozen_value(name):
 def test_a_ratio_outside_0_to_1_is_refused_with_the_nearest(name, ratio):
     with pytest.raises(ValueError, match=rf"mask\.ratio {ratio} must lie inside \(0, 1\)"):
         plugin.build("masks", Component(name=name, ratio=ratio))
+
+
+def test_no_two_masks_of_a_scale_that_is_reported_are_the_same():
+    """Ratios of 0.1 and 0.2 hide one of four cells, and no comparison could tell them apart."""
+    sheets = Sheets(Path(__file__).parents[2] / "config")
+    for scale in ("small", "demo"):
+        runs: dict[bytes, list[str]] = {}
+        for run in facts(sheets, scale).fitting_masks:
+            config = sheets.pretraining(scale, run)
+            hidden = hidden_tokens(plugin.build("masks", config.mask), geometry_of(config), 0, 0, np.arange(64))
+            runs.setdefault(hidden.numpy().tobytes(), []).append(run)
+        assert not [same for same in runs.values() if len(same) > 1], scale
