@@ -28,6 +28,18 @@ def test_every_claim_that_was_measured_is_shown():
     assert sorted(shown) == sorted(f"| {claim}" for claim in claims[claims["ours"] != "–"]["claim"])
 
 
+def test_every_claim_that_was_measured_is_counted_by_what_it_is_about():
+    claims = pd.read_parquet(ROOT / "results" / "small" / "tables" / "claims.parquet")
+    claims = claims[claims["ours"] != "–"]
+    found = {
+        what: int(count) for count, what in re.findall(r"(\d+) about (what masks|accuracy|losses)", evidence.verdicts())
+    }
+    assert sum(found.values()) == len(claims)
+    assert found["what masks"] == claims["measured by"].str.contains("AvgDist").sum() > 0
+    ours = claims["measured by"].str.contains("top-1") & (claims["paper"].str.startswith("not printed"))
+    assert f"For {ours.sum()} of those about accuracy the paper prints no number" in evidence.verdicts()
+
+
 def test_it_has_fewer_than_130_lines():
     assert len(README.splitlines()) < 130
 

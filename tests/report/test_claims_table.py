@@ -127,7 +127,7 @@ def test_the_papers_numbers_bear_out_its_words_if_another_pretraining_gave_them_
         "A moderate AvgDist beats a large one (block-wise, 32 px, 0.8)",
         "A heavier head has a lower loss (inverse Swin-T)",
         "Loss on the masked area beats loss on the full image",
-        "Pre-training beats training from scratch",
+        "Pre-training beats training from scratch (in place of Table 7's supervised training)",
         "Segmentation is better from the fine-tuned encoder",
     }
     assert {name[:12] for name, _ in by_verdict(1)["holds"]} == {"AvgDist grow"}
