@@ -176,6 +176,18 @@ def demo_scores() -> str:
     return f"Over {count} {words} of kernels, number format and threads: {'; '.join(parts)}.\n"
 
 
+def drift() -> str:
+    """How far apart settings put a score of one pre-training, at most."""
+    known, scale = demo().known, demo().scale
+    found = elsewhere.ranges(known)
+    if found.empty:
+        return NOT_YET
+    widest = found.assign(width=found["high"] - found["low"]).groupby("evaluation")["width"].max()
+    parts = [f"{number(widest[name], 1)} points by {scale.evaluation_label(name)}" for name in ("finetune", "inat")]
+    settings = len(known[elsewhere.SETTING].drop_duplicates())
+    return f"The demo's scores differ by up to {' and '.join(parts)}, over {settings} of these settings.\n"
+
+
 def _range(row: pd.Series) -> str:
     low, high = (number(row[name], decimals_of(row["metric"])) for name in ("low", "high"))
     return low if low == high else f"{low} to {high}"
@@ -184,6 +196,7 @@ def _range(row: pd.Series) -> str:
 BLOCKS = {
     "machines": machines,
     "demo_scores": demo_scores,
+    "settings": drift,
     "accuracy": accuracy_claims,
     "others": other_claims,
     "verdicts": verdicts,
