@@ -116,12 +116,13 @@ def tolerance() -> str:
 
 
 def cost() -> str:
-    """What the pre-trainings of the scale took."""
+    """How many pre-trainings the runs of the scale have, and what these took."""
     found = records.read(sorted((ROOT / "results" / SCALE).glob("pretrain/*/*/train.parquet")))
     seconds = found[(found["metric"] == "train_seconds") & (found["value"] > 0)]  # a random encoder has none
     hours = seconds["value"].sum() / 3600
-    trained = f"{len(seconds)} pre-trainings of {seconds['run'].nunique()} runs"
-    return f"{trained}: {hours:.0f} hours by the clock, on one CPU core each.\n"
+    runs = seconds["run"].value_counts().value_counts().sort_index(ascending=False)
+    each = ", ".join(f"{count} of {'each of ' * (of > 1)}{of} run{'s' * (of > 1)}" for count, of in runs.items())
+    return f"{len(seconds)} pre-trainings, {each}: {hours:.0f} hours by the clock, on one CPU core each.\n"
 
 
 @dataclass(frozen=True)
