@@ -71,6 +71,10 @@ class Encoder(nn.Module, ABC):
         """Names of the parameters that no map of `feature_maps` depends on."""
         return {"mask_token"}
 
+    def names_below(self, part: str) -> set[str]:
+        """Names of the parameters of a part of the encoder."""
+        return {f"{part}.{name}" for name, _ in self.get_submodule(part).named_parameters()}
+
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones."""
         return {"mask_token"}

@@ -127,11 +127,6 @@ def stem_of(body: nn.Module, family: Family) -> tuple[int, int]:
     return token, [part.out_channels for part in parts if isinstance(part, nn.Conv2d)][-1]
 
 
-def stem_parameters(body: nn.Module, family: Family) -> set[str]:
-    """Names of the parameters of the stem."""
-    return {f"{part}.{name}" for part in family.stem for name, _ in body.get_submodule(part).named_parameters()}
-
-
 def clamped_window(rows: int, image_px: tuple[int, int], token_px: int) -> tuple[int, int]:
     """The window of a position table with so many rows: timm clamps it to the map of its stage, axis by axis."""
     height, width = (math.ceil(side / token_px) for side in image_px)

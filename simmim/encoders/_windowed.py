@@ -145,11 +145,11 @@ class WindowedEncoder(Encoder):
 
     def stem_parameters(self) -> set[str]:
         """Names of the parameters that an image meets before the mask tokens."""
-        return {f"patch_embed.{name}" for name, _ in self.patch_embed.named_parameters()}
+        return self.names_below("patch_embed")
 
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on: nothing is hidden there, nor normalised."""
-        return {"mask_token"} | {f"norm.{name}" for name, _ in self.norm.named_parameters()}
+        return {"mask_token"} | self.names_below("norm")
 
     def no_weight_decay(self, pretraining: bool = False) -> set[str]:
         """Names without weight decay beside the one-dimensional ones.

@@ -123,7 +123,7 @@ class ResNet(Encoder):
 
     def stem_parameters(self) -> set[str]:
         """Names of the parameters that an image meets before the mask tokens."""
-        return {f"stem.{name}" for name, _ in self.stem.named_parameters()}
+        return self.names_below("stem")
 
     def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
         x = self._tokens(images, hidden)

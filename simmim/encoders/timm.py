@@ -142,7 +142,7 @@ class Timm(Encoder):
 
     def stem_parameters(self) -> set[str]:
         """Names of the parameters that an image meets before the mask tokens."""
-        return {f"body.{name}" for name in families.stem_parameters(self.body, self._family)}
+        return set().union(*(self.names_below(f"body.{part}") for part in self._family.stem))
 
     def unmapped_parameters(self) -> set[str]:
         """Names of the parameters that no map of `feature_maps` depends on: all behind the last block."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simmim.config.sections import pixels as pixels
 from simmim.config.values import merged
 
 REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes

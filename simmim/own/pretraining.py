@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.models import PretrainConfig
+from simmim.config.sections import pixels
 from simmim.data.found import images_at
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, pixels, settings, warnings
+from simmim.own.choices import Asked, settings, warnings
 from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+from simmim.config.sections import pixels
 from simmim.config.shipped import workflow_folder
 from simmim.own.again import reopened
-from simmim.own.choices import Asked, pixels, settings
+from simmim.own.choices import Asked, settings
 from simmim.own.drafting import Request, planned
 from simmim.own.page import project_page
 from simmim.own.project import SCALE, Project, there_is
@@ -70,5 +70,5 @@ def init(
 
 def _asked_for(request: Request, out: Path) -> Project:
     """The project that is there, if it was begun so, or a new one."""
-    plan = functools.cache(lambda: planned(request, out))
-    return reopened(out, "pretrain", request.as_json(), lambda: plan().draft) or plan().draft.write(out)
+    before = reopened(out, "pretrain", request.as_json(), lambda: planned(request, out).draft)
+    return before or planned(request, out).draft.write(out)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from simmim.config.evaluate_models import EvaluateConfig
-from simmim.config.sections import sides
+from simmim.config.sections import pixels, sides
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, pixels, settings
+from simmim.own.choices import Asked, settings
 from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch

@@ -123,7 +123,7 @@ def planned(request: Request, out: Path) -> Plan:
     refuse_out_in_data(out, request.data)
     kind, header = KINDS[request.verb], model_file.header(request.encoder)
     found = kind.found_at(request.data)
-    if kind.found_at is classes_at:
+    if kind.role == "classify":
         _refuse_one_class(found)
     split = parted(found, _HELD_OUT)
     recipe = _recipe(kind, header, request.asked, split.train)

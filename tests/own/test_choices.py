@@ -2,7 +2,8 @@
 
 import pytest
 
-from simmim.own.choices import Asked, choose, pixels, warnings
+from simmim.config.sections import pixels
+from simmim.own.choices import Asked, choose, warnings
 from simmim.own.models import models, recipe_of
 
 
