@@ -9,7 +9,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from simmim.geometry import Geometry
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.plugin import Component
 from simmim.storage.encoder_file import load_encoder
-from simmim.storage.files import make_folder, named, replace_folder, sha256_file
+from simmim.storage.files import make_folder, named, remove, replace_folder, sha256_file
 from simmim.storage.identity import code_version
 from simmim.storage.sealed_json import write_sealed
 from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
@@ -67,7 +67,7 @@ def write_features(
     if processes.is_main_process:
         blocks = {split: [_entry(file) for file in arrays] for split, arrays in files.items()}
         write_sealed(draft / MANIFEST, about | {"blocks": blocks})
-        for left in [*draft.glob("*/done_*.json"), draft / _DRAFT]:
+        for left in [*_notes(draft), draft / _DRAFT]:
             left.unlink()
         replace_folder(out, draft)
 
@@ -96,6 +96,8 @@ def _files(
     is_begun = note(draft / _DRAFT) == about and all(_is_whole(file, shape) for file, shape in shapes.items())
     if processes.is_main_process and not is_begun:
         shutil.rmtree(draft, ignore_errors=True)
+        for left in _notes(draft):  # one that stayed would have its process skip rows
+            remove(left)
         for split in sets:
             make_folder(draft / split)
         for file, shape in shapes.items():
@@ -103,6 +105,11 @@ def _files(
         write_sealed(draft / _DRAFT, about)
     wait_for_all()
     return files
+
+
+def _notes(draft: Path) -> Iterator[Path]:
+    """What every process has written of how far it is, in every split."""
+    return draft.glob("*/done_*.json")
 
 
 def _reserve(file: Path, shape: tuple[int, int]) -> None:

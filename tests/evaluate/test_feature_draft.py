@@ -16,6 +16,7 @@ from simmim.data.shards import Shards
 from simmim.evaluate import features
 from simmim.evaluate.features import write_features
 from simmim.evaluate.stored_features import identity_of, is_complete
+from simmim.storage.sealed_json import write_sealed
 
 
 @pytest.fixture
@@ -85,6 +86,16 @@ def test_an_array_that_is_not_whole_is_made_anew(tmp_path, job, monkeypatch, spl
     seen = stopped_after(monkeypatch, 99)
     write_features(*job, tmp_path / "cut", ALONE)
     assert sum(seen) == 24
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_notes_that_an_older_extraction_left_skip_nothing(tmp_path, job, monkeypatch):
+    """A network disk may hold on to files of a folder that is removed."""
+    write_features(*job, tmp_path / "whole", ALONE)
+    note = tmp_path / ".cut.part" / "train" / "done_0.json"
+    write_sealed(note, {"rows": 12})
+    monkeypatch.setattr(features.shutil, "rmtree", lambda folder, ignore_errors: None)
+    write_features(*job, tmp_path / "cut", ALONE)
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
