@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -54,15 +55,15 @@ class LabelledImages(Dataset):
     def __init__(self, shards: Shards, settings: LabelledSettings, seed: int, mean: Sequence[float]) -> None:
         self._shards, self._settings, self._seed, self._channels = shards, settings, seed, len(mean)
         self._samples = few_labels(shards, settings.labels_per_class, seed)
-        fill = {"img_mean": tuple(round(255 * value) for value in mean)}
-        fill["magnitude_max"] = 9.99  # at 10 timm asks for a posterisation to 0 bits, which Pillow refuses
+        how = {"img_mean": tuple(round(255 * value) for value in mean), "interpolation": Image.Resampling.BICUBIC}
+        how["magnitude_max"] = 9.99  # at 10 timm asks for a posterisation to 0 bits, which Pillow refuses
         policy = settings.auto_augment
         if policy and shards.bands:
             raise ValueError(
                 f"settings.auto_augment={policy} changes 8-bit colours, and {shards.folder} holds {shards.bands}: set "
                 'settings.auto_augment=""'
             )
-        self._augment = rand_augment_transform(policy, fill) if policy else None
+        self._augment = rand_augment_transform(policy, how) if policy else None
 
     def __len__(self) -> int:
         return len(self._samples)

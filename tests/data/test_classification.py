@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers.levels import assert_near
 from PIL import Image
+from timm.data import create_transform
+from timm.data.auto_augment import RandAugment
 
 from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.packing import pack
@@ -118,6 +120,16 @@ def test_randaugment_fills_with_the_mean(shards):
     batch = images.__getitems__([(epoch, n) for epoch in range(4) for n in range(24)])["images"]
     filled = ((batch[:, 0] == 0) & (batch[:, 1] == 255) & (batch[:, 2] == 0)).flatten(1).float().mean(1)
     assert (filled > 0.02).sum() > 10  # rotation, shear and translation are 5 of 15 changes
+
+
+def test_randaugment_makes_the_changes_of_the_released_call(shards):
+    """Its arguments to timm's transform for fine-tuning: the policy, the mean, and bicubic interpolation."""
+    policy = "rand-m9-mstd0.5-inc1"
+    released = create_transform(16, is_training=True, auto_augment=policy, interpolation="bicubic", mean=MEAN)
+    (theirs,) = [each for each in released.transforms if isinstance(each, RandAugment)]
+    ours = dataset(shards, auto_augment=policy)._augment
+    changes = [[(each.name, each.prob, each.magnitude, each.kwargs) for each in all.ops] for all in (ours, theirs)]
+    assert changes[0] == changes[1] and (ours.num_layers, ours.choice_weights) == (theirs.num_layers, None)
 
 
 def test_randaugment_survives_the_strongest_magnitudes(shards):
