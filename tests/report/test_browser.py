@@ -120,6 +120,11 @@ def test_what_has_no_number_stays_below_whichever_way_it_is_sorted(opened):
         assert words[0].strip() == "60.0 ± 1.0" and "not run" in words[-1]
 
 
+def test_a_p_below_the_smallest_that_is_printed_is_sorted_as_the_smallest(opened):
+    read = "['0.31', '< 0.001', '0.010', '−0.2'].map((textContent) => value({textContent}))"
+    assert opened(DESK).evaluate(read) == [0.31, 0.001, 0.01, -0.2]
+
+
 def test_a_number_leads_to_its_file_though_the_list_is_folded(opened):
     page = opened(PHONE)
     link = page.locator("td a").first

@@ -1,7 +1,7 @@
 // Tables that sort by a click or a key on a column's heading, and links that open what they lead into. Nothing here is needed to read.
 const value = (cell) => {
   const text = cell.textContent.trim().replace(/−/g, "-").replace(/,(?=\d{3}\b)/g, "");
-  const number = text.match(/^[~+]?(-?\d+(\.\d+)?)/);
+  const number = text.match(/^(?:[~+]|< )?(-?\d+(\.\d+)?)/);
   return number ? Number(number[1]) : text;
 };
 const compare = (one, other) => (typeof one === "number" ? one - other : one.localeCompare(other));
