@@ -23,7 +23,7 @@ def provenance(records: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def anchor(record: Mapping[str, Any]) -> str:
     """Id of the provenance line of the file that a record comes from."""
-    kept = "".join(character if character.isalnum() else "-" for character in record["source"])
+    kept = "".join(character if character.isalnum() or character == "_" else "-" for character in record["source"])
     return f"from-{kept}"
 
 

@@ -16,6 +16,7 @@ from simmim.plugin import names
 from simmim.report.page import table_page
 from simmim.report.provenance import provenance
 from simmim.report.scale_facts import ScaleFacts
+from simmim.report.table import RECORD
 from simmim.report.table_file import markdown, read_parquet, write_parquet
 from simmim.report.write import make_table, write_table
 
@@ -400,6 +401,12 @@ def test_provenance_has_one_line_for_each_file(results):
     table = made("scratch", results)
     sources = [line["source"] for line in provenance(table.records())]
     assert len(sources) == len(set(sources)) == len({record["source"] for record in table.records()}) > len(FINETUNE)
+
+
+def test_files_whose_names_differ_in_an_underscore_have_lines_of_their_own():
+    names = "mask/r60_finetune", "mask_r60/finetune"
+    lines = provenance({**dict.fromkeys(RECORD, ""), "source": f"evaluate/{name}.parquet"} for name in names)
+    assert len({line["anchor"] for line in lines}) == 2
 
 
 def test_a_table_shows_what_was_measured_and_folds_the_rest(results):
