@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -129,6 +130,12 @@ def test_maps_of_cka_are_symmetric(results):
         places = np.arange(len(each))
         assert each == pytest.approx(1 - 0.2 * abs(places[:, None] - places))
         assert not np.ma.is_masked(each)
+
+
+def test_blocks_whose_cka_is_not_a_number_are_left_white(tmp_path):
+    path = write_evaluation(tmp_path, "default", "mechanism", {("cka", "block 1 block 2"): [math.nan]})
+    write_figure("mechanism_cka", [path], tmp_path / "x", FACTS)
+    assert "White: not a number" in read_drawing(tmp_path / "x.png").caption
 
 
 def test_panels_hide_and_paste_the_right_half():

@@ -38,7 +38,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     if not groups:
         raise NothingToDraw("No encoder was looked into")
     maps = {run: _map(frame[frame["run"] == run]) for run in itertools.chain(*groups)}
-    lowest = math.floor(10 * min(each.to_numpy().min() for each in maps.values())) / 10
+    lowest = math.floor(10 * min(each.min(axis=None) for each in maps.values())) / 10
     columns = max(map(len, groups))
     size = (2.4 * columns + 0.9, 2.8 * len(groups))
     figure, axes = plt.subplots(len(groups), columns, figsize=size, squeeze=False, layout="constrained")
@@ -55,10 +55,11 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
             axis.axis("off")
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="CKA", shrink=0.6)
     counts = counts_words(frame, itertools.chain(*groups))
+    white = " White: not a number, as for fewer than four images." if frame["value"].isna().any() else ""
     caption = (
         "Linear CKA (arXiv 1905.00414) of the outputs of two blocks, averaged over tokens, on validation images; HSIC "
         f"is estimated without bias. Mean over pre-trainings ({counts}). 1: the same but for rotation and scale; 0: "
-        f"nothing in common. Colours begin at {lowest:.1f}.{facts.naming_note()}"
+        f"nothing in common. Colours begin at {lowest:.1f}.{white}{facts.naming_note()}"
     )
     return figure, caption
 
