@@ -23,7 +23,7 @@ _NUMBERS = {  # in this order; a number that does not stand here comes last, by 
     "train_loss": METRIC_LABELS["loss"],
     "lr": "learning rate at the end",
     "grad_norm": "norm of the gradient, at the end",
-    "train_seconds": "seconds of training",
+    "train_seconds": "seconds of training, of all devices together",
     "images_per_second": "images a second",
     "data_wait": "percent of it spent waiting for images",
     "mfu": "percent of the device's rate of matrix products",

@@ -22,7 +22,7 @@ class Length(NamedTuple):
 
     Args:
         passes: images seen in one pre-training, each as often as it was seen.
-        seconds: of training, of the fastest pre-training.
+        seconds: of training, of all devices together, of the fastest pre-training.
     """
 
     run: str
@@ -80,4 +80,14 @@ def slope_words(slope: Slope | None) -> str:
 
 def passes_text(passes: float) -> str:
     """`0.18 M`."""
-    return f"{passes / 1e6:.2g} M"
+    return f"{_two_digits(passes / 1e6)} M"
+
+
+def hours_text(seconds: Measurement) -> str:
+    """`1.5`."""
+    return _two_digits(seconds.mean / 3600)
+
+
+def _two_digits(value: float) -> str:
+    """`0.18`, and `130` where `.2g` alone gives `1.3e+02`."""
+    return f"{float(f'{value:.2g}'):g}"

@@ -69,6 +69,8 @@ def test_a_line_has_its_passes_its_cost_and_what_it_gains_over_training_from_scr
     assert [row["run"] for row in table.rows] == list(STEPS), "the shortest first"
     row = table.rows[1]
     assert (row["image passes"], row["hours of pre-training"]) == ("0.01 M", "10")
+    assert table.rows[2]["hours of pre-training"] == "100"
+    assert "Hours: of all devices together" in table.caption, "as `train_seconds` are"
     assert (row["pre-trained"], row["from scratch"]) == ("62.0 ± 1.0", "50.0 ± 1.0")
     assert (row["difference"], row["n"], row["verdict"]) == ("+12.0 [+12.0, +12.0]", "3 pairs", "better")
     assert "fine-tuning +2.0 [+1.1, +2.9] per tenfold length (n = 9)" in table.caption
@@ -101,7 +103,7 @@ def test_the_figure_has_a_dot_per_pretraining_on_a_logarithmic_axis_and_a_line(t
     assert list(line.get_ydata()) == pytest.approx([60, 64])
     dashed = sorted(line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--")
     assert dashed == [49, 50, 51]
-    assert "0.001 M 1 h, 0.01 M 10 h, 0.1 M 1e+02 h" in caption
+    assert "of all devices together: 0.001 M 1 h, 0.01 M 10 h, 0.1 M 100 h" in caption
     plt.close(figure)
 
 
@@ -114,7 +116,8 @@ def test_a_figure_without_results_says_so(tmp_path):
 
 
 def test_numbers_of_passes_are_short():
-    assert [passes_text(passes) for passes in (179_968, 1_799_936, 18_000_000)] == ["0.18 M", "1.8 M", "18 M"]
+    passes = (179_968, 1_799_936, 18_000_000, 128_000_000, 1_281_167_000)
+    assert [passes_text(each) for each in passes] == ["0.18 M", "1.8 M", "18 M", "130 M", "1300 M"]
 
 
 def test_only_a_scale_with_three_lengths_has_it(sheets_folder):

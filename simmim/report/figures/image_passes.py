@@ -8,6 +8,7 @@ from simmim.report.image_passes import (
     METRIC,
     Length,
     drawable,
+    hours_text,
     lengths,
     needed,
     passes_text,
@@ -81,11 +82,11 @@ def _draw(axis: Axes, runs: list[Length], scratch: Measurement | None) -> None:
 
 
 def _caption(runs: list[Length], slopes: list[str]) -> str:
-    costs = [f"{passes_text(each.passes)} {each.seconds.mean / 3600:.2g} h" for each in drawable(runs)]
+    costs = [f"{passes_text(each.passes)} {hours_text(each.seconds)} h" for each in drawable(runs)]
     return (
         "Runs that differ in the length of their pre-training alone. Small dots: pre-trainings; large dot, bar: mean ± "
         f"standard deviation where there are at least {ENOUGH_FOR_A_MEAN}. Dashed: the same encoder from scratch, a "
         "line for each. Line: least squares over pre-trainings, its slope with the 95 % interval by Student's t: "
-        f"{'; '.join(slopes)}. Cost of the fastest pre-training on its machine: {', '.join(costs)}. "
-        "The vertical axis does not begin at zero."
+        f"{'; '.join(slopes)}. Cost of the fastest pre-training on its machine, of all devices together: "
+        f"{', '.join(costs)}. The vertical axis does not begin at zero."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simmim.report.image_passes import (
     METRIC,
     Length,
+    hours_text,
     lengths,
     needed,
     passes_text,
@@ -42,11 +43,11 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     slopes = [f"{facts.evaluation_label(name)} {slope_words(slope_per_decade(runs))}" for name, runs in found.items()]
     caption = (
         f"{MEAN_NOTE} Runs that differ in the length of their pre-training alone. Image passes: images seen in one "
-        "pre-training, each as often as it was seen. Hours: of the fastest pre-training on the machine of its records. "
-        "From scratch: the same encoder without pre-training, by the same evaluation. Difference: the mean [95 % "
-        "interval by Student's t], paired by seed where both have the same; verdicts after Holm's correction over the "
-        f"lines of this table. Slope of {METRIC} over log10 of the passes by least squares over pre-trainings [95 % "
-        f"interval]: {'; '.join(slopes) or 'none'}."
+        "pre-training, each as often as it was seen. Hours: of all devices together, of the fastest pre-training on "
+        "the machine of its records. From scratch: the same encoder without pre-training, by the same evaluation. "
+        "Difference: the mean [95 % interval by Student's t], paired by seed where both have the same; verdicts after "
+        f"Holm's correction over the lines of this table. Slope of {METRIC} over log10 of the passes by least squares "
+        f"over pre-trainings [95 % interval]: {'; '.join(slopes) or 'none'}."
     )
     return Body(caption, [_line(name, each, pair, facts) for (name, each), pair in zip(keys, pairs)])
 
@@ -55,7 +56,7 @@ def _line(evaluation: str, each: Length, pair: Pair, facts: ScaleFacts) -> Line:
     cells = {
         "run": each.run,
         "image passes": passes_text(each.passes) if each.passes else NOT_RUN,
-        "hours of pre-training": f"{each.seconds.mean / 3600:.2g}" if each.seconds else NOT_RUN,
+        "hours of pre-training": hours_text(each.seconds) if each.seconds else NOT_RUN,
         "measured by": measured_by(facts, evaluation, METRIC),
         "pre-trained": pair.mine.text if pair.mine else NOT_RUN,
         "from scratch": pair.base.text if pair.base else NOT_RUN,
