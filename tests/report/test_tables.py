@@ -172,6 +172,7 @@ def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
     row = row_of(table, table="table4", row="full image (against default)")
     assert (row["paper's difference"], row["our difference"], row["n"]) == ("−1.1", "+10.0 [+10.0, +10.0]", "3 pairs")
     assert row["verdict"] == "contradicts the paper's direction"
+    assert (row["paper_value"], row["mean"]) == (81.7, 70.0), "both are scores of the run"
     assert row_of(table, row="block 32 (against default)")["verdict"] == "not run"
     assert "contradicts the paper's direction" in markdown(table)
     scores = {"top-1 (%)", "ImageNet top-1 (%)", "COCO box AP"}

@@ -56,8 +56,9 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
             right.axvspan(*MODERATE_PX, color=HAIRLINE, alpha=0.5, lw=0, zorder=0)
     scatter.add_legend(figure, ratios, styles)
     caption = (
-        f"AvgDist: mean distance of a hidden token to the nearest visible one. {scatter.told_apart(facts.scale)} The "
-        f"paper's top-1 is that of its Table 1. Grey band: the range of {MODERATE_PX[0]} to {MODERATE_PX[1]} px that "
-        f"the paper calls good. {scatter.ours_words(scores)}"
+        f"AvgDist: mean distance of a hidden token to the nearest visible one. {scatter.told_apart(facts.scale)} In "
+        "(a) the paper's points stand at the ratio that a mask is named by, ours at the share that its patches hide. "
+        f"The paper's top-1 is that of its Table 1. Grey band: the range of {MODERATE_PX[0]} to {MODERATE_PX[1]} px "
+        f"that the paper calls good. {scatter.ours_words(scores)}"
     )
     return figure, caption

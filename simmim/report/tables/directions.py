@@ -83,4 +83,4 @@ def _line(seen: Direction | None, key: Key, cell: Cell, reference: Cell, facts: 
         "status": words,
     }
     behind = {"our difference": seen.ours, "n": seen.base} if seen else {}
-    return Line(cells, run, shown_evaluation(seen and seen.ours, evaluation), metric, round(theirs, decimals), behind)
+    return Line(cells, run, shown_evaluation(seen and seen.ours, evaluation), metric, published(cell), behind)
