@@ -55,7 +55,7 @@ class Supervisor:
             in_vain, saved = 0 if new - saved else in_vain + 1, saved | new
             if in_vain > _TIMES:
                 _print(f"{_how(code)}; it has saved nothing new in {_TIMES + 1} attempts, so the job ends")
-                return self._left(code if code > 0 else 128 - code)
+                return self._left(_given_up(code))
             times += 1
             _print(f"{_how(code)}; started again, for the {_ordinal(times)} time, from what is saved")
 
@@ -140,6 +140,12 @@ def _meant(code: int, ends: set[int], asked: bool) -> int | None:
         if each in ends or (code == each and each in _MISTAKES):
             return each
     return EXIT_RUN_AGAIN if asked else None
+
+
+def _given_up(code: int) -> int:
+    """The exit code of a job that gets nowhere: 75 would put it back into the queue, where nobody counts its tries."""
+    ended = 1 if code == EXIT_RUN_AGAIN else code
+    return ended if ended > 0 else 128 - ended
 
 
 def _several_nodes() -> bool:

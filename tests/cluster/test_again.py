@@ -72,6 +72,13 @@ def test_three_times_in_a_row_where_nothing_new_is_saved(tmp_path):
     assert "died of SIGKILL; it has saved nothing new in 4 attempts, so the job ends" in out
 
 
+def test_what_is_stuck_each_time_ends_the_job_with_a_code_that_does_not_put_it_back(tmp_path):
+    """Slurm's queue counts no tries: Snakemake's retries have an end."""
+    code, out, attempts = run(tmp_path, "sys.exit(75)")
+    assert (code, attempts) == (1, 4)
+    assert "was stuck; it has saved nothing new in 4 attempts, so the job ends" in out
+
+
 def test_as_often_as_something_new_is_saved(tmp_path):
     code, out, attempts = run(tmp_path, "said.saved(f'step-{n}'); n < 9 and die(9)")
     assert (code, attempts) == (0, 10) and "for the 9th time" in out
