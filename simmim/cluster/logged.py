@@ -17,9 +17,12 @@ def run(log: Path, command: Sequence[str]) -> None:
     attempt = f"{time.strftime('%Y-%m-%dT%H.%M.%S')}.{os.environ.get('SLURM_JOB_ID', os.getpid())}"
     kept = log.parent / "attempts" / f"{log.stem}.{attempt}.log"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    log.write_bytes(b"")
-    kept.unlink(missing_ok=True)
-    os.link(log, kept)
+    kept.write_bytes(b"")
+    log.unlink(missing_ok=True)
+    try:
+        os.link(kept, log)
+    except OSError:  # a file system without hard links
+        log.symlink_to(kept.relative_to(log.parent))
     opened = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(opened, stream)

@@ -1,8 +1,11 @@
 """The log of an attempt is kept when Snakemake deletes it before the next one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from simmim.cluster.logged import run as logged_here
 
 ROOT = Path(__file__).parents[2]
 LOGGED = [sys.executable, "-m", "simmim.cluster.logged"]
@@ -30,3 +33,19 @@ def test_the_command_takes_the_place_of_the_script_so_that_signals_reach_it(tmp_
             assert job.poll() is None
         job.terminate()
         assert job.wait(10) == -15
+
+
+def test_an_attempt_keeps_its_log_where_the_file_system_has_no_hard_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(1, "Operation not permitted", str(source))
+
+    log = tmp_path / "pretrain" / "default_seed0.log"
+    with monkeypatch.context() as patched:
+        patched.setattr("os.link", refuse)
+        patched.setattr("os.dup2", lambda opened, stream: os.write(opened, b"out\n"))
+        patched.setattr("os.execvp", lambda *command: None)
+        for _ in range(2):  # the second takes the place of what the first has left
+            logged_here(log, ["true"])
+    assert log.read_text() == "out\nout\n"
+    log.unlink()
+    assert {kept.read_text() for kept in (tmp_path / "pretrain" / "attempts").iterdir()} == {"out\nout\n"}
