@@ -76,12 +76,11 @@ def _as_tuple(value: Any) -> Any:
 def names(kind: str) -> tuple[str, ...]:
     """Names of every component of a kind, in alphabetical order, without importing any of them.
 
-    A component is a module; of "evaluate", whose tasks have several files each, it is a package.
+    A component is a module or a package; "evaluate", whose tasks are packages, has other modules beside them.
     """
     package = importlib.import_module(f"simmim.{kind}")
     found = [module for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
-    packages = [module for module in found if module.ispkg]
-    return tuple(sorted(module.name for module in packages or found))
+    return tuple(sorted(module.name for module in found if module.ispkg or kind != "evaluate"))
 
 
 def component(kind: str, name: str) -> type:

@@ -60,3 +60,13 @@ def test_settings_of_a_broken_file_are_one_sentence(tmp_path, text, message):
     (tmp_path / "a.py").write_text(text)
     with pytest.raises(ValueError, match=message):
         component_settings._arguments(tmp_path / "a.py")
+
+
+def test_a_folder_beside_the_files_of_a_kind_hides_none_of_them(tmp_path, monkeypatch):
+    import simmim.masks
+
+    (tmp_path / "of_two_files").mkdir()
+    (tmp_path / "of_two_files" / "__init__.py").touch()
+    known = plugin.names("masks")
+    monkeypatch.setattr(simmim.masks, "__path__", [*simmim.masks.__path__, str(tmp_path)])
+    assert plugin.names.__wrapped__("masks") == tuple(sorted([*known, "of_two_files"]))
