@@ -70,3 +70,8 @@ def test_a_folder_beside_the_files_of_a_kind_hides_none_of_them(tmp_path, monkey
     known = plugin.names("masks")
     monkeypatch.setattr(simmim.masks, "__path__", [*simmim.masks.__path__, str(tmp_path)])
     assert plugin.names.__wrapped__("masks") == tuple(sorted([*known, "of_two_files"]))
+
+
+@pytest.mark.parametrize("annotation", ["int[3]", "int | 'auto'", "Optional[int]"])
+def test_an_annotation_that_no_simple_type_is_takes_any_value(annotation):
+    assert component_settings._type(annotation) is component_settings.Any

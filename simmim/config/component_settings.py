@@ -92,7 +92,7 @@ def _type(annotation: str) -> Any:
     """The type that an annotation of simple types names; anything else is a value that no sheet can hold."""
     try:
         return eval(annotation, {"__builtins__": {}}, dict(_TYPES))
-    except NameError:
+    except (NameError, TypeError):
         return Any
 
 
