@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Collection
 from functools import cache
 from types import ModuleType
@@ -137,6 +138,14 @@ def _imported(name: str) -> ModuleType:
         raise ValueError(f"{name} cannot be imported ({type(error).__name__}: {said}); mend its file") from error
 
 
+@cache
+def members(kind: str) -> tuple[str, ...]:
+    """What a component of a kind must have: the names in the list that ends the docstring of the kind's package."""
+    text = importlib.import_module(f"simmim.{kind}").__doc__ or ""
+    listed = re.findall(r"^ {4}(\w+(?:, \w+)*) {2,}\S", text.rpartition(" has\n\n")[2], re.MULTILINE)
+    return tuple(name for names in listed for name in names.split(", "))
+
+
 def build(kind: str, section: Component, **context: Any) -> Any:
     """Make the component that a section of a config describes.
 
@@ -144,13 +153,19 @@ def build(kind: str, section: Component, **context: Any) -> Any:
         context: what the code, not the user, passes to the constructor.
 
     Raises:
-        ValueError: for an unknown name or setting, with the nearest valid one.
+        ValueError: for an unknown name or setting, with the nearest valid one; for a component that lacks a member.
     """
     made_from = component(kind, section.name)
     allowed = set(inspect.signature(made_from).parameters) - set(context)
     for key in section.settings:
         check_choice(f"setting of {kind}={section.name}", key, allowed)
-    return made_from(**section.settings, **context)
+    made = made_from(**section.settings, **context)
+    if lacking := [member for member in members(kind) if not hasattr(made, member)]:
+        names = ", ".join(lacking)
+        raise ValueError(
+            f"{inspect.getfile(made_from)} lacks {names}; the docstring of simmim.{kind} says what that is"
+        )
+    return made
 
 
 _LONGEST_LIST = 400  # characters; of more names the nearest ones stand for all

@@ -72,6 +72,16 @@ def test_a_folder_beside_the_files_of_a_kind_hides_none_of_them(tmp_path, monkey
     assert plugin.names.__wrapped__("masks") == tuple(sorted([*known, "of_two_files"]))
 
 
+def test_a_component_that_lacks_a_member_is_refused_when_it_is_made(monkeypatch):
+    from simmim.targets.pixels import Pixels
+
+    monkeypatch.delattr(Pixels, "in_pixel_units")
+    with pytest.raises(
+        ValueError, match=r"pixels.py lacks in_pixel_units; the docstring of simmim.targets says what that is"
+    ):
+        plugin.build("targets", Component(name="pixels"), image_channels=3)
+
+
 @pytest.mark.parametrize("annotation", ["int[3]", "int | 'auto'", "Optional[int]"])
 def test_an_annotation_that_no_simple_type_is_takes_any_value(annotation):
     assert component_settings._type(annotation) is component_settings.Any

@@ -92,9 +92,28 @@ def _cut_all(found: Iterable[tuple[Tensor, Crop]], image_px: tuple[int, int]) ->
 
 
 def hidden_tokens(mask: Any, geometry: Geometry, seed: int, epochs: np.ndarray | int, samples: np.ndarray) -> Tensor:
-    """The masks of some samples on tokens, bool [b, *geometry.tokens]."""
+    """The masks of some samples on tokens, bool [b, *geometry.tokens].
+
+    Raises:
+        ValueError: where a mask is not what `simmim.masks` says that it must be.
+    """
     cells = mask.sample(len(samples), geometry.cells, KeyedGenerator(seed, epochs, samples, "mask"))
+    if fault := _mask_fault(cells, (len(samples), *geometry.cells)):
+        raise ValueError(f"mask={type(mask).__module__.rpartition('.')[2]} must give {fault}")
     return torch.from_numpy(geometry.cells_to_tokens(cells))
+
+
+def _mask_fault(cells: Any, shape: tuple[int, int, int]) -> str:
+    """What masks on cells must be and are not; "" where they are that."""
+    if not isinstance(cells, np.ndarray) or cells.dtype != bool or cells.shape != shape:
+        found = f"{getattr(cells, 'dtype', type(cells).__name__)} of shape {tuple(np.shape(cells))}"
+        return f"a NumPy array of bool, of shape {shape}, and gives {found}"
+    hidden, in_all = cells.sum((1, 2)), shape[1] * shape[2]
+    if not ((hidden > 0) & (hidden < in_all)).all():
+        return f"at least one hidden and one visible cell in every image, and hides 0 or all {in_all} of one"
+    if len({*hidden.tolist()}) > 1:
+        return f"equally many hidden cells in every image, and hides {hidden.min()} of one, {hidden.max()} of another"
+    return ""
 
 
 def whole_images(shards: Shards, samples: np.ndarray, image_px: tuple[int, int], channels: int) -> Tensor:

@@ -74,11 +74,22 @@ class SimMIM(Method):
         normalised = self.normalise(batch["images"])
         prediction = self.predict(normalised, batch["hidden"])
         wanted = self.target(batch["images"], normalised)
+        self._check_shapes(prediction, wanted)
         return self.compare(prediction, wanted, batch["hidden"], everywhere=self._loss.area == "full")
 
     def predict(self, normalised: Tensor, hidden: Tensor) -> Tensor:
         """The prediction for every cell, hidden or not, [b, channels, h, w] in the target's units."""
         return self.head(self.encoder(normalised, hidden))
+
+    def _check_shapes(self, prediction: Tensor, wanted: Tensor) -> None:
+        """Refuse a head or a target whose cells or channels PyTorch would repeat without a word."""
+        channels, cells = self.target.channels, [side // self.target_cell for side in self.geometry.image]
+        groups = channels if wanted.is_floating_point() else wanted.shape[1]  # of classes
+        for part, given, expected in ((self.head, prediction, channels), (self.target, wanted, groups)):
+            if [*given.shape[1:]] != [expected, *cells] or channels % expected:
+                raise ValueError(
+                    f"{type(part).__module__} gives {[*given.shape]}, not [images, {expected}, {cells[0]}, {cells[1]}]"
+                )
 
     def compare(self, prediction: Tensor, wanted: Tensor, hidden: Tensor, everywhere: bool = False) -> Tensor:
         """Mean loss of a prediction on hidden cells, or everywhere.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 
 import numpy as np
 
@@ -22,6 +25,8 @@ from simmim.plugin import Component
 from simmim.pretraining.method import build_method
 
 _CLASSES = 2  # however many a data set has, they fit or do not fit alike
+_IMAGES = 16  # whose masks are looked at
+_PACKAGE = str(Path(plugin.__file__).parent)
 
 
 def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
@@ -49,7 +54,7 @@ def check_scale(sheets: Sheets, scale: str, runs: Collection[str] = ()) -> None:
 
 def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
     config = sheets.pretraining(scale, run)
-    with located_at(sheets.place("pretrain", run)):
+    with _row(sheets.place("pretrain", run)):
         try:
             _build(config)
         except plugin.NotInstalled as missing:
@@ -57,12 +62,26 @@ def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
     for _, evaluation in [row for row in sheets.evaluations(scale) if row[0] == run]:
         try:
             transfer = sheets.evaluation(scale, run, evaluation)
-            with located_at(sheets.place("evaluate", run, evaluation)):
+            with _row(sheets.place("evaluate", run, evaluation)):
                 _build_transfer(config, transfer)
         except DoesNotFit as misfit:
             print(f"{run} {evaluation}: {misfit.message}: {misfit.reason}")
         except ValueError as error:
             faults.append(str(error))
+
+
+@contextmanager
+def _row(place: str) -> Iterator[None]:
+    """Begin what is wrong with a row with its place; a file that someone has added may raise anything."""
+    with located_at(place):
+        try:
+            yield
+        except ValueError:
+            raise
+        except Exception as error:
+            ours = [each for each in extract_tb(error.__traceback__) if each.filename.startswith(_PACKAGE)]
+            said = " ".join(str(error).split())
+            raise ValueError(f"{ours[-1].filename}, line {ours[-1].lineno}: {type(error).__name__}: {said}") from error
 
 
 def _build(config: PretrainConfig) -> None:
@@ -73,7 +92,7 @@ def _build(config: PretrainConfig) -> None:
     if mask:  # some masks are impossible on some grids
         encoder, sizes = method.get_submodule(method.trained_encoder), config.geometry
         geometry = Geometry(sizes.image_px, encoder.token, encoder.stride, sizes.masked_patch_px)
-        hidden_tokens(mask, geometry, 0, 0, np.arange(1))
+        hidden_tokens(mask, geometry, 0, 0, np.arange(_IMAGES))
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from helpers.contracts import members, missing
+from helpers.contracts import missing
 from helpers.pretraining import ALONE, VIT, built, packed, pretrain_config
 from safetensors.torch import load_file
 
@@ -38,7 +38,7 @@ def _batch(method, data, seed=0):
 
 
 def test_the_contract_names_members():
-    assert {"forward", "dataset", "validate", "kept_head", "after_update"} <= {*members("methods")}
+    assert {"forward", "dataset", "validate", "kept_head", "after_update"} <= {*plugin.members("methods")}
 
 
 def test_it_has_the_members_of_the_contract(method):

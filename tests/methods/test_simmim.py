@@ -133,6 +133,25 @@ def test_mistakes_in_a_config_are_named(changes, message):
         _build(**changes)
 
 
+@pytest.mark.parametrize(
+    ("part", "narrowed"),
+    [
+        ("head", lambda made: made[:, :1]),
+        ("head", lambda made: made.mean((2, 3), keepdim=True)),
+        ("target", lambda made: made[:, :1]),
+        ("target", lambda made: made.mean((2, 3), keepdim=True)),
+    ],
+)
+def test_what_would_be_repeated_over_channels_or_cells_is_refused(monkeypatch, part, narrowed):
+    method = _build()
+    kind = type(getattr(method, part))
+    call = "forward" if part == "head" else "__call__"
+    given = getattr(kind, call)
+    monkeypatch.setattr(kind, call, lambda self, *values: narrowed(given(self, *values)))
+    with pytest.raises(ValueError, match=rf"simmim.{part}s.\w+ gives \[2, \d, .*, not \[images, 3, 32, 32\]"):
+        method(_batch(method))
+
+
 @pytest.mark.parametrize("section", [SWIN, VIT], ids=["swin", "vit"])
 def test_saved_encoder_comes_back(tmp_path, section):
     method = _build(section)

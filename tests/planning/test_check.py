@@ -1,10 +1,12 @@
 """What only a component knows is refused before any job starts, with file, row, value and the nearest valid choice."""
 
+import numpy as np
 import pytest
 from helpers.sheets import append
 
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
+from simmim.masks.random import Random
 from simmim.planning.check import check_scale
 
 
@@ -117,3 +119,29 @@ def test_a_check_of_one_run_looks_at_no_other(folder, capsys):
     assert "1 runs" in capsys.readouterr().out
     with pytest.raises(ValueError, match="row 'odd'"):
         check_scale(Sheets(folder), "smoke", ["default", "odd"])
+
+
+def _some(n, grid, hidden):
+    return np.arange(n * grid[0] * grid[1]).reshape(n, *grid) % (grid[0] * grid[1]) < hidden
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (lambda n, grid: 1.0 * _some(n, grid, 3), r"a NumPy array of bool, of shape \(16, 32, 32\), .* float64"),
+        (lambda n, grid: _some(n, grid, 3)[0], r"and gives bool of shape \(32, 32\)"),
+        (lambda n, grid: None, r"and gives NoneType of shape \(\)"),
+        (lambda n, grid: _some(n, grid, 0), "at least one hidden and one visible cell in every image, and hides 0"),
+        (lambda n, grid: _some(n, grid, grid[0] * grid[1]), "hides 0 or all 1024 of one"),
+        (lambda n, grid: _some(n, grid, 3 + np.arange(n)[:, None, None]), "equally many .* hides 3 of one, 18 of"),
+        (lambda n: None, r"check.py|pretraining.py, line \d+: TypeError: .*positional argument"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused_before_any_job_starts(folder, monkeypatch, sample, message):
+    append(folder / "pretrain.tsv", "odd", "swin_b_100ep", "geometry.masked_patch_px=4")
+    read_yaml.cache_clear()
+    monkeypatch.setattr(Random, "sample", lambda self, n, grid, generator: sample(n, grid))
+    if message.startswith("check"):
+        monkeypatch.setattr(Random, "sample", sample)
+    with pytest.raises(ValueError, match=f"pretrain.tsv, row 'odd': .*({message})"):
+        check_scale(Sheets(folder), "smoke", ["odd"])
