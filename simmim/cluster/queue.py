@@ -40,8 +40,14 @@ def jobs_of(folder: Path) -> list[Queued]:
 
 
 def cancel(jobs: Sequence[Queued]) -> None:
-    """Ask Slurm to end jobs, as a time limit would: TERM first."""
-    subprocess.run(["scancel", *(job.number for job in jobs)], check=True)
+    """Ask Slurm to end jobs, as a time limit would: TERM first.
+
+    Raises:
+        ValueError: where Slurm does not end all of them.
+    """
+    answer = subprocess.run(["scancel", *(job.number for job in jobs)], capture_output=True, text=True)
+    if answer.returncode:
+        raise ValueError(f"scancel did not end every job: {' '.join(answer.stderr.split())}; give the command again")
 
 
 def wait_for_none(folder: Path) -> None:

@@ -65,5 +65,6 @@ def recover(folder: Path, cancel: bool) -> int:
     print("$", shlex.join(command), flush=True)
     python, arguments = command[:3], command[3:]
     unlock = [*python, "--unlock", *arguments]  # behind `--` it would be a target
-    subprocess.run(unlock, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    if refused := subprocess.run(unlock, cwd=folder, stdout=subprocess.DEVNULL).returncode:
+        return refused  # Snakemake has said why
     return subprocess.run(command, cwd=folder).returncode

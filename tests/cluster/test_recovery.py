@@ -54,6 +54,20 @@ def test_a_folder_without_a_run_is_refused_and_a_command_is_remembered(slurm):
     assert recovery.last(slurm) == [sys.executable, "-m", "snakemake", "--profile", "slurm"]  # pytest is no Snakemake
 
 
+def test_what_snakemake_says_against_unlocking_is_the_end(slurm):
+    """An edited sheet, say; the command itself would say the same once more."""
+    remembered(slurm, command=[sys.executable, "-c", "import sys; sys.exit(7 if '--unlock' in sys.argv else 0)", "--"])
+    assert recovery.recover(slurm, cancel=True) == 7
+
+
+def test_jobs_that_slurm_does_not_end_are_a_sentence(slurm):
+    (slurm / "scancel").write_text("#!/bin/bash\necho 'scancel: error: no controller' >&2; exit 1\n")
+    remembered(slurm)
+    with pytest.raises(ValueError, match="scancel did not end every job: scancel: error: no controller; give the"):
+        recovery.recover(slurm, cancel=True)
+    assert not (slurm / "said").exists()
+
+
 def test_a_snakemake_that_still_runs_is_left_alone(slurm, monkeypatch):
     remembered(slurm)
     monkeypatch.setattr(recovery, "_still_runs", lambda found: True)
