@@ -2,9 +2,10 @@
 
 The workflow starts every job that was granted GPUs through this. The command sees only its cards
 (CUDA_VISIBLE_DEVICES), and SIMMIM_DEVICE=cuda tells it that it was promised some; SIMMIM_DEVICE=cpu, set by hand, keeps
-it on the CPU. Slurm gives cards itself; where a job has several nodes, this runs on each. Elsewhere a card belongs to
-the process that holds the lock of a file, which the system lets go when that process ends, however it ends; without a
-free card a job waits for one. SIMMIM_JOBS_PER_CARD=8 puts as many jobs on a card: one small network leaves it idle.
+it on the CPU. Slurm gives cards itself to what it runs for the workflow; where such a job has several nodes, this runs
+on each. Elsewhere, in an allocation of Slurm's too, a card belongs to the process that holds the lock of a file, which
+the system lets go when that process ends, however it ends; without a free card a job waits for one.
+SIMMIM_JOBS_PER_CARD=8 puts as many jobs on a card: one small network leaves it idle.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from simmim.cluster.again import MINUTES
 
 DEVICE = "SIMMIM_DEVICE"
 _SHARED = "SIMMIM_JOBS_PER_CARD"
@@ -122,7 +125,8 @@ def run(number: int, command: Sequence[str]) -> None:
     """
     environment = {DEVICE: "cuda"} | os.environ | meeting_place(os.environ)
     cards = visible()
-    if environment[DEVICE] == "cuda" and cards and "SLURM_JOB_ID" not in os.environ:
+    of_slurm = "SLURM_JOB_ID" in os.environ and MINUTES in os.environ  # as the profile asked for it, card by card
+    if environment[DEVICE] == "cuda" and cards and not of_slurm:
         if number > len(cards):
             raise ValueError(f"this job is to have {number} GPUs and sees {len(cards)}; lower its resource `gpu`")
         folder = Path(tempfile.gettempdir()) / f"simmim-cards-{os.getuid()}"

@@ -7,6 +7,7 @@ import time
 import pytest
 from helpers.gpus import pretend_cards
 
+from simmim.cluster.again import MINUTES
 from simmim.train import cards
 
 SHOW = 'echo "$SIMMIM_DEVICE $CUDA_VISIBLE_DEVICES"'
@@ -80,9 +81,19 @@ def test_cards_that_are_hidden_are_nobodys(two):
 
 
 def test_where_there_is_no_card_to_lease_the_promise_is_passed_on(two, tmp_path):
-    assert printed(two, 2, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="0,1") == "cuda 0,1"
+    job = {"SLURM_JOB_ID": "7", MINUTES: "60"}
+    assert printed(two, 2, **job, CUDA_VISIBLE_DEVICES="0,1") == "cuda 0,1"
     assert printed(two, 2, SIMMIM_DEVICE="cpu") == "cpu"
     assert printed(pretend_cards(tmp_path), 2) == "cuda"
+
+
+def test_jobs_in_an_allocation_share_its_cards(two):
+    """`salloc`, and Snakemake with the local profile in it."""
+    allocation = {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1"}
+    jobs = [start(two, 1, 'echo "$CUDA_VISIBLE_DEVICES"; exec sleep 60', **allocation) for _ in range(2)]
+    assert {job.stdout.readline().strip() for job in jobs} == {"GPU-a", "GPU-b"}
+    for job in jobs:
+        job.kill()
 
 
 def test_processes_of_several_nodes_meet_on_the_first_node_of_the_job():
