@@ -16,9 +16,9 @@ Side = Annotated[int, Field(ge=8)]
 
 
 class Section(BaseModel):
-    """A section that refuses what it does not know."""
+    """A section that refuses what it does not know, and numbers that are none: JSON cannot keep them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TaskSettings(Section):

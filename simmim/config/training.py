@@ -29,7 +29,7 @@ class TrainSettings(BaseModel):
         sharded: split weights, gradients and moments over the processes (FSDP) instead of keeping a copy on each.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: float = Field(ge=0)
     warmup_epochs: float = Field(default=0, ge=0)

@@ -122,6 +122,12 @@ MISTAKES = [
         ROW.format("train.epoch=10"),
         r"row 'odd': unknown setting 'train.epoch'; did you mean 'train.epochs'",
     ),
+    *(
+        ("pretrain.tsv", ROW.format(setting), rf"row 'odd': {setting.replace('=', ' = .*')}.*: Input .*finite number")
+        for setting in ("train.gamma=nan", "train.base_lr=inf", "encoder.drop_path=nan", "mask.ratio=inf")
+    ),
+    ("evaluate.tsv", EVALUATION.format("settings.mixup=inf"), r"row 'default odd': settings.mixup = 'inf': .*finite"),
+    (SWIN, "base_lr: 2.0e-4 -> base_lr: .inf", r"row 'default': train.base_lr = inf: .*finite number"),
     ("pretrain.tsv", ROW.format("train.batch=0"), r"row 'odd': train.batch = 0: .*greater than or equal to 1"),
     ("pretrain.tsv", ROW.format("train.schedule=cosin"), r"row 'odd': train.schedule = 'cosin': .*'cosine'"),
     ("pretrain.tsv", ROW.format("train.sharded=perhaps"), r"row 'odd': train.sharded = 'perhaps': .*boolean"),
