@@ -108,6 +108,8 @@ QUARANTINED = {
     "run lengths for [9, 9] px, the image is listed with [24, 32] (height, width)": {
         "segmentation": {"size": [9, 9], "counts": [81]}
     },
+    "an iscrowd that is neither 0 nor 1: 0": {"iscrowd": "0"},
+    "an iscrowd that is neither 0 nor 1: [0]": {"iscrowd": [0]},
     "run lengths that do not fill its image": {"segmentation": {"size": [24, 32], "counts": [5, 20]}},
 }
 
@@ -154,7 +156,7 @@ REFUSED = {
 
 FIELDS = {
     "images": {
-        "height": [None, 0, -3, 24.5, "24", True, float("nan"), [24]],
+        "height": [None, 0, -3, 24.5, "24", True, float("nan"), [24], 1e300],
         "width": [None, "32", 0.0, float("inf")],
         "file_name": [None, 7, "", ["1.jpg"], "a\0b.jpg"],
         "id": [None, "1", 1.0, True],

@@ -40,6 +40,8 @@ def _fault(one: dict[str, Any], image_px: tuple[int, int]) -> str:
         return f"a bbox that is not four numbers: {one['bbox']}"
     if not _are_numbers([one["area"]]):
         return f"an area that is not a number: {one['area']}"
+    if one["iscrowd"] not in (0, 1):  # "0" would be a crowd for whatever asks only whether it is something
+        return f"an iscrowd that is neither 0 nor 1: {one['iscrowd']}"
     shape = one["segmentation"]
     if isinstance(shape, list):
         return next(filter(None, (_polygon_fault(polygon, max(image_px)) for polygon in shape)), "")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from simmim.data.array_files import MAX_PIXELS
 from simmim.data.sources._files import existing_file, files_digest, normal_form
 from simmim.storage.reading import read_json
 
@@ -50,7 +51,8 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 and value == value // 1
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 1 <= value <= MAX_PIXELS and value == value // 1
 
 
 def _is_name(value: Any) -> bool:
