@@ -171,6 +171,11 @@ class TestByteOrderMarks:
         assert labels_by_id("tar", archive=str(tmp_path / "a.tar"), **lists) == {"1.png": 1}
 
 
+def test_blank_lines_and_comments_name_no_class(tmp_path):
+    write(tmp_path / "classes.txt", b"# my classes\n\nroad\n#\n  sky \n")
+    assert source("ade20k", root=str(tmp_path), split="training").classes() == ["road", "sky"]
+
+
 def test_lists_that_are_no_text_are_refused_in_one_line(tmp_path):
     write(tmp_path / "set/cat/1.png", png())
     write(tmp_path / "classes.txt", "café\n".encode("latin-1"))

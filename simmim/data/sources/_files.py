@@ -110,11 +110,13 @@ def normal_form(name: str) -> str:
 def read_class_list(path: str | Path) -> list[str]:
     """Class names (NFC) from a text file, one per line, or from ADE20K's objectInfo150.txt (its last column).
 
+    Empty lines and such that start with '#' are left out, as in a list of images.
+
     Raises:
         ValueError: when the file is missing, empty, or names a class twice.
     """
     lines = normal_form(read_text(existing_file(path, "class list"))).split("\n")
-    lines = [line.strip() for line in lines if line.strip()]
+    lines = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if lines and "\t" in lines[0] and lines[0].split("\t")[-1].strip() == "Name":
         rows = [line.split("\t") for line in lines]
         if odd := [line for line, row in zip(lines, rows) if len(row) != len(rows[0])]:
