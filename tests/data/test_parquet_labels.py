@@ -13,10 +13,12 @@ from simmim.data.requirements import require_labels
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def written(path, labels, names=("cat", "dog")):
+def written(path, labels, names=("cat", "dog"), images=None):
     """A file whose label column is this array; its settings."""
-    images = pa.array([{"bytes": png(n), "path": f"{n}.png"} for n in range(len(labels))], IMAGE)
-    features = {"label": {"names": list(names or ()), "_type": "ClassLabel"}}
+    if images is None:
+        images = pa.array([{"bytes": png(n), "path": f"{n}.png"} for n in range(len(labels))], IMAGE)
+    listed = list(names or ()) if isinstance(names, tuple | list | None) else names
+    features = {"label": {"names": listed, "_type": "ClassLabel"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})} if names is not None else None
     pq.write_table(pa.table({"image": images, "label": labels}).replace_schema_metadata(metadata), path)
     return {"files": str(path)}
@@ -102,3 +104,26 @@ def test_without_class_names_one_line_says_both_ways_out(array, names, tmp_path)
 def test_without_a_label_column_any_file_packs(name, tmp_path):
     shards, _ = packed(tmp_path, "hf_parquet", **written(tmp_path / "a.parquet", ARRAYS[name]), label_column="")
     assert len(shards) == 4 and shards.classes == [] and shards.labels.tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize("names", ["cat", {"0": "cat", "1": "dog"}, {"1": "dog", "0": "cat"}])
+def test_class_names_that_are_no_list_are_none(names, tmp_path):
+    with pytest.raises(ValueError, match="does not name the classes of column 'label'"):
+        labels_of(**written(tmp_path / "a.parquet", pa.array([0, 1]), names))
+
+
+def test_files_with_other_classes_are_not_read_as_one_set(tmp_path):
+    written(tmp_path / "a.parquet", pa.array([0, 1]))
+    written(tmp_path / "b.parquet", pa.array([0, 1]), None)
+    assert labels_of(files=str(tmp_path / "*.parquet")) == [0, 1, 0, 1]
+    written(tmp_path / "c.parquet", pa.array([0, 1]), ("dog", "cat"))
+    with pytest.raises(ValueError, match=r"c.parquet names other classes in its schema than .*a.parquet: pack them"):
+        labels_of(files=str(tmp_path / "*.parquet"))
+    assert len(labels_of(files=str(tmp_path / "*.parquet"), label_column="")) == 6
+
+
+@pytest.mark.parametrize("content", ["text", 3, [1, 2]])
+def test_image_columns_without_bytes_are_refused_in_one_line(content, tmp_path):
+    settings = written(tmp_path / "a.parquet", pa.array([0]), images=pa.array([{"bytes": content, "path": "1.png"}]))
+    with pytest.raises(ValueError, match=r"column 'image' of .* is struct<bytes: .*, it must be a struct with bytes"):
+        packed(tmp_path, "hf_parquet", **settings)

@@ -34,7 +34,7 @@ class HfParquet:
     """Images and labels of one split.
 
     Args:
-        files: one Parquet file, or a pattern such as data/train-*.parquet.
+        files: one Parquet file, or a pattern such as data/train-*.parquet, of files that name the same classes.
         label_column: column of class indices or class names, "" for a set without labels. An index below 0, NaN and
             null count as no label.
         classes_file: text file with one class name per line; without it the names in the schema are used.
@@ -50,18 +50,15 @@ class HfParquet:
             return []
         if self.classes_file:
             return read_class_list(self.classes_file)
-        path = self._paths()[0]
-        metadata = _open(path).schema_arrow.metadata or {}
-        try:
-            features = json.loads(metadata[b"huggingface"])["info"]["features"]
-            names = [normal_form(str(name)) for name in features[self.label_column]["names"]]
-        except (KeyError, TypeError, ValueError, RecursionError):
-            names = []
+        path, *others = self._paths()
+        names = _class_names(path, self.label_column)
         if not names:
             raise ValueError(
                 f"{path} does not name the classes of column {self.label_column!r} in its schema; give classes_file, "
                 'or label_column="" for a set without labels'
             )
+        if odd := [each for each in others if _class_names(each, self.label_column) not in (names, [])]:
+            raise ValueError(f"{odd[0]} names other classes in its schema than {path}: pack them apart, as two sets")
         return names
 
     def samples(self) -> Iterator[RawSample]:
@@ -82,7 +79,13 @@ class HfParquet:
         return files_digest([*files, *lists_given(classes_file=self.classes_file)])
 
     def _paths(self) -> list[Path]:
-        paths = sorted(Path(found) for found in glob.glob(self.files))
+        folder, name = Path(self.files).parent, Path(self.files).name
+        if (folder / name).is_file():
+            return [folder / name]
+        if folder.is_dir():  # whose name may hold characters of patterns
+            paths = sorted(folder / found for found in glob.glob(name, root_dir=folder))
+        else:
+            paths = sorted(Path(found) for found in glob.glob(self.files))
         if not paths:
             raise ValueError(f"no file matches {self.files}; relative paths start at {Path.cwd()}")
         return paths
@@ -93,14 +96,28 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, page_checksum_verification=True)
 
 
+def _class_names(path: Path, column: str) -> list[str]:
+    """Those in the schema of a file, [] where it has none."""
+    metadata = _open(path).schema_arrow.metadata or {}
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return []
+    return [normal_form(str(name)) for name in names] if isinstance(names, list) else []
+
+
 def _image_column(path: Path, schema: pa.Schema) -> str:
     for name in _IMAGE_COLUMNS:
         if name in schema.names:
             kind = schema.field(name).type
-            if pa.types.is_struct(kind) and "bytes" in [field.name for field in kind]:
+            if pa.types.is_struct(kind) and any(field.name == "bytes" and _is_bytes(field.type) for field in kind):
                 return name
             raise ValueError(f"column {name!r} of {path} is {kind}, it must be a struct with bytes and path")
     raise ValueError(f"{path} has no column {' or '.join(map(repr, _IMAGE_COLUMNS))}, only {schema.names}")
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
 def _check_labels(path: Path, schema: pa.Schema, column: str) -> None:
