@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from simmim import plugin
@@ -17,9 +17,11 @@ from simmim.storage.reading import existing
 if TYPE_CHECKING:
     from simmim.data.bands import Bands
 
-TRAIN_NAMES, VAL_NAMES = ("train", "training", "train2017"), ("val", "validation", "valid", "val2017", "test")
+TRAIN_NAMES = "train", "training", "train2017"
+VAL_NAMES = "val", "validation", "valid", "val2017", "test", "testing"
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 _LISTS = ".txt", ".lst", ".list"
+_OF_MACOS = "__MACOSX"  # a folder in its archives, of what belongs to no picture
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ def classes_at(path: Path | str) -> Found:
     """Images in class folders, in a folder or a tar, or Parquet with labels."""
     root = existing(path, "--data")
     if root.is_dir() and not _is_parquet(root):
-        return _folder(root, " class_folders=true", "class folders")
-    return _file(root, " class_folders=true", "")
+        found = _folder(root, " class_folders=true", "class folders")
+    else:
+        found = _file(root, " class_folders=true", "")
+    if found.val is None:
+        _refuse_splits(found)
+    return found
 
 
 def objects_at(path: Path | str) -> Found:
@@ -92,7 +98,7 @@ def label_maps_at(path: Path | str) -> Found:
 
 
 def _folder(root: Path, settings: str, what: str) -> Found:
-    folders = [each for each in root.iterdir() if each.is_dir()]
+    folders = [each for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name != _OF_MACOS]
     train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
@@ -106,10 +112,42 @@ def _folder(root: Path, settings: str, what: str) -> Found:
 def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
     if root.name.endswith(_TAR):
         return Found(root, ("tar", f"archive=$data{tar_settings}"), None, "a tar file")
-    if root.is_dir() or root.suffix == ".parquet":
-        files = "$data/*.parquet" if root.is_dir() else "$data"
-        return Found(root, ("hf_parquet", f"files={files} {parquet_settings}".strip()), None, "Parquet")
+    if root.is_dir():
+        return _parquet(root, parquet_settings)
+    if root.suffix == ".parquet":
+        return Found(root, ("hf_parquet", f"files=$data {parquet_settings}".strip()), None, "Parquet")
     raise ValueError(f"--data {root} is neither a folder nor a .tar, .parquet or .txt file (a list of images)")
+
+
+def _parquet(root: Path, settings: str) -> Found:
+    """A folder of Parquet files, train-00000-of-00002.parquet or train.parquet where a split has a name."""
+    names = [Path(path.stem.partition("-")[0]) for path in root.glob("*.parquet")]
+    train, val = _named(names, TRAIN_NAMES), _named(names, VAL_NAMES)
+    if not train or not val:
+        return Found(root, ("hf_parquet", f"files=$data/*.parquet {settings}".strip()), None, "Parquet")
+    rows = []
+    for split in (train, val):
+        rest = "" if (root / f"{split}.parquet").is_file() else "-*"
+        rows.append(("hf_parquet", f"files=$data/{split}{rest}.parquet {settings}".strip()))
+    return Found(root, rows[0], rows[1], f"Parquet with {train} and {val}")
+
+
+def _refuse_splits(found: Found) -> None:
+    """Refuse folders that are splits and would be taken for classes: one is called train, another holds its folders."""
+    if found.train[0] not in ("image_folder", "tar"):
+        return
+    source = found.source(found.train)
+    train = _named([Path(name) for name in source.classes()], TRAIN_NAMES)
+    if train is None:
+        return
+    folders = sorted({parts[:2] for sample in source.samples() if len(parts := PurePath(sample.id).parts) > 2})
+    inside = {name for split, name in folders if split == train.name}
+    for other, name in folders:
+        if other != train.name and name in inside:
+            raise ValueError(
+                f"{train.name} and {other} in {found.root} both hold '{name}': they are splits, no classes; call their "
+                "folders train and val (a tar has to be unpacked), or give the folder of one of them"
+            )
 
 
 def _is_parquet(folder: Path) -> bool:
@@ -117,9 +155,13 @@ def _is_parquet(folder: Path) -> bool:
 
 
 def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
-    """The first path that has one of these names, or ends in one."""
-    found = (path for name in names for path in sorted(paths) if path.stem == name or path.stem.endswith(f"_{name}"))
-    return next(found, None)
+    """The first path that has one of these names, or ends in one, in small or capital letters.
+
+    COCO's own folder of annotations has captions and key points beside its instances.
+    """
+    first = sorted(paths, key=lambda path: (not path.name.startswith("instances_"), path))
+    called = [(path, f"_{path.stem.lower().removesuffix('_set')}") for path in first]
+    return next((path for name in names for path, stem in called if stem.endswith(f"_{name}")), None)
 
 
 def _coco(root: Path, annotations: Path) -> tuple[str, str]:

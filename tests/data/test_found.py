@@ -1,0 +1,108 @@
+"""What lies at a path: splits under the names that people give them, and folders with odd names."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from simmim.data.found import classes_at, images_at, label_maps_at, objects_at
+
+FEATURES = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+SPLITS = [
+    ("train", "val"),
+    ("Train", "Test"),
+    ("TRAIN", "VALID"),
+    ("Training", "Testing"),
+    ("training_set", "test_set"),
+    ("set_Train", "set_Val"),
+]
+
+
+def files(folder, *names):
+    for name in names:
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def class_folders(folder, *splits):
+    files(folder, *(f"{split}/{name}/1.jpg" for split in splits for name in ("cat", "dog")))
+
+
+def parquet(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = pa.array([{"bytes": b"x", "path": ""}] * 2)
+    metadata = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
+    pq.write_table(pa.table({"image": images, "label": [0, 1]}).replace_schema_metadata(metadata), path)
+
+
+def ids(found, row):
+    return [sample.id for sample in found.source(row).samples()]
+
+
+@pytest.mark.parametrize(("train", "val"), SPLITS)
+def test_splits_are_no_classes(train, val, tmp_path):
+    class_folders(tmp_path, train, val)
+    files(tmp_path, ".ipynb_checkpoints/x", "__MACOSX/train/._x")
+    found = classes_at(tmp_path)
+    for row, split in ((found.train, train), (found.val, val)):
+        assert row == ("image_folder", f"root=$data/{split} class_folders=true")
+        assert found.source(row).classes() == ["cat", "dog"]
+    files(tmp_path, *(f"{kind}/{split}/1.png" for kind in ("images", "annotations") for split in (train, val)))
+    maps = label_maps_at(tmp_path)
+    assert maps.train[1].endswith(f"split={train}") and maps.val[1].endswith(f"split={val}")
+
+
+@pytest.mark.parametrize("junk", [".ipynb_checkpoints", "__MACOSX"])
+def test_a_split_beside_what_a_system_left_there(junk, tmp_path):
+    class_folders(tmp_path, "train")
+    files(tmp_path, f"{junk}/train/._1.jpg")
+    assert classes_at(tmp_path).train == ("image_folder", "root=$data/train class_folders=true")
+
+
+@pytest.mark.parametrize("other", ["dev", "holdout"])
+def test_a_split_with_a_name_of_its_own_is_refused(other, tmp_path):
+    class_folders(tmp_path / "set", "train", other)
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", "")
+    for path in ("set", "set.tar"):
+        with pytest.raises(ValueError, match=f"train and {other} .* both hold 'cat': they are splits, no classes"):
+            classes_at(tmp_path / path)
+    assert len(ids(images_at(tmp_path / "set"), images_at(tmp_path / "set").train)) == 4
+
+
+def test_two_vehicles(tmp_path):
+    files(tmp_path, "bus/red/1.jpg", "train/steam/1.jpg", "train/2.jpg")
+    assert classes_at(tmp_path).train == ("image_folder", "root=$data class_folders=true")
+
+
+def test_objects_beside_captions_and_key_points(tmp_path):
+    kinds = "captions", "instances", "person_keypoints"
+    files(tmp_path, *(f"annotations/{kind}_{split}2017.json" for kind in kinds for split in ("train", "val")))
+    files(tmp_path, "train2017/1.jpg", "val2017/2.jpg")
+    found = objects_at(tmp_path)
+    assert found.train[1] == "images=$data/train2017 annotations=$data/annotations/instances_train2017.json"
+    assert found.val[1] == "images=$data/val2017 annotations=$data/annotations/instances_val2017.json"
+
+
+@pytest.mark.parametrize("names", [("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"),
+                                   ("train", "test"), ("train-0", "validation-0", "test-0")])  # fmt: skip
+def test_splits_in_parquet_files(names, tmp_path):
+    for name in names:
+        parquet(tmp_path / f"{name}.parquet")
+    for found in (images_at(tmp_path), classes_at(tmp_path)):
+        train, val = ({name.partition(".")[0] for name in ids(found, row)} for row in (found.train, found.val))
+        assert train == {name for name in names if name.startswith("train")}
+        assert val == {name for name in names if not name.startswith("train")} - {"test-0"}
+
+
+@pytest.mark.parametrize("name", ["set [1]", "*", "?", "set {a}", "a,b=c", "50%", "it's"])
+def test_odd_names_are_names(name, tmp_path):
+    for folder in (name, "b", "1"):
+        parquet(tmp_path / folder / f"{folder}.parquet")
+    for path in (tmp_path / name, tmp_path / name / f"{name}.parquet"):
+        for found in (images_at(path), classes_at(path)):
+            assert ids(found, found.train) == [f"{name}.parquet:00000000", f"{name}.parquet:00000001"]
