@@ -23,8 +23,11 @@ def counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str
     }
 
 
-def say_unlabelled(out: Path, classes: list[str], samples: pa.Table) -> None:
-    """Print the classes that no image has, and the number of images without a class."""
+def say_missing(out: Path, classes: list[str], samples: pa.Table, incidents: list[dict[str, str]]) -> None:
+    """Print how many samples are left out, the classes that no image has, and the number of images without a class."""
+    if broken := _broken(incidents):
+        total = len(samples) + len(broken)
+        print(f"{out}: {len(broken)} of {total} samples are left out ({QUARANTINE} lists them){_first_of(broken)}")
     if not classes or samples["annotation_sha256"].null_count < len(samples):
         return  # no classes, or those of objects and pixels
     labels = samples["label"].fill_null(-1).to_pylist()
@@ -42,13 +45,20 @@ def check_enough(usable: int, incidents: list[dict[str, str]], max_share: float,
     Raises:
         ValueError: naming the first of them.
     """
-    broken = [incident for incident in incidents if incident["action"] == "quarantined"]
+    broken = _broken(incidents)
     total = usable + len(broken)
-    first = f"; the first is {broken[0]['sample_id']!r}: {broken[0]['reason']}" if broken else ""
     if total == 0:
         raise ValueError(f"the source of {out} holds no samples; check its path")
     if usable == 0 or len(broken) > max_share * total:
         raise ValueError(
             f"{len(broken)} of {total} samples are unusable, max_quarantined_share={max_share} allows "
-            f"{int(max_share * total)}{first}. All are listed in {out / QUARANTINE}"
+            f"{int(max_share * total)}{_first_of(broken)}. All are listed in {out / QUARANTINE}"
         )
+
+
+def _broken(incidents: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [incident for incident in incidents if incident["action"] == "quarantined"]
+
+
+def _first_of(broken: list[dict[str, str]]) -> str:
+    return f"; the first is {broken[0]['sample_id']!r}: {broken[0]['reason']}"

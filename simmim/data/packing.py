@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from simmim import stopping
 from simmim.data.bands import Bands, moments_of, with_statistics
-from simmim.data.counts import check_enough, counts, say_unlabelled
+from simmim.data.counts import check_enough, counts, say_missing
 from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
@@ -53,8 +53,8 @@ def pack(
 ) -> None:
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
-    Shards that an earlier call has finished, of the same source and settings, are kept. Classes without images and
-    images without labels are printed.
+    Shards that an earlier call has finished, of the same source and settings, are kept. What is left out, classes
+    without images and images without labels are printed.
 
     Args:
         codec: one of `CODECS`.
@@ -85,7 +85,7 @@ def pack(
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
         index |= counts(samples, incidents, index["classes"])
         _write_index(out, index)
-    say_unlabelled(out, index["classes"], samples)
+    say_missing(out, index["classes"], samples, incidents)
 
 
 def _begun(source: Source, settings: dict[str, Any], part: str, held_out: float) -> dict[str, Any]:

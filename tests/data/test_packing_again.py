@@ -125,7 +125,7 @@ MOMENTS = {
     "in the journal's draft": lambda patch: killed_at(patch, os, "replace", 4),
     "before the samples are written": lambda patch: killed_at(patch, packing, "write_parquet", 2),
     "before the index": lambda patch: killed_at(patch, packing, "write_text", 1),
-    "behind the index": lambda patch: killed_at(patch, packing, "say_unlabelled", 1),
+    "behind the index": lambda patch: killed_at(patch, packing, "say_missing", 1),
 }
 
 

@@ -147,6 +147,15 @@ def test_packing_says_which_classes_have_no_image(tmp_path, capsys):
     assert "19 of 20 classes: 1, 2, 3, 4, 5, 6, 7, 8 and 11 more\n" in capsys.readouterr().out
 
 
+def test_packing_says_what_it_leaves_out(tmp_path, capsys):
+    contents = {"0.png": png(), "1.heic": b"heic", "2.png": b"", "3.gif": png()}
+    samples = [RawSample(name, content) for name, content in contents.items()]
+    pack(Made(samples, []), tmp_path, codec="png", shard_samples=9, short_side_px=None, max_quarantined_share=0.5)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path}: 2 of 4 samples are left out (quarantine.parquet lists them); the first ")
+    assert "is '1.heic': not an image in any of the formats JPEG" in said and said.count("\n") == 1
+
+
 def test_a_few_labels_are_so_many_of_every_class(tmp_path):
     shards = labelled(tmp_path, [n % 2 for n in range(40)])
     chosen = few_labels(shards, 5, seed=3)
