@@ -33,17 +33,17 @@ _NUMBERS = {  # in this order; a number that does not stand here comes last, by 
 
 
 def pretraining_page(
-    project: Project, numbers: Mapping[str, float], sentence: str, made: Mapping[str, Path]
+    project: Project, numbers: Mapping[str, float], images: tuple[int, int], sentence: str, made: Mapping[str, Path]
 ) -> list[str]:
-    """Lines of the page of a pre-training."""
+    """Lines of the page of a pre-training on so many images, and so many held-out ones."""
     note, folder = project.note, project.folder
     run, request = note["run"], note["request"]
     return [
         f"# {run}",
         "",
-        f"{request['model']}, pre-trained by SimMIM on {note['images'] - note['held_out']} images of",
+        f"{request['model']}, pre-trained by SimMIM on {images[0]} images of",
         f"`{request['data']}`",
-        f"without labels; {note['held_out']} other images of it are held out and were never trained on.",
+        f"without labels; {images[1]} other images of it are held out and were never trained on.",
         "",
         f"**{sentence[0].upper()}{sentence[1:]}.**",
         "",
@@ -64,14 +64,16 @@ def pretraining_page(
     ]
 
 
-def transfer_page(project: Project, numbers: Mapping[str, float], sentence: str, made: Mapping[str, Path]) -> list[str]:
-    """Lines of the page of a transfer."""
+def transfer_page(
+    project: Project, numbers: Mapping[str, float], images: int, sentence: str, made: Mapping[str, Path]
+) -> list[str]:
+    """Lines of the page of a transfer that has learnt from so many images."""
     note, request = project.note, project.note["request"]
     return [
         f"# {note['run']}",
         "",
         f"`simmim {note['verb']}` of the encoder `{request['encoder']}`",
-        f"on {note['images'] - note['held_out']} images of `{request['data']}`.",
+        f"on {images} images of `{request['data']}`.",
         "",
         f"**{sentence[0].upper()}{sentence[1:]}.**",
         "",

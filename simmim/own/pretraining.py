@@ -126,9 +126,10 @@ def _carried_out(project: Project, seed: int, tensorboard: bool) -> Result:
     if (progress := job.output("records").parent / "gallery.png").exists():
         made |= {"progress": progress}
     numbers = measured(job.output("records"))
-    sentence = _verdict(numbers, project.note["held_out"])
+    images = project.images(job.config)
+    sentence = _verdict(numbers, images[1])
     say("result", sentence)
-    return leave(project.folder, numbers, made, pretraining_page(project, numbers, sentence, made))
+    return leave(project.folder, numbers, made, pretraining_page(project, numbers, images, sentence, made))
 
 
 def _verdict(numbers: Mapping[str, float], images: int) -> str:

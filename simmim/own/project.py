@@ -27,6 +27,7 @@ from simmim.config.rows import (
 )
 from simmim.config.sections import Section
 from simmim.config.sheets import Sheets
+from simmim.data.index import read_index
 from simmim.jobs import Jobs
 from simmim.storage.files import draft_of, is_part, make_folder, sync_folder, write_text
 from simmim.storage.reading import read_json
@@ -103,6 +104,11 @@ class Project:
         """Its jobs, as the workflow has them."""
         read_yaml.cache_clear()  # a file of the same name may have been written anew
         return Jobs(Sheets(self.folder / "config"), str(self.folder / "results"))
+
+    def images(self, config: Any) -> tuple[int, int]:
+        """How many images a job learns from and how many it is scored on; what packing has left out does not count."""
+        folders = self.jobs.data_folders(config)
+        return read_index(folders["train"])["samples"], read_index(folders["val"])["samples"]
 
     @property
     def note(self) -> dict[str, Any]:

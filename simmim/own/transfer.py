@@ -195,9 +195,10 @@ def _carried_out(project: Project) -> Result:
     numbers, made = measured(job.output("records")), {"metrics": job.output("records")}
     if "encoders" in job.outputs:
         made |= {"encoder": job.output("encoders") / "seed0.safetensors"}
-    sentence = _sentence(numbers, project.note["held_out"], _commonest(project, job.config))
+    learnt, scored = project.images(job.config)
+    sentence = _sentence(numbers, scored, _commonest(project, job.config))
     say("result", sentence)
-    return leave(project.folder, numbers, made, transfer_page(project, numbers, sentence, made))
+    return leave(project.folder, numbers, made, transfer_page(project, numbers, learnt, sentence, made))
 
 
 def _sentence(numbers: Mapping[str, float], images: int, commonest: float | None) -> str:

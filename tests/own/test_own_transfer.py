@@ -11,6 +11,7 @@ from PIL import Image
 
 import simmim
 from simmim.__main__ import main
+from simmim.data.index import read_index
 from simmim.encoders.swin import Swin
 from simmim.own.choices import Asked
 from simmim.own.transferring import KINDS, Request, _image_px, planned
@@ -79,6 +80,18 @@ def test_a_split_that_is_there_is_used(classes, encoder, capsys):
 def test_a_probe_prints_the_accuracy_of_the_best_block(classes, encoder):
     result = simmim.probe(data=classes, encoder=encoder, out="probe", epochs=40)
     assert 1 <= result.numbers["chosen_block"] <= 4 and result.numbers["top1"] >= 50
+
+
+def test_files_that_are_no_images_do_not_count(classes, encoder, capsys):
+    for name in CLASSES:
+        for number in range(3):
+            (classes / name / f"notes{number}.png").write_text("no picture")
+    simmim.knn(data=classes, encoder=encoder, out="knn")
+    said = capsys.readouterr().out
+    train, val = (read_index(Path("knn/results/own/data/images") / split)["samples"] for split in ("train", "val"))
+    assert train + val == 30 and f"on {val} images that it has not seen" in said
+    assert f"on {train} images of" in Path("knn/README.md").read_text()
+    assert "samples are left out (quarantine.parquet lists them); the first is 'amber/notes" in said
 
 
 def test_one_class_is_none_to_tell_apart(classes, encoder):
