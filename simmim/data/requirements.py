@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
+import numpy as np
+
 from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 
@@ -48,6 +50,26 @@ def require_masks(shards: Shards) -> None:
         )
     if total and not seen:
         raise ValueError(f"no object in {shards.folder} has a pixel in its image; check that JSON and images match")
+
+
+def require_two_classes(shards: Shards) -> None:
+    """Refuse label maps that know one class alone: whatever a network says of their pixels is right.
+
+    Raises:
+        ValueError: naming that class.
+    """
+    from simmim.data.segmentation import IGNORED, label_map
+
+    seen: set[int] = set()
+    for i in range(len(shards)):
+        seen |= {*np.unique(label_map(shards.annotation(i))).tolist()} - {IGNORED}
+        if len(seen) > 1:
+            return
+    which = f"of class '{shards.classes[seen.pop()]}' or of none" if seen else "of no class"
+    raise ValueError(
+        f"every pixel in {shards.folder} is {which}, and segmentation learns to tell two or more apart; in a "
+        "label map 1 is the first class and 0 a pixel without one: if yours count from 0, add 1 to all, then pack again"
+    )
 
 
 def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:

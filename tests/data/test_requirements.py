@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from source_files import png
+from source_files import label_map, png
 
 from simmim import plugin
 from simmim.data.classification import few_labels
 from simmim.data.detection import DetectionSet
 from simmim.data.packing import pack
-from simmim.data.requirements import require_labels, require_masks, require_same_classes
+from simmim.data.requirements import require_labels, require_masks, require_same_classes, require_two_classes
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.plugin import names, task_settings
@@ -164,3 +164,19 @@ def test_a_few_labels_are_so_many_of_every_class(tmp_path):
     assert few_labels(shards, None, seed=3).tolist() == list(range(40))
     with pytest.raises(ValueError, match=r"class 'cat' of .* has 20 images, labels_per_class=21"):
         few_labels(shards, 21, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "which"),
+    [((0, 1), "of class 'cat' or of none"), ((1,), "of class 'cat' or of none"), ((0,), "of no class")],
+)
+def test_label_maps_of_one_class_are_refused(tmp_path, values, which):
+    """So are those that count from 0, where the first class is taken for pixels without one."""
+    maps = [label_map(np.resize(values, (8, 6))) for _ in range(3)]
+    shards = packed(tmp_path, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)])
+    with pytest.raises(ValueError, match=f"every pixel in .* is {which}, .*if yours count from 0, add 1 to all"):
+        require_two_classes(shards)
+    both = [*maps, label_map(np.resize((1, 2), (8, 6)))]
+    require_two_classes(
+        packed(tmp_path / "both", [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(both)])
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from simmim.data.requirements import require_two_classes
 from simmim.data.segmentation import SegmentationSet, SegmentationViews
 from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first
@@ -42,6 +43,7 @@ class Segment(Task):
 
     def dataset(self) -> SegmentationSet:
         """Augmented training crops."""
+        require_two_classes(self.inputs.sets["train"])
         return self._images("train", self.inputs.seed, training=True)
 
     def score(self, module: Segmenter, split: str) -> list[Row]:
