@@ -22,7 +22,7 @@ from simmim.own import listing, pictures, pretraining, starting, transfer
 from simmim.storage.reading import os_error
 
 EXIT_USER_ERROR, EXIT_NON_FINITE = 2, 4
-EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # as of programs that SIGINT and SIGPIPE end
 VERBS = (
     *(training.demo_data, training.pack, training.tokenizer, training.pretrain, training.first_stage),
     *(training.reconstruct, training.features, training.evaluate),
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; every end but success is one line on stderr.
 
     Returns:
-        0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again.
+        0; 2 for a user's mistake, 4 for a non-finite loss, 75 for work that was asked to stop and is to be run again,
+        130 for what Ctrl-C ended before that.
     """
     if said.waits():
         _import_all(sys.argv[1] if arguments is None else arguments[0])
@@ -92,6 +93,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except stopping.Stopped as stop:
         print(f"simmim: stopped: {stop}", file=sys.stderr, flush=True)
         return stopping.EXIT_RUN_AGAIN
+    except KeyboardInterrupt:
+        print("simmim: stopped: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except ArithmeticError as error:
         print(f"simmim: stopped: {error}", file=sys.stderr)
         return EXIT_NON_FINITE

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from simmim import stopping
+from simmim.__main__ import main
 
 
 @pytest.mark.parametrize("number", stopping.SIGNALS)
@@ -24,6 +25,15 @@ def test_a_second_ctrl_c_ends_the_process_at_once():
     with stopping.heeded(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_in_a_verb_that_has_nothing_to_save_is_one_line(monkeypatch, capsys):
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("simmim.own.listing.check_choice", interrupted)
+    assert main(["list", "models"]) == 130
+    assert capsys.readouterr() == ("", "simmim: stopped: interrupted\n")
 
 
 @pytest.mark.parametrize(
