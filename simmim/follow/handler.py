@@ -50,9 +50,9 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         self._board, self._lock, self._over = Board(), threading.RLock(), threading.Event()
         self._console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        )
+        # FORCE_COLOR makes no terminal of a log, and TERM=dumb is one that cannot go back.
+        renews = sys.stderr.isatty() and self._console.is_interactive
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if renews else None
         self._shows: dict[LogEvent | None, Callable[[Any], None]] = {
             LogEvent.RUN_INFO: self._plan,
             LogEvent.JOB_INFO: self._start,

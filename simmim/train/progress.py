@@ -30,7 +30,7 @@ class Line:
     def __init__(self, label: str, stream: TextIO | None = None, every_seconds: float = _EVERY_SECONDS) -> None:
         self._label, self._every = label, every_seconds
         self._stream = stream or sys.stderr
-        self._live = Live(console=Console(file=self._stream), auto_refresh=False) if self._stream.isatty() else None
+        self._live = _renewed(self._stream)
         self._state, self._over = "", threading.Event()
         self.began = self._said = self._repeated = time.monotonic()
         threading.Thread(target=_remind, args=(weakref.ref(self), self._over), daemon=True).start()
@@ -64,6 +64,12 @@ class Line:
             self._repeated = now
             with suppress(OSError, ValueError):  # nobody listens any more
                 self._show(f"{self._state} ({duration(now - self._said)} on it)".strip())
+
+
+def _renewed(stream: TextIO) -> Live | None:
+    """What renews a line in place; None for a log, and for a terminal that cannot go back, such as TERM=dumb."""
+    console = Console(file=stream)
+    return Live(console=console, auto_refresh=False) if stream.isatty() and console.is_interactive else None
 
 
 def _remind(line: weakref.ref[Line], over: threading.Event) -> None:

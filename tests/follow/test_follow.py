@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import pty
@@ -11,8 +12,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from simmim.follow.handler import LogHandler
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "simmim.follow", "--cores", "2", "--keep-going"]
@@ -76,6 +80,25 @@ def test_a_terminal_is_renewed_in_place_and_control_c_ends_everything(project, i
     assert process.wait() == 1
     assert "\r\n  head_mlp/finetune seed 2\r\n      epoch 0.1" in re.sub(" +\r", "\r", text) and "\x1b[2K" in text
     assert "jobs done, " in text.splitlines()[-1] and "failed (" in text.splitlines()[-1]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "variable", "value"), [(_Terminal, "TERM", "dumb"), (io.StringIO, "FORCE_COLOR", "1")]
+)
+def test_plain_lines_wherever_a_line_cannot_be_renewed(monkeypatch, stream, variable, value):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("simmim.follow.handler.EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("sys.stderr", stream())
+    handler, until = LogHandler(SimpleNamespace(dryrun=False), None), time.monotonic() + 3
+    while not (said := sys.stderr.getvalue()) and time.monotonic() < until:
+        time.sleep(0.01)
+    handler.close()
+    assert "finding out what is to be done\n" in said and "\x1b" not in said
 
 
 def _read(screen: int) -> str:

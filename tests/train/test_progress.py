@@ -47,6 +47,11 @@ def test_a_log_gets_one_plain_line_each_time(monkeypatch, forced):
         assert re.fullmatch(f"demo/mask_r16_r60 seed 0 {STATE}", line) and f" {step}/10 " in line
 
 
+def test_a_terminal_that_cannot_go_back_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    assert show(Terminal()).splitlines() == show(io.StringIO()).splitlines()
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("label", ["demo/default seed 0", "small/a_run_with_a_name_that_is_much_too_long seed 2"])
 def test_a_terminal_s_line_is_renewed_and_fits(monkeypatch, columns, label):
