@@ -129,7 +129,7 @@ def _carried_out(project: Project, seed: int, tensorboard: bool) -> Result:
     images = project.images(job.config)
     sentence = _verdict(numbers, images[1])
     say("result", sentence)
-    return leave(project.folder, numbers, made, pretraining_page(project, numbers, images, sentence, made))
+    return leave(project, numbers, made, pretraining_page(project, numbers, images, sentence, made))
 
 
 def _verdict(numbers: Mapping[str, float], images: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,13 @@ from simmim import __version__
 from simmim.config.training import TrainSettings
 from simmim.data.found import Found
 from simmim.own.drafting import Split
+from simmim.own.project import Project
 from simmim.storage.files import write_text
 from simmim.storage.finished import link
 from simmim.storage.reading import read_json
 
 RESULT = "result.json"
+_NOT_ASKED = {"encoder_digest"}  # of a request: it follows from what was asked for
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,29 @@ def measured(file: Path) -> dict[str, float]:
     return whole
 
 
-def leave(folder: Path, numbers: Mapping[str, float], made: Mapping[str, Path], page: Sequence[str]) -> Result:
+def leave(project: Project, numbers: Mapping[str, float], made: Mapping[str, Path], page: Sequence[str]) -> Result:
     """Put the results at the top of the run folder: files by their names there, README.md, and result.json last."""
-    files = {}
+    folder, files = project.folder, {}
     for name, source in made.items():
         target = folder / f"{name}{source.suffix}"
         if source != target:
             link(source, target)
         files[name] = target
     write_text(folder / "README.md", "\n".join(page) + "\n")
-    stored: dict[str, Any] = {"simmim": __version__, "command": command(), "numbers": dict(numbers)}
+    stored: dict[str, Any] = {"simmim": __version__, "command": command(project), "numbers": dict(numbers)}
     stored |= {"files": {name: file.name for name, file in files.items()}}
     write_text(folder / RESULT, json.dumps(stored, indent=1) + "\n")
     return Result(folder, numbers, files)
 
 
-def command() -> str:
-    """The command line that this process was started with."""
-    return shlex.join([Path(sys.argv[0]).name.replace("__main__.py", "simmim"), *sys.argv[1:]])
+def command(project: Project) -> str:
+    """The command line that asks for this run, whether it was asked for there or in Python."""
+    words = ["simmim", project.note["verb"]]
+    for name, value in project.note["request"].items():
+        if name not in _NOT_ASKED and value != []:
+            several = ["x".join(map(str, value))] if name == "image_px" else value
+            words += [f"--{name.replace('_', '-')}", *map(str, several if isinstance(value, list) else [value])]
+    return shlex.join([*words, "--out", str(project.folder)])
 
 
 def say(what: str, text: str) -> None:

@@ -198,7 +198,7 @@ def _carried_out(project: Project) -> Result:
     learnt, scored = project.images(job.config)
     sentence = _sentence(numbers, scored, _commonest(project, job.config))
     say("result", sentence)
-    return leave(project.folder, numbers, made, transfer_page(project, numbers, learnt, sentence, made))
+    return leave(project, numbers, made, transfer_page(project, numbers, learnt, sentence, made))
 
 
 def _sentence(numbers: Mapping[str, float], images: int, commonest: float | None) -> str:

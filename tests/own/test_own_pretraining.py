@@ -27,7 +27,6 @@ def made(tmp_path_factory):
     command, said = ["pretrain", "--data", "my photos", "--out", "runs/mine", *QUICK], io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
         patch.chdir(place)
-        patch.setattr("sys.argv", ["/usr/bin/simmim", *command])
         assert main(command) == 0
     return place, said.getvalue()
 
@@ -44,7 +43,9 @@ def test_it_says_what_it_chose_and_why(made):
 def test_the_run_folder_explains_itself(made):
     folder = made[0] / "runs" / "mine"
     page, result = (folder / "README.md").read_text(), json.loads((folder / "result.json").read_text())
-    assert "simmim pretrain --data 'my photos' --out runs/mine" in page and "on 8 held-out images" in page
+    options = "--model swin_micro --seed 0 --batch 8 --steps 4 --image-px 32x32"
+    command = f"simmim pretrain --data '{made[0] / 'my photos'}' {options} --out runs/mine"
+    assert f"\n    {command}\n" in page and result["command"] == command and "on 8 held-out images" in page
     for name in ("encoder.safetensors", "gallery.png", "progress.png", "metrics.parquet", "result.json"):
         assert (folder / name).is_file() and f"`{name}`" in page, name
     frame = records.read([folder / "metrics.parquet"])

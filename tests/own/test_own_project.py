@@ -18,6 +18,7 @@ from simmim.__main__ import OWN, main
 from simmim.data.found import classes_at, images_at
 from simmim.data.held_out import belongs
 from simmim.own.project import Draft, there_is
+from simmim.own.result import command
 from simmim.storage.files import write_text
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,16 @@ def test_a_run_folder_can_become_a_project(tmp_path, capsys):
     for options, said in (({"data": tmp_path / "photos"}, "train.epochs: "), ({}, "is a project already")):
         with pytest.raises(ValueError, match=said):
             simmim.init(tmp_path / "new", **options, epochs=7)
+
+
+def test_the_command_of_a_run_is_told_wherever_it_was_asked_for(tmp_path, monkeypatch):
+    """In a notebook, the process was started with `ipykernel_launcher.py -f kernel.json`."""
+    request = {"data": "/my photos", "encoder": "/a", "encoder_digest": "1f", "set": ["mixup=0.8", "erase=0"]}
+    note = {"verb": "finetune", "request": request | {"image_px": [32, 48], "lr": 0.1}}
+    project = Draft(tmp_path, {}, {}, {}, note).write(tmp_path / "new")
+    monkeypatch.setattr("sys.argv", ["/lib/ipykernel_launcher.py", "-f", "kernel.json"])
+    options = "--encoder /a --set mixup=0.8 erase=0 --image-px 32x48 --lr 0.1"
+    assert command(project) == f"simmim finetune --data '/my photos' {options} --out {tmp_path / 'new'}"
 
 
 def test_a_project_whose_writing_ended_at_any_file_is_begun_again(tmp_path, monkeypatch):
