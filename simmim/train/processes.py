@@ -60,10 +60,25 @@ def joined_processes() -> Iterator[Processes]:
         keep_freed_memory()
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
-    with arithmetic.fixed():
+    with _generators_kept(device), arithmetic.fixed():
         yield Processes(rank, world, device)
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextmanager
+def _generators_kept(device: torch.device) -> Iterator[None]:
+    """Leave the libraries' generators as they were: in Python, who asked for the work draws from them before and after.
+
+    Seeded by the work alone, they would give the same numbers after every call.
+    """
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

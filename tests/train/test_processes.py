@@ -58,6 +58,19 @@ def test_every_step_process_and_seed_has_draws_of_its_own_in_every_library():
     assert drawn(0, 1, 0) == drawn(0, 1, 0)
 
 
+def test_work_that_is_asked_for_in_python_leaves_the_generators_as_they_were():
+    def drawn():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    seed_libraries(1, 0, 0)
+    expected = drawn()
+    seed_libraries(1, 0, 0)
+    with joined_processes():
+        seed_libraries(2, 0, 0)
+        drawn()
+    assert drawn() == expected
+
+
 def test_the_first_process_is_the_main_one():
     assert [Processes(rank, 2, CPU).is_main_process for rank in (0, 1)] == [True, False]
 
