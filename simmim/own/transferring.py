@@ -134,7 +134,7 @@ def planned(request: Request, out: Path) -> Plan:
     packing = FOUND_BROKEN if is_dense else packed_for(side, found.bands)
     row = {"run": run, "evaluation": request.verb, "recipe": request.verb, "set": " ".join(request.set)}
     rows = {
-        "pretrain": [{"run": run, "recipe": "encoder", "set": f"init.encoder={request.encoder}", "reference": "yes"}],
+        "pretrain": [{"run": run, "recipe": "encoder", "set": f'init.encoder="{request.encoder}"', "reference": "yes"}],
         "evaluate": [row | {"metrics": "top1" if not is_dense else ""}],
         "datasets": with_packing(split.rows, packing),
     }

@@ -11,6 +11,7 @@ from PIL import Image
 
 import simmim
 from simmim.__main__ import main
+from simmim.config.reading import parse_set
 from simmim.data.index import read_index
 from simmim.encoders.swin import Swin
 from simmim.own.choices import Asked
@@ -102,6 +103,14 @@ def test_one_class_is_none_to_tell_apart(classes, encoder):
     classes.rename(classes.parent / "around" / "things")
     with pytest.raises(ValueError, match="has one class, things: a score needs two"):
         simmim.knn(data="around", encoder=encoder, out="one")
+
+
+def test_the_path_of_an_encoder_may_look_like_settings(classes, encoder):
+    path = classes.parent / "sweep lr=1" / "encoder.safetensors"
+    path.parent.mkdir()
+    path.hardlink_to(encoder)
+    row = planned(Request("knn", classes, path, Asked(), ()), Path("knn")).draft.rows["pretrain"][0]
+    assert parse_set(row["set"]) == {"init.encoder": str(path)}
 
 
 def test_inputs_that_are_not_square_stay_so(classes, encoder, capsys):
