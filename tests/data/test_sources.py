@@ -115,6 +115,13 @@ class TestHfParquet:
         assert [sample.image for sample in found] == [png(0), png(1), png(2)]
         assert [sample.id for sample in found][1:] == ["train-0.parquet:00000001", "train-1.parquet:00000000"]
 
+    @pytest.mark.parametrize("name", ["a[1].parquet", "*.parquet", "a*.parquet"])
+    def test_brackets_of_a_path_that_is_there_are_no_pattern(self, tmp_path, name):
+        (tmp_path / "photos [2024]").mkdir()
+        write_parquet(tmp_path / "photos [2024]" / "a[1].parquet", [png(0)], [0])
+        found = samples("hf_parquet", files=str(tmp_path / "photos [2024]" / name))
+        assert [sample.id for sample in found] == ["a[1].parquet:00000000"]
+
     def test_rows_without_use_are_quarantined(self, tmp_path):
         write_parquet(tmp_path / "a.parquet", [png(0), None, b"", png(1)], [0, 0, 0, 5])
         shards, quarantine = packed(tmp_path, "hf_parquet", files=str(tmp_path / "a.parquet"))

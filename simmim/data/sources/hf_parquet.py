@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,11 @@ class HfParquet:
         return files_digest([*files, *lists_given(classes_file=self.classes_file)])
 
     def _paths(self) -> list[Path]:
-        folder, name = Path(self.files).parent, Path(self.files).name
-        if (folder / name).is_file():
-            return [folder / name]
-        if folder.is_dir():  # whose name may hold characters of patterns
-            paths = sorted(folder / found for found in glob.glob(name, root_dir=folder))
-        else:
-            paths = sorted(Path(found) for found in glob.glob(self.files))
+        """The files; what is there by its name is no pattern, whatever brackets are in it."""
+        named = Path(self.files)
+        there = next(path for path in (named, *named.parents) if os.path.exists(path))
+        rest = str(named.relative_to(there))
+        paths = [there] if there == named else sorted(there / found for found in glob.glob(rest, root_dir=there))
         if not paths:
             raise ValueError(f"no file matches {self.files}; relative paths start at {Path.cwd()}")
         return paths
