@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
-from simmim.storage.reading import one_line, reading
+from simmim.storage.reading import one_line, reading, stand_in
 
 _CONFIG_NODE = "yacs.config.CfgNode"
 
@@ -126,6 +126,8 @@ def _unpickle(path: Path | str, is_archive: bool) -> Any:
                 f"{path} is refused: its pickle asks for '{asked[1]}'; allowed are tensors, plain values and "
                 f"'{_CONFIG_NODE}'"
             ) from None
+        if said := stand_in(path):
+            raise ValueError(f"{path} is {said}") from None
         kind = type(error).__name__
         raise ValueError(f"{path} is no whole checkpoint of tensors and plain values ({kind})") from None
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from simmim.storage.files import whole_file
 from simmim.storage.reading import one_line, reading
 
-_CURE = "remove it, so that it is made again"
+_CURE = "remove it, so that it is made again, or fetch it again"
 _ENTRY = "simmim"  # one metadata entry: safetensors writes several in random order
 
 
@@ -123,7 +123,10 @@ def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tens
 def _stated(path: Path | str, metadata: Mapping[str, str] | None, kind: str) -> tuple[dict[str, Any], str]:
     """Header and digest. Older files have an entry for each, new ones one for both."""
     if _ENTRY not in (metadata or {}):
-        raise ValueError(f"{path} is no {kind} written by simmim: its header has no '{_ENTRY}' entry")
+        raise ValueError(
+            f"{path} is no {kind} written by simmim: its header has no '{_ENTRY}' entry; "
+            "`simmim convert` makes an encoder file of released weights, and `init.encoder` of a row begins with timm's"
+        )
     try:
         stated = json.loads(metadata[_ENTRY])
         return (stated, metadata["sha256"]) if "sha256" in metadata else (stated["header"], stated["sha256"])

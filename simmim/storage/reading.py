@@ -26,6 +26,7 @@ _CURES = {
     errno.EDQUOT: "make room and start again",
     errno.EMFILE: "allow more open files (ulimit -n)",
 }
+_CHECKPOINTS = ".pth", ".pt", ".ckpt", ".bin"
 _LOOK = "see whether its disk is sound and can be reached"
 
 
@@ -50,7 +51,20 @@ def reading(path: Path | str, what: str, cure: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if said := stand_in(path):
+            raise ValueError(f"{path} is {said}") from error
         raise ValueError(f"{path} is not {what}, or is damaged ({one_line(error)}); {cure}") from error
+
+
+def stand_in(path: Path | str) -> str:
+    """What a download left in the place of a file, and what to do; "" for anything else."""
+    with open(path, "rb") as file:
+        begins = file.read(64)
+    if begins.startswith(b"version https://git-lfs."):
+        return "a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`"
+    if begins.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not the file itself; fetch that by a direct link"
+    return ""
 
 
 def _check_is_file(path: Path | str) -> None:
@@ -137,9 +151,14 @@ def encoder_at(path: Path | str) -> Path:
     """An encoder file, also of a run folder that is named.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, or a file of another kind.
     """
     found = existing(path, "--encoder")
+    if found.suffix in _CHECKPOINTS and found.is_file():
+        raise ValueError(
+            f"--encoder {path} is a checkpoint of others; if it is a released one, "
+            f"`simmim convert --from {path} --to encoder.safetensors` makes an encoder file of it"
+        )
     file = found / "encoder.safetensors" if found.is_dir() else found
     if not file.is_file():
         raise ValueError(

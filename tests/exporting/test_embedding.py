@@ -109,6 +109,13 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(tmp_path, images, change,
     assert not list(tmp_path.glob("*out.parquet*"))
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.ckpt"])
+def test_a_checkpoint_in_the_place_of_an_encoder_is_to_be_converted(tmp_path, images, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=rf"`simmim convert --from .*/{name} --to encoder.safetensors` makes"):
+        embed(images, tmp_path / name, tmp_path / "out.parquet")
+
+
 def test_the_largest_central_part_is_seen(tmp_path):
     folder = tmp_path / "wide"
     folder.mkdir()

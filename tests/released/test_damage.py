@@ -90,6 +90,12 @@ def test_a_damaged_file_is_one_line_and_nothing_is_written(tmp_path, capsys):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_what_a_download_left_instead_of_a_file_is_named(tmp_path):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n"
+    assert refused(tmp_path / "a.pth", pointer).endswith("fetch that with `git lfs pull`")
+    assert refused(tmp_path / "a.pth", b"<html><body>").endswith("fetch that by a direct link")
+
+
 def test_what_cannot_be_checked_is_said(tmp_path):
     state = tensors("mim_vit_a_norm", "weights")
     torch.save({"model": state}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -59,6 +60,23 @@ def test_what_a_library_says_of_a_damaged_file_is_one_sentence(tmp_path, reader,
     said = refusal(path, reader)
     assert said.startswith(f"{path} is not ") and "or is damaged (" in said and len(said) < 700
     assert said.endswith("; write it again" if reader == "json" else "; fetch it again") or reader == "json"
+
+
+@pytest.mark.parametrize("reader", ["parquet", "safetensors", "numpy", "json"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+            "a pointer of Git LFS, .* `git lfs pull`",
+        ),
+        (b"\n<!doctype HTML><html>Sign in</html>", "a web page, not the file itself; fetch that by a direct link"),
+    ],
+)
+def test_what_a_download_left_instead_of_a_file_is_named(tmp_path, reader, content, said):
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    assert re.fullmatch(f"{path} is {said}", refusal(path, reader))
 
 
 def test_what_the_system_says_names_the_file_and_a_cure():
