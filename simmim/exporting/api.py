@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from simmim.data.samples import some_of
 from simmim.plugin import NotInstalled, check_choice
 from simmim.storage.files import whole_folder, write_text
 from simmim.storage.reading import encoder_at
@@ -18,6 +20,7 @@ _FORMS = {
     "onnx": ("graph", "write_onnx", ("onnx", "onnxscript", "onnxruntime")),
     "torch-export": ("graph", "write_program", ()),
 }
+_OF_EXPORTS = re.compile(r"README\.md|config\.json|model\b.*")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         out: the folder that is made.
 
     Raises:
-        ValueError: for an unknown form, a folder that exists, a library that is not installed, an encoder without a
-            counterpart there, and features that differ. Nothing is left then.
+        ValueError: for an unknown form, a folder that exists or holds anything but an export, a library that is not
+            installed, an encoder without a counterpart there, and features that differ. Nothing is left then.
     """
     from simmim.exporting.card import card
     from simmim.exporting.trial import FOLDER, difference
@@ -60,6 +63,7 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         raise ValueError(f"{out} would be a folder: an export has several files; leave out {out.suffix}")
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
+    _refuse_others(out)
     network, header = load_encoder(source)
     write = getattr(importlib.import_module(f"simmim.exporting.{module}"), function)
     with whole_folder(out) as folder:
@@ -69,6 +73,17 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         write_text(folder / "README.md", card(source, header, network, to, load, far, draft))
         _give_modes(folder)
     return Exported(out, load, far)
+
+
+def _refuse_others(out: Path) -> None:
+    """Refuse to replace what no export has left: with a run folder its encoder and its records would be gone."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file, and an export is a folder; name another one")
+    others = [
+        file.name for file in (sorted(out.iterdir()) if out.is_dir() else ()) if not _OF_EXPORTS.fullmatch(file.name)
+    ]
+    if others:
+        raise ValueError(f"{out} holds {some_of(others, 3)}, which no export has left; name another folder")
 
 
 def _give_modes(folder: Path) -> None:

@@ -137,9 +137,24 @@ def test_what_stands_there_stays_unless_it_may_be_replaced(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="out exists; --overwrite replaces it"):
         export(path, "timm", tmp_path / "out")
-    export(path, "timm", tmp_path / "out", overwrite=True)
+    for _ in range(2):
+        export(path, "timm", tmp_path / "out", overwrite=True)
     with pytest.raises(ValueError, match=r"model.onnx would be a folder"):
         export(path, "timm", tmp_path / "model.onnx")
+
+
+def test_only_exports_are_replaced(tmp_path):
+    run = tmp_path / "run"
+    (run / "results").mkdir(parents=True)
+    path = written(run, VIT)
+    with pytest.raises(ValueError, match=r"run holds encoder.safetensors, results, which no export has left; name"):
+        export(run, "timm", run, overwrite=True)
+    with pytest.raises(ValueError, match=r"encoder.safetensors would be a folder"):
+        export(run, "timm", path, overwrite=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file is a file, and an export is a folder; name another one"):
+        export(run, "timm", tmp_path / "file", overwrite=True)
+    assert path.is_file() and (run / "results").is_dir() and (tmp_path / "file").is_file()
 
 
 def test_a_library_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch):
