@@ -10,6 +10,7 @@ from torch import nn
 
 from simmim.exporting.trial import Draft
 from simmim.storage import records
+from simmim.storage.paths import pattern
 
 _OF_TRAINING = ("validation_loss", "validation_loss_mean_colour")
 
@@ -60,7 +61,7 @@ def card(
         f"by {difference:.1e} at most (allowed {draft.tolerance:.0e}). The mask token of pre-training is left out.",
         *draft.remarks,
         "",
-        *_measured(source),
+        *_measured(source, header),
     ]
     return "\n".join(lines) + "\n"
 
@@ -81,12 +82,12 @@ def _origin(header: Mapping[str, Any]) -> Iterator[str]:
         yield f"- **Scale**: {header['scale']}"
 
 
-def _measured(source: Path) -> Iterator[str]:
-    """A table of the numbers in the records that lie beside an encoder of a run."""
-    log = source.parent / "train.parquet"
-    if not log.is_file():
+def _measured(source: Path, header: Mapping[str, Any]) -> Iterator[str]:
+    """A table of the numbers in the records of an encoder's run."""
+    log = _log(source, header)
+    if log is None:
         return
-    run, results = source.parents[1], source.parents[3] if len(source.parents) > 3 else source.parent
+    run, results = log.parents[1], log.parents[3] if len(log.parents) > 3 else log.parent
     scores = sorted((results / "evaluate" / run.name).glob("*.parquet"))
     rows = records.read([log, *scores])
     kept = rows[(rows.evaluation != "pretrain") & rows.part.isin(["", "chosen"]) | rows.metric.isin(_OF_TRAINING)]
@@ -98,3 +99,12 @@ def _measured(source: Path) -> Iterator[str]:
     for row in kept.itertuples():
         values = row.scale, row.evaluation, row.dataset, row.seed, row.metric, f"{row.value:.4g}"
         yield f"| {' | '.join(map(str, values))} |"
+
+
+def _log(source: Path, header: Mapping[str, Any]) -> Path | None:
+    """The records beside an encoder, or those in the run folder at whose top it lies; None where there are neither."""
+    places = [source.parent / "train.parquet"]
+    if "run" in header:
+        where = {key: header[key] for key in ("scale", "run", "seed")}
+        places.append(source.parent / pattern("results", "pretrain", "records").format(**where))
+    return next((place for place in places if place.is_file()), None)

@@ -180,7 +180,7 @@ def test_every_weight_file_has_the_mode_that_the_umask_gives(tmp_path, umask, mo
 
 
 def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys):
-    run = tmp_path / "results" / "test" / "pretrain" / "mine" / "seed0"
+    run = tmp_path / "results" / "test" / "pretrain" / "simmim" / "seed0"
     sizes = {"image_px": (32, 32), "masked_patch_px": 16}
     config = pretrain_config(encoder={"name": "timm", "model": "test_convnext2"}, geometry=sizes)
     data = packed(tmp_path / "data")
@@ -198,3 +198,6 @@ def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys)
     ):
         assert said in text, said
     assert "To load it" in capsys.readouterr().out
+    (tmp_path / "encoder.safetensors").hardlink_to(run / "encoder.safetensors")  # as at the top of a run folder
+    export(tmp_path, "timm", tmp_path / "taken", overwrite=True)
+    assert (tmp_path / "taken" / "README.md").read_text() == text
