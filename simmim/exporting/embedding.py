@@ -32,7 +32,7 @@ from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import whole_file
-from simmim.storage.reading import encoder_at, existing
+from simmim.storage.reading import encoder_at, existing, refuse_folder
 from simmim.train.device import chosen_device
 from simmim.train.reading import spare_cores
 
@@ -82,6 +82,7 @@ def embed(
             no image can be used.
     """
     encoder, out = encoder_at(encoder), Path(out).expanduser()
+    refuse_folder(out)
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
     network, header = load_encoder(encoder, pixels(image_px))

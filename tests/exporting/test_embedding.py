@@ -109,6 +109,14 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(tmp_path, images, change,
     assert not list(tmp_path.glob("*out.parquet*"))
 
 
+def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("simmim.exporting.embedding.load_encoder", lambda *_: pytest.fail("the work has begun"))
+    encoder = written(tmp_path, VIT)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"Is a directory: .*/out'"):
+        embed(tmp_path, encoder, tmp_path / "out", overwrite=True)
+
+
 @pytest.mark.parametrize("name", ["a.pth", "a.ckpt"])
 def test_a_checkpoint_in_the_place_of_an_encoder_is_to_be_converted(tmp_path, images, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04")
