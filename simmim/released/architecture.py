@@ -44,11 +44,13 @@ class Architecture:
     Args:
         encoder: its config section.
         image_px: side of the square input it was trained at.
+        own_windows: whether nothing tells the windows that a SwinV2 was pre-trained with, and its own stand for them.
     """
 
     encoder: Mapping[str, Any]
     image_px: int
     in_channels: int
+    own_windows: bool = False
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Architecture:
@@ -104,12 +106,13 @@ def recognise(
         raise ValueError("the file contradicts the config it carries: " + "; ".join(wrong))
     told = {"image_px": image_px, "window": window, "pretrained_windows": []}
     told |= {key: claims[key] for key in told if claims.get(key)}
+    own_windows = found.get("pretrained_windows", ()) is None and not claims
     for key in [key for key in found if found[key] is None]:
         if told[key] is None:
             raise ValueError(f"the file does not tell its {key}; say it with --{key.replace('_', '-')}")
         found[key] = told[key]
     apart = {key: found.pop(key) for key in ("image_px", "in_channels")}
-    return Architecture(found, **apart)
+    return Architecture(found, **apart, own_windows=own_windows)
 
 
 def _kind(state: Mapping[str, Tensor]) -> str:

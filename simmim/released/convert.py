@@ -25,6 +25,10 @@ from simmim.released.reference import TOLERANCE, disagreement, released_features
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sha256_file, whole_file
 
+_ASSUMED = (
+    "not told by the file: the windows it was pre-trained with. Its own are taken; if those were others, features are "
+    "wrong: convert a .pth that has its config or relative_coords_table"
+)
 _OURS, _RELEASED = ".safetensors", ".pth"
 
 
@@ -117,7 +121,10 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
         notes.append(f"taken off the encoder's names: {wrapper}")
     if half := half_format(state):
         notes.append(f"stored in half precision, values kept in float32: {str(half).removeprefix('torch.')}")
-    if not prefix.endswith(names.PREFIX) and "mask_token" not in state:
+    is_fine_tuned = not prefix.endswith(names.PREFIX)
+    if is_fine_tuned and architecture.own_windows:
+        notes.append(_ASSUMED)
+    if is_fine_tuned and "mask_token" not in state:
         state["mask_token"] = torch.zeros(1, 1, architecture.encoder["embed_dim"], dtype=half)
         notes.append("not in a fine-tuned file, set to zero: mask_token")
     encoder = architecture.build()

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from official import case, encoder_section, tensors
-from released_files import CASES, FINETUNED, finetuned_state, released_config
+from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrained, released_config
+from safetensors.torch import save_file
 
 from simmim.released.architecture import Architecture, recognise
+from simmim.released.convert import convert
 
 LEFT_TO_THE_ENCODER = {"layer_scale"}  # a start value only
 OWN_WINDOWS = [6, 6, 6, 3]
@@ -51,6 +53,18 @@ def test_what_nothing_tells_is_asked_for():
     with pytest.raises(ValueError, match="does not tell its window; say it with --window"):
         recognise(_state("mim_swinv2_a"), {}, 96, None)
     assert recognise(_state("mim_swinv2_a"), {}, 96, 6).encoder["window"] == 6
+
+
+def test_windows_of_the_pre_training_that_nothing_tells_are_said_to_be_assumed(tmp_path):
+    def notes(name, **sizes):
+        return "\n".join(convert(tmp_path / name, tmp_path / "out.safetensors", overwrite=True, **sizes))
+
+    save_file(finetuned_state("ft_swinv2_a"), tmp_path / "bare.safetensors")
+    assumed = "not told by the file: the windows it was pre-trained with"
+    assert assumed in notes("bare.safetensors", image_px=128, window=8)
+    finetuned(tmp_path / "whole.pth", "ft_swinv2_a")
+    pretrained(tmp_path / "first.pth", "mim_swinv2_a", config=False)
+    assert assumed not in notes("whole.pth") + notes("first.pth", image_px=96, window=6)
 
 
 @pytest.mark.parametrize(
