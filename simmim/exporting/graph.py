@@ -60,6 +60,8 @@ def _refusals(what: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
+        except OSError:  # of the disk
+            raise
         except Exception as error:
             said = one_line(error)[:200]
             raise ValueError(f"{what} cannot express this encoder ({said}); nothing is kept") from error

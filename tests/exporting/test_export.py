@@ -1,5 +1,6 @@
 """Exports give the encoder's features in their own library, or nothing is left."""
 
+import errno
 import os
 import re
 
@@ -10,7 +11,7 @@ from exporting.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
 from helpers.pretraining import ALONE, packed, pretrain_config
 
 from simmim.__main__ import main
-from simmim.exporting import api, timm_model, trial
+from simmim.exporting import api, graph, timm_model, trial
 from simmim.exporting.api import export
 from simmim.plugin import NotInstalled
 from simmim.pretraining.run import pretrain
@@ -155,6 +156,16 @@ def test_only_exports_are_replaced(tmp_path):
     with pytest.raises(ValueError, match=r"file is a file, and an export is a folder; name another one"):
         export(run, "timm", tmp_path / "file", overwrite=True)
     assert path.is_file() and (run / "results").is_dir() and (tmp_path / "file").is_file()
+
+
+def test_a_full_disk_is_no_fault_of_the_encoder(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("torch.onnx.export", full)
+    monkeypatch.setattr(graph, "_program", lambda *_: None)
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.onnx"):
+        graph.write_onnx(tmp_path, None, {"image_px": (64, 64)})
 
 
 def test_a_library_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch):
