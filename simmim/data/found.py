@@ -17,8 +17,8 @@ from simmim.storage.reading import existing
 if TYPE_CHECKING:
     from simmim.data.bands import Bands
 
-TRAIN_NAMES = "train", "training", "train2017"
-VAL_NAMES = "val", "validation", "valid", "val2017", "test", "testing"
+TRAIN_NAMES = "train", "training", "train2017", "train2014"
+VAL_NAMES = "val", "validation", "valid", "val2017", "val2014", "test", "testing"
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 _LISTS = ".txt", ".lst", ".list"
 _OF_MACOS = "__MACOSX"  # a folder in its archives, of what belongs to no picture

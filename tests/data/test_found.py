@@ -79,13 +79,14 @@ def test_two_vehicles(tmp_path):
     assert classes_at(tmp_path).train == ("image_folder", "root=$data class_folders=true")
 
 
-def test_objects_beside_captions_and_key_points(tmp_path):
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_objects_beside_captions_and_key_points(tmp_path, year):
     kinds = "captions", "instances", "person_keypoints"
-    files(tmp_path, *(f"annotations/{kind}_{split}2017.json" for kind in kinds for split in ("train", "val")))
-    files(tmp_path, "train2017/1.jpg", "val2017/2.jpg")
+    files(tmp_path, *(f"annotations/{kind}_{split}{year}.json" for kind in kinds for split in ("train", "val")))
+    files(tmp_path, f"train{year}/1.jpg", f"val{year}/2.jpg")
     found = objects_at(tmp_path)
-    assert found.train[1] == "images=$data/train2017 annotations=$data/annotations/instances_train2017.json"
-    assert found.val[1] == "images=$data/val2017 annotations=$data/annotations/instances_val2017.json"
+    assert found.train[1] == f"images=$data/train{year} annotations=$data/annotations/instances_train{year}.json"
+    assert found.val[1] == f"images=$data/val{year} annotations=$data/annotations/instances_val{year}.json"
 
 
 @pytest.mark.parametrize("names", [("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"),
