@@ -3,6 +3,7 @@
 import pytest
 import torch
 from evaluation_tasks import task_of
+from evaluations import TRAIN, small
 from torch import nn
 
 from simmim.encoders.swin import Swin
@@ -79,6 +80,8 @@ def test_a_single_image_per_process_is_refused_in_words(batch):
     with pytest.raises(ValueError, match=r"two images at once .* train.micro_batch at least 2"):
         segmenter()(alone)
     assert segmenter().eval()(alone).isfinite()
+    with pytest.raises(ValueError, match=r"two images at once; train.batch=1 must be at least 2"):
+        small("segment", train=TRAIN | {"batch": 1})
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 2), (2, 2, 6, 2)])

@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from simmim.config.sections import TaskSettings
+from simmim.config.training import TrainSettings
 from simmim.evaluate.ranges import check_range
 
 
@@ -57,3 +58,7 @@ class SegmentSettings(TaskSettings):
         if 1 not in self.score_scales or min(self.score_scales) <= 0:
             raise ValueError(f"score_scales {list(self.score_scales)} must be numbers above 0, 1 among them")
         return self
+
+    def check_training(self, training: TrainSettings, processes: int = 1) -> None:
+        if training.batch == 1:  # a batch of several in micro-batches of 1 may be spread over GPUs
+            raise ValueError("UPerNet's batch norms need two images at once; train.batch=1 must be at least 2")
