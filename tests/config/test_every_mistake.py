@@ -6,7 +6,6 @@ Snakemake does while it parses, which imports no torch.
 """
 
 import contextlib
-import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from simmim.config.errors import DoesNotFit
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.storage.paths import OUTPUTS
 
 ROW, EVALUATION = "odd\tswin_b_100ep\t{}\n", "default\todd\tfinetune_swin_b\t{}\n"
 DATA = "odd\ttrain\t{}\t\t{}\n"
@@ -317,6 +315,5 @@ def test_the_sheets_as_they_are_make_no_mistake():
     everything(CONFIG)
 
 
-def test_there_are_sixty_of_them():
-    assert len(MISTAKES) >= 60 and len({(file, change) for file, change, _ in MISTAKES}) == len(MISTAKES)
-    assert all(re.compile(message) for *_, message in MISTAKES) and "pretrain" in OUTPUTS
+def test_no_mistake_is_made_twice():
+    assert len({(file, change) for file, change, _ in MISTAKES}) == len(MISTAKES)

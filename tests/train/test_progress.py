@@ -83,7 +83,7 @@ def test_nothing_is_fetched_for_a_line_that_is_not_due():
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])
-def testdurations(seconds, shown):
+def test_durations(seconds, shown):
     assert duration(seconds) == shown
 
 
