@@ -23,7 +23,7 @@ rule evaluate:
         "--evaluation {wildcards.evaluation} --expect {params.hash}"
 
 
-# A fine-tuning leaves its encoders too, from which other evaluations may start (`start` in config/evaluate.tsv). Where only
+# A fine-tuning leaves its encoders too, from which other evaluations may start (`init` in config/evaluate.tsv). Where only
 # its records are asked for, lost encoders are not made again.
 use rule evaluate as finetune with:
     output:

@@ -29,6 +29,7 @@ class DetectSettings(TaskSettings):
         mask_width: channels of the mask head.
         mask_layers: 3 x 3 convolutions of the mask head.
         score_threshold: detections below are dropped.
+        detections_per_image: the most that are kept of an image, those of the highest scores.
         score_batch: images at once when scoring, half of it where they do not fit the memory, and so on.
     """
 
