@@ -73,16 +73,15 @@ def _autocast(device: str, enabled: bool) -> Iterator[None]:
         torch.set_autocast_dtype(device, before[1])
 
 
-def count(network: nn.Module, run: Callable[[], Any], precision: str = "fp32", device: str = "cuda") -> Part:
+def count(network: nn.Module, run: Callable[[], Any], precision: str = "fp32") -> Part:
     """Size of a network and of one run of it.
 
     Args:
         network: on the fake device, see `moved`.
         run: a pass through it; the tensors that it makes are on the fake device, too.
         precision: "bf16" counts under autocast; the casts of weights belong to the weights and are left out.
-        device: whose autocast.
     """
-    with on_fake_device(precision, device):
+    with on_fake_device(precision):
         seen = _Seen(network)
         hooks = torch.autograd.graph.saved_tensors_hooks(seen.keep, lambda tensor: tensor)
         with torch.enable_grad(), seen, hooks:

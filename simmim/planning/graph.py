@@ -25,7 +25,7 @@ class Graph:
 
     def makers_of_inputs(self, job: Job) -> set[str]:
         """Names of the jobs whose outputs a job reads."""
-        return {self.makers[file] for file in inputs_of(job) if file in self.makers}
+        return {self.makers[file] for file in job.input_files() if file in self.makers}
 
     def to_run(self) -> set[str]:
         """Names of the jobs that would run.
@@ -39,7 +39,7 @@ class Graph:
         running: set[str] = set()
         while more:
             running |= more
-            read = {file for name in more for file in inputs_of(self.jobs[name])}
+            read = {file for name in more for file in self.jobs[name].input_files()}
             following = {name for name, job in self.jobs.items() if self.makers_of_inputs(job) & more}
             more = ({self.makers[file] for file in read & missing} | following) - running
         return running
@@ -63,15 +63,10 @@ def graph_of(files: Iterable[str], jobs: Jobs) -> Graph:
         if job is None or file in makers:
             return
         makers[file] = name = next(iter(job.outputs.values()))
-        for each in inputs_of(job):
+        for each in job.input_files():
             visit(each)
         found.setdefault(name, job)
 
     for file in files:
         visit(file)
     return Graph(frozenset(files), found, makers)
-
-
-def inputs_of(job: Job) -> list[str]:
-    """The files that a job reads, whatever their role."""
-    return [file for role in job.inputs.values() for file in role]

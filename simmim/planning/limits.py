@@ -12,7 +12,7 @@ from simmim.cluster.asked import EVERY_OTHER, asked_by
 from simmim.config.reading import read_yaml
 from simmim.jobs import Jobs
 from simmim.planning.jobs import EVALUATE
-from simmim.planning.rows import TO_DO, name_of
+from simmim.planning.rows import TO_DO, titled
 
 Row = Mapping[str, Any]
 
@@ -57,21 +57,21 @@ class Limits:
         yield from faults
         if jobs and not faults:
             longest = max(jobs, key=lambda row: self._hours(row) / self._given_hours(row))
-            hours = f"{_name(longest)}: {self._hours(longest):,.1f} of {self._given_hours(longest):,.0f} hours"
+            hours = f"{titled(longest)}: {self._hours(longest):,.1f} of {self._given_hours(longest):,.0f} hours"
             yield f"Every job can end within {self.profile}. The nearest to its limit is {hours}."
 
     def _fault(self, row: Row) -> str:
         rule, grant = self._rule(row), self.of(self._rule(row))
         if not grant.gpus:
-            return f"! {_name(row)} gets no GPU from {self.profile}: set-resources, {rule}, gpu."
+            return f"! {titled(row)} gets no GPU from {self.profile}: set-resources, {rule}, gpu."
         hours = self._hours(row)
         if hours <= self._given_hours(row):
             return ""
         given = f"{self._given_hours(row):,.0f} ({grant.tries} tries of {grant.hours:g})"
         retries, minutes = math.ceil(hours / grant.hours) - 1, math.ceil(60 * hours / grant.tries)
         return (
-            f"! {_name(row)} cannot end: {hours:,.0f} hours on {grant.gpus} GPUs, {given} are given by {self.profile}. "
-            f"Raise retries to {retries}, or runtime of {rule} to {minutes} (minutes)."
+            f"! {titled(row)} cannot end: {hours:,.0f} hours on {grant.gpus} GPUs, {given} are given by "
+            f"{self.profile}. Raise retries to {retries}, or runtime of {rule} to {minutes} (minutes)."
         )
 
     def _rule(self, row: Row) -> str:
@@ -87,7 +87,3 @@ class Limits:
     def _given_hours(self, row: Row) -> float:
         grant = self.of(self._rule(row))
         return grant.hours * grant.tries
-
-
-def _name(row: Row) -> str:
-    return f"{name_of(row)} ({row['kind'].replace('_', ' ')})"

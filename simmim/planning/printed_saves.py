@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from simmim.planning.rows import TO_DO, name_of
+from simmim.planning.rows import TO_DO, titled
 from simmim.planning.saving import BYTES_A_SECOND, HOURS_OF_1024_GPUS, RESTART_SECONDS
 
 Row = Mapping[str, Any]
@@ -42,7 +42,7 @@ def saves_text(rows: Sequence[Row], width: int) -> Iterator[str]:
 
 
 def _line(row: Row) -> Iterator[str]:
-    name = _name(row)
+    name = titled(row)
     if len(name) > _NAME_WIDTH:
         yield name
         name = ""
@@ -57,12 +57,8 @@ def _advice(rows: Sequence[Row]) -> Iterator[str]:
         if row["save_share"] > _MUCH and row["save_share"] * row["gpu_hours"] > _MUCH_HOURS:
             best = row["young_daly_seconds"]
             steps, minutes = round(best / row["step_seconds"]), round(best / 60)
-            share = f"! saving takes {100 * row['save_share']:.1f} % of the time of {_name(row)}"
+            share = f"! saving takes {100 * row['save_share']:.1f} % of the time of {titled(row)}"
             yield f"{share}: raise train.save_every_steps to {steps} and save_every_minutes to {minutes}."
-
-
-def _name(row: Row) -> str:
-    return f"{name_of(row)} ({row['kind'].replace('_', ' ')})"
 
 
 def _columns(name: str, *cells: str) -> str:

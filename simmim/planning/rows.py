@@ -57,6 +57,11 @@ def name_of(row: Mapping[str, Any]) -> str:
     return "/".join(filter(None, (row["run"], row["evaluation"])))
 
 
+def titled(row: Mapping[str, Any]) -> str:
+    """`run (pretrain)`, `run/evaluation (evaluate)`."""
+    return f"{name_of(row)} ({row['kind'].replace('_', ' ')})"
+
+
 def rows_of(groups: Sequence[JobGroup], misfits: Mapping[str, str], costs: Costs) -> list[dict[str, Any]]:
     """One row per data set, group of jobs and unsupported row, in this order, with every column of `SCHEMA`."""
     rows = [*_data_rows(groups, costs), *(_row(group, costs) for group in groups)]

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simmim.config.errors import DoesNotFit
+from simmim.config.references import WITHOUT_ROW
 from simmim.config.sheets import Sheets
 from simmim.jobs import Job, Jobs
-from simmim.planning.graph import inputs_of
 from simmim.plugin import check_choice
 from simmim.report import catalogue
-from simmim.report.scale_facts import WITHOUT_ROW
 from simmim.storage import paths
 
 EVERYTHING = "everything"
@@ -83,7 +82,7 @@ def _of_name(target: str, jobs: Jobs, scale: str) -> Needed:
 
 def _results(job: Job, jobs: Jobs) -> Iterator[str]:
     """The files that a table, a figure or a whole page is made from in the end."""
-    for file in inputs_of(job):
+    for file in job.input_files():
         maker = jobs.maker(file)
         if maker is not None and maker.kind in _REPORT:
             yield from _results(maker, jobs)
