@@ -16,7 +16,7 @@ from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page
 from simmim.own.project import SCALE, Project, scratch
-from simmim.own.result import Result, leave, measured, say, say_data
+from simmim.own.result import Result, leave, measured, say, say_data, say_training
 from simmim.storage.reading import existing
 
 _LOSS, _BASELINE = "validation_loss", "validation_loss_mean_colour"
@@ -94,20 +94,15 @@ def _begun(plan: Plan, out: Path, dry_run: bool) -> Project | None:
 
 def _explain(plan: Plan, config: PretrainConfig) -> None:
     """Print what was chosen and why, and what to be warned of."""
-    train, split, reasons = config.train, plan.split, plan.choice.reasons
-    peak, updates = train.base_lr * train.lr_factor, train.steps(split.train)
+    train, split = config.train, plan.split
     say_data(plan.found, split)
     if bands := plan.found.bands:
         say("", f"{bands}, all kept; their means and deviations are measured")
     hidden = f"{config.mask.settings.get('ratio', 0):.0%} hidden by {config.mask.name} masks" if config.mask else ""
     height, width = config.geometry.image_px
     say("model", f"{plan.draft.note['request']['model']} on {height} x {width} px {hidden}")
-    say("length", f"{updates} updates of {train.batch} images, {train.epochs:g} epochs ({reasons['length']})")
-    say(
-        "rate",
-        f"peak rate {peak:.1e} = {train.base_lr:.1e} x {train.batch} / {train.base_lr_batch} ({reasons['rate']})",
-    )
-    for warning in warnings(peak, updates, split.train):
+    say_training(train, split.train, plan.choice.reasons)
+    for warning in warnings(train.base_lr * train.lr_factor, train.steps(split.train), split.train):
         say("warning", warning)
 
 

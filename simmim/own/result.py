@@ -93,7 +93,9 @@ def say_data(found: Found, split: Split) -> None:
     say("", f"{split.held_out} of them to look at, not to learn from ({split.words})")
 
 
-def say_rate(train: TrainSettings, reason: str) -> None:
-    """The peak rate as it comes of the base rate."""
-    product = f"{train.base_lr:.1e} x {train.batch} / {train.base_lr_batch}"
-    say("rate", f"peak rate {train.base_lr * train.lr_factor:.1e} = {product} ({reason})")
+def say_training(train: TrainSettings, images: int, reasons: Mapping[str, str]) -> None:
+    """How long a training on so many images is, and its peak rate as it comes of the base rate."""
+    length = f"{train.steps(images)} updates of {train.batch} images, {train.epochs:g} epochs"
+    rate = f"{train.base_lr * train.lr_factor:.1e} = {train.base_lr:.1e} x {train.batch} / {train.base_lr_batch}"
+    say("length", f"{length} ({reasons['length']})")
+    say("rate", f"peak rate {rate} ({reasons['rate']})")

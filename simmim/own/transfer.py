@@ -15,7 +15,7 @@ from simmim.own.choices import Asked, settings
 from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch
-from simmim.own.result import Result, leave, measured, say, say_data, say_rate
+from simmim.own.result import Result, leave, measured, say, say_data, say_training
 from simmim.own.transferring import KINDS, Plan, Request, planned
 from simmim.storage.reading import encoder_at, existing
 
@@ -172,16 +172,8 @@ def _begun(plan: Plan, out: Path) -> Project:
         fit = fit_of(config, functools.partial(transfer_network, config, pretraining, classes))
         recipe["train"] = recipe["train"] | {"micro_batch": fit.at_once, "workers": fit.workers}
         say("machine", str(fit))
-    _explain(config, plan)
+    say_training(config.train, plan.split.train, plan.choice.reasons)
     return replace(draft, recipes={**draft.recipes, verb: recipe}).write(out)
-
-
-def _explain(config: EvaluateConfig, plan: Plan) -> None:
-    train = config.train
-    updates = train.steps(plan.split.train)
-    reason = plan.choice.reasons["length"]
-    say("length", f"{updates} updates of {train.batch} images, {train.epochs:g} epochs ({reason})")
-    say_rate(train, plan.choice.reasons["rate"])
 
 
 def _carried_out(project: Project) -> Result:
@@ -209,6 +201,8 @@ def _sentence(numbers: Mapping[str, float], images: int, commonest: float | None
 
 def _commonest(project: Project, config: EvaluateConfig) -> float | None:
     """Accuracy in percent of naming the class that the training images have most of; None without classes of images."""
+    import numpy as np
+
     from simmim.data.shards import Shards
 
     folders = project.jobs.data_folders(config)
@@ -216,5 +210,4 @@ def _commonest(project: Project, config: EvaluateConfig) -> float | None:
     known = learnt[learnt >= 0]
     if not len(known):
         return None
-    values = [int((known == label).sum()) for label in range(int(known.max()) + 1)]
-    return 100 * float((scored == values.index(max(values))).mean())
+    return 100 * float((scored == np.bincount(known).argmax()).mean())
