@@ -14,13 +14,12 @@ from simmim.config.models import JobConfig, PretrainConfig
 from simmim.config.rows import DatasetRow, EvaluateRow
 from simmim.config.scale import EXTRA
 from simmim.plugin import check_choice, names
-from simmim.report.scale_facts import Evaluated, MaskName, Misfit, ScaleFacts, is_setting
+from simmim.report.scale_facts import AREA_WORDS, Evaluated, MaskName, Misfit, ScaleFacts, is_setting
 
 if TYPE_CHECKING:
     from simmim.config.sheets import Sheets
 
 _MASK_KINDS = {"block": "block-wise"}
-_AREAS = {"masked": "masked area", "full": "full image"}
 
 
 @functools.cache
@@ -192,7 +191,7 @@ def _but_length(config: PretrainConfig) -> str:
 def _loss_words(config: PretrainConfig) -> str:
     if config.target is None:
         return config.method.name.replace("_", " ")
-    return f"{config.loss.name} on {config.target.name}, {_AREAS[config.loss.area]}".replace("_", "-")
+    return f"{config.loss.name} on {config.target.name}, {AREA_WORDS[config.loss.area]}".replace("_", "-")
 
 
 def _codes_words(config: PretrainConfig) -> str:

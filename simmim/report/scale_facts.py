@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from simmim.config.claims import Claim
 
 Cell = Mapping[str, str]
+AREA_WORDS = {"masked": "masked area", "full": "full image"}  # where a loss is taken
 
-# `evaluation` of a published cell without a row in evaluate.tsv: the training, and the size of its networks.
-WITHOUT_ROW = ("pretrain", "size")
+# What a reader calls an evaluation that has no row in evaluate.tsv (`simmim.config.references.WITHOUT_ROW`).
 _WITHOUT_ROW_WORDS = {"pretrain": "pre-training", "size": "counted"}
 
 

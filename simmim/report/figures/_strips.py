@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from simmim.report.figures._lines import colour_of
 from simmim.report.measurements import Measurement
 from simmim.report.scale_facts import ScaleFacts
+from simmim.report.status import NOT_RUN
 from simmim.report.style import HAIRLINE, INK, NOT_RUN_TEXT, SCRATCH
 
 _HALO = withStroke(linewidth=2.5, foreground="white")
@@ -31,7 +32,7 @@ def draw_panel(axis: Axes, rows: Mapping[str, Measurement | None], facts: ScaleF
             _mean(axis, height, found, palette[run])
         else:
             place = {"transform": axis.get_yaxis_transform(), "ha": "center", "va": "center"}
-            axis.text(0.5, height, "not run", **place, **NOT_RUN_TEXT)
+            axis.text(0.5, height, NOT_RUN, **place, **NOT_RUN_TEXT)
     for baseline in set(facts.baselines.values()) & set(runs):
         _carry_up(axis, baseline, rows, facts)
     _frame(axis, [facts.run_label(run) for run in runs])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simmim.config.references import WITHOUT_ROW
 from simmim.report.measurements import (
     MEAN_NOTE,
     Measurement,
@@ -13,7 +14,7 @@ from simmim.report.measurements import (
     measurement,
     relative_cost,
 )
-from simmim.report.scale_facts import WITHOUT_ROW, Cell, ResultFile, ScaleFacts, is_setting
+from simmim.report.scale_facts import Cell, ResultFile, ScaleFacts, is_setting
 from simmim.report.status import NOT_RUN, NOTHING, PRINTED, measured_by, misfit_of, status
 from simmim.report.table import Body, Line, records_of
 from simmim.report.tables._directions import CORRECTED, Direction, directions, published

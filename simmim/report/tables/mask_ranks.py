@@ -10,6 +10,7 @@ from simmim.report.avg_dist_points import MODERATE_PX, measured_by, needs_beside
 from simmim.report.measurements import Measurement, best_measurement, interval_text, measurement, metric_label, signed
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.statistics import FEWEST_RANKED, rank_correlation
+from simmim.report.status import NOT_RUN
 from simmim.report.table import Body, Line, records_of
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _line(pair: tuple[str, str], values: list[list[float]], masks: list[_Mask], 
     if found:
         text = signed(found.rho, 2) + (f" {interval_text(found.interval, 2)}" if found.interval else "")
     fewest = min((mask.score.n for mask in masks), default=0)
-    state = f"measured at {facts.scale} scale, {fewest} or more pre-trainings a mask" if found else "not run"
+    state = f"measured at {facts.scale} scale, {fewest} or more pre-trainings a mask" if found else NOT_RUN
     cells = {"order": pair[0], "against": pair[1], "masks": str(len(masks)), "rank correlation": text}
     behind = [record for mask in masks for record in records_of(mask.score, "rank correlation")]
     return Line(cells | {"scale": facts.scale, "status": state}, records=tuple(behind if found else ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from simmim.report.measurements import Measurement, measurement, number, signed
-from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.scale_facts import AREA_WORDS, ResultFile, ScaleFacts
 from simmim.report.status import NOT_RUN, NOTHING
 from simmim.report.table import Body, Headline, Line
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 title = "Does pre-training learn?"
 section = "What pre-training learns"
-
-_AREA_WORDS = {"masked": "masked area", "full": "full image"}
 
 
 class _Losses(NamedTuple):
@@ -69,7 +67,7 @@ def _line(frame: pd.DataFrame, run: str, seed: int | None, facts: ScaleFacts) ->
     cells = {
         "run": run,
         "seed": NOTHING if seed is None else str(seed),
-        "trained on": _AREA_WORDS[facts.loss_areas[run]],
+        "trained on": AREA_WORDS[facts.loss_areas[run]],
         "validation loss": loss.text if loss else str(misfit),
         "mean colour": base.text if base else NOTHING if loss else str(misfit),
         "difference": signed(loss.mean - base.mean, 4) if losses.are_complete else NOTHING,
