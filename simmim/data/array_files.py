@@ -21,7 +21,7 @@ MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checke
 _LARGEST_BYTES = 2**31  # of an unpacked .npz
 _TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 _NPZ, _PNG = b"PK\x03\x04", b"\x89PNG"
-_PNG_DEPTH, _PNG_COLOUR, _PALETTE = 24, 25, 3  # places in the header, and a colour type
+PNG_DEPTH, _PNG_COLOUR, _PALETTE = 24, 25, 3  # places in the header, and a colour type
 
 
 class BadImage(Exception):
@@ -43,7 +43,7 @@ def read_bands(content: bytes, wanted: Bands) -> np.ndarray:
     is_wanted = array.ndim == 3 and array.shape[0] == wanted.count and array.dtype.newbyteorder("<") == wanted.dtype
     if not is_wanted:
         raise OtherBands(f"{_described(array)}, and the set is packed with {wanted}{_advice(array)}")
-    _check_pixels(*array.shape[1:])
+    check_pixels(*array.shape[1:])
     return array.astype(wanted.dtype)
 
 
@@ -127,7 +127,7 @@ def _tiff(content: bytes, count: int) -> np.ndarray:
         if len({(page.shape, page.dtype, page.axes) for page in pages}) != 1:
             raise BadImage(f"TIFF with {len(pages)} pages of several kinds; split it into one file an image")
         page = pages[0]
-        _check_pixels(page.imagelength, page.imagewidth)
+        check_pixels(page.imagelength, page.imagewidth)
         if page.axes not in ("YX", "YXS", "SYX") or (len(pages) > 1 and page.axes != "YX"):
             raise BadImage(f"TIFF with axes {page.axes} in {len(pages)} pages; bands are pages, samples or planes")
         if len(pages) > 1:
@@ -150,14 +150,15 @@ def _npz(content: bytes, count: int) -> np.ndarray:
 
 def _png(content: bytes, count: int) -> np.ndarray:
     image = Image.open(io.BytesIO(content), formats=("PNG",))
-    _check_pixels(image.height, image.width)
+    check_pixels(image.height, image.width)
     image.verify()  # the checksums of all chunks
-    if content[_PNG_COLOUR] == _PALETTE or content[_PNG_DEPTH] not in (8, 16):
+    if content[_PNG_COLOUR] == _PALETTE or content[PNG_DEPTH] not in (8, 16):
         raise BadImage("PNG with a palette or fewer than 8 bits, whose values are no measurements")
     return np.moveaxis(np.atleast_3d(importlib.import_module("imagecodecs").png_decode(content)), 2, 0)
 
 
-def _check_pixels(height: int, width: int) -> None:
+def check_pixels(height: int, width: int) -> None:
+    """Refuse an image that is too large, before it is decoded."""
     if height * width > MAX_PIXELS:
         raise BadImage(f"too many pixels: {width} x {height}, the limit is {MAX_PIXELS}")
 

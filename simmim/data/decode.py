@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
-from simmim.data.array_files import MAX_PIXELS, BadImage, array_bands, hint, read_bands
+from simmim.data.array_files import PNG_DEPTH, BadImage, array_bands, check_pixels, hint, read_bands
 from simmim.data.bands import Bands, to_bytes
 
 # Sound JPEGs and PNGs byte for byte; quality 95; without loss; raw pixels with the header of a PPM file.
@@ -96,7 +96,7 @@ def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str
     """A fully loaded image in mode RGB or L, its format, and what was changed on the way."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; bombs are refused by `_check_header`
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; bombs are refused by `check_pixels`
             image = _loaded(content)
             file_format = str(image.format)
             upright, changes = _to_8_bit(image, content, file_format, annotated)
@@ -113,7 +113,7 @@ def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str
 
 def _loaded(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content), formats=_READERS)
-    _check_header(image)
+    check_pixels(image.height, image.width)
     if image.format == "PNG":
         image.verify()  # the checksums of all chunks, which loading skips
         image = Image.open(io.BytesIO(content), formats=("PNG",))
@@ -124,11 +124,6 @@ def _loaded(content: bytes) -> Image.Image:
 def _frames(content: bytes) -> int:
     """Number of frames; counted on an image of its own, since counting moves it to other frames."""
     return getattr(Image.open(io.BytesIO(content), formats=_READERS), "n_frames", 1)
-
-
-def _check_header(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise BadImage(f"too many pixels: {image.width} x {image.height}, the limit is {MAX_PIXELS}")
 
 
 def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: bool) -> tuple[Image.Image, list[str]]:
@@ -172,8 +167,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _is_16_bit(image: Image.Image, content: bytes, file_format: str) -> bool:
-    # Pillow reduces colour PNGs of 16 bits on its own, so only the header tells: byte 24 is the bit depth
-    return image.mode.startswith("I;16") or (file_format == "PNG" and content[24] == 16)
+    # Pillow reduces colour PNGs of 16 bits on its own, so only the header tells
+    return image.mode.startswith("I;16") or (file_format == "PNG" and content[PNG_DEPTH] == 16)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-PARTS = "all", "train", "held_out"
 _KEY = b"simmim held out\0"
 
 
@@ -21,7 +20,7 @@ def belongs(sample_id: str, part: str, held_out: float) -> bool:
     """Whether an image is one of a part; every image is one of exactly one of "train" and "held_out".
 
     Args:
-        part: one of `PARTS`.
+        part: "all", "train" or "held_out".
         held_out: share of the images.
     """
     return part == "all" or (place_of(sample_id) < held_out) == (part == "held_out")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simmim.data.decode import MAX_PIXELS, BadImage, normalise
+from simmim.data.array_files import MAX_PIXELS
+from simmim.data.decode import BadImage, normalise
 
 
 def pixels(height=24, width=32, channels=3, seed=0):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from simmim.data.array_files import PNG_DEPTH
 from simmim.data.samples import RawSample, printable, read_bytes
 from simmim.data.sources._files import (
     existing_folder,
@@ -22,7 +23,6 @@ from simmim.data.sources._files import (
     walk,
 )
 
-_BIT_DEPTH = 24  # byte of a PNG
 _KINDS = "images", "annotations"
 _CLASS_LISTS = "classes.txt", "objectInfo150.txt"
 
@@ -107,7 +107,7 @@ def _check_map(content: bytes, classes: int) -> tuple[tuple[int, int] | None, st
         return None, "label map is not a PNG; other formats may change class numbers"
     except Exception as error:  # decoders of damaged files raise nearly anything
         return None, f"label map is a broken PNG: {type(error).__name__}: {error}"
-    mode, depth = label_map.mode, content[_BIT_DEPTH]
+    mode, depth = label_map.mode, content[PNG_DEPTH]
     if not (mode == "P" or (mode == "L" and depth == 8)):  # Pillow stretches grey of fewer bits to 0 to 255
         return None, f"label map is a {depth}-bit PNG of mode {mode}; 8-bit grey or a palette is allowed"
     if values.max() > classes:
