@@ -25,6 +25,7 @@ from simmim.data.pretraining import hidden_tokens
 from simmim.data.requirements import require_labels
 from simmim.data.shards import Shards
 from simmim.evaluate.fitting_parts import FittingParts, part_of
+from simmim.evaluate.precision import autocast
 from simmim.evaluate.stored_features import MANIFEST, identity_of_sets, note
 from simmim.geometry import Geometry
 from simmim.layers.normaliser import ImageNormaliser
@@ -198,6 +199,6 @@ def _features_of(
     """Features of all blocks side by side, float32 [n, sum of their channels], of some rows of a batch."""
     images = to_device(part_of(images, rows), normalise.device)
     hidden = None if hidden is None else to_device(part_of(hidden, rows), normalise.device)
-    with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
+    with autocast(images.device, dtype):
         outputs = encoder.block_features(normalise(images), hidden)
     return torch.cat([each.float() for each in outputs], dim=1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from simmim.data.segmentation import IGNORED
 
-def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int, ignored: int = 255) -> np.ndarray:
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Pixel counts, int64 [classes, classes]: rows are the true class, columns the predicted one.
 
     Args:
-        truth: integer labels of any shape; `ignored` is left out.
+        truth: integer labels of any shape; `IGNORED` is left out.
         predicted: labels of the same shape, below `classes`.
     """
-    kept = truth != ignored
+    kept = truth != IGNORED
     pairs = truth[kept].astype(np.int64) * classes + predicted[kept]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 

@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
+from simmim.data.segmentation import IGNORED
 from simmim.evaluate.precision import autocast
 from simmim.evaluate.pyramid import LevelNorms, freeze_unused
 from simmim.evaluate.segment.settings import SegmentSettings
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.train.task import TrainTask
-
-IGNORED = 255
 
 
 class Segmenter(TrainTask):
