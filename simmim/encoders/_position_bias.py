@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+TABLE = "relative_position_bias_table"  # how the names of its parameters end
+CLASS_ROWS = 3  # of BEiT's tables: class to token, token to class, class to class
 _RATIO_RANGE = 1.01, 1.5
 _RATIO_TOLERANCE = 1e-6
 

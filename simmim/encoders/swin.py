@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 
-from simmim.encoders._position_bias import resize_table, square_side
+from simmim.encoders._position_bias import TABLE, resize_table, square_side
 from simmim.encoders._windowed import WindowedEncoder
 from simmim.layers.swin_blocks import PadFirstBlock
-
-_TABLE = "relative_position_bias_table"
 
 
 class Swin(WindowedEncoder):
@@ -33,7 +31,7 @@ class Swin(WindowedEncoder):
         checkpoint_activations: keep only the input of every block and compute the rest again for the gradient.
     """
 
-    _undecayed = (_TABLE,)
+    _undecayed = (TABLE,)
 
     def __init__(
         self,
@@ -70,7 +68,7 @@ class Swin(WindowedEncoder):
         """Fit a state of this class to this instance's windows; `image_px` of the source is not needed."""
         adapted = dict(state)
         for name, own in self.state_dict().items():
-            if name.endswith(_TABLE) and name in adapted and adapted[name].shape != own.shape:
+            if name.endswith(TABLE) and name in adapted and adapted[name].shape != own.shape:
                 source, target = square_side(len(adapted[name])), square_side(len(own))
                 adapted[name] = resize_table(adapted[name], (source, source), (target, target))
         return adapted

@@ -17,13 +17,10 @@ from torch import Tensor, nn
 
 from simmim.encoders import _timm_families as families
 from simmim.encoders._encoder import Encoder
-from simmim.encoders._position_bias import resize_table, square_side
+from simmim.encoders._position_bias import CLASS_ROWS, TABLE, resize_table, square_side
 from simmim.layers.checkpointing import let_run_again
 from simmim.layers.hooked import hooked
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
-
-_TABLE = "relative_position_bias_table"
-_CLASS_ROWS = 3  # of BEiT's tables: class to token, token to class, class to class
 
 
 class Timm(Encoder):
@@ -165,10 +162,10 @@ class Timm(Encoder):
         return adapted
 
     def _fit(self, name: str, value: Tensor, own: Tensor, image_px: tuple[int, int] | None) -> Tensor:
-        if name.endswith(_TABLE) and self._stages[-1] == 0:
-            source = (square_side(len(value), _CLASS_ROWS),) * 2 if image_px is None else self._grid(image_px)
-            return resize_table(value, source, self._grid(), _CLASS_ROWS)
-        if name.endswith(_TABLE):
+        if name.endswith(TABLE) and self._stages[-1] == 0:
+            source = (square_side(len(value), CLASS_ROWS),) * 2 if image_px is None else self._grid(image_px)
+            return resize_table(value, source, self._grid(), CLASS_ROWS)
+        if name.endswith(TABLE):
             stage = self._stages[self._blocks.index(name.removeprefix("body.").partition(".attn.")[0])]
             px = self.token * 2**stage
             source = families.clamped_window(len(value), image_px, px) if image_px else (square_side(len(value)),) * 2

@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._encoder import Encoder
-from simmim.encoders._position_bias import resize_table, square_side
+from simmim.encoders._position_bias import CLASS_ROWS, TABLE, resize_table, square_side
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
 
-_TABLE = "relative_position_bias_table"
-_SHARED_TABLE = f"rel_pos_bias.{_TABLE}"
-_CLASS_ROWS = 3  # class to token, token to class, class to class
+_SHARED_TABLE = f"rel_pos_bias.{TABLE}"
 
 
 class ViT(Encoder):
@@ -159,18 +157,18 @@ class ViT(Encoder):
         the final norm is left out where this instance has none.
         """
         adapted = {name: value for name, value in state.items() if self.final_norm or not name.startswith("norm.")}
-        for name in [name for name in adapted if name.endswith(_TABLE)]:
+        for name in [name for name in adapted if name.endswith(TABLE)]:
             adapted[name] = self._fit(adapted[name], image_px)
         if not self.shared_bias and _SHARED_TABLE in adapted:
             shared = adapted.pop(_SHARED_TABLE)
-            adapted |= {f"blocks.{index}.attn.{_TABLE}": shared.clone() for index in range(self.depth)}
+            adapted |= {f"blocks.{index}.attn.{TABLE}": shared.clone() for index in range(self.depth)}
         return adapted
 
     def _fit(self, table: Tensor, image_px: tuple[int, int] | None) -> Tensor:
         if image_px is None:
-            side = square_side(len(table), _CLASS_ROWS)
-            return resize_table(table, (side, side), self._grid, _CLASS_ROWS)
-        return resize_table(table, (image_px[0] // self.token, image_px[1] // self.token), self._grid, _CLASS_ROWS)
+            side = square_side(len(table), CLASS_ROWS)
+            return resize_table(table, (side, side), self._grid, CLASS_ROWS)
+        return resize_table(table, (image_px[0] // self.token, image_px[1] // self.token), self._grid, CLASS_ROWS)
 
     def _block_outputs(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:
         """Tokens [b, 1 + n, d] after every block, the class token first."""

@@ -11,12 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from simmim import plugin
-from simmim.encoders._position_bias import square_side
+from simmim.encoders._position_bias import CLASS_ROWS, square_side
 from simmim.plugin import Component
 
 _TABLE = "attn.relative_position_bias_table"
 _SHARED_TABLE = "rel_pos_bias.relative_position_bias_table"
-_CLASS_ROWS = 3
 
 # Kind in a released config -> our encoder and the section that describes it; then each setting and its released name.
 _CONFIG = {
@@ -212,7 +211,7 @@ def _vit(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "mlp_ratio": _shape(state, "blocks.0.mlp.fc1.weight", 2)[0] / embedding[0],
         "shared_bias": shared,
         "final_norm": "norm.weight" in state,
-        "image_px": square_side(table[0], _CLASS_ROWS) * embedding[2],
+        "image_px": square_side(table[0], CLASS_ROWS) * embedding[2],
         "in_channels": embedding[1],
     }
 
