@@ -187,9 +187,9 @@ class Sheets(ConfigFolder):
                     return self.evaluation(scale, run, name)
         return None
 
-    def published_classes(self, dataset: str, split: str = "train") -> int | None:
+    def published_classes(self, dataset: str) -> int | None:
         """Classes of a data set as datasets.tsv has them, whether it is packed or not."""
-        return int(self.datasets[dataset, split].classes or 0) or None
+        return int(self.datasets[dataset, "train"].classes or 0) or None
 
 
 def _has(scale: str, row: PretrainRow | EvaluateRow) -> bool:
