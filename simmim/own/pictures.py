@@ -26,6 +26,8 @@ def reconstruct(*, data: Path, encoder: Path, out: Path = Path("pictures.png"), 
         out: PNG file
         images: at most so many of them
     """
+    if images < 1:
+        raise ValueError(f"--images {images} must be at least 1")
     from simmim.data.packing import pack
     from simmim.data.shards import Shards
     from simmim.pretraining.gallery import write_reconstructions

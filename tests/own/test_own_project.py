@@ -206,6 +206,8 @@ def test_predictions_for_any_pictures_need_the_run_folder(tmp_path, monkeypatch,
     assert "seen.png: 5 pictures" in capsys.readouterr().out and Path("seen.png").is_file()
     (tmp_path / "alone").mkdir()
     Path("mine/encoder.safetensors").rename("alone/encoder.safetensors")
+    assert main(["reconstruct", "--data", "photos", "--encoder", "mine", "--images", "0"]) == 2
+    assert "--images 0 must be at least 1" in capsys.readouterr().err
     assert main(["reconstruct", "--data", "photos", "--encoder", "alone/encoder.safetensors"]) == 2
     assert "predictions need the head too; name the run folder" in capsys.readouterr().err
 
