@@ -294,7 +294,7 @@ def test_lines_beside_scratch_and_directions_are_corrected_for_each_other(tmp_pa
 def test_a_number_made_of_two_runs_leads_to_its_own_run_first(results, tmp_path):
     write_table("table2", results["pretrain"], tmp_path / "t", FACTS)
     links = re.findall(r'<a href="#(from-[^"]*)">1.5x</a>', (tmp_path / "t.html").read_text())
-    assert len(links) == 1 and "loss-full-seed0" in links[0]
+    assert len(links) == 1 and "loss_full-seed0" in links[0]
 
 
 def test_the_probe_names_the_chosen_block(results):
