@@ -15,10 +15,17 @@ def avg_dist(hidden: np.ndarray, side_px: int = 1) -> np.ndarray:
     two tokens are nearer to each other than their centres.
 
     Args:
-        hidden: bool [n, h, w], True = hidden: the tokens of an image, or its pixels; some of each mask, and not all.
+        hidden: bool [n, h, w], True = hidden: the tokens of an image, or its pixels.
         side_px: side of one element.
 
     Returns:
         float64 [n], in pixels.
+
+    Raises:
+        ValueError: for a mask that hides nothing, or everything: it has no such distance.
     """
+    undefined = ~hidden.any((1, 2)) | hidden.all((1, 2))
+    if undefined.any():
+        what = "everything" if hidden[undefined.argmax()].any() else "nothing"
+        raise ValueError(f"AvgDist is not defined: mask {undefined.argmax()} of {len(hidden)} hides {what}")
     return side_px * np.array([distance_transform_edt(mask)[mask].mean() for mask in hidden])
