@@ -1,7 +1,8 @@
 """Mask R-CNN with a feature pyramid on a SimMIM encoder (COCO transfer, appendix C), built from torchvision's parts.
 
-Against MMDetection, in which Swin's COCO results were made: RoIAlign is not aligned and takes 2 x 2 samples a bin, and
-the loss of the proposal network is smooth L1 with beta 1/9. A small offset in AP is to be expected from that.
+Against MMDetection, in which Swin's COCO results were made: RoIAlign is not aligned and takes 2 x 2 samples a bin,
+the losses of boxes are smooth L1 with beta 1/9, and twice as many proposals of a level reach the suppression when
+scoring. A small offset in AP is to be expected from that.
 
 Shapes: b images, n objects or detections of an image; boxes are (x1, y1, x2, y2) in pixels.
 """
