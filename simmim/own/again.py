@@ -28,9 +28,9 @@ def reopened(out: Path, verb: str, request: Mapping[str, Any], draft: Callable[[
     project = Project(out)
     note = project.note
     if note["verb"] != verb:
-        raise ValueError(f"--out {out} is a run folder of `simmim {note['verb']}`; name another one")
+        raise ValueError(f"{out} is a run folder of `simmim {note['verb']}`; name another one")
     if note["request"] != request and (changed := _changed(project, request, draft)):
-        raise ValueError(f"{out} was begun otherwise; name another --out, or undo: {'; '.join(changed)}")
+        raise ValueError(f"{out} was begun otherwise; name another folder, or undo: {'; '.join(changed)}")
     return project
 
 
@@ -39,7 +39,7 @@ def refuse_changed_images(project: Project, look: Callable[[str], Found]) -> Non
     data = project.note["request"]["data"]
     found = look(data)
     if project.note["source_sha256"] != found.source(found.train).fingerprint():
-        raise ValueError(f"the images of {data} have changed since {project.folder} was begun; name another --out")
+        raise ValueError(f"the images of {data} have changed since {project.folder} was begun; name another folder")
 
 
 def done_before(project: Project) -> Result | None:

@@ -144,7 +144,7 @@ def with_packing(rows: Sequence[dict[str, str]], packing: str) -> list[dict[str,
 def refuse_out_in_data(out: Path, data: Path) -> None:
     """Refuse a run folder among the images, which would be taken for some of them."""
     if data.is_dir() and out.absolute().resolve().is_relative_to(data.resolve()):
-        raise ValueError(f"--out {out} lies inside --data {data}; name a folder beside it")
+        raise ValueError(f"{out} lies inside --data {data}; name a folder beside it")
 
 
 def _row(split: str, row: tuple[str, str], part: str = "") -> dict[str, str]:

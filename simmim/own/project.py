@@ -123,11 +123,11 @@ def there_is(folder: Path) -> bool:
         ValueError: for a file, and for a folder that holds something else.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder} is a file; name a folder that is not there yet")
+        raise ValueError(f"{folder} is a file; name a folder that is not there yet")
     if (folder / NOTE).is_file():
         return True
     if folder.is_dir() and not draft_of(folder / NOTE).is_file() and not all(map(is_part, folder.iterdir())):
-        raise ValueError(f"--out {folder} holds other files; name a folder that is empty or not there yet")
+        raise ValueError(f"{folder} holds other files; name a folder that is empty or not there yet")
     return False
 
 

@@ -85,7 +85,7 @@ def test_other_settings_are_refused_with_the_difference(made, capsys, monkeypatc
     monkeypatch.chdir(made[0])
     assert main(["pretrain", "--data", "my photos", "--out", "runs/mine", *options]) == 2
     error = capsys.readouterr().err
-    assert "runs/mine was begun otherwise; name another --out, or undo: " in error and difference in error
+    assert "runs/mine was begun otherwise; name another folder, or undo: " in error and difference in error
     assert error.count("\n") == 1
 
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_and_changed_images_are_refused(tmp_path, mon
     monkeypatch.setattr("simmim.own.pretraining.measured", lambda _: pytest.skip("far enough") if asked else None)
     write_photos(Path("photos"), 11)
     assert main(options) == 2 and not asked
-    assert "have changed since mine was begun; name another --out" in capsys.readouterr().err
+    assert "have changed since mine was begun; name another folder" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_it_takes_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -125,8 +125,8 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(tmp_path, monkeypatch, 
 MISTAKES = [
     (["--data", "nowhere"], "--data nowhere does not exist"),
     (["--data", "photos", "--model", "swin_tini"], "unknown model 'swin_tini'; did you mean 'swin_tiny'"),
-    (["--data", "photos", "--out", "photos/out"], "--out photos/out lies inside --data"),
-    (["--data", "photos", "--out", "full"], "--out full holds other files"),
+    (["--data", "photos", "--out", "photos/out"], "photos/out lies inside --data"),
+    (["--data", "photos", "--out", "full"], "full holds other files"),
     (["--data", "photos", "--image-px", "wide"], "--image-px wide must be a number such as 192"),
     (["--data", "photos", "--batch", "0"], "--batch 0 must be a number above 0"),
     (["--data", "photos", "--epochs", "inf"], "--epochs inf must be a number above 0"),
