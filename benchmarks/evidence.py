@@ -20,9 +20,10 @@ from simmim.config.claims import WITH_TOLERANCE
 from simmim.config.sheets import Sheets
 from simmim.report import elsewhere
 from simmim.report.facts import facts
-from simmim.report.measurements import decimals_of, metric_label, number
+from simmim.report.measurements import count_of_pretrainings, decimals_of, metric_label, number
 from simmim.report.scale_facts import ScaleFacts
 from simmim.report.table_file import markdown_table
+from simmim.report.verdicts import UNDECIDED
 from simmim.storage import records
 from simmim.storage.files import write_text
 
@@ -60,11 +61,26 @@ def lines(found: pd.DataFrame, columns: Sequence[str]) -> str:
 
 
 def accuracy_claims() -> str:
-    """The claims about accuracy that were measured."""
+    """The claims about accuracy that several pre-trainings of each row can decide."""
+    found = _about_accuracy()
+    return lines(found[~_is_single(found)], CLAIMS)
+
+
+def single_claims() -> str:
+    """Those with one pre-training of a row, which can decide nothing."""
+    found = _about_accuracy()
+    return lines(found[_is_single(found)], ("claim", "measured by", "paper", "ours"))
+
+
+def _about_accuracy() -> pd.DataFrame:
     found = measured("claims")
     found = found[found["measured by"].str.endswith(ACCURACY)]
     shown = found.assign(**{"measured by": found["measured by"].str.removesuffix(ACCURACY)})
-    return lines(shown.assign(paper=shown["paper"].str.partition(" (")[0]), CLAIMS)
+    return shown.assign(paper=shown["paper"].str.partition(" (")[0])
+
+
+def _is_single(found: pd.DataFrame) -> pd.Series:
+    return found["verdict"] == f"{UNDECIDED} ({count_of_pretrainings(1)})"
 
 
 def other_claims() -> str:
@@ -78,10 +94,11 @@ def verdicts() -> str:
     found = measured("claims")
     of_masks = found["measured by"].str.endswith(metric_label("avg_dist"))
     of_accuracy = found["measured by"].str.endswith(ACCURACY)
-    ours = of_accuracy & found["paper"].str.startswith("not printed")
+    ours, single = of_accuracy & found["paper"].str.startswith("not printed"), _is_single(found)
     parts = {
         "about what masks are like, which takes no training": of_masks,
-        "about accuracy": of_accuracy,
+        "about accuracy": of_accuracy & ~single,
+        "about accuracy with one pre-training of a row": of_accuracy & single,
         "about losses and costs": ~of_masks & ~of_accuracy,
     }
     said = [f"{which.sum()} {what} ({_counts(found[which])})" for what, which in parts.items() if which.any()]
@@ -95,6 +112,13 @@ def _counts(found: pd.DataFrame) -> str:
     """`3 hold, 0 are contradicted, 1 is undecided`."""
     said = found["verdict"].str.partition(" ")[0].value_counts()
     return ", ".join(f"{said.get(word, 0)} {texts[int(said.get(word, 0) != 1)]}" for word, texts in VERDICTS.items())
+
+
+def scratch() -> str:
+    """Runs with several pre-trainings beside training from scratch."""
+    found = measured("scratch")
+    columns = "run", "task", "pre-trained", "from scratch", "difference", "n", "verdict"
+    return lines(found[~_is_single(found)], columns)
 
 
 def tolerance() -> str:
@@ -122,7 +146,7 @@ def cost() -> str:
     hours = seconds["value"].sum() / 3600
     runs = seconds["run"].value_counts().value_counts().sort_index(ascending=False)
     each = ", ".join(f"{count} of {'each of ' * (of > 1)}{of} run{'s' * (of > 1)}" for count, of in runs.items())
-    return f"{len(seconds)} pre-trainings, {each}: {hours:.0f} hours by the clock, on one CPU core each.\n"
+    return f"{len(seconds)} pre-trainings, {each}: {hours:.0f} hours in all, each on one CPU core.\n"
 
 
 @dataclass(frozen=True)
@@ -199,13 +223,12 @@ BLOCKS = {
     "demo_scores": demo_scores,
     "settings": drift,
     "accuracy": accuracy_claims,
+    "single": single_claims,
     "others": other_claims,
     "verdicts": verdicts,
     "tolerance": tolerance,
     "cost": cost,
-    "scratch": lambda: lines(
-        measured("scratch"), ("run", "task", "pre-trained", "from scratch", "difference", "n", "verdict")
-    ),
+    "scratch": scratch,
     "masks": lambda: lines(measured("table1"), ("row", "paper", "ours", "n", "direction")),
     "ranks": lambda: lines(measured("mask_ranks"), ("order", "against", "masks", "rank correlation")),
     "otherwise": lambda: lines(

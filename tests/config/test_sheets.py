@@ -219,7 +219,7 @@ def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
 def test_a_scale_may_train_single_runs_more_often():
     sheets = Sheets(CONFIG)
     assert sheets.pretraining("small", "default").seeds == 10
-    assert sheets.pretraining("small", "mask_r8_r40").seeds == 3
+    assert sheets.pretraining("small", "mask_r8_r75").seeds == 5
     assert sheets.pretraining("small", "loss_smooth_l1").seeds == 1
 
 

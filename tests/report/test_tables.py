@@ -188,7 +188,7 @@ def test_a_contradiction_with_the_paper_is_printed_as_it_is(results):
         ([60.0, 61.0, 62.0], [50.0, 51.0, 52.5], "contradicts the paper's direction"),
         ([40.0], [50.0], "points the paper's way (one pre-training)"),
         ([60.0], [50.0, 50.0], "points the other way (one pre-training)"),
-        ([50.0], [50.04], "undecided: no difference to be seen, here or in the paper (one pre-training)"),
+        ([50.0], [50.04], "undecided: the paper's difference or ours is 0 (one pre-training)"),
         ([math.nan], [50.0], "no verdict: some values are not finite"),
     ],
 )
@@ -208,7 +208,7 @@ def test_directions_decide_by_pretrainings_and_say_where_there_is_but_one(tmp_pa
         ([59.0, 60.0, 60.9], "contradicts the paper, which prints no difference"),
         ([60.05, 61.05, 62.06], "undecided (the paper prints no difference)"),  # surely above 0, and within rounding
         ([60.0, 62.5, 61.0], "undecided (the paper prints no difference)"),
-        ([60.4], "undecided: no difference to be seen, here or in the paper (one pre-training)"),
+        ([60.4], "undecided: the paper's difference or ours is 0 (one pre-training)"),
     ],
 )
 def test_where_the_paper_prints_no_difference_one_of_ours_says_more_than_its_rounding(tmp_path, ours, words):

@@ -26,7 +26,7 @@ CORRECTED = (
 SAME_SIGN = "points the paper's way"
 OTHER_SIGN = "points the other way"
 _ROUNDING = 0.1  # what two scores that the paper prints alike may differ by
-_NO_SIGN = "undecided: no difference to be seen, here or in the paper"
+_NO_SIGN = "undecided: the paper's difference or ours is 0"
 _FACTORS = {"x": 1, "%": 1, "M": 1, "G": 1, "B": 1000}  # of a unit behind a published number, in the records' unit
 
 Key = tuple[str, str, str]  # table, row and column of a published cell
