@@ -8,31 +8,25 @@ A page says where a table stands by a mark, `<!-- scratch, made by benchmarks/ev
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
+from demo_ranges import NOT_YET, ROOT, demo_scores, drift, machines
 
 from simmim.config.claims import WITH_TOLERANCE
 from simmim.config.sheets import Sheets
-from simmim.report import elsewhere
 from simmim.report.facts import facts
-from simmim.report.measurements import count_of_pretrainings, decimals_of, metric_label, number
-from simmim.report.scale_facts import ScaleFacts
+from simmim.report.measurements import count_of_pretrainings, metric_label
 from simmim.report.table_file import markdown_table
 from simmim.report.verdicts import UNDECIDED
 from simmim.storage import records
 from simmim.storage.files import write_text
 
-ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "README.md", ROOT / "docs" / "demo.md", ROOT / "docs" / "evidence.md"
 SCALE = "small"
 BLOCK = re.compile(r"(<!-- (\w+), made by benchmarks/evidence.py -->\n).*?(<!-- end -->)", re.DOTALL)
 ACCURACY = " on CIFAR-10, top-1 (%)"  # said above a table that leaves it out
-NOT_YET = "Not run yet.\n"
 CLAIMS = ("claim", "measured by", "paper", "ours", "n", "power", "verdict")
 VERDICTS = {  # of one claim, of several
     "holds": ("holds", "hold"),
@@ -74,9 +68,13 @@ def single_claims() -> str:
 
 def _about_accuracy() -> pd.DataFrame:
     found = measured("claims")
-    found = found[found["measured by"].str.endswith(ACCURACY)]
+    found = found[_is_accuracy(found)]
     shown = found.assign(**{"measured by": found["measured by"].str.removesuffix(ACCURACY)})
     return shown.assign(paper=shown["paper"].str.partition(" (")[0])
+
+
+def _is_accuracy(found: pd.DataFrame) -> pd.Series:
+    return found["measured by"].str.endswith(ACCURACY)
 
 
 def _is_single(found: pd.DataFrame) -> pd.Series:
@@ -86,15 +84,15 @@ def _is_single(found: pd.DataFrame) -> pd.Series:
 def other_claims() -> str:
     """Those about losses, costs and masks."""
     found = measured("claims")
-    return lines(found[~found["measured by"].str.endswith(ACCURACY)], CLAIMS)
+    return lines(found[~_is_accuracy(found)], CLAIMS)
 
 
 def verdicts() -> str:
     """How many claims there are, what they are about, and how they came out."""
     found = measured("claims")
     of_masks = found["measured by"].str.endswith(metric_label("avg_dist"))
-    of_accuracy = found["measured by"].str.endswith(ACCURACY)
-    ours, single = of_accuracy & found["paper"].str.startswith("not printed"), _is_single(found)
+    of_accuracy, single = _is_accuracy(found), _is_single(found)
+    ours = of_accuracy & found["paper"].str.startswith("not printed")
     parts = {
         "about what masks are like, which takes no training": of_masks,
         "about accuracy": of_accuracy & ~single,
@@ -147,75 +145,6 @@ def cost() -> str:
     runs = seconds["run"].value_counts().value_counts().sort_index(ascending=False)
     each = ", ".join(f"{count} of {'each of ' * (of > 1)}{of} run{'s' * (of > 1)}" for count, of in runs.items())
     return f"{len(seconds)} pre-trainings, {each}: {hours:.0f} hours in all, each on one CPU core.\n"
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What machines gave for the demo, `known`, and the range of each score by evaluation, metric and run."""
-
-    scale: ScaleFacts
-    known: pd.DataFrame
-    ranges: dict[tuple[str, str, str], str]
-
-
-@functools.cache
-def demo() -> Demo:
-    """Without extra data sets, which no row of the table has room for."""
-    scale = facts(Sheets(ROOT / "config"), "demo")
-    known = elsewhere.read(ROOT / "results" / "demo_numbers.parquet")
-    known = known[~known["dataset"].isin(scale.extra_sets)]
-    rows = [row for _, row in elsewhere.ranges(known).iterrows()]
-    return Demo(scale, known, {(row["evaluation"], row["metric"], row["run"]): _range(row) for row in rows})
-
-
-def machines() -> str:
-    """A row per score, a column per run."""
-    scale, known = demo().scale, demo().known
-    if known.empty:
-        return NOT_YET
-    runs = [run for run in scale.encoders if run in {*known["run"]}]
-    rows = []
-    for evaluation in ["pretrain", *scale.in_order({*known["evaluation"]} - {"pretrain"})]:
-        for metric in known.loc[known["evaluation"] == evaluation, "metric"].unique():
-            name = f"{scale.evaluation_label(evaluation)}, {metric_label(metric)}"
-            rows.append((name, *(demo().ranges.get((evaluation, metric, run), "–") for run in runs)))
-    settings = known[elsewhere.SETTING].drop_duplicates()
-    names = settings["capability"] + " " + settings["precision"] + " " + settings["threads"].astype(str)
-    of = "; ".join(f"{machine}: {', '.join(each)}" for machine, each in names.groupby(settings["machine"]))
-    table = markdown_table(("score", *map(scale.run_label, runs)), rows)
-    return f"Settings (kernels, number format, threads) of {of}.\n\n{table}\n"
-
-
-def demo_scores() -> str:
-    """The three first scores of the reference run beside training from scratch, in a sentence."""
-    scale, ranges = demo().scale, demo().ranges
-    if not ranges:
-        return NOT_YET
-    scratch, count = scale.baselines[scale.reference], len(demo().known[elsewhere.SETTING].drop_duplicates())
-    parts = [
-        f"{scale.evaluation_label(name)} {ranges[name, 'top1', scale.reference]} % "
-        f"(without pre-training {ranges[name, 'top1', scratch]})"
-        for name in ("finetune", "probe", "knn")
-    ]
-    words = "setting" if count == 1 else "settings"
-    return f"Over {count} {words} of kernels, number format and threads: {'; '.join(parts)}.\n"
-
-
-def drift() -> str:
-    """How far apart settings put a score of one pre-training, at most."""
-    known, scale = demo().known, demo().scale
-    found = elsewhere.ranges(known)
-    if found.empty:
-        return NOT_YET
-    widest = found.assign(width=found["high"] - found["low"]).groupby("evaluation")["width"].max()
-    parts = [f"{number(widest[name], 1)} points by {scale.evaluation_label(name)}" for name in ("finetune", "inat")]
-    settings = len(known[elsewhere.SETTING].drop_duplicates())
-    return f"The demo's scores differ by up to {' and '.join(parts)}, over {settings} of these settings.\n"
-
-
-def _range(row: pd.Series) -> str:
-    low, high = (number(row[name], decimals_of(row["metric"])) for name in ("low", "high"))
-    return low if low == high else f"{low} to {high}"
 
 
 BLOCKS = {
