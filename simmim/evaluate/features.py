@@ -31,7 +31,7 @@ from simmim.geometry import Geometry
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.plugin import Component
 from simmim.storage.encoder_file import load_encoder
-from simmim.storage.files import make_folder, named, remove, replace_folder, sha256_file
+from simmim.storage.files import make_folder, named, replace_folder, sha256_file
 from simmim.storage.identity import code_version
 from simmim.storage.sealed_json import write_sealed
 from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
@@ -98,7 +98,7 @@ def _files(
     if processes.is_main_process and not is_begun:
         shutil.rmtree(draft, ignore_errors=True)
         for left in _notes(draft):  # one that stayed would have its process skip rows
-            remove(left)
+            left.unlink()
         for split in sets:
             make_folder(draft / split)
         for file, shape in shapes.items():

@@ -77,11 +77,11 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
 
 def _refuse_others(out: Path) -> None:
     """Refuse to replace what no export has left: with a run folder its encoder and its records would be gone."""
-    if out.exists() and not out.is_dir():
+    if not out.exists():
+        return
+    if not out.is_dir():
         raise ValueError(f"{out} is a file, and an export is a folder; name another one")
-    others = [
-        file.name for file in (sorted(out.iterdir()) if out.is_dir() else ()) if not _OF_EXPORTS.fullmatch(file.name)
-    ]
+    others = [file.name for file in sorted(out.iterdir()) if not _OF_EXPORTS.fullmatch(file.name)]
     if others:
         raise ValueError(f"{out} holds {some_of(others, 3)}, which no export has left; name another folder")
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from simmim.config.training import TrainSettings
 from simmim.machine import keep_freed_memory
-from simmim.rng import seed_for
+from simmim.rng import libraries_left_alone, seed_for
 from simmim.train import arithmetic
 from simmim.train.device import chosen_device, has_bf16
 
@@ -60,25 +60,12 @@ def joined_processes() -> Iterator[Processes]:
         keep_freed_memory()
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
-    with _generators_kept(device), arithmetic.fixed():
+    # In Python, who asked for the work draws from the generators that it seeds, before and after.
+    of_torch = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with libraries_left_alone(), of_torch, arithmetic.fixed():
         yield Processes(rank, world, device)
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-@contextmanager
-def _generators_kept(device: torch.device) -> Iterator[None]:
-    """Leave the libraries' generators as they were: in Python, who asked for the work draws from them before and after.
-
-    Seeded by the work alone, they would give the same numbers after every call.
-    """
-    before = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
