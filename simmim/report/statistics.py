@@ -18,6 +18,7 @@ LEVEL = 0.05  # of an interval, and of all verdicts of a table together
 POWER = 0.8  # that "would decide"
 MOST = 1000  # pre-trainings that are looked at for it
 FEWEST_RANKED = 5  # things whose orders are compared
+_ROUNDING = 1e-9  # of a distance: a smaller error is one of rounding, where the noncentral t is nan
 
 
 class Comparison(NamedTuple):
@@ -158,7 +159,7 @@ def power(distances: Sequence[float], deviations: Sequence[float], counts: Seque
 
     variances = [deviation**2 / n for deviation, n in zip(deviations, counts)]
     error = math.sqrt(sum(variances))
-    if not error:
+    if error <= _ROUNDING * min(distances):
         return 1.0
     freedom = error**4 / sum(variance**2 / (n - 1) for variance, n in zip(variances, counts))
     clear = stats.t.isf(level / 2, freedom)

@@ -51,6 +51,13 @@ def test_differences_without_any_spread_are_certain_but_at_the_bound():
     assert power([1.0], [0.0], [2], 0.05) == 1 and needed([1.0], [0.0], 0.05) == 2
 
 
+def test_differences_that_rounding_alone_spreads_are_certain():
+    """The noncentral t is nan where the spread is 1e-10 of the difference: a power of 0 % stood beside p < 0.001."""
+    found = compare(pd.Series([45.35, 46.77]), pd.Series([45.050000000000004, 46.47]))
+    assert 0 < found.deviations[0] < 1e-14 and found.p < 1e-9
+    assert power([0.7], found.deviations, found.counts, 0.05) == 1 and needed([0.7], found.deviations, 0.05) == 2
+
+
 def test_p_is_corrected_by_holm():
     """By hand: 4 x 0.005, 3 x 0.01, 2 x 0.03, and no less than that for 0.04."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
