@@ -214,8 +214,9 @@ def signed(value: float, decimals: int) -> str:
 
 
 def interval_text(interval: tuple[float, float], decimals: int) -> str:
-    """`[−0.2, +1.6]`."""
-    return f"[{', '.join(signed(bound, decimals) for bound in interval)}]"
+    """`[−0.2, +1.6]`; a bound that rounds to 0 keeps its sign, on which a verdict hangs: `[+0.0, +1.6]`."""
+    bounds = (f"{bound:+.{decimals}f}" if bound else number(bound, decimals) for bound in interval)
+    return f"[{', '.join(bounds)}]".replace("-", "−")
 
 
 def metric_label(metric: str) -> str:

@@ -86,6 +86,13 @@ def test_signs():
     assert interval_text((-0.26, 1.26), 1) == "[−0.3, +1.3]"
 
 
+def test_a_bound_that_rounds_to_0_shows_on_which_side_of_it_it_lies():
+    """`[0.0, +0.9]` may or may not hold 0, and a verdict hangs on that."""
+    assert interval_text((0.03, 0.92), 1) == "[+0.0, +0.9]"
+    assert interval_text((-0.03, 0.92), 1) == "[−0.0, +0.9]"
+    assert interval_text((0.0, -0.0), 1) == "[0.0, 0.0]"
+
+
 def test_a_searched_evaluation_has_the_name_of_the_first():
     assert FACTS.evaluation_label("probe probe_lr3e4") == FACTS.evaluation_label("probe") == "linear probe"
     assert FACTS.evaluation_label("probe_after") == "probe after"
