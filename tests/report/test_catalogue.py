@@ -293,6 +293,15 @@ def test_a_scale_draws_only_what_it_has():
     assert catalogue.figure_needs("reconstructions", NoProbe(), "demo") == [ResultFile("reconstruct", "loss_full")]
 
 
+def test_reconstructions_are_those_of_the_run_that_the_sheet_names_where_the_scale_trains_it():
+    class Longer(Sheets):
+        def runs(self, scale):
+            return ["default", "default_x10"]
+
+    for sheets, run in (Longer(CONFIG), "default_x10"), (FewSheets(), "default"):
+        assert catalogue.figure_needs("reconstructions", sheets, "small") == [ResultFile("reconstruct", run)]
+
+
 @pytest.mark.parametrize("scale", ["smoke", "demo", "small"])
 def test_avg_dist_of_every_row_of_table_1_that_fits_is_measured_and_drawn_on_the_page(scale):
     sheets = Sheets(CONFIG)

@@ -21,8 +21,9 @@ _GAP = 0.18  # between the two blocks, in widths of a picture
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
-    """The stored images of one run with a reconstruction loss."""
-    return [ResultFile("reconstruct", run) for run in [facts.shown_run(facts.loss_areas)] if run]
+    """The stored images of the run that pretrain.tsv names for it, else of one with a reconstruction loss."""
+    any_run = [ResultFile("reconstruct", run) for run in [facts.shown_run(facts.loss_areas)] if run]
+    return facts.pictured("reconstructions")[:1] or any_run
 
 
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
