@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from simmim import stopping
 from simmim.config.training import TrainSettings
-from simmim.train.processes import Processes
+from simmim.train.processes import Processes, wait_for_all
 
 _AGREE_EVERY = 5.0  # seconds
 
@@ -55,6 +55,7 @@ class Saver:
         self._write(step=step, begun=begun)
         self._saved = time.monotonic()
         if self._stop and step < self._last:
+            wait_for_all()  # one that leaves has the others ended, of which the main process may still write
             raise stopping.Stopped(f"{self._stop}; {self._label} is saved at step {step}; the same command goes on")
 
     def _agree(self, step: int, stop: bool, late: bool) -> bool:

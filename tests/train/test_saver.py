@@ -13,7 +13,7 @@ from test_loop import ALONE, assert_equal, timed, train, without_times
 
 from simmim import stopping
 from simmim.config.training import TrainSettings
-from simmim.train import saver
+from simmim.train import checkpoint, saver
 from simmim.train.processes import joined_processes
 from simmim.train.watchdog import Watchdog
 
@@ -77,20 +77,32 @@ def test_a_checkpoint_is_due_after_some_minutes(tmp_path, monkeypatch):
     assert written == [*range(3, 100, 3), 100]
 
 
+def slowly(write):
+    """The same, as on a disk that takes its time."""
+
+    def written(*arguments):
+        time.sleep(0.5)
+        write(*arguments)
+
+    return written
+
+
 def asked(rank, port, out):
     place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ.update(place, SIMMIM_DEVICE="cpu")
     torch.set_num_threads(1)
+    checkpoint.write_tensors = slowly(checkpoint.write_tensors)
     with joined_processes() as processes, stopping.heeded():
         if rank == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
         try:
             timed(out, make_task(), processes=processes)
         except stopping.Stopped as stop:
-            (out / f"{rank}.txt").write_text(str(stop))
+            (out / f"{rank}.txt").write_text(f"{steps(out)}: {stop}")
 
 
 def test_all_processes_stop_at_the_same_step_when_one_is_asked(tmp_path, fresh):
+    """None leaves before that step is saved: torchrun and srun end the others when one has left."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -100,8 +112,8 @@ def test_all_processes_stop_at_the_same_step_when_one_is_asked(tmp_path, fresh):
     for process in both:
         process.join(120)
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
-    assert first.startswith("another process was asked to stop; test is saved at step 1;")
-    assert second.startswith("got SIGUSR1; test is saved at step 1;") and steps(tmp_path) == [1]
+    assert first.startswith("[1]: another process was asked to stop; test is saved at step 1;")
+    assert second.startswith("[1]: got SIGUSR1; test is saved at step 1;") and steps(tmp_path) == [1]
     _, resumed = timed(tmp_path, make_task())  # by one process, which the sums of both then belong to
     _, whole = timed(tmp_path / "whole", make_task())
     for row, other in zip(without_times(resumed), without_times(whole)):
