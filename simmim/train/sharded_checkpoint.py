@@ -7,6 +7,8 @@ nothing pickled.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from simmim.storage.files import sha256_file
+from simmim.storage.files import named, sha256_file
 from simmim.train.sharding import is_split
 
 _MOMENTS = "exp_avg", "exp_avg_sq"
@@ -30,7 +32,8 @@ def write(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, str
     state = _state(model, optimizer)
     if dist.get_rank():
         state = {name: value for name, value in state.items() if is_split(value)}
-    dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    with named(folder), _first_failure():
+        dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
     dist.barrier()  # all files are there
     mine = sorted(folder.glob("*.safetensors"))[dist.get_rank() :: dist.get_world_size()]
     digests = [{} for _ in range(dist.get_world_size())]
@@ -52,9 +55,21 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
     state = _state(model, optimizer)
     if other := sorted(saved ^ state.keys()):
         raise ValueError(f"{folder} does not hold this model and its optimiser: {other[:3]} stand in one of them only")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _first_failure():
         warnings.filterwarnings("ignore", ".*assuming the intent is to load in a single process", UserWarning)
         dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """Raise on every process what one of them came upon; PyTorch wraps it in what is no `Exception`."""
+    from torch.distributed.checkpoint import CheckpointException
+
+    try:
+        yield
+    except CheckpointException as error:
+        failure, _ = next(iter(error.failures.values()))
+        raise failure from None
 
 
 def _state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,9 +1,12 @@
 """Checkpoints by themselves: what is refused, and what older ones hold."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from tasks import make_task
 
@@ -154,3 +157,30 @@ def test_a_process_that_cannot_read_what_the_main_one_read_takes_no_other(begun)
 def test_no_sound_checkpoint_is_said_on_every_process(begun):
     first, second = (each["damaged"] for each in begun)
     assert first == second and first.startswith("ValueError: no sound checkpoint among 2")
+
+
+@pytest.fixture
+def group():
+    """One process that counts as many."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group")
+def test_a_full_disk_is_an_error_with_a_name_where_every_process_writes_its_parts(tmp_path, monkeypatch):
+    """PyTorch makes a CheckpointException of it, which is no Exception and would end in a traceback."""
+    task, flush = make_task(), os.fsync
+    optimizer, task.unshard = stepped(task), None  # what sharded modules have
+
+    def full(file):
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".safetensors"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(file)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device") as ended:
+        patch.setattr(os, "fsync", full)
+        checkpoint.save(tmp_path, 1, task, optimizer, history=[])
+    assert ended.value.filename == str(tmp_path / ".step-00000001.part") and not [*tmp_path.iterdir()]
+    checkpoint.save(tmp_path, 1, task, optimizer, history=[])
+    assert checkpoint.newest(tmp_path)[1]["step"] == 1
