@@ -39,7 +39,8 @@ class TrainLog:
         processes: Processes,
     ) -> None:
         self._history, self._sampler, self._processes = history, sampler, processes
-        self._progress = Progress(label, sampler.start_step, sampler.steps)
+        # Of the main process only: a line of another would be repeated without end.
+        self._progress = Progress(label, sampler.start_step, sampler.steps) if processes.is_main_process else None
         self._updates = [*self._updates_of(_begun_updates(begun))]
         self._began = time.monotonic() - begun.get("seconds", 0.0) / processes.world
         self._waited = -begun.get("wait_seconds", 0.0) / processes.world  # before this row
@@ -48,7 +49,8 @@ class TrainLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.close()
+        if self._progress:
+            self._progress.close()
 
     def add(self, loss: Tensor, norm: Tensor) -> None:
         """Take in one step."""
@@ -107,7 +109,7 @@ class TrainLog:
         Args:
             waited_seconds: for data, since the training began.
         """
-        if self._processes.is_main_process and self._progress.due(step):
+        if self._progress and self._progress.due(step):
             loss = self._history[-1]["loss"] if self._history else self._updates[-1][0].item()
             epoch, batch = self._sampler.epoch(step), self._sampler.batch
             self._progress.show(step, epoch, loss, learning_rate, batch, waited_seconds)

@@ -1,6 +1,7 @@
 """The log: means of its own steps over all processes, and the time of all of them."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -67,6 +68,21 @@ def test_the_main_process_shows_the_last_row_and_before_the_first_one_the_last_l
     rows.show(10, 0.5, waited_seconds=0.0)
     lines = capsys.readouterr().err
     assert bool(lines) == bool(shown) and (f"test 10/10 epoch 1.0 {shown} lr 5.0e-01" in lines or not shown)
+
+
+def test_only_the_main_process_repeats_its_last_line(monkeypatch, capsys):
+    """Of a job of several processes, the log would end with what another one repeats, and hide how far it is."""
+    now = [0.0]
+    monkeypatch.setattr("simmim.train.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("simmim.train.progress._LOOK_SECONDS", 0.01)
+    for rank, repeated in ((0, "test (1:00 on it)\n"), (1, "")):
+        said, looks = "", 500 if repeated else 20
+        with log([], rank, world=2):
+            now[0] += 60
+            while looks and not said:
+                time.sleep(0.02)
+                said, looks = capsys.readouterr().err, looks - 1
+        assert said == repeated
 
 
 def test_a_row_that_was_begun_before_a_stop_is_the_mean_of_all_its_steps(clock):
