@@ -85,7 +85,9 @@ def share_batch_statistics(module: nn.Module, processes: Processes) -> None:
     Parameters and buffers stay the same objects under the same names, so checkpoints do not depend on it.
     """
     if processes.world > 1 and processes.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        from timm.layers import convert_sync_batchnorm  # PyTorch's loses the activations that timm has inside its norms
+
+        convert_sync_batchnorm(module)
 
 
 def seed_libraries(seed: int, step: int, rank: int) -> None:

@@ -7,6 +7,7 @@ from test_loop import ALONE, assert_equal, train
 from torch import nn
 
 from simmim.encoders.resnet import ResNet
+from simmim.encoders.timm import Timm
 from simmim.train.processes import Processes, share_batch_statistics
 from simmim.train.task import TrainTask
 
@@ -59,6 +60,15 @@ def test_gpus_share_batch_statistics_and_nothing_else_changes():
     assert not any(type(module) is nn.BatchNorm2d for module in task.modules())
     assert all(one is other for one, other in zip(parameters, task.parameters(), strict=True))
     assert list(task.state_dict()) == names
+
+
+@torch.no_grad()
+def test_a_network_whose_batch_norms_hold_its_activations_computes_what_it_did():
+    """PyTorch's own conversion keeps the norms of timm's RegNet and loses every ReLU."""
+    network, images = nn.Sequential(Timm(model="regnetx_002", image_px=(64, 64))).eval(), torch.rand(1, 3, 64, 64)
+    expected = network(images)
+    share_batch_statistics(network, Processes(0, 2, torch.device("cuda")))
+    torch.testing.assert_close(network(images), expected)
 
 
 def test_the_loop_does_so_before_it_trains(tmp_path, monkeypatch):
