@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,10 +23,15 @@ def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Tensor:
         if not (self.training and torch.is_grad_enabled()):
             return self.forward_once(*inputs, **named)
-        contexts = functools.partial(_forward_and_repetition, self)
-        return checkpoint(self.forward_once, *inputs, use_reentrant=False, context_fn=contexts, **named)
+        return run_again(self.forward_once, self, *inputs, **named)
 
     return type(f"Checkpointed{kind.__name__}", (kind,), {"forward": forward, "forward_once": kind.forward})
+
+
+def run_again(run: Callable[..., Tensor], network: nn.Module, *inputs: Any, **named: Any) -> Tensor:
+    """What a function of a network gives; it runs again for the gradient, and its batch still counts once."""
+    contexts = functools.partial(_forward_and_repetition, network)
+    return checkpoint(run, *inputs, use_reentrant=False, context_fn=contexts, **named)
 
 
 def computing_method(block: nn.Module) -> str:

@@ -8,10 +8,10 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
+from simmim.layers.checkpointing import run_again
 from simmim.methods._branch import Branch, TeacherMethod
 from simmim.methods._lightly import MoCoProjectionHead, gather
 from simmim.plugin import Component
@@ -84,10 +84,8 @@ class MoCoV3(TeacherMethod):
         def features(part: Tensor) -> Tensor:
             return branch.features(self.normalise(part))
 
-        if len(parts) == 1:
-            made = [features(view)]
-        else:  # activations of one micro-batch at a time: they are computed again for the gradient
-            made = [checkpoint(features, part, use_reentrant=False) for part in parts]
+        several = len(parts) > 1  # activations of one micro-batch at a time: they are computed again for the gradient
+        made = [run_again(features, branch.encoder, part) if several else features(part) for part in parts]
         return branch.head(_of_all_processes(torch.cat(made)))
 
 

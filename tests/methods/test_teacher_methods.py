@@ -289,6 +289,16 @@ def test_moco_takes_a_micro_batch_at_a_time_through_its_encoder(tmp_path, data, 
     assert seen == [2] * 24  # one update: four parts of two views, by student and teacher, and again for the gradient
 
 
+def test_moco_counts_a_micro_batch_once_in_the_statistics_of_its_encoder():
+    """The student's activations are computed twice: where it equals its teacher, so do their running statistics."""
+    task = pretraining.built(pretrain_config("moco_v3", encoder={"name": "resnet"} | SMALL["resnet"]))
+    task.images_at_once = 2
+    task(batch(task)).backward()
+    student, teacher = (dict(branch.encoder.named_buffers()) for branch in (task.student, task.teacher))
+    assert teacher["stem.1.num_batches_tracked"] == 4
+    torch.testing.assert_close(student, teacher)
+
+
 def assert_same_training(folder, other):
     """Equal encoders and losses, rounding apart.
 
