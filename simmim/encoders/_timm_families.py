@@ -127,9 +127,13 @@ def stem_of(body: nn.Module, family: Family) -> tuple[int, int]:
     return token, [part.out_channels for part in parts if isinstance(part, nn.Conv2d)][-1]
 
 
-def clamped_window(rows: int, image_px: tuple[int, int], token_px: int) -> tuple[int, int]:
-    """The window of a position table with so many rows: timm clamps it to the map of its stage, axis by axis."""
-    height, width = (math.ceil(side / token_px) for side in image_px)
+def clamped_window(rows: int, grid: tuple[int, int], stage: int) -> tuple[int, int]:
+    """The window of a position table with so many rows: timm clamps it to the map of its stage, axis by axis.
+
+    Args:
+        grid: rows and columns of the tokens that fit whole into the input, which is what timm goes by.
+    """
+    height, width = (math.ceil(side / 2**stage) for side in grid)
     windows = [(min(height, side), min(width, side)) for side in range(1, max(height, width) + 1)]
     return next(each for each in windows if (2 * each[0] - 1) * (2 * each[1] - 1) == rows)
 

@@ -155,9 +155,9 @@ class Timm(Encoder):
 
         Tables of relative positions are resized as released, absolute position embeddings as timm does it.
         """
-        adapted = dict(state)
-        for name, own in self.state_dict().items():
-            if name in adapted and adapted[name].shape != own.shape:
+        adapted, is_other_size = dict(state), image_px not in (None, self.image_px)
+        for name, own in self.state_dict().items():  # 4 x 6 tokens have as many positions as 6 x 4
+            if name in adapted and (is_other_size or adapted[name].shape != own.shape):
                 adapted[name] = self._fit(name, adapted[name], own, image_px)
         return adapted
 
@@ -167,9 +167,9 @@ class Timm(Encoder):
             return resize_table(value, source, self._grid(), CLASS_ROWS)
         if name.endswith(TABLE):
             stage = self._stages[self._blocks.index(name.removeprefix("body.").partition(".attn.")[0])]
-            px = self.token * 2**stage
-            source = families.clamped_window(len(value), image_px, px) if image_px else (square_side(len(value)),) * 2
-            return resize_table(value, source, families.clamped_window(len(own), self.image_px, px))
+            found = functools.partial(families.clamped_window, stage=stage)
+            source = found(len(value), self._grid(image_px)) if image_px else (square_side(len(value)),) * 2
+            return resize_table(value, source, found(len(own), self._grid()))
         if name == "body.pos_embed" and own.ndim == 3:
             prefix = own.shape[1] - math.prod(self._grid())
             source = self._grid(image_px) if image_px else (math.isqrt(value.shape[1] - prefix),) * 2

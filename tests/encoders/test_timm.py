@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from timm.models._manipulate import group_with_matcher
 
 from simmim import plugin
+from simmim.encoders._position_bias import CLASS_ROWS, TABLE
 from simmim.encoders._timm_families import supported_models
 from simmim.encoders.timm import Timm
 from simmim.planning.network import SizedEncoder, encoder_part
@@ -137,6 +138,28 @@ def test_a_file_rebuilds_it_and_another_size_takes_its_weights(model, tmp_path):
     larger = tuple(2 * side for side in encoder.image_px)
     other, _ = load_encoder(tmp_path / "encoder.safetensors", larger)
     assert other(torch.randn(1, 3, *larger)).isfinite().all()
+
+
+def test_positions_are_resized_for_another_grid_of_as_many_tokens():
+    with torch.device("meta"):
+        vit, beit = (Timm(image_px=(96, 64), model=model) for model in ("test_vit", "beit_base_patch16_224"))
+    by_row, prefix = torch.arange(4.0)[:, None].expand(4, 6), vit.body.num_prefix_tokens
+    embedding = torch.cat([torch.zeros(prefix), by_row.flatten()])[None, :, None].expand(-1, -1, 64)
+    fitted = vit.adapt({"body.pos_embed": embedding}, (64, 96))["body.pos_embed"][0, prefix:, 0].view(6, 4)
+    table, offsets = f"body.blocks.0.attn.{TABLE}", torch.arange(7.0)[:, None].expand(7, 11)
+    rows = torch.cat([offsets.flatten(), torch.zeros(CLASS_ROWS)])[:, None].expand(-1, 12)
+    biases = beit.adapt({table: rows}, (64, 96))[table][:-CLASS_ROWS, 0].view(11, 7)
+    for each in (fitted, biases):  # what was the same in all columns still is
+        assert torch.allclose(each, each[:, :1].expand(each.shape), atol=1e-4)
+        assert (each[1:, 0] - each[:-1, 0]).min() > -1e-4 and each[-1, 0] > each[0, 0] + 2
+
+
+def test_a_clamped_window_is_that_of_the_tokens_that_fit_whole():
+    with torch.device("meta"):
+        encoder = Timm(image_px=(66, 224), model="swin_tiny_patch4_window7_224")
+    table = f"body.layers.3.blocks.0.attn.{TABLE}"
+    own = encoder.state_dict()[table]  # of a window of 2 x 7
+    assert encoder.adapt({table: torch.zeros(169, 24)}, (224, 224))[table].shape == own.shape == (39, 24)
 
 
 @pytest.mark.parametrize("model", ["test_vit", "test_convnext2", "test_resnet"])
