@@ -122,6 +122,15 @@ def test_votes_are_exponentials_of_cosine_over_temperature():
         assert accuracy(bank, query, 0, settings, 2, CPU) == right
 
 
+def test_weights_that_float32_cannot_hold_are_refused():
+    query, bank = features([[[1.0, 0.0]]], [1]), bank_of([0.95, 1.0], [0, 1])
+    assert accuracy(bank, query, 0, KnnSettings(neighbours=2, temperature=0.0125), 2, CPU) == 100
+    endless = KnnSettings.model_construct(neighbours=2, temperature=0.01)
+    assert accuracy(bank, query, 0, endless, 2, CPU) == 0, "both votes are infinite"
+    with pytest.raises(ValueError, match=r"temperature\n.* greater than or equal to 0.0125"):
+        KnnSettings(temperature=0.01)
+
+
 def test_only_k_neighbours_vote():
     query, bank = features([[[1.0, 0.0]]], [1]), bank_of([0.9, 0.85, 0.84, 0.83, 0.82], [1, 0, 0, 0, 0])
     for neighbours, right in ((1, 100), (2, 100), (5, 0)):

@@ -14,11 +14,12 @@ class KnnSettings(FrozenSettings):
 
     Args:
         neighbours: k of the vote.
-        temperature: of its weights, exp(cosine / temperature).
+        temperature: of its weights, exp(cosine / temperature); below an 80th float32 would hold them no longer, and the
+            vote be the first class's.
     """
 
     label: ClassVar[str] = "k-NN"
     trains: ClassVar[bool] = False
 
     neighbours: int = Field(default=20, ge=1)
-    temperature: float = Field(default=0.07, gt=0)
+    temperature: float = Field(default=0.07, ge=0.0125)
