@@ -100,6 +100,11 @@ def _of_swin_v2(encoder: nn.Module, settings: Mapping[str, Any]) -> tuple[str, d
 
 
 def _of_vit(encoder: nn.Module, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not encoder.final_norm:
+        raise ValueError(
+            "timm's BEiT has a norm of the output, this encoder has none: of a fine-tuned ViT (final_norm=false) it is "
+            "the classifier's; --to onnx or torch-export takes it"
+        )
     first = encoder.blocks[0]
     return "beit_base_patch16_224", {
         "img_size": list(encoder.image_px),

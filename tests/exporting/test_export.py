@@ -97,6 +97,7 @@ def _left(folder):
     [
         (RESNET, (64, 64), "timm", "timm has no counterpart of encoder=resnet: those of swin, swin_v2, vit, timm have"),
         (SWIN_V2 | {"main_norm_every": 2}, (64, 64), "timm", "no norms on the main branch"),
+        (VIT | {"shared_bias": False, "final_norm": False}, (64, 64), "timm", "is the classifier's; --to onnx or"),
         (SWIN, (32, 64), "timm", "on its map of 4 x 8 cells timm shifts windows along the longer side"),
         (VIT, (64, 96), "transformers", "BEiT is right for square inputs only, this encoder is for 64 x 96 px"),
         (SWIN | {"window": 8}, (64, 64), "transformers", "one window for all stages, this encoder has 8x8, 8x8, 4x4"),
