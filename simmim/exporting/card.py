@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from simmim.config.evaluate_models import PRETRAINED
 from simmim.exporting.trial import Draft
 from simmim.storage import records
 from simmim.storage.paths import pattern
@@ -42,7 +43,7 @@ def card(
         "---",
         f"# {header.get('run') or header.get('origin', {}).get('released_as') or source.stem}",
         "",
-        f"An encoder `{name}`, pre-trained without labels by masked image modelling (SimMIM, arXiv 2111.09886).",
+        f"An encoder `{name}`, {_training(header)}.",
         "",
         f"- **Architecture**: {', '.join(f'{key} {value}' for key, value in section.items()) or 'as by default'}; "
         f"{parameters / 1e6:.1f} M parameters",
@@ -64,6 +65,15 @@ def card(
         *_measured(source, header),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _training(header: Mapping[str, Any]) -> str:
+    """How its weights came about: an evaluation leaves encoders, too, and a run of 0 epochs what it began with."""
+    if header.get("evaluation", PRETRAINED) != PRETRAINED:
+        return f"trained with labels (`{header['evaluation']}`) from where run `{header['run']}` had left it"
+    if header.get("step") == 0:
+        return f"as run `{header['run']}` began with it, which has trained nothing"
+    return "pre-trained without labels by masked image modelling (SimMIM, arXiv 2111.09886)"
 
 
 def _numbers(values: Any) -> str:

@@ -13,6 +13,7 @@ from helpers.pretraining import ALONE, packed, pretrain_config
 from simmim.__main__ import main
 from simmim.exporting import api, graph, timm_model, trial
 from simmim.exporting.api import export
+from simmim.exporting.card import card
 from simmim.plugin import NotInstalled
 from simmim.pretraining.run import pretrain
 from simmim.storage.encoder_file import load_encoder
@@ -189,6 +190,22 @@ def test_every_weight_file_has_the_mode_that_the_umask_gives(tmp_path, umask, mo
     finally:
         os.umask(before)
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in files} == {file.name: oct(mode) for file in files}
+
+
+@pytest.mark.parametrize(
+    "evaluation, step, said",
+    [
+        ("pretrain", 9, "`swin`, pre-trained without labels by masked image modelling"),
+        ("finetune", 9, "`swin`, trained with labels (`finetune`) from where run `mine` had left it."),
+        ("pretrain", 0, "`swin`, as run `mine` began with it, which has trained nothing."),
+    ],
+)
+def test_the_card_says_whether_it_was_trained_without_labels_with_them_or_not_at_all(tmp_path, evaluation, step, said):
+    origin = {"run": "mine", "evaluation": evaluation, "step": step, "seed": 0, "scale": "own"}
+    origin |= {"config_hash": "", "code_version": "", "mean": [0.5], "std": [0.5]}
+    header = {"encoder": SWIN, "image_px": (64, 64), "in_channels": 1} | origin
+    draft = trial.Draft("", 1e-5, (64, 64))
+    assert said in card(tmp_path / "encoder.safetensors", header, torch.nn.Identity(), "onnx", "", 0.0, draft)
 
 
 def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys):
