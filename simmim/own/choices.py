@@ -13,7 +13,7 @@ REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes
 SMALL_SET = 10_000
 _WARMUP_SHARE = 0.1
 _LOG_ROWS = 50
-_LARGE_PX, _LARGE_PATCH, _SMALL_PATCH = 128, 32, 16
+_LARGE_PX, _SMALL_PATCH = 128, 16
 _LARGEST_WINDOW = 14
 
 LOW_RATE, HIGH_RATE = 2e-5, 5e-3
