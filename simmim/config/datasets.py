@@ -27,15 +27,12 @@ class _Packing(Section):
 
 
 @functools.cache
-def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, needs_data: bool = True) -> DataConfig:
+def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str) -> DataConfig:
     """How a data set is read and packed at a scale.
-
-    Args:
-        needs_data: whether data that are not public are refused; networks can be counted without them.
 
     Raises:
         ValueError: for an unknown data set, split, source or setting, with the nearest one.
-        Unavailable: for data that are not public.
+        Unavailable: for data that are not public, where the sheets need them.
     """
     check_choice("dataset", dataset, {name for name, _ in sheets.datasets})
     if (dataset, split) not in sheets.datasets:
@@ -44,7 +41,7 @@ def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, need
     with located_at(sheets.place("datasets", dataset, split)):
         values = parse_set(row.set.replace("$scale", scale))
         if row.source == UNAVAILABLE:
-            if needs_data:
+            if sheets.needs_data:
                 raise Unavailable(f"{dataset}: {values.get('reason', 'not public')}")
             return _config(sheets, scale, dataset, split, {"name": UNAVAILABLE}, {})
         pack = {key: text for key, text in values.items() if key.startswith("pack.")}
@@ -53,9 +50,7 @@ def data_config(sheets: ConfigFolder, scale: str, dataset: str, split: str, need
         return _config(sheets, scale, dataset, split, source, packing)
 
 
-def role_data(
-    sheets: ConfigFolder, scale: str, role: str, split: str, short_side_px: int, needs_data: bool = True
-) -> DataConfig:
+def role_data(sheets: ConfigFolder, scale: str, role: str, split: str, short_side_px: int) -> DataConfig:
     """The first data set of a role ('pretrain', 'classify', ...) that has the split and is packed large enough.
 
     Args:
@@ -72,7 +67,7 @@ def role_data(
     names = roles[role]
     with_split = [name for name in names if (name, split) in sheets.datasets] or names[:1]
     for name in with_split:
-        config = data_config(sheets, scale, name, split, needs_data)
+        config = data_config(sheets, scale, name, split)
         packed_px = config.pack.short_side_px
         if packed_px is None or packed_px >= short_side_px:
             return config

@@ -75,19 +75,17 @@ def _encoder_at_scale(changes: dict[str, Any], own: dict[str, Any], scale: Scale
     return changes | {key: value for key, value in widths.items() if key in changes} | own
 
 
-def evaluation_data(
-    sheets: ConfigFolder, scale: str, settings: EvaluateSettings, channels: int, needs_data: bool
-) -> dict[str, Any]:
+def evaluation_data(sheets: ConfigFolder, scale: str, settings: EvaluateSettings, channels: int) -> dict[str, Any]:
     """Train and validation set, and of a fine-tuning the extra validation set that its scale may have.
 
     Args:
         channels: of the run's images.
     """
     size = settings.settings.short_side_px
-    data = {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
+    data = {split: role_data(sheets, scale, settings.role, split, size) for split in ("train", "val")}
     extra = settings.role + EXTRA
     if settings.settings.scores_extra_set and extra in sheets.scale(scale).datasets:
-        data["extra"] = role_data(sheets, scale, extra, "val", size, needs_data)
+        data["extra"] = role_data(sheets, scale, extra, "val", size)
     check_channels(data, channels)
     return data
 

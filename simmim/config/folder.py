@@ -31,7 +31,12 @@ class ConfigFolder:
 
     Args:
         folder: holds `pretrain.tsv`, `recipes/`, `scales/` and so on.
+
+    Attributes:
+        needs_data: whether rows whose data are not public are refused; networks can be counted without them.
     """
+
+    needs_data = True
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)

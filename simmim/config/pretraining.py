@@ -23,7 +23,7 @@ from simmim.config.tokenizers import preferred_tokenizer, tokenizer_config
 from simmim.config.values import apply, merged, to_scale, typed
 
 
-def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool = True) -> PretrainConfig:
+def pretrain_config(sheets: ConfigFolder, scale: str, run: str) -> PretrainConfig:
     """The config of a run at a scale; a run that it begins with (`init.run`) is not looked at.
 
     Raises:
@@ -43,11 +43,11 @@ def pretrain_config(sheets: ConfigFolder, scale: str, run: str, needs_data: bool
         raise DoesNotFit(f"encoder {settings.encoder.name} has no counterpart at this scale")
     size = settings.short_side_px
     parts: dict[str, Any] = {
-        "data": {split: role_data(sheets, scale, settings.role, split, size, needs_data) for split in ("train", "val")}
+        "data": {split: role_data(sheets, scale, settings.role, split, size) for split in ("train", "val")}
     }
     check_channels(parts["data"], settings.channels, settings.images.is_measured)
     if settings.target and "tokenizer" in settings.target.settings:
-        parts["tokenizer"] = tokenizer_config(sheets, scale, settings.target.settings["tokenizer"], needs_data)
+        parts["tokenizer"] = tokenizer_config(sheets, scale, settings.target.settings["tokenizer"])
     numerics = {stage: NUMERICS[stage] for stage in ("data", "pretrain")}
     return PretrainConfig(**dict(settings), scale=scale, run=run, numerics=numerics, **parts)
 

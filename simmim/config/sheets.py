@@ -44,14 +44,13 @@ class Sheets(ConfigFolder):
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(folder)
-        self._needs_data = True
         check_references(self)
 
     @functools.cached_property
     def without_data(self) -> Sheets:
         """The same sheets, ignoring unavailable data sets: networks are counted by these."""
         sheets = copy.copy(self)
-        sheets._needs_data = False
+        sheets.needs_data = False
         return sheets
 
     @functools.cache  # noqa: B019 - lives as long as its process
@@ -84,7 +83,7 @@ class Sheets(ConfigFolder):
         self.checked_scale(scale)
         with located_at(self.place("pretrain", run)):
             _check_has(scale, self.pretrain[(run,)])
-            config = pretrain_config(self, scale, run, self._needs_data)
+            config = pretrain_config(self, scale, run)
             if config.init.run:
                 check_first_stage(config, self.pretraining(scale, config.init.run))
         return config
@@ -93,7 +92,7 @@ class Sheets(ConfigFolder):
     def tokenizer(self, scale: str, name: str) -> TokenizerConfig:
         """Config of a tokenizer at a scale."""
         self.checked_scale(scale)
-        return tokenizer_config(self, scale, name, self._needs_data)
+        return tokenizer_config(self, scale, name)
 
     @functools.cache  # noqa: B019
     def evaluation(self, scale: str, run: str, evaluation: str) -> EvaluateConfig:
@@ -109,7 +108,7 @@ class Sheets(ConfigFolder):
         with located_at(self.place("evaluate", run, evaluation)):
             _check_has(scale, row)
             settings = evaluation_settings(self, scale, row.recipe, row.set, pretraining.encoder.name)
-            data = evaluation_data(self, scale, settings, pretraining.channels, self._needs_data)
+            data = evaluation_data(self, scale, settings, pretraining.channels)
             followers = (evaluation, *followers)
             if settings.init != PRETRAINED:
                 candidates = [name for name in self.fine_tunings() if (run, name) in self.evaluate]
@@ -165,7 +164,7 @@ class Sheets(ConfigFolder):
     def packed(self, scale: str, dataset: str, split: str) -> DataConfig:
         """How a data set of `datasets.tsv` is read and packed."""
         self.checked_scale(scale)
-        return data_config(self, scale, dataset, split, self._needs_data)
+        return data_config(self, scale, dataset, split)
 
     @functools.cache  # noqa: B019
     def size(self, scale: str, run: str) -> SizeConfig:

@@ -33,7 +33,7 @@ def preferred_tokenizer(sheets: ConfigFolder, scale: str, name: str) -> str:
     return next((key for key, file in files.items() if file.is_file()), name)
 
 
-def tokenizer_config(sheets: ConfigFolder, scale: str, name: str, needs_data: bool = True) -> TokenizerConfig:
+def tokenizer_config(sheets: ConfigFolder, scale: str, name: str) -> TokenizerConfig:
     """The config of a tokenizer at a scale. Its lengths are its own: a scale changes them by name, under `tokenizers`.
 
     Raises:
@@ -51,7 +51,7 @@ def tokenizer_config(sheets: ConfigFolder, scale: str, name: str, needs_data: bo
         settings = validated(TokenizerSettings, draft)
         is_published = bool(settings.kind.settings.get("file"))
         size = settings.kind.settings.get("image_px", 0)  # what a kind takes by itself is below any set
-        data = {} if is_published else {"train": role_data(sheets, scale, "pretrain", "train", size, needs_data)}
+        data = {} if is_published else {"train": role_data(sheets, scale, "pretrain", "train", size)}
         if any(each.pack.bands for each in data.values()):
             raise ValueError(f"tokenizers learn from RGB, and '{data['train'].dataset}' is packed with pack.bands")
     numerics = {stage: NUMERICS[stage] for stage in ("data", "tokenizer")}
