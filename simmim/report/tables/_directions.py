@@ -37,13 +37,11 @@ class Direction(NamedTuple):
 
     Args:
         ours, base: what it lies between.
-        theirs: the published difference.
         difference, n, verdict: what stands in the cells of a line.
     """
 
     ours: Measurement
     base: Measurement
-    theirs: float
     difference: str
     n: str
     verdict: str
@@ -90,7 +88,7 @@ def reference_cell(table: str, column: str, cell: Cell, facts: ScaleFacts) -> Ce
 def _direction(ours: Measurement, base: Measurement, theirs: float, compared: Comparison | None) -> Direction:
     """What is said of one difference, with p corrected."""
     if reason := trouble(ours) or trouble(base):
-        return Direction(ours, base, theirs, NOTHING, NOTHING, f"no verdict: {reason}")
+        return Direction(ours, base, NOTHING, NOTHING, f"no verdict: {reason}")
     difference = ours.mean - base.mean
     if compared is None:
         words = f"{_sign(difference, theirs)} ({count_of_pretrainings(min(ours.n, base.n))})"
@@ -98,7 +96,7 @@ def _direction(ours: Measurement, base: Measurement, theirs: float, compared: Co
     else:
         words, interval = _verdict(compared, theirs), f" {interval_text((compared.low, compared.high), 1)}"
     n = sizes(ours.by_pretraining, base.by_pretraining)
-    return Direction(ours, base, theirs, f"{signed(difference, 1)}{interval}", n, words)
+    return Direction(ours, base, f"{signed(difference, 1)}{interval}", n, words)
 
 
 def _sign(difference: float, theirs: float) -> str:

@@ -17,7 +17,7 @@ from simmim.report.measurements import (
 from simmim.report.scale_facts import Cell, ResultFile, ScaleFacts, is_setting
 from simmim.report.status import NOT_RUN, NOTHING, PRINTED, measured_by, misfit_of, status
 from simmim.report.table import Body, Line, records_of
-from simmim.report.tables._directions import CORRECTED, Direction, directions, published
+from simmim.report.tables._directions import CORRECTED, Direction, Key, directions, published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,6 @@ _OTHER_SETTING = (
     "Data, encoder and length of training are not the paper's here, so numbers are not to be compared with its own. "
     f"Direction: whether the row differs from the reference run the way it does in the paper. {CORRECTED}"
 )
-
-Key = tuple[str, str, str]  # table, row and column of a published cell
 
 
 @dataclass(frozen=True)
