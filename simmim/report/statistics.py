@@ -6,10 +6,11 @@ Both libraries are imported where they are used, since they take a second.
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparis
     from scipy import stats
 
     is_paired = first.index.equals(second.index)
-    test = stats.ttest_rel if is_paired else _welch
+    test = stats.ttest_rel if is_paired else functools.partial(stats.ttest_ind, equal_var=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: p is 0, or nan at the bound
         found = test((first - bound).to_numpy(), second.to_numpy())
@@ -172,9 +173,3 @@ def needed(distances: Sequence[float], deviations: Sequence[float], level: float
     counts = range(2, MOST + 1)
     place = bisect.bisect_left(counts, POWER, key=lambda n: power(distances, deviations, [n] * len(deviations), level))
     return counts[place] if place < len(counts) else None
-
-
-def _welch(first: Any, second: Any) -> Any:
-    from scipy import stats
-
-    return stats.ttest_ind(first, second, equal_var=False)
