@@ -80,7 +80,7 @@ def our_scores(frame: pd.DataFrame, facts: ScaleFacts, evaluations: str, metric:
     return points
 
 
-def measured_by(facts: ScaleFacts, table: str, column: str | None = None) -> tuple[str, str]:
+def evaluation_and_metric(facts: ScaleFacts, table: str, column: str | None = None) -> tuple[str, str]:
     """Evaluation, or several of which the best counts, and metric behind a column of a table, by default its first."""
     cells = [cell for (_, name), cell in facts.cells(table).items() if column in (None, name)]
     return (cells[0]["evaluation"], cells[0]["metric"]) if cells else ("", "")

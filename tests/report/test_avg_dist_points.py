@@ -51,9 +51,9 @@ def test_our_scores_are_a_mean_with_its_deviation_or_every_seed(frame):
 
 
 def test_what_stands_beside_a_column_is_named_in_the_sheet():
-    assert points.measured_by(FACTS, "table1") == ("finetune", "top1")
-    assert points.measured_by(FACTS, "figure7", "COCO box AP") == ("detect", "box_ap")
-    assert points.measured_by(FACTS, "table99") == ("", "")
+    assert points.evaluation_and_metric(FACTS, "table1") == ("finetune", "top1")
+    assert points.evaluation_and_metric(FACTS, "figure7", "COCO box AP") == ("detect", "box_ap")
+    assert points.evaluation_and_metric(FACTS, "table99") == ("", "")
 
 
 def test_figures_beside_the_paper_need_avg_dist_and_the_evaluations_they_show():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simmim.report.avg_dist_points import (
     MODERATE_PX,
-    measured_by,
+    evaluation_and_metric,
     needs_beside,
     our_ratios,
     our_scores,
@@ -41,7 +41,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     from simmim.report.style import HAIRLINE
 
     ratios = published_ratios(facts) + our_ratios(results.records, facts)
-    scores = published_scores(facts) + our_scores(results.records, facts, *measured_by(facts, "table1"))
+    scores = published_scores(facts) + our_scores(results.records, facts, *evaluation_and_metric(facts, "table1"))
     styles, lines = scatter.styles_of(ratios + scores, facts), scatter.lines_of_panels(facts.scale)
     figure, axes = plt.subplots(len(lines), 2, figsize=(10.6, 4.1 * len(lines)), squeeze=False, layout="constrained")
     figure.get_layout_engine().set(wspace=0.08, hspace=0.1)

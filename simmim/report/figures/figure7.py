@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simmim.report.avg_dist_points import (
     Point,
-    measured_by,
+    evaluation_and_metric,
     needs_beside,
     our_scores,
     published_ratios,
@@ -64,10 +64,12 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
 
 
 def _points(frame: pd.DataFrame, column: str, facts: ScaleFacts) -> list[Point]:
-    return published_transfers(facts, column) + our_scores(frame, facts, *measured_by(facts, "figure7", column))
+    return published_transfers(facts, column) + our_scores(
+        frame, facts, *evaluation_and_metric(facts, "figure7", column)
+    )
 
 
 def _ours(column: str, facts: ScaleFacts) -> str:
     """What our points of a column are measured by."""
-    evaluations, metric = measured_by(facts, "figure7", column)
+    evaluations, metric = evaluation_and_metric(facts, "figure7", column)
     return f"{facts.evaluation_label(evaluations)}, {metric_label(metric)}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from simmim.report.avg_dist_points import MODERATE_PX, measured_by, needs_beside
+from simmim.report.avg_dist_points import MODERATE_PX, evaluation_and_metric, needs_beside
 from simmim.report.measurements import Measurement, best_measurement, interval_text, measurement, metric_label, signed
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.statistics import FEWEST_RANKED, rank_correlation
@@ -55,7 +55,7 @@ def needs(facts: ScaleFacts) -> list[ResultFile]:
 def make(results: Results, facts: ScaleFacts) -> Body:
     """A line for each two orders that are compared."""
     masks = _masks(results.records, facts)
-    score = metric_label(measured_by(facts, "table1")[1])
+    score = metric_label(evaluation_and_metric(facts, "table1")[1])
     ours, papers, nearness = f"our {score}", f"the paper's {score}", "nearness to the paper's ridge"
     orders: dict[str, Callable[[_Mask], float]] = {
         ours: lambda mask: mask.score.mean,
@@ -78,7 +78,7 @@ def _masks(frame: pd.DataFrame, facts: ScaleFacts) -> list[_Mask]:
     distances = {cell["run"]: float(cell["value"]) for cell in facts.cells("figure3a").values()}
     found = []
     for run in [run for run in facts.fitting_masks if run in scores and run in distances]:
-        score = best_measurement(frame, run, *measured_by(facts, "table1"))
+        score = best_measurement(frame, run, *evaluation_and_metric(facts, "table1"))
         avg_dist = measurement(frame, run, "pretrain", "avg_dist")
         if score and score.is_finite and avg_dist:
             found.append(_Mask(score, avg_dist, scores[run], distances[run]))
