@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simmim.planning.gpus import Machine
 from simmim.planning.jobs import EVALUATE, FEATURES, FIRST_STAGE, PRETRAIN, TOKENIZER
-from simmim.planning.printed_saves import saves_text
+from simmim.planning.printed_saves import columns, saves_text
 from simmim.planning.rows import CANNOT_BE, DATA, DONE, TO_DO, name_of
 
 Row = Mapping[str, Any]
@@ -32,6 +33,8 @@ _NOTE = (
     "Estimated: hours, memory, disk. Published trainings of this kind use 5 to 25 % of a GPU's peak; 35 % takes a "
     "well-tuned step. Loading, packing and scoring on the CPU come on top."
 )
+
+_columns = functools.partial(columns, (_NAME_WIDTH, *_WIDTHS))
 
 
 def text_of(target: str, scale: str, rows: Sequence[Row], machine: Machine, verdicts: Iterable[str] = ()) -> str:
@@ -176,11 +179,6 @@ def _reasons(rows: Sequence[Row]) -> Iterator[str]:
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH)
-
-
-def _columns(name: str, *cells: str) -> str:
-    row = name.ljust(_NAME_WIDTH) + "".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
-    return row.rstrip()
 
 
 def _short(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,15 @@ _NOTE = (
     "pass until it goes on. ETTR: share of effective training time. save_every_steps and save_every_minutes "
     "may be changed at any time."
 )
+
+
+def columns(widths: Sequence[int], name: str, *cells: str) -> str:
+    """A line of a table: a name to the left of its column, which is the first, and cells to the right of theirs."""
+    row = name.ljust(widths[0]) + "".join(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+    return row.rstrip()
+
+
+_columns = functools.partial(columns, (_NAME_WIDTH, *_WIDTHS))
 
 
 def saves_text(rows: Sequence[Row], width: int) -> Iterator[str]:
@@ -59,8 +69,3 @@ def _advice(rows: Sequence[Row]) -> Iterator[str]:
             steps, minutes = round(best / row["step_seconds"]), round(best / 60)
             share = f"! saving takes {100 * row['save_share']:.1f} % of the time of {titled(row)}"
             yield f"{share}: raise train.save_every_steps to {steps} and save_every_minutes to {minutes}."
-
-
-def _columns(name: str, *cells: str) -> str:
-    row = name.ljust(_NAME_WIDTH) + "".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
-    return row.rstrip()
