@@ -54,7 +54,7 @@ def _panel(axis: Axes, row: dict[str, Any]) -> None:
     import numpy as np
 
     from simmim.report.figures._pictures import hide, opened, opened_mask
-    from simmim.report.style import HAIRLINE, NOT_RUN_TEXT
+    from simmim.report.style import HAIRLINE, say
 
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(visible=True, color=HAIRLINE, linewidth=0.8)
@@ -63,8 +63,7 @@ def _panel(axis: Axes, row: dict[str, Any]) -> None:
         axis.imshow(hide(image, opened_mask(row["hidden"])[:, :, None]), interpolation="nearest")
     else:
         axis.imshow(np.full_like(image, 255))
-        words = "does not fit\nthis scale"
-        axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
+        say(axis, "does not fit\nthis scale")
 
 
 def _heading(row: dict[str, Any], scale: str) -> str:
