@@ -12,8 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simmim.report.status import NOT_RUN
-from simmim.report.style import INK, NOT_RUN_TEXT
+from simmim.report.style import INK, say_not_run
 
 OWN_MASK = "own"  # the mask that a run was trained with, as reconstruction files call it
 RECONSTRUCTED = "Reconstructed: the prediction where the image is hidden, the image where it is visible. Grey: hidden."
@@ -105,7 +104,7 @@ def grid(lines: Sequence[Sequence[np.ndarray | None]], headings: Sequence[str]) 
             axis.axis("off")
             axis.imshow(_EMPTY if picture is None else picture, interpolation="nearest")
             if picture is None:
-                axis.text(0.5, 0.5, NOT_RUN, transform=axis.transAxes, ha="center", va="center", **NOT_RUN_TEXT)
+                say_not_run(axis)
     for heading, axis in zip(headings, axes[0]):
         axis.set_title(heading, fontsize=8, color=INK, weight="normal", loc="center", pad=4)
     return figure
