@@ -140,6 +140,11 @@ class ScaleFacts:
         runs = list(runs)
         return self.reference if self.reference in runs else next(iter(runs), None)
 
+    def trained_first(self, runs: Iterable[str]) -> list[str]:
+        """Each run once: those that are pre-trained in the order of the sheet, then the others as they come."""
+        runs = list(dict.fromkeys(runs))
+        return [run for run in self.trained if run in runs] + [run for run in runs if run not in self.trained]
+
     @property
     def is_paper(self) -> bool:
         """Whether data, encoders and lengths of training are the paper's."""

@@ -13,10 +13,8 @@ from simmim.report.style import colours
 
 def runs_by_encoder(frame: pd.DataFrame, facts: ScaleFacts) -> list[list[str]]:
     """Runs with records, those of one kind of encoder together: pre-trained ones as in the sheet, then from scratch."""
-    found = list(dict.fromkeys(frame["run"]))
-    ordered = [run for run in facts.trained if run in found] + [run for run in found if run not in facts.trained]
     encoders: dict[str, list[str]] = {}
-    for run in ordered:
+    for run in facts.trained_first(frame["run"]):
         encoders.setdefault(facts.encoders.get(run, ""), []).append(run)
     return list(encoders.values())
 

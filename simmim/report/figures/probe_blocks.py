@@ -37,10 +37,9 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     frame = results.records
     blocks = frame[(frame["metric"] == "top1") & frame["part"].isin(blocks_of(frame))]
     blocks = blocks.assign(block=blocks["part"].map(block_number))
-    found = list(dict.fromkeys(blocks["run"]))
-    if not found:
+    runs = facts.trained_first(blocks["run"])
+    if not runs:
         raise NothingToDraw("No block of an encoder was probed")
-    runs = [run for run in facts.trained if run in found] + [run for run in found if run not in facts.trained]
     figure, axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
     draw_runs(axis, blocks, runs, facts, "block")
     for run in runs:
