@@ -34,7 +34,7 @@ from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import make_folder, named, replace_folder, sha256_file
 from simmim.storage.identity import code_version
 from simmim.storage.sealed_json import write_sealed
-from simmim.train.processes import Processes, autocast_dtype, my_share, wait_for_all
+from simmim.train.processes import Processes, autocast_dtype, my_share, stopping_together, wait_for_all
 from simmim.train.reading import read_ahead, to_device
 
 _DRAFT = "draft.json"  # what an unfinished extraction belongs to
@@ -62,9 +62,9 @@ def write_features(
     draft, about = out.with_name(f".{out.name}.part"), identity_of_sets(config, sets, encoder_file).as_json()
     about |= {"code_version": code_version(), "processes": processes.world}
     files = _files(encoder, normalise, sets, config, draft, about, processes)
-    for split, shards in sets.items():
-        _extract(encoder, normalise, shards, split, config, files[split], processes)
-    wait_for_all()
+    with stopping_together(processes):
+        for split, shards in sets.items():
+            _extract(encoder, normalise, shards, split, config, files[split], processes)
     if processes.is_main_process:
         blocks = {split: [_entry(file) for file in arrays] for split, arrays in files.items()}
         write_sealed(draft / MANIFEST, about | {"blocks": blocks})

@@ -20,6 +20,7 @@ from torch import nn
 from simmim.config.training import TrainSettings
 from simmim.machine import keep_freed_memory
 from simmim.rng import libraries_left_alone, seed_for
+from simmim.stopping import Stopped
 from simmim.train import arithmetic
 from simmim.train.device import chosen_device, has_bf16
 
@@ -158,6 +159,26 @@ def wait_for_all() -> None:
     """Return when every process has come here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+@contextmanager
+def stopping_together(processes: Processes) -> Iterator[None]:
+    """Leave the block when all processes have: all by `Stopped` where one was asked to stop.
+
+    One alone would be believed: torchrun asks all others to stop where one dies, and a death is no stop.
+    """
+    stop = None
+    try:
+        yield
+    except Stopped as error:
+        stop = error
+    if processes.world > 1:
+        stops = torch.tensor(float(stop is not None), device=processes.device)
+        dist.all_reduce(stops, dist.ReduceOp.MAX)
+        if stops.item() and not stop:
+            stop = Stopped("another process was asked to stop; the same command goes on")
+    if stop:
+        raise stop
 
 
 def my_share(samples: int) -> range:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from simmim.stopping import Stopped
 from simmim.train.processes import (
     Processes,
     autocast_dtype,
@@ -20,6 +21,7 @@ from simmim.train.processes import (
     my_share,
     peak_bytes,
     seed_libraries,
+    stopping_together,
 )
 
 CPU = torch.device("cpu")
@@ -79,23 +81,21 @@ def test_alone_a_process_has_all_samples():
     assert list(my_share(3)) == [0, 1, 2]
 
 
-def _joined(rank, port, second):
-    """Wait for the other process, as the first of two; the second one does something else."""
+def _joined(rank, port, second, first):
+    """What one of two processes does."""
     place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ.update(place, SIMMIM_DEVICE="cpu")
     dist.destroy_process_group = lambda: time.sleep(600)  # as NCCL's waits for what others never do
     with joined_processes():
-        if rank:
-            second()
-        dist.barrier()
+        (second if rank else first)()
 
 
-def two_processes(second):
+def two_processes(second, first=lambda: dist.barrier()):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     fork = multiprocessing.get_context("fork")
-    both = [fork.Process(target=_joined, args=(rank, port, second), daemon=True) for rank in (0, 1)]
+    both = [fork.Process(target=_joined, args=(rank, port, second, first), daemon=True) for rank in (0, 1)]
     for process in both:
         process.start()
     return both
@@ -117,6 +117,26 @@ def test_nobody_waits_for_ever(monkeypatch):
     waiting.join(60)
     assert waiting.exitcode == 1 and stuck.is_alive()
     stuck.kill()
+
+
+def _is_asked_to_stop():
+    raise Stopped("asked to")
+
+
+@pytest.mark.parametrize(("second_does", "ends"), [(_is_asked_to_stop, [75, 75]), (lambda: os._exit(9), [1, 9])])
+def test_processes_stop_together_and_no_death_is_a_stop(second_does, ends):
+    def leave():
+        try:
+            with stopping_together(Processes(dist.get_rank(), 2, CPU)):
+                if dist.get_rank():
+                    second_does()
+        except Stopped:
+            os._exit(75)
+
+    both = two_processes(leave, first=leave)
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == ends
 
 
 def test_what_the_main_process_finds_holds_for_all(together):
