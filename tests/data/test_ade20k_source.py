@@ -49,6 +49,11 @@ class TestAde20k:
         rows = b"Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t0.15\t11664\t1172\t1\twall\n2\t0.10\t6046\t612\t1\tbuilding\n"
         write(tmp_path / "objectInfo150.txt", rows)
         assert source("ade20k", **settings).classes() == ["wall", "building"]
+        write(tmp_path / "objects.csv", rows.replace(b"\t", b","))
+        assert source("ade20k", **settings, classes_file=str(tmp_path / "objects.csv")).classes() == [
+            "wall",
+            "building",
+        ]
         write(tmp_path / "objectInfo150.txt", rows.replace(b"1\tbuilding", b"1 building"))
         with pytest.raises(ValueError, match=r"objectInfo150.txt: '2.*1 building' has not the 6 cells of its header"):
             source("ade20k", **settings).classes()

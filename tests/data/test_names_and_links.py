@@ -182,3 +182,11 @@ def test_lists_that_are_no_text_are_refused_in_one_line(tmp_path):
     settings = {"root": str(tmp_path / "set"), "class_folders": True, "classes_file": str(tmp_path / "classes.txt")}
     with pytest.raises(ValueError, match=r"classes.txt is not UTF-8 text .*; save it as UTF-8"):
         samples("image_folder", **settings)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("value", [["cat", "dog"], {"cat": 0, "dog": 1}])
+def test_a_class_list_in_json_is_refused(value, indent, tmp_path):
+    write(tmp_path / "classes.txt", json.dumps(value, indent=indent).encode())
+    with pytest.raises(ValueError, match=r"class list .*classes.txt holds JSON; write one name on each line"):
+        source("ade20k", root=str(tmp_path), split="training").classes()

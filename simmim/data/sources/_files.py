@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -108,20 +109,31 @@ def normal_form(name: str) -> str:
 
 
 def read_class_list(path: str | Path) -> list[str]:
-    """Class names (NFC) from a text file, one per line, or from ADE20K's objectInfo150.txt (its last column).
+    """Class names (NFC) from a text file, one per line, or the last column of ADE20K's objectInfo150.txt or .csv.
 
     Empty lines and such that start with '#' are left out, as in a list of images.
 
     Raises:
-        ValueError: when the file is missing, empty, or names a class twice.
+        ValueError: when the file is missing, empty, JSON, or names a class twice.
     """
-    lines = normal_form(read_text(existing_file(path, "class list"))).split("\n")
+    text = normal_form(read_text(existing_file(path, "class list")))
+    if _is_json(text):
+        raise ValueError(f"class list {path} holds JSON; write one name on each line")
+    lines = text.split("\n")
     lines = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
-    if lines and "\t" in lines[0] and lines[0].split("\t")[-1].strip() == "Name":
-        rows = [line.split("\t") for line in lines]
+    mark = next((mark for mark in "\t," if lines and lines[0].rpartition(mark)[1:] == (mark, "Name")), "")
+    if mark:
+        rows = [line.split(mark) for line in lines]
         if odd := [line for line, row in zip(lines, rows) if len(row) != len(rows[0])]:
             raise ValueError(f"class list {path}: '{odd[0]}' has not the {len(rows[0])} cells of its header")
         lines = [row[-1].strip() for row in rows[1:]]
     if not lines or len(set(lines)) < len(lines):
         raise ValueError(f"class list {path} must name at least one class and none twice; it holds {lines[:8]} ...")
     return lines
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list | dict)
+    except (ValueError, RecursionError):
+        return False
