@@ -144,3 +144,13 @@ def test_an_image_with_two_labels_is_refused(tmp_path):
     lists = {"labels_file": str(tmp_path / "labels.txt"), "classes_file": str(tmp_path / "classes.txt")}
     with pytest.raises(ValueError, match=r"labels.txt gives '1.png' two classes; leave one"):
         samples("tar", archive=str(tmp_path / "a.tar"), **lists)
+
+
+def test_a_number_beyond_the_ids_is_refused(tmp_path):
+    """As in a list that counts from 0, where every other image would get the class before its own."""
+    write(tmp_path / "a.tar", tar_of({"1.png": png(), "2.png": png()}))
+    write(tmp_path / "labels.txt", b"1.png 1\n2.png 0\n")
+    write(tmp_path / "classes.txt", b"cat\ndog\n")
+    lists = {name: str(tmp_path / "classes.txt") for name in ("classes_file", "ids_file")}
+    with pytest.raises(ValueError, match=r"labels.txt: 0 is no number of ids_file, which are 1 to 2"):
+        samples("tar", archive=str(tmp_path / "a.tar"), labels_file=str(tmp_path / "labels.txt"), **lists)

@@ -108,6 +108,8 @@ class Tar:
             raise ValueError(f"{self.labels_file}: '{' '.join(odd[0])}' is not a file name and a class")
         if self.ids_file:
             ids = {str(number): name for number, name in enumerate(read_class_list(self.ids_file), 1)}
+            if odd := [number for _, number in rows if number.isdecimal() and number not in ids]:
+                raise ValueError(f"{self.labels_file}: {odd[0]} is no number of ids_file, which are 1 to {len(ids)}")
             rows = [[name, ids.get(number, number)] for name, number in rows]
         found = dict(rows)
         if len(found) < len(rows):
