@@ -32,6 +32,7 @@ TEXT = ["dog", "cat", None, "dog"]
 ARRAYS = {
     "text": pa.array(TEXT),
     "long text": pa.array(TEXT, pa.large_string()),
+    "text as views": pa.array(TEXT, pa.string_view()),
     "categories": pa.array(TEXT).dictionary_encode(),
     "categories in another order": pa.DictionaryArray.from_arrays(pa.array([1, 0, None, 1]), pa.array(["cat", "dog"])),
     "whole numbers": pa.array([1, 0, None, 1], pa.int64()),
@@ -98,6 +99,14 @@ def test_without_class_names_one_line_says_both_ways_out(array, names, tmp_path)
     settings = written(tmp_path / "a.parquet", array, names)
     with pytest.raises(ValueError, match=r'does not name the classes .*; give classes_file, or label_column=""'):
         packed(tmp_path, "hf_parquet", **settings)
+
+
+def test_an_absent_column_is_named_beside_those_there_are(tmp_path):
+    settings = written(tmp_path / "a.parquet", pa.array([0, 1]))
+    with pytest.raises(
+        ValueError, match=r"a.parquet has no column 'labels', only \['image', 'label'\]; set label_column"
+    ):
+        samples("hf_parquet", **settings, label_column="labels")
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -25,6 +25,7 @@ _LABEL_TYPES = (
     pa.types.is_boolean,
     pa.types.is_string,
     pa.types.is_large_string,
+    pa.types.is_string_view,
     pa.types.is_null,
 )
 Label = int | float | str | None
@@ -52,6 +53,7 @@ class HfParquet:
         if self.classes_file:
             return read_class_list(self.classes_file)
         path, *others = self._paths()
+        _check_labels(path, _open(path).schema_arrow, self.label_column)
         names = _class_names(path, self.label_column)
         if not names:
             raise ValueError(
@@ -122,7 +124,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _check_labels(path: Path, schema: pa.Schema, column: str) -> None:
     """Refuse a column that is missing or holds neither numbers nor text."""
     if column not in schema.names:
-        raise ValueError(f"{path} has no column {column!r}, only {schema.names}")
+        raise ValueError(f"{path} has no column {column!r}, only {schema.names}; set label_column, or rename one")
     kind = schema.field(column).type
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not any(allowed(value) for allowed in _LABEL_TYPES):
