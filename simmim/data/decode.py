@@ -128,8 +128,8 @@ def _frames(content: bytes) -> int:
 
 def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: bool) -> tuple[Image.Image, list[str]]:
     """The image in mode RGB or L, and what was changed on the way."""
-    changes = []
-    orientation = _orientation(image)
+    changes, is_turned = [], file_format == "TIFF"  # Pillow turns these upright while it loads them
+    orientation = _orientation(Image.open(io.BytesIO(content), formats=("TIFF",)) if is_turned else image)
     if orientation != 1:
         changes.append(f"EXIF orientation {orientation} {'dropped: it has an annotation' if annotated else 'applied'}")
     if file_format != "JPEG" and (frames := _frames(content)) > 1:
@@ -141,8 +141,8 @@ def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: b
     elif "transparency" in image.info:
         changes.append("transparent colour dropped")
     image = _eight_bit(image)
-    if orientation != 1 and not annotated:
-        image = image.transpose(_TRANSPOSE[orientation])
+    if orientation != 1 and annotated == is_turned:
+        image = image.transpose(_TRANSPOSE[_BACK.get(orientation, orientation) if is_turned else orientation])
     return image, changes
 
 
@@ -155,6 +155,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BACK = {6: 8, 8: 6}  # the others undo themselves
 
 
 def _orientation(image: Image.Image) -> int:

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from simmim.data.array_files import MAX_PIXELS
 from simmim.data.decode import BadImage, normalise
@@ -157,6 +157,21 @@ def test_annotated_pixels_stay_where_they_are():
     stored = store(rotated(6), "a.jpg", annotated=True)
     assert "dropped" in stored.changes and opened(stored).getexif().get(0x0112) is None
     np.testing.assert_array_equal(np.asarray(opened(stored)), np.asarray(Image.open(io.BytesIO(rotated(6)))))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_so_do_those_that_pillow_turns_on_its_own(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(RGB, "TIFF", exif=exif)
+    stored = store(content, "a.tif", annotated=True)
+    assert ("dropped" in stored.changes) == (orientation != 1)
+    np.testing.assert_array_equal(np.asarray(opened(stored)), np.asarray(RGB))
+    stored = store(content, "a.tif")
+    assert ("applied" in stored.changes) == (orientation != 1)
+    np.testing.assert_array_equal(
+        np.asarray(opened(stored)), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    )
 
 
 def test_a_broken_exif_block_does_no_harm():
