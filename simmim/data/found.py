@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
 from simmim.data.samples import Source
+from simmim.data.sources._files import is_hidden
 from simmim.plugin import Component
 from simmim.storage.reading import existing
 
@@ -21,7 +24,6 @@ TRAIN_NAMES = "train", "training", "train2017", "train2014"
 VAL_NAMES = "val", "validation", "valid", "val2017", "val2014", "test", "testing"
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 _LISTS = ".txt", ".lst", ".list"
-_OF_MACOS = "__MACOSX"  # a folder in its archives, of what belongs to no picture
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Found:
 
 def images_at(path: Path | str) -> Found:
     """Images without labels: a folder however nested, a tar, Parquet, or a text file that lists them."""
-    root = existing(path, "--data")
+    root = _images(path)
     if root.is_dir() and not _is_parquet(root):
         return _folder(root, "", "images")
     if root.name.endswith(_LISTS):
@@ -65,7 +67,7 @@ def images_at(path: Path | str) -> Found:
 
 def classes_at(path: Path | str) -> Found:
     """Images in class folders, in a folder or a tar, or Parquet with labels."""
-    root = existing(path, "--data")
+    root = _images(path)
     if root.is_dir() and not _is_parquet(root):
         found = _folder(root, " class_folders=true", "class folders")
     else:
@@ -78,7 +80,7 @@ def classes_at(path: Path | str) -> Found:
 def objects_at(path: Path | str) -> Found:
     """A folder in COCO's layout: annotations/instances_{train,val}*.json and the folders of images."""
     root = existing(path, "--data")
-    files = sorted([*root.glob("annotations/*.json"), *root.glob("*.json")])
+    files = sorted(_visible([*root.glob("annotations/*.json"), *root.glob("*.json")]))
     train = _named(files, TRAIN_NAMES) or (files[0] if len(files) == 1 else None)
     if train is None:
         raise ValueError(f"{root} is not in COCO's layout: it needs annotations/instances_train.json beside its images")
@@ -89,7 +91,7 @@ def objects_at(path: Path | str) -> Found:
 def label_maps_at(path: Path | str) -> Found:
     """A folder in ADE20K's layout: images/training, annotations/training, and classes.txt."""
     root = existing(path, "--data")
-    folders = [each for each in root.glob("images/*") if each.is_dir()]
+    folders = [each for each in _visible(root.glob("images/*")) if each.is_dir()]
     train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
     if train is None:
         raise ValueError(f"{root} is not in ADE20K's layout: it needs images/training and annotations/training")
@@ -98,7 +100,7 @@ def label_maps_at(path: Path | str) -> Found:
 
 
 def _folder(root: Path, settings: str, what: str) -> Found:
-    folders = [each for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name != _OF_MACOS]
+    folders = [each for each in _visible(root.iterdir()) if each.is_dir()]
     train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
@@ -121,7 +123,7 @@ def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
 
 def _parquet(root: Path, settings: str) -> Found:
     """A folder of Parquet files, train-00000-of-00002.parquet or train.parquet where a split has a name."""
-    names = [Path(path.stem.partition("-")[0]) for path in root.glob("*.parquet")]
+    names = [Path(path.stem.partition("-")[0]) for path in _visible(root.glob("*.parquet"))]
     train, val = _named(names, TRAIN_NAMES), _named(names, VAL_NAMES)
     if not train or not val:
         return Found(root, ("hf_parquet", f"files=$data/*.parquet {settings}".strip()), None, "Parquet")
@@ -133,25 +135,54 @@ def _parquet(root: Path, settings: str) -> Found:
 
 
 def _refuse_splits(found: Found) -> None:
-    """Refuse folders that are splits and would be taken for classes: one is called train, another holds its folders."""
-    if found.train[0] not in ("image_folder", "tar"):
-        return
+    """Refuse folders that are splits and would be taken for classes: one is called train, another holds its folders.
+
+    Files of Parquet that are splits would be taken for one set.
+    """
+    if found.train[0] == "hf_parquet":
+        return _refuse_split_files(found.root)
     source = found.source(found.train)
-    train = _named([Path(name) for name in source.classes()], TRAIN_NAMES)
-    if train is None:
+    trains = {name for name in source.classes() if _words(name) & _words(*TRAIN_NAMES)}
+    if not trains:
         return
     folders = sorted({parts[:2] for sample in source.samples() if len(parts := PurePath(sample.id).parts) > 2})
-    inside = {name for split, name in folders if split == train.name}
+    inside = {name: split for split, name in folders if split in trains}
     for other, name in folders:
-        if other != train.name and name in inside:
+        if other not in trains and name in inside:
             raise ValueError(
-                f"{train.name} and {other} in {found.root} both hold '{name}': they are splits, no classes; call their "
-                "folders train and val (a tar has to be unpacked), or give the folder of one of them"
+                f"{inside[name]} and {other} in {found.root} both hold '{name}': they are splits, no classes; call "
+                "their folders train and val (a tar has to be unpacked), or give the folder of one of them"
             )
 
 
+def _refuse_split_files(root: Path) -> None:
+    names = sorted(path.name for path in _visible(root.glob("*.parquet")))
+    train, val = ([name for name in names if _words(name) & _words(*split)] for split in (TRAIN_NAMES, VAL_NAMES))
+    if train and val:
+        raise ValueError(
+            f"{train[0]} and {val[0]} in {root} are splits of a set; call them train.parquet and val.parquet, several "
+            "train-0.parquet and so on, or give one of them"
+        )
+
+
+def _words(*names: str) -> set[str]:
+    """The words that names consist of, without digits."""
+    return {word for name in names for word in re.findall("[a-z]+", name.lower())}
+
+
 def _is_parquet(folder: Path) -> bool:
-    return any(folder.glob("*.parquet"))
+    return any(_visible(folder.glob("*.parquet")))
+
+
+def _images(path: Path | str) -> Path:
+    """What lies at a path; of a data set as hubs have it the folder of its Parquet files."""
+    root = existing(path, "--data")
+    inner = root / "data"
+    return inner if inner.is_dir() and _is_parquet(inner) and not _is_parquet(root) else root
+
+
+def _visible(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if not is_hidden(path.name)]
 
 
 def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
@@ -167,7 +198,8 @@ def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
 def _coco(root: Path, annotations: Path) -> tuple[str, str]:
     """The row of one split; its images lie in the folder that is called as its file."""
     name = annotations.stem.removeprefix("instances_")
-    for images in (name, f"images/{name}", "images", ""):
+    split = name.rpartition("_")[2]  # of person_keypoints_train2017
+    for images in (name, f"images/{name}", split, f"images/{split}", "images", ""):
         if (root / images).is_dir():
             break
     folder = f"$data/{images}".rstrip("/")

@@ -63,19 +63,21 @@ def test_a_split_beside_what_a_system_left_there(junk, tmp_path):
     assert classes_at(tmp_path).train == ("image_folder", "root=$data/train class_folders=true")
 
 
-@pytest.mark.parametrize("other", ["dev", "holdout"])
-def test_a_split_with_a_name_of_its_own_is_refused(other, tmp_path):
-    class_folders(tmp_path / "set", "train", other)
+@pytest.mark.parametrize(
+    ("train", "other"), [("train", "dev"), ("train", "holdout"), ("train_images", "val_images"), ("train-1", "val-1")]
+)
+def test_a_split_with_a_name_of_its_own_is_refused(train, other, tmp_path):
+    class_folders(tmp_path / "set", train, other)
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         archive.add(tmp_path / "set", "")
     for path in ("set", "set.tar"):
-        with pytest.raises(ValueError, match=f"train and {other} .* both hold 'cat': they are splits, no classes"):
+        with pytest.raises(ValueError, match=f"{train} and {other} .* both hold 'cat': they are splits, no classes"):
             classes_at(tmp_path / path)
     assert len(ids(images_at(tmp_path / "set"), images_at(tmp_path / "set").train)) == 4
 
 
 def test_two_vehicles(tmp_path):
-    files(tmp_path, "bus/red/1.jpg", "train/steam/1.jpg", "train/2.jpg")
+    files(tmp_path, "bus/red/1.jpg", "train/steam/1.jpg", "train/2.jpg", "bullet_train/1.jpg", "test_tube/1.jpg")
     assert classes_at(tmp_path).train == ("image_folder", "root=$data class_folders=true")
 
 
@@ -98,6 +100,33 @@ def test_splits_in_parquet_files(names, tmp_path):
         train, val = ({name.partition(".")[0] for name in ids(found, row)} for row in (found.train, found.val))
         assert train == {name for name in names if name.startswith("train")}
         assert val == {name for name in names if not name.startswith("train")} - {"test-0"}
+
+
+def test_key_points_alone(tmp_path):
+    files(tmp_path, "annotations/person_keypoints_train2017.json", "annotations/._person_keypoints_train2017.json")
+    files(tmp_path, "train2017/1.jpg")
+    row = objects_at(tmp_path).train[1]
+    assert row == "images=$data/train2017 annotations=$data/annotations/person_keypoints_train2017.json"
+
+
+def test_parquet_as_hubs_and_macos_leave_it(tmp_path):
+    for name in ("train-00000-of-00001", "test-00000-of-00001"):
+        parquet(tmp_path / f"data/{name}.parquet")
+    files(tmp_path, "README.md", "data/._train-00000-of-00001.parquet", "photos/data/1.jpg")
+    for found in (images_at(tmp_path), classes_at(tmp_path)):
+        assert ids(found, found.train)[0] == "train-00000-of-00001.parquet:00000000"
+        assert len(ids(found, found.val)) == 2
+    assert ids(images_at(tmp_path / "photos"), images_at(tmp_path / "photos").train) == ["data/1.jpg"]
+
+
+def test_files_that_are_splits_are_not_read_as_one_set(tmp_path):
+    for name in ("train_0", "train_1", "test_0"):
+        parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(
+        ValueError, match=r"train_0.parquet and test_0.parquet in .* are splits .* call them train.parq"
+    ):
+        classes_at(tmp_path)
+    assert len(ids(images_at(tmp_path), images_at(tmp_path).train)) == 6
 
 
 @pytest.mark.parametrize("name", ["set [1]", "*", "?", "set {a}", "a,b=c", "50%", "it's"])

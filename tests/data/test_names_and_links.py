@@ -190,3 +190,16 @@ def test_a_class_list_in_json_is_refused(value, indent, tmp_path):
     write(tmp_path / "classes.txt", json.dumps(value, indent=indent).encode())
     with pytest.raises(ValueError, match=r"class list .*classes.txt holds JSON; write one name on each line"):
         source("ade20k", root=str(tmp_path), split="training").classes()
+
+
+def test_what_macos_leaves_is_no_class(tmp_path):
+    for name in ("cat/1.png", "dog/2.png", "__MACOSX/cat/._1.png", "cat/__MACOSX/3.png"):
+        write(tmp_path / "set" / name, png())
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "set", "")
+    for name, place in {
+        "image_folder": {"root": str(tmp_path / "set")},
+        "tar": {"archive": str(tmp_path / "a.tar")},
+    }.items():
+        assert source(name, **place, class_folders=True).classes() == ["cat", "dog"]
+        assert labels_by_id(name, **place, class_folders=True) == {"cat/1.png": 0, "dog/2.png": 1}

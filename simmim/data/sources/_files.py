@@ -12,6 +12,13 @@ from pathlib import Path
 from simmim.data.samples import printable
 from simmim.storage.reading import os_error, read_text
 
+_OF_MACOS = "__MACOSX"  # a folder in its archives, of what belongs to no picture
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of a user's."""
+    return name.startswith(".") or name == _OF_MACOS
+
 
 def existing_folder(path: str, what: str) -> Path:
     """The folder at `path`.
@@ -61,7 +68,7 @@ def _walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
         target = printable(os.path.realpath(folder))
         raise ValueError(f"link {printable(folder)} leads back to {target}, a folder that contains it; remove the link")
     for entry in entries:
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             continue
         if is_folder(entry):
             yield from _walk(Path(entry.path), parents | {own})

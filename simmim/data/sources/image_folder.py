@@ -13,6 +13,7 @@ from simmim.data.sources._files import (
     files_below,
     files_digest,
     is_folder,
+    is_hidden,
     lists_given,
     read_class_list,
     walk,
@@ -44,7 +45,8 @@ class ImageFolder:
         if self.classes_file:
             return read_class_list(self.classes_file)
         folder = existing_folder(self.root, "image folder")
-        names = [printable(entry.name) for entry in os.scandir(folder) if is_folder(entry) and entry.name[0] != "."]
+        entries = [entry for entry in os.scandir(folder) if is_folder(entry) and not is_hidden(entry.name)]
+        names = [printable(entry.name) for entry in entries]
         return class_names(names, str(folder), self.numbered_folders)
 
     def samples(self) -> Iterator[RawSample]:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from simmim.data.samples import RawSample, printable
 from simmim.data.sources._class_folders import class_names, label_of
-from simmim.data.sources._files import existing_file, files_digest, lists_given, normal_form, read_class_list
+from simmim.data.sources._files import existing_file, files_digest, is_hidden, lists_given, normal_form, read_class_list
 from simmim.storage.reading import one_line, read_text, reading
 
 _LARGEST_BYTES = 2**30  # of an image; a sparse member may claim any size
@@ -83,7 +83,7 @@ class Tar:
     def _below(self, name: str) -> tuple[str, ...]:
         """Parts of a path below `root`; none of what is hidden or lies elsewhere."""
         parts, root = PurePosixPath(name).parts, PurePosixPath(self.root).parts
-        hidden = any(part.startswith(".") and part != ".." for part in parts)
+        hidden = any(is_hidden(part) and part != ".." for part in parts)
         return () if hidden or parts[: len(root)] != root else parts[len(root) :]
 
     def _label(self, parts: tuple[str, ...], classes: list[str], labels: dict[str, str]) -> tuple[int | None, str]:
