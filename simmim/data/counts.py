@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
 
 from simmim.data.layout import QUARANTINE, set_digest
 from simmim.data.samples import some_of
+
+_PNG = b"\x89PNG"  # how a label map begins
+_AT_ONCE = 64  # label maps
 
 
 def counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
@@ -37,6 +45,27 @@ def say_missing(out: Path, classes: list[str], samples: pa.Table, incidents: lis
         print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
     if labels.count(-1):
         print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
+
+
+def values_of_maps(shard: Path) -> set[int]:
+    """What stands in the label maps of a shard; nothing for annotations of another kind."""
+    values: set[int] = set()
+    for batch in pq.ParquetFile(shard, page_checksum_verification=True).iter_batches(_AT_ONCE, columns=["annotation"]):
+        for annotation in batch.column("annotation").to_pylist():
+            if annotation and annotation.startswith(_PNG):
+                label_map = np.asarray(Image.open(io.BytesIO(annotation)))
+                values |= {*np.flatnonzero(np.bincount(label_map.ravel())).tolist()}
+    return values
+
+
+def say_unmapped(out: Path, classes: list[str], values: Iterable[set[int]]) -> None:
+    """Print the classes that no pixel has, and where label maps seem to count classes from 0."""
+    found = set().union(*values)
+    absent = [name for value, name in enumerate(classes, 1) if value not in found]
+    if found and absent:
+        print(f"{out}: no pixel of {len(absent)} of {len(classes)} classes: {some_of(absent)}")
+        if 0 in found and len(classes) not in found:
+            print(f"{out}: 0 is a pixel without a class, 1 the first class; if your maps count from 0, add 1 to all")
 
 
 def check_enough(usable: int, incidents: list[dict[str, str]], max_share: float, out: Path) -> None:

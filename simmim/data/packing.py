@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from simmim import stopping
 from simmim.data.bands import Bands, moments_of, with_statistics
-from simmim.data.counts import check_enough, counts, say_missing
+from simmim.data.counts import check_enough, counts, say_missing, say_unmapped, values_of_maps
 from simmim.data.decode import CODECS
 from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
@@ -54,17 +54,15 @@ def pack(
     """Write a source as a packed data set into the folder `out`, replacing an earlier one.
 
     Shards that an earlier call has finished, of the same source and settings, are kept. What is left out, classes
-    without images and images without labels are printed.
+    without images or pixels and images without labels are printed.
 
     Args:
-        codec: one of `CODECS`.
-        shard_samples: samples per shard.
+        codec, shard_samples: one of `CODECS`, and samples per shard.
         short_side_px: reduce the shorter side of larger images to this, None to leave the pixels alone.
         max_quarantined_share: more broken images than this share of all is an error.
         bands, bits: keep images as arrays of so many bands of 8 or 16 bits; None for pictures, 8-bit RGB or grey.
         part, held_out: "train" or "held_out" of a source that is parted by this share (`simmim.data.held_out`).
-        processes: that read and decode; the files are the same for any number.
-        done: is called after every image.
+        processes, done: that read and decode, the files are the same for any number; called after every image.
 
     Raises:
         ValueError: for unusable settings, a sample id that comes twice, annotated samples that would be resized, other
@@ -84,8 +82,10 @@ def pack(
             index["bands"] = _measured(kept, out, journal, team)
         index |= {"shards": [shard.index_entry for shard in journal.entries()]}
         index |= counts(samples, incidents, index["classes"])
+        values = _values_of_maps(samples, out, journal, team)
         _write_index(out, index)
     say_missing(out, index["classes"], samples, incidents)
+    say_unmapped(out, index["classes"], values)
 
 
 def _begun(source: Source, settings: dict[str, Any], part: str, held_out: float) -> dict[str, Any]:
@@ -100,6 +100,13 @@ def _measured(bands: Bands, out: Path, journal: Journal, team: Workers) -> dict[
     """Bands with the statistics of all finished shards, as the index holds them."""
     moments = team.map(moments_of, [out / shard.file for shard in journal.entries()])
     return dataclasses.asdict(with_statistics(bands, moments))
+
+
+def _values_of_maps(samples: pa.Table, out: Path, journal: Journal, team: Workers) -> list[set[int]]:
+    """What stands in the label maps of every finished shard; nothing where no sample has an annotation."""
+    if samples["annotation_sha256"].null_count == len(samples):
+        return []
+    return [*team.map(values_of_maps, [out / shard.file for shard in journal.entries()])]
 
 
 def _write_index(out: Path, index: dict[str, Any]) -> None:

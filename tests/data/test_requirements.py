@@ -174,6 +174,23 @@ def test_label_maps_of_one_class_are_refused(tmp_path, values, which):
     """So are those that count from 0, where the first class is taken for pixels without one."""
     maps = [label_map(np.resize(values, (8, 6))) for _ in range(3)]
     shards = packed(tmp_path, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)])
+def test_packing_says_which_classes_have_no_pixel(tmp_path, capsys):
+    """Label maps that count from 0 lack the last class, and their first one would be ignored without a word."""
+    names, hint = ["sea", "lake", "wood"], "0 is a pixel without a class, 1 the first class; if your maps count from 0"
+    for values, absent in {
+        (0, 1, 2): "wood",
+        (1, 2): "wood",
+        (0, 1, 3): "lake",
+        (0, 1, 2, 3): "",
+        (3, 2, 1): "",
+    }.items():
+        folder, maps = tmp_path / "".join(map(str, values)), [label_map(np.resize(values, (8, 6))) for _ in range(2)]
+        packed(folder, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)], names)
+        said = capsys.readouterr().out
+        assert said.startswith(f"{folder}: no pixel of 1 of 3 classes: {absent}\n" if absent else "")
+        assert (hint in said) == (values == (0, 1, 2)) and bool(said) == bool(absent)
+
+
     with pytest.raises(ValueError, match=f"every pixel in .* is {which}, .*if yours count from 0, add 1 to all"):
         require_two_classes(shards)
     both = [*maps, label_map(np.resize((1, 2), (8, 6)))]
