@@ -30,6 +30,12 @@ def has_pixel(entry: dict[str, Any], image_px: tuple[int, int]) -> bool:
     return bool(coco_mask.area(run_lengths(entry["segmentation"], image_px)))
 
 
+def fit_of_box(entry: dict[str, Any], image_px: tuple[int, int]) -> float:
+    """Intersection over union of an object's box and the one round its mask, which has a pixel."""
+    around = coco_mask.toBbox(run_lengths(entry["segmentation"], image_px))
+    return float(coco_mask.iou(around[None], np.array([entry["bbox"]], np.float64), [0])[0, 0])
+
+
 def run_lengths(segmentation: list | dict, image_px: tuple[int, int]) -> dict[str, Any]:
     """Any segmentation as compressed run lengths of one mask of height and width `image_px`.
 

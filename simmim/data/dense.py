@@ -41,8 +41,6 @@ class DenseSet(Dataset):
         self._scales, self._flip, self._seed = scales, flip, seed
         self._padding = tuple(round(255 * channel) for channel in padding)
         self._kept = [index for index in range(len(shards)) if not training or self._is_useful(index)]
-        if not self._kept:
-            raise ValueError(f"none of the {len(shards)} images in {shards.folder} has anything to train on")
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -10,6 +10,8 @@ import numpy as np
 from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 
+_JUDGED, _FITTING = 1000, 0.5  # objects looked at, and overlap of a box with its mask's; of COCO's it is above 0.8
+
 
 def require_labels(shards: Shards) -> None:
     """Refuse a set that classification cannot train on or score.
@@ -32,24 +34,34 @@ def require_masks(shards: Shards) -> None:
     Crowd regions, empty boxes and single masks without a pixel in their image do not count, as for COCO's tools.
 
     Raises:
-        ValueError: with the number of objects without a mask, or when no mask has a pixel.
+        ValueError: with the number of objects without a mask, when there is no object or no mask has a pixel, and when
+            most boxes are elsewhere than their masks: networks learn from masks and would be scored by the boxes.
     """
     from simmim.data import coco_objects  # of the extra `dense`; classification needs it not
 
-    total = without = 0
-    seen = False
+    total = without = judged = elsewhere = 0
     for i in range(len(shards)):
+        image_px = tuple(shards.sizes[i].tolist())
         for one in filter(coco_objects.is_trainable, coco_objects.objects(shards.annotation(i))):
             total += 1
             without += not coco_objects.has_mask(one)
-            seen = seen or coco_objects.has_pixel(one, tuple(shards.sizes[i].tolist()))
+            if judged < _JUDGED and coco_objects.has_mask(one) and coco_objects.has_pixel(one, image_px):
+                judged += 1
+                elsewhere += coco_objects.fit_of_box(one, image_px) < _FITTING
     if without:
         raise ValueError(
             f"{without} of {total} objects in {shards.folder} have a box and no mask, and detection trains and "
             "scores both; give them a segmentation or take them out of the JSON, then pack again"
         )
-    if total and not seen:
+    if not total:
+        raise ValueError(f"no object in {shards.folder} can be trained on or scored; check its JSON, then pack again")
+    if not judged:
         raise ValueError(f"no object in {shards.folder} has a pixel in its image; check that JSON and images match")
+    if 2 * elsewhere > judged:
+        raise ValueError(
+            f"{elsewhere} of {judged} objects in {shards.folder} have a box elsewhere than their mask: bbox is x and "
+            "y of its upper left corner, width and height in pixels; mend the JSON, then pack again"
+        )
 
 
 def require_two_classes(shards: Shards) -> None:
@@ -86,7 +98,7 @@ def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:
         difference = " and ".join(lacking) or "their order differs"
         raise ValueError(
             f"{train.folder} and {other.folder} have different classes: {difference}; "
-            "pack both with one list of classes (classes_file, or equal categories)"
+            "pack both with one list of classes (classes_file, equal categories, or a folder for each even if empty)"
         )
 
 

@@ -150,7 +150,7 @@ REFUSED = {
     r"annotations\[0\] lacks bbox": {"annotations": [{k: v for k, v in one().items() if k != "bbox"}]},
     r"annotations\[0\] has the id '3', which is not a whole number": {"annotations": [one("3")]},
     r"lacks annotations": {"annotations": None},
-    r"none of the 2 images .* has anything to train on": {"annotations": []},
+    r"no object in .* can be trained on or scored": {"annotations": []},
 }
 
 

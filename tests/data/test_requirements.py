@@ -116,6 +116,33 @@ def test_a_set_whose_masks_all_lie_out_of_sight_is_refused(shape, tmp_path):
         detection(with_objects(tmp_path, [shape], [shape]))
 
 
+def test_a_set_without_an_object_is_refused(tmp_path):
+    """Its average precision would be no number."""
+    crowd, flat = {"segmentation": [], "iscrowd": 1}, {"segmentation": [], "bbox": [1, 1, 0, 4]}
+    for name, objects in {"none": [], "crowd": [crowd], "flat": [flat]}.items():
+        with pytest.raises(ValueError, match=f"^no object in {tmp_path / name} can be trained on or scored"):
+            detection(with_objects(tmp_path / name, objects, []), training=False)
+
+
+WIDE = [[0, 3, 6, 3, 6, 5, 0, 5]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bbox": [2, 2, 6, 5], "segmentation": [[2, 2, 6, 2, 6, 5, 2, 5]]},
+        {"bbox": [0.1, 0.1, 0.5, 0.5], "segmentation": SQUARE},
+        {"bbox": [3, 0, 2, 6], "segmentation": WIDE},
+    ],
+    ids=["corners", "shares of the image", "rows before columns"],
+)
+def test_boxes_that_are_not_round_their_masks_are_refused(wrong, tmp_path):
+    """They would be scored against, whatever the masks teach."""
+    with pytest.raises(ValueError, match=f"^2 of 3 objects in {tmp_path} have a box elsewhere than their mask: bbox"):
+        detection(with_objects(tmp_path, [wrong, SQUARE], [wrong]))
+    require_masks(with_objects(tmp_path / "half", [wrong, SQUARE], [wrong, SQUARE]))
+
+
 def test_classes_that_a_set_lacks_are_named(tmp_path):
     train = labelled(tmp_path / "train", [0, 1, 2], ["cat", "dog", "owl"])
     same = labelled(tmp_path / "same", [0, 1], ["cat", "dog", "owl"])
@@ -147,6 +174,23 @@ def test_packing_says_which_classes_have_no_image(tmp_path, capsys):
     assert "19 of 20 classes: 1, 2, 3, 4, 5, 6, 7, 8 and 11 more\n" in capsys.readouterr().out
 
 
+def test_packing_says_which_classes_have_no_pixel(tmp_path, capsys):
+    """Label maps that count from 0 lack the last class, and their first one would be ignored without a word."""
+    names, hint = ["sea", "lake", "wood"], "0 is a pixel without a class, 1 the first class; if your maps count from 0"
+    for values, absent in {
+        (0, 1, 2): "wood",
+        (1, 2): "wood",
+        (0, 1, 3): "lake",
+        (0, 1, 2, 3): "",
+        (3, 2, 1): "",
+    }.items():
+        folder, maps = tmp_path / "".join(map(str, values)), [label_map(np.resize(values, (8, 6))) for _ in range(2)]
+        packed(folder, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)], names)
+        said = capsys.readouterr().out
+        assert said.startswith(f"{folder}: no pixel of 1 of 3 classes: {absent}\n" if absent else "")
+        assert (hint in said) == (values == (0, 1, 2)) and bool(said) == bool(absent)
+
+
 def test_packing_says_what_it_leaves_out(tmp_path, capsys):
     contents = {"0.png": png(), "1.heic": b"heic", "2.png": b"", "3.gif": png()}
     samples = [RawSample(name, content) for name, content in contents.items()]
@@ -174,23 +218,6 @@ def test_label_maps_of_one_class_are_refused(tmp_path, values, which):
     """So are those that count from 0, where the first class is taken for pixels without one."""
     maps = [label_map(np.resize(values, (8, 6))) for _ in range(3)]
     shards = packed(tmp_path, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)])
-def test_packing_says_which_classes_have_no_pixel(tmp_path, capsys):
-    """Label maps that count from 0 lack the last class, and their first one would be ignored without a word."""
-    names, hint = ["sea", "lake", "wood"], "0 is a pixel without a class, 1 the first class; if your maps count from 0"
-    for values, absent in {
-        (0, 1, 2): "wood",
-        (1, 2): "wood",
-        (0, 1, 3): "lake",
-        (0, 1, 2, 3): "",
-        (3, 2, 1): "",
-    }.items():
-        folder, maps = tmp_path / "".join(map(str, values)), [label_map(np.resize(values, (8, 6))) for _ in range(2)]
-        packed(folder, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)], names)
-        said = capsys.readouterr().out
-        assert said.startswith(f"{folder}: no pixel of 1 of 3 classes: {absent}\n" if absent else "")
-        assert (hint in said) == (values == (0, 1, 2)) and bool(said) == bool(absent)
-
-
     with pytest.raises(ValueError, match=f"every pixel in .* is {which}, .*if yours count from 0, add 1 to all"):
         require_two_classes(shards)
     both = [*maps, label_map(np.resize((1, 2), (8, 6)))]
