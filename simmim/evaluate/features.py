@@ -62,7 +62,7 @@ def write_features(
     draft, about = out.with_name(f".{out.name}.part"), identity_of_sets(config, sets, encoder_file).as_json()
     about |= {"code_version": code_version(), "processes": processes.world}
     files = _files(encoder, normalise, sets, config, draft, about, processes)
-    with stopping_together(processes):
+    with stopping_together():
         for split, shards in sets.items():
             _extract(encoder, normalise, shards, split, config, files[split], processes)
     if processes.is_main_process:

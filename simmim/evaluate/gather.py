@@ -7,6 +7,8 @@ from typing import Any
 import torch.distributed as dist
 from torch import nn
 
+from simmim.train.processes import of_all_processes
+
 
 def copy_buffers_from_first(module: nn.Module) -> None:
     """Give every process the first one's buffers: batch statistics differ between processes, and scores must not."""
@@ -17,8 +19,4 @@ def copy_buffers_from_first(module: nn.Module) -> None:
 
 def gathered(items: list[Any]) -> list[Any]:
     """The items of all processes, on each of them."""
-    if not dist.is_initialized():
-        return items
-    parts: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(parts, items)
-    return [item for part in parts for item in part]
+    return [item for part in of_all_processes(items) for item in part]

@@ -11,10 +11,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from simmim.config.training import Compile
@@ -23,7 +22,7 @@ from simmim.train import arithmetic
 from simmim.train.batch_sampler import BatchSampler
 from simmim.train.compiled_blocks import Blocks, first_line
 from simmim.train.gradients import batches_of_a_pass, joined, loss_of
-from simmim.train.processes import Processes, seed_libraries
+from simmim.train.processes import Processes, of_all_processes, seed_libraries
 from simmim.train.progress import busy
 from simmim.train.reading import Waited
 from simmim.train.sharding import is_sharded
@@ -66,7 +65,7 @@ def chosen_blocks(
     left_alone = task.varying_shapes or is_sharded(task) or arithmetic.is_deterministic()
     if not found or processes.device.type != _TRIED_ON or left_alone:
         return Blocks()
-    before = _of_all(before, processes)[0]
+    before = of_all_processes(before)[0]
     if before is None and sampler.steps - sampler.start_step >= _LEAST_STEPS:
         return _tried(label, task, batches, sampler, processes)
     return Blocks(found if before else ())
@@ -102,10 +101,10 @@ def _tried(label: str, task: TrainTask, batches: Waited, sampler: BatchSampler, 
         batch = joined(batches.peek(together), device)
         plain = _measured(task, one_pass, device)
         passes = (sampler.steps - sampler.start_step) * (sampler.accumulation // together)
-        if _of_all(plain.seconds, processes)[0] * passes < _LEAST_SECONDS:
+        if of_all_processes(plain.seconds)[0] * passes < _LEAST_SECONDS:
             return Blocks()
         blocks = Blocks(list(blocks_of(task)))
-        every = _of_all(_compared(task, one_pass, plain, blocks, device), processes)
+        every = of_all_processes(_compared(task, one_pass, plain, blocks, device))
     if device.type == "cuda":  # its memory is none of the training's
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -164,12 +163,3 @@ def _left_as_it_was(task: nn.Module) -> Iterator[None]:
             each.extend(contents) if isinstance(each, list) else each.update(contents)
         for buffer, values in buffers:
             buffer.copy_(values)
-
-
-def _of_all(value: Any, processes: Processes) -> list[Any]:
-    """The value of every process, the main one's first."""
-    if processes.world == 1:
-        return [value]
-    every = [None] * processes.world
-    dist.all_gather_object(every, value)
-    return every

@@ -161,8 +161,17 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
+def of_all_processes(value: Any) -> list[Any]:
+    """The value of every process, the main one's first, on each of them."""
+    if not dist.is_initialized():
+        return [value]
+    every = [None] * dist.get_world_size()
+    dist.all_gather_object(every, value)
+    return every
+
+
 @contextmanager
-def stopping_together(processes: Processes) -> Iterator[None]:
+def stopping_together() -> Iterator[None]:
     """Leave the block when all processes have: all by `Stopped` where one was asked to stop.
 
     One alone would be believed: torchrun asks all others to stop where one dies, and a death is no stop.
@@ -172,13 +181,8 @@ def stopping_together(processes: Processes) -> Iterator[None]:
         yield
     except Stopped as error:
         stop = error
-    if processes.world > 1:
-        stops = torch.tensor(float(stop is not None), device=processes.device)
-        dist.all_reduce(stops, dist.ReduceOp.MAX)
-        if stops.item() and not stop:
-            stop = Stopped("another process was asked to stop; the same command goes on")
-    if stop:
-        raise stop
+    if any(of_all_processes(stop is not None)):
+        raise stop or Stopped("another process was asked to stop; the same command goes on")
 
 
 def my_share(samples: int) -> range:

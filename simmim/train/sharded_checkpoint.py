@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from simmim.storage.files import named, sha256_file
+from simmim.train.processes import of_all_processes
 from simmim.train.sharding import is_split
 
 _MOMENTS = "exp_avg", "exp_avg_sq"
@@ -36,8 +37,7 @@ def write(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, str
         dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
     dist.barrier()  # all files are there
     mine = sorted(folder.glob("*.safetensors"))[dist.get_rank() :: dist.get_world_size()]
-    digests = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(digests, {path.name: sha256_file(path) for path in mine})
+    digests = of_all_processes({path.name: sha256_file(path) for path in mine})
     return {name: digest for some in digests for name, digest in some.items()}
 
 

@@ -98,7 +98,9 @@ def test_the_layout_says_where_the_tokens_of_every_window_stand(name, image_px, 
 
 def test_the_layout_of_a_plain_encoder_is_its_grid_without_the_class_token():
     encoder = encoder_of("vit", (32, 48))
-    for layout in layouts_of(encoder, 3):
+    layouts = layouts_of(encoder, 3)
+    assert len(layouts) == len(encoder.blocks)
+    for layout in layouts:
         assert layout.pairs.shape == (1, 25, 25) and not layout.pairs[0, 0].any() and not layout.pairs[0, :, 0].any()
         assert layout.pairs[0, 1:, 1:].all()
         assert layout.places[0, 1:].tolist() == [[8 * (i // 6), 8 * (i % 6)] for i in range(24)]

@@ -132,7 +132,9 @@ def test_an_attentive_probe_holds_its_encoder_and_passes_every_image_through_it(
 
 def test_data_that_are_not_made_yet_leave_the_work_open(tmp_path):
     needs = ("default",), ("default", "finetune")
-    for cost in costs_of(tmp_path, *needs, scale="smoke")[0]:
+    costs, _ = costs_of(tmp_path, *needs, scale="smoke")
+    assert len(costs) == len(needs)
+    for cost in costs:
         assert cost.images is cost.flops is None
         assert cost.parameters > 1000
 

@@ -384,7 +384,7 @@ def test_the_main_process_decides_for_all_unless_one_cannot_compile(
     tmp_path, compiled_as, monkeypatch, every, decision
 ):
     compiled_as(1.5)
-    monkeypatch.setattr(compiling, "_of_all", lambda value, _: every if isinstance(value, tuple) else [value])
+    monkeypatch.setattr(compiling, "of_all_processes", lambda value: every if isinstance(value, tuple) else [value])
     assert [part["environment"]["compiled"] for part in noting(tmp_path)[-1]] == [decision]
 
 

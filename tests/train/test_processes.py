@@ -127,7 +127,7 @@ def _is_asked_to_stop():
 def test_processes_stop_together_and_no_death_is_a_stop(second_does, ends):
     def leave():
         try:
-            with stopping_together(Processes(dist.get_rank(), 2, CPU)):
+            with stopping_together():
                 if dist.get_rank():
                     second_does()
         except Stopped:
