@@ -97,7 +97,8 @@ class _Reconstruction(TrainTask):
     @torch.no_grad()
     def _note(self, logits: Tensor, back: Tensor, images: Tensor) -> None:
         """Count the likeliest codes and the error of what came back."""
-        self.counts += torch.bincount(logits.argmax(1).flatten(), minlength=len(self.counts))
+        codes = logits.argmax(1).flatten()
+        self.counts.index_add_(0, codes, torch.ones_like(codes))  # bincount waits for the device
         self.error[0] += (back - images).abs().sum()
         self.error[1] += images.numel()
 
