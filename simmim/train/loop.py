@@ -216,5 +216,6 @@ def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, process
     refuse_changed(path, manifest, identity, remove=path if path == run.initial_checkpoint else run.state)
     checkpoint.restore(path, task, optimizer)
     step = manifest["step"]
-    print(f"{run.label}: going on from step {step}", flush=True)
+    if processes.is_main_process:
+        print(f"{run.label}: going on from step {step}", flush=True)
     return Trained(manifest["history"], manifest["parts"], step, manifest["begun"])
