@@ -59,7 +59,7 @@ def plan(
 
 
 def outdated(jobs: Jobs, *, scale: str) -> None:
-    """List results that were made with other settings than the sheets have today."""
+    """List results that were made with other settings than the sheets have today, or from other data than lie here."""
     from simmim.planning.done import outdated as found_outdated
 
     check_choice("scale", scale, jobs.sheets.scales())

@@ -1,7 +1,8 @@
-"""What is there of a job's outputs, and whether it was made with the config that the job has today (torch-free)."""
+"""What is there of a job's outputs, and whether it was made with today's config from today's data (torch-free)."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -29,16 +30,46 @@ def is_finished(job: Job) -> bool:
 
 
 def is_outdated(job: Job) -> bool:
-    """Whether its outputs exist and were made with another config; False for kinds that store none."""
+    """Whether its outputs exist and were made with another config or from other data; False for kinds that say neither.
+
+    Data that are not packed here cannot be compared.
+    """
     if job.kind not in _STORED or not is_finished(job):
         return False
-    last, config_of = _STORED[job.kind]
-    stored, today = config_of(job.output(last)), job.config.as_json()
-    return {key: stored.get(key) for key in today} != today  # a first stage adds the digest of its tokenizer
+    last, stated_by = _STORED[job.kind]
+    stated, today = stated_by(job.output(last)), job.config.as_json()
+    stored = stated["config"]
+    if {key: stored.get(key) for key in today} != today:  # a first stage adds the digest of its tokenizer
+        return True
+    packed = {split: _digest_of(Path(file)) for split, file in zip(job.config.data, job.inputs["data"])}
+    digests = stated.get("data_digests", {})
+    return any(digests.get(split, now) != now for split, now in packed.items() if now)
+
+
+def _digest_of(index: Path) -> str:
+    """Of the images and labels of a packed set; "" where there is none, or none that can be read, which jobs refuse."""
+    try:
+        return _digest_in(index, index.stat().st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+@functools.lru_cache
+def _digest_in(index: Path, written_ns: int) -> str:
+    return json.loads(index.read_text(encoding="utf-8"))["digest"]
+
+
+def inputs_by_content(job: Job) -> list[str]:
+    """Inputs whose time does not count, for what they hold does: the packed data that its outputs name by digests.
+
+    Reconstructions name none; they are made again with their encoder.
+    """
+    names_its_data = job.kind == "reconstruct" or (job.kind in _STORED and job.kind != "tokenizer")
+    return job.inputs["data"] if names_its_data else []
 
 
 def outdated(jobs: Jobs, scale: str) -> list[Path]:
-    """Outputs of a scale that were made with another config than they would be today."""
+    """Outputs of a scale that were made with another config, or from other data, than they would be today."""
     lasts = [pattern(jobs.results, kind, last) for kind, (last, _) in _STORED.items()]
     globs = sorted({re.sub(r"{\w+}", "*", last).replace(f"{jobs.results}/*/", "") for last in lasts})
     files = [file for each in globs for file in sorted(Path(jobs.results, scale).glob(each))]
@@ -54,13 +85,9 @@ def _maker_of(file: Path, jobs: Jobs) -> Job | None:
         return None
 
 
-def _of_records(file: Path) -> Mapping[str, Any]:
-    return records.metadata(file)["config"]
-
-
 def _of_manifest(file: Path) -> Mapping[str, Any]:
     with reading(file, "a manifest", f"remove {file.parent}"):
-        return json.loads(file.read_text(encoding="utf-8"))["config"]
+        return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _of_features(folder: Path) -> Mapping[str, Any]:
@@ -70,15 +97,16 @@ def _of_features(folder: Path) -> Mapping[str, Any]:
 def _of_tokenizer(file: Path) -> Mapping[str, Any]:
     with reading(file, "a tokenizer", "remove it"), safe_open(file, framework="np") as opened:
         stated = json.loads((opened.metadata() or {}).get("simmim", "{}"))
-    return stated.get("header", stated).get("tokenizer", {})  # older files have an entry for the header alone
+    # Older files have an entry for the header alone.
+    return {"config": stated.get("header", stated).get("tokenizer", {})}
 
 
-# By kind of job, the output that it writes last, and how the config is read that this was made with.
+# By kind of job, the output that it writes last, and how that says what it was made of.
 _STORED = {
     "tokenizer": ("tokenizer", _of_tokenizer),
     "first_stage": ("manifest", _of_manifest),
-    "pretrain": ("records", _of_records),
+    "pretrain": ("records", records.metadata),
     "features": ("folder", _of_features),
-    "finetune": ("records", _of_records),
-    "evaluate": ("records", _of_records),
+    "finetune": ("records", records.metadata),
+    "evaluate": ("records", records.metadata),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simmim.jobs import Job, Jobs
-from simmim.planning.done import is_outdated, is_there
+from simmim.planning.done import inputs_by_content, is_outdated, is_there
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,16 @@ class Graph:
         """Names of the jobs whose outputs a job reads."""
         return {self.makers[file] for file in job.input_files() if file in self.makers}
 
+    def _follows(self, job: Job) -> set[str]:
+        """Names of the jobs after which a job runs again: those whose outputs it does not compare by content."""
+        return {self.makers[file] for file in {*job.input_files()} - {*inputs_by_content(job)} if file in self.makers}
+
     def to_run(self) -> set[str]:
         """Names of the jobs that would run.
 
-        A job runs if its outputs were made with another config, if an output is missing that is asked for or that a job
-        to run reads, or if a job that makes one of its inputs is to run. A missing output that nothing reads is not
-        made again.
+        A job runs if its outputs were made with another config or from other data, if an output is missing that is
+        asked for or that a job to run reads, or if a job that makes one of its inputs is to run, packing aside. A
+        missing output that nothing reads is not made again.
         """
         missing, more = self._missing(), {name for name, job in self.jobs.items() if is_outdated(job)}
         more |= {self.makers[file] for file in self.asked & missing}
@@ -40,7 +44,7 @@ class Graph:
         while more:
             running |= more
             read = {file for name in more for file in self.jobs[name].input_files()}
-            following = {name for name, job in self.jobs.items() if self.makers_of_inputs(job) & more}
+            following = {name for name, job in self.jobs.items() if self._follows(job) & more}
             more = ({self.makers[file] for file in read & missing} | following) - running
         return running
 

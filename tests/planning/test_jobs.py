@@ -1,5 +1,8 @@
 """Which jobs a target needs, and which are done."""
 
+import json
+from pathlib import Path
+
 import pytest
 from sheets import (
     CONFIG,
@@ -18,6 +21,7 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.planning.jobs import groups_of
 from simmim.planning.target import needed
+from simmim.storage import records
 
 SHEETS = Sheets(CONFIG)
 ROWS = "short | with_steps | ", "long | with_steps | train.epochs=300 init.run=short"
@@ -204,15 +208,16 @@ def test_figures_ask_for_the_pictures_of_the_first_seed_alone(jobs):
     ]
 
 
-def test_what_was_made_from_lost_data_is_repeated_with_them(jobs):
-    """Only where a job to do reads them: they are made from one source, and Snakemake repeats whatever follows."""
+def test_data_that_are_packed_again_repeat_nothing_unless_they_are_others(jobs):
     finish_training(jobs, "smoke", "default")
     finish_evaluation(jobs, "smoke", "default", "finetune")
     finetune, attentive = evaluations(jobs, "smoke", "default", "finetune", "attentive")
-    packed = jobs.job("pack", scale="smoke", dataset="earth_climate", split="val")
-    packed.output("index").unlink()
-    assert kinds(jobs, finetune) == [("pretrain", "default", 0), ("evaluate", "default/finetune", 0)]
-    both = [("evaluate", "default/finetune", 3), ("evaluate", "default/attentive", 3)]
-    assert kinds(jobs, finetune, attentive) == [("pretrain", "default", 0), *both]
+    index = jobs.job("pack", scale="smoke", dataset="earth_climate", split="val").output("index")
+    index.unlink()
     jobs.job("demo_data", scale="smoke").output("card").unlink()
-    assert kinds(jobs, finetune, attentive) == [("pretrain", "default", 1), *both]
+    expected = [("pretrain", "default", 0), ("evaluate", "default/finetune", 0), ("evaluate", "default/attentive", 3)]
+    assert kinds(jobs, finetune, attentive) == expected
+    records.write(Path(finetune), [], config=jobs.maker(finetune).config.as_json(), data_digests={"val": "a"})
+    for digest, seeds in (("a", 0), ("b", 3)):
+        index.write_text(json.dumps({"digest": digest}))
+        assert kinds(jobs, finetune) == [expected[0], ("evaluate", "default/finetune", seeds)]

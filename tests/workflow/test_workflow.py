@@ -29,13 +29,13 @@ ROOT = Path(__file__).parents[2]
 PARTS = "config", "simmim", "workflow"
 
 
-def snakemake(folder: Path, *arguments: str, timeout: int = 120) -> str:
-    """Run Snakemake in a folder; returns everything it printed, and fails with it."""
+def snakemake(folder: Path, *arguments: str, timeout: int = 120, refuses: bool = False) -> str:
+    """Run Snakemake in a folder, which must succeed or refuse; returns everything it printed."""
     command = ["snakemake", "--profile", "workflow/profiles/local", "--nocolor", *arguments]
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
     printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed[-6000:]
+    assert (done.returncode != 0) == refuses, printed[-6000:]
     return printed
 
 
@@ -279,19 +279,28 @@ def test_an_edited_value_re_runs_its_dependants_and_a_comment_nothing(finished):
     assert plan["evaluate"] == 1 and "finetune" not in plan and "pretrain" not in plan and "pack" not in plan
 
 
-def test_what_was_made_with_other_settings_is_made_again_where_snakemake_has_noted_none(tmp_path):
-    """As when Snakemake was killed and its jobs ended without it: the files alone say what they were made with."""
+def test_what_was_made_of_other_settings_or_data_is_made_again_where_snakemake_has_noted_none(tmp_path):
+    """As where results come with the repository: the files alone say what they were made of, and no time counts."""
     folder, config = copy_of_the_project(tmp_path), Sheets(ROOT / "config").pretraining("paper", "default")
     made = folder / "results/paper/pretrain/default/seed0"
-    for data in config.data.values():
-        write_text(folder / "results/paper/data" / data.dataset / data.split / "index.json", "{}")
+    index = {
+        split: made.parents[2] / "data" / data.dataset / split / "index.json" for split, data in config.data.items()
+    }
     for name in ("encoder", "head"):
         write_text(made / f"{name}.safetensors", "")
-    target = str((made / "train.parquet").relative_to(folder))
-    for ratio, plan in [(0.4, {"pretrain": 1}), (0.6, {})]:  # and nothing is made again once the settings agree
+    target, digests = str((made / "train.parquet").relative_to(folder)), {"train": "a", "val": "b"}
+    again = {"pretrain": 1}  # and nothing once all agree
+    for ratio, packed, plan in [(0.4, "b", again), (0.6, "c", again), (0.6, "b", {})]:
         stored = config.as_json() | {"mask": {"name": "random", "ratio": ratio}}
-        records.write(made / "train.parquet", [], config=stored)
-        assert planned(snakemake(folder, "-n", "--config", "scale=paper", "--", target)) == plan
+        records.write(made / "train.parquet", [], config=stored, data_digests=digests)
+        for split, digest in (("train", "a"), ("val", packed)):
+            write_text(index[split], json.dumps({"digest": digest}))
+        assert planned(snakemake(folder, "-n", "--config", "scale=smoke", "--", target)) == plan
+    index["val"].unlink()
+    new = target.replace("default", "loss_full")
+    printed = snakemake(folder, "--config", "scale=paper", "--", target, new, refuses=True)
+    assert "nothing was started: default would be done again, for their data are not packed here" in printed
+    assert f"-- {index['val'].relative_to(folder)}\n" in printed
 
 
 def test_a_new_row_plans_itself_alone(finished):
@@ -361,11 +370,7 @@ def test_an_impossible_row_is_refused_before_any_job(tmp_path):
     folder = copy_of_the_project(tmp_path)
     sheet = folder / "config" / "pretrain.tsv"
     sheet.write_text(sheet.read_text() + "odd\tswin_b_100ep\tmask.ratoi=0.4\n")
-    command = ["snakemake", "--profile", "workflow/profiles/local", "results/smoke/pretrain/odd/seed0/train.parquet"]
-    environment = os.environ | {"PYTHONPATH": str(folder), "HOME": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-    printed = done.stdout + done.stderr
-    assert done.returncode != 0
+    printed = snakemake(folder, "results/smoke/pretrain/odd/seed0/train.parquet", refuses=True)
     assert "unknown setting of masks=random 'ratoi'; did you mean 'ratio'" in printed
     assert not (folder / "results").exists()
 

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.persistence.file import FilePersistence
 
 # In a checkout the package lies beside this workflow, and its jobs take it from there wherever they work; deployed from a
 # repository or used as its module, the workflow needs the installed one.
@@ -22,6 +21,7 @@ from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
+from simmim.planning.done import inputs_by_content
 from simmim.report import catalogue
 from simmim.storage.paths import pattern
 
@@ -47,8 +47,17 @@ def job_of(kind, wildcards):
 
 
 def inputs(kind):
-    """An input function: the files that a job of this kind reads, by role."""
-    return lambda wildcards: job_of(kind, wildcards).inputs
+    """An input function: the files that a job of this kind reads, by role; of data not their time counts (`outdated`)."""
+
+    def found(wildcards):
+        job = job_of(kind, wildcards)
+        by_content = inputs_by_content(job)
+        return {
+            role: [ancient(file) if file in by_content else file for file in files]
+            for role, files in job.inputs.items()
+        }
+
+    return found
 
 
 def hash_of(kind):
@@ -59,17 +68,3 @@ def hash_of(kind):
 def made(kind, role):
     """Where a kind of job puts an output."""
     return pattern(JOBS.results, kind, role)
-
-
-# Snakemake compares settings with those it has noted, and notes none for a job that ends after Snakemake was killed. What
-# the files themselves say counts too: those of other settings are to be made again, as incomplete ones are, for as long
-# as the settings differ. A dry run with a setting that is then taken back must not cost a training.
-is_scale = config["scale"] in JOBS.sheets.scales()  # of another one the rules say what is wrong
-if workflow.is_main_process and is_scale and Path(JOBS.results, config["scale"]).is_dir():
-    outdated = {*filter(None, shell(f"python -m simmim outdated --scale {config['scale']}", iterable=True))}
-    marks, marked = FilePersistence(nolock=True), Path(".snakemake", f"outdated_{config['scale']}.txt")
-    for file in {*marked.read_text().splitlines()} - outdated if marked.exists() else ():
-        marks._unmark_incomplete(file)
-    for file in outdated:
-        marks._mark_incomplete(file, None)
-    marked.write_text("\n".join(sorted(outdated)))
