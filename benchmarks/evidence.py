@@ -23,7 +23,7 @@ from simmim.report.verdicts import UNDECIDED
 from simmim.storage import records
 from simmim.storage.files import write_text
 
-PAGES = ROOT / "README.md", ROOT / "docs" / "demo.md", ROOT / "docs" / "evidence.md"
+PAGES = ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in ("index", "demo", "evidence"))
 SCALE = "small"
 BLOCK = re.compile(r"(<!-- (\w+), made by benchmarks/evidence.py -->\n).*?(<!-- end -->)", re.DOTALL)
 ACCURACY = " on CIFAR-10, top-1 (%)"  # said above a table that leaves it out
@@ -147,7 +147,33 @@ def cost() -> str:
     return f"{len(seconds)} pre-trainings, {each}: {hours:.0f} hours in all, each on one CPU core.\n"
 
 
+def picture() -> str:
+    """What stands under the first picture: the scale, the length and the cost of the run that it shows."""
+    (run, *_) = facts(Sheets(ROOT / "config"), SCALE).figure_runs["reconstructions"]
+    found = table("image_passes")
+    found = found[found["run"] == run] if "run" in found else found
+    if found.empty:
+        return NOT_YET
+    passes, hours = found[["image passes", "hours of pre-training"]].iloc[0]
+    return (
+        f"*Scale `{SCALE}`, not the paper's setting: CIFAR-10 at its 32 px, a micro Swin, {passes} image passes, "
+        f"{hours} hours on one CPU core. Validation images, what the model sees of them, its prediction, and the "
+        "prediction in its place.*\n"
+    )
+
+
+def lengths() -> str:
+    """Runs that differ in their length alone, and their slopes, which the caption of the table states."""
+    found, caption = measured("image_passes"), ROOT / "results" / SCALE / "tables" / "image_passes.md"
+    if found.empty:
+        return NOT_YET
+    slopes = re.search(r"Slope of .*?: (.*)\.$", caption.read_text(encoding="utf-8"), re.MULTILINE)[1]
+    columns = "image passes", "hours of pre-training", "measured by", "pre-trained", "from scratch", "difference", "n"
+    return f"{lines(found, columns)}\nSlopes, in points: {slopes}.\n"
+
+
 BLOCKS = {
+    "picture": picture,
     "machines": machines,
     "demo_scores": demo_scores,
     "settings": drift,
@@ -163,9 +189,7 @@ BLOCKS = {
     "otherwise": lambda: lines(
         measured("done_right"), ("done otherwise", "by", "measured here by", "difference", "n", "verdict")
     ),
-    "lengths": lambda: lines(
-        measured("image_passes"), ("run", "image passes", "hours of pre-training", "measured by", "difference", "n")
-    ),
+    "lengths": lengths,
 }
 
 
