@@ -51,6 +51,11 @@ class Job:
         """All of its inputs."""
         return [file for files in self.inputs.values() for file in files]
 
+    def inputs_by_content(self) -> list[str]:
+        """Inputs whose time does not count: packed data, of jobs whose outputs name it by digests."""
+        named = "first_stage", "pretrain", "features", "finetune", "evaluate"
+        return self.inputs["data"] if self.kind in (*named, "reconstruct") else []  # which follows its encoder
+
     def planned_with(self, expected: str) -> Job:
         """The same job, which must still have the hash that it was planned with; any where that is ""."""
         if expected and expected != self.hash:
@@ -200,12 +205,9 @@ class Jobs:
         }
         return None, inputs, catalogue.content_hash(self.sheets, scale)
 
-    # What several kinds share.
-
     def data_folders(self, config: Any) -> dict[str, Path]:
         """By split, the folders of the packed data sets that a job reads."""
-        scale = config.scale
-        return {split: Path(file).parent for split, file in zip(config.data, self._packed(scale, config.data))}
+        return {split: Path(file).parent for split, file in zip(config.data, self._packed(config.scale, config.data))}
 
     def encoders_of(self, config: EvaluateConfig) -> list[Path]:
         """The encoder files that an evaluation starts from, by the seed they were trained with."""

@@ -59,15 +59,6 @@ def _digest_in(index: Path, written_ns: int) -> str:
     return json.loads(index.read_text(encoding="utf-8"))["digest"]
 
 
-def inputs_by_content(job: Job) -> list[str]:
-    """Inputs whose time does not count, for what they hold does: the packed data that its outputs name by digests.
-
-    Reconstructions name none; they are made again with their encoder.
-    """
-    names_its_data = job.kind == "reconstruct" or (job.kind in _STORED and job.kind != "tokenizer")
-    return job.inputs["data"] if names_its_data else []
-
-
 def outdated(jobs: Jobs, scale: str) -> list[Path]:
     """Outputs of a scale that were made with another config, or from other data, than they would be today."""
     lasts = [pattern(jobs.results, kind, last) for kind, (last, _) in _STORED.items()]

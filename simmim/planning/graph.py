@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simmim.jobs import Job, Jobs
-from simmim.planning.done import inputs_by_content, is_outdated, is_there
+from simmim.planning.done import is_outdated, is_there
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Graph:
 
     def _follows(self, job: Job) -> set[str]:
         """Names of the jobs after which a job runs again: those whose outputs it does not compare by content."""
-        return {self.makers[file] for file in {*job.input_files()} - {*inputs_by_content(job)} if file in self.makers}
+        return {self.makers[file] for file in {*job.input_files()} - {*job.inputs_by_content()} if file in self.makers}
 
     def to_run(self) -> set[str]:
         """Names of the jobs that would run.

@@ -11,6 +11,7 @@ from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
 from simmim.planning.jobs import groups_of
 from simmim.planning.target import needed
+from simmim.storage import records
 
 
 @pytest.mark.parametrize(
@@ -34,10 +35,11 @@ def test_the_jobs_are_those_of_a_dry_run(tmp_path, table):
 
 def test_features_are_extracted_only_where_something_is_to_read_them(tmp_path):
     folder = copy_of_the_project(tmp_path)
+    jobs = Jobs(Sheets(folder / "config"))
     targets = [f"results/smoke/evaluate/default/{evaluation}.parquet" for evaluation in ("probe", "knn")]
     for target in targets:
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
-        (folder / target).touch()
+        records.write(folder / target, [], config=jobs.maker(target).config.as_json())
     assert planned(snakemake(folder, "-n", *targets)) == {}
     (folder / targets[0]).unlink()
     plan = planned(snakemake(folder, "-n", *targets))

@@ -21,7 +21,6 @@ from simmim.config.errors import located_at, validated
 from simmim.config.rows import ConfigFile
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.planning.done import inputs_by_content
 from simmim.report import catalogue
 from simmim.storage.paths import pattern
 
@@ -51,7 +50,7 @@ def inputs(kind):
 
     def found(wildcards):
         job = job_of(kind, wildcards)
-        by_content = inputs_by_content(job)
+        by_content = job.inputs_by_content()
         return {
             role: [ancient(file) if file in by_content else file for file in files]
             for role, files in job.inputs.items()

@@ -1,7 +1,5 @@
 # What is asked about the jobs to come before the first of them starts (`onstart` in the Snakefile), and of all at the end.
-from simmim.data.samples import some_of
 from simmim.jobs import TRAINING
-from simmim.planning.done import is_finished, is_outdated
 from simmim.planning.ready import missing_sources
 
 
@@ -17,6 +15,9 @@ def check_for_repeats():
 
     Snakemake repeats whatever reads a file that it makes; once that is there, what it holds counts (`outdated`).
     """
+    from simmim.data.samples import some_of
+    from simmim.planning.done import is_finished, is_outdated
+
     jobs = [*workflow.dag.needrun_jobs()]
     packed = {str(file) for job in jobs if job.rule.name == "pack" for file in job.output}
     readers = [job for job in jobs if not is_forced(job) and packed.intersection(map(str, job.input))]
