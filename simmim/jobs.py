@@ -52,9 +52,9 @@ class Job:
         return [file for files in self.inputs.values() for file in files]
 
     def inputs_by_content(self) -> list[str]:
-        """Inputs whose time does not count: packed data, of jobs whose outputs name it by digests."""
-        named = "first_stage", "pretrain", "features", "finetune", "evaluate"
-        return self.inputs["data"] if self.kind in (*named, "reconstruct") else []  # which follows its encoder
+        """Inputs whose time does not count: packed data, of trainings whose outputs name it by digests."""
+        # A tokenizer names none; a reconstruction is made again with its encoder.
+        return self.inputs["data"] if self.kind in {*TRAINING, "reconstruct"} - {"tokenizer"} else []
 
     def planned_with(self, expected: str) -> Job:
         """The same job, which must still have the hash that it was planned with; any where that is ""."""

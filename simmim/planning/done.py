@@ -11,6 +11,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from simmim.data.index import read_index
 from simmim.jobs import Job, Jobs
 from simmim.storage import records
 from simmim.storage.paths import pattern
@@ -49,14 +50,14 @@ def is_outdated(job: Job) -> bool:
 def _digest_of(index: Path) -> str:
     """Of the images and labels of a packed set; "" where there is none, or none that can be read, which jobs refuse."""
     try:
-        return _digest_in(index, index.stat().st_mtime_ns)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _digest_in(index.parent, index.stat().st_mtime_ns)
+    except (OSError, ValueError):
         return ""
 
 
 @functools.lru_cache
-def _digest_in(index: Path, written_ns: int) -> str:
-    return json.loads(index.read_text(encoding="utf-8"))["digest"]
+def _digest_in(packed: Path, written_ns: int) -> str:
+    return read_index(packed)["digest"]
 
 
 def outdated(jobs: Jobs, scale: str) -> list[Path]:

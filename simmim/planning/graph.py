@@ -25,11 +25,14 @@ class Graph:
 
     def makers_of_inputs(self, job: Job) -> set[str]:
         """Names of the jobs whose outputs a job reads."""
-        return {self.makers[file] for file in job.input_files() if file in self.makers}
+        return self._makers_of(job.input_files())
 
     def _follows(self, job: Job) -> set[str]:
         """Names of the jobs after which a job runs again: those whose outputs it does not compare by content."""
-        return {self.makers[file] for file in {*job.input_files()} - {*job.inputs_by_content()} if file in self.makers}
+        return self._makers_of({*job.input_files()} - {*job.inputs_by_content()})
+
+    def _makers_of(self, files: Iterable[str]) -> set[str]:
+        return {self.makers[file] for file in files if file in self.makers}
 
     def to_run(self) -> set[str]:
         """Names of the jobs that would run.

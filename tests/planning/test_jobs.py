@@ -17,7 +17,9 @@ from sheets import (
     trainings,
 )
 
+from simmim import PACKED_FORMAT
 from simmim.config.sheets import Sheets
+from simmim.data.index import index_sha256
 from simmim.jobs import Jobs
 from simmim.planning.jobs import groups_of
 from simmim.planning.target import needed
@@ -219,5 +221,6 @@ def test_data_that_are_packed_again_repeat_nothing_unless_they_are_others(jobs):
     assert kinds(jobs, finetune, attentive) == expected
     records.write(Path(finetune), [], config=jobs.maker(finetune).config.as_json(), data_digests={"val": "a"})
     for digest, seeds in (("a", 0), ("b", 3)):
-        index.write_text(json.dumps({"digest": digest}))
+        packed = {"format": PACKED_FORMAT, "digest": digest}
+        index.write_text(json.dumps(packed | {"index_sha256": index_sha256(packed)}))
         assert kinds(jobs, finetune) == [expected[0], ("evaluate", "default/finetune", seeds)]

@@ -17,8 +17,10 @@ import pandas as pd
 import pytest
 from helpers.new_files import NAMES, RUNS, add_new_files
 
+from simmim import PACKED_FORMAT
 from simmim.config.errors import DoesNotFit
 from simmim.config.sheets import Sheets
+from simmim.data.index import index_sha256
 from simmim.report import catalogue
 from simmim.storage import records
 from simmim.storage.files import write_text
@@ -294,7 +296,8 @@ def test_what_was_made_of_other_settings_or_data_is_made_again_where_snakemake_h
         stored = config.as_json() | {"mask": {"name": "random", "ratio": ratio}}
         records.write(made / "train.parquet", [], config=stored, data_digests=digests)
         for split, digest in (("train", "a"), ("val", packed)):
-            write_text(index[split], json.dumps({"digest": digest}))
+            data = {"format": PACKED_FORMAT, "digest": digest}
+            write_text(index[split], json.dumps(data | {"index_sha256": index_sha256(data)}))
         assert planned(snakemake(folder, "-n", "--config", "scale=smoke", "--", target)) == plan
     index["val"].unlink()
     new = target.replace("default", "loss_full")
