@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +28,7 @@ import yaml
 
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
-from simmim.machine import cpus
+from simmim.machine import cpu_name, cpus
 from simmim.plugin import check_choice
 from simmim.report import elsewhere
 from simmim.report.facts import facts
@@ -66,7 +64,7 @@ class Setting:
 
     def row(self) -> dict[str, str | int]:
         """The columns `elsewhere.SETTING`."""
-        of = torch.cuda.get_device_name() if self.capability == CARD else machine()
+        of = torch.cuda.get_device_name() if self.capability == CARD else cpu_name()
         return {"machine": of, "torch": torch.__version__} | asdict(self)
 
 
@@ -88,15 +86,6 @@ def of_this_machine() -> list[Setting]:
     """Settings of its CPU and, where it has one, of its GPU."""
     card_bf16 = has_bf16(torch.device("cuda")) if torch.cuda.is_available() else None
     return settings(torch.backends.cpu.get_cpu_capability(), has_bf16(torch.device("cpu")), card_bf16)
-
-
-def machine() -> str:
-    """The CPU; its family, model and stepping too, for cloud providers leave out its number."""
-    file = Path("/proc/cpuinfo")
-    said = dict(re.findall(r"^([^\t\n:]+?)\s*: (.+)$", file.read_text(), re.MULTILINE)) if file.is_file() else {}
-    numbers = [f"{name.split()[-1]} {said[name]}" for name in ("cpu family", "model", "stepping") if name in said]
-    name = said.get("model name") or platform.processor() or platform.machine()
-    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def checkout(folder: Path, precision: str) -> None:
@@ -170,7 +159,7 @@ def main() -> None:
         elsewhere.add(FILE, elsewhere.read(existing(file, "--add")))
     wanted = [known[name] for name in options.settings or known] if not options.add else []
     for setting in missing(wanted, FILE, jobs):
-        print(f"{setting} on {machine()}", flush=True)
+        print(f"{setting} on {cpu_name()}", flush=True)
         folder = options.folder.absolute() / str(setting)
         run(setting, folder)
         elsewhere.add(FILE, measured(setting, folder, jobs))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+import re
+from pathlib import Path
 
 # Settings of glibc's heap by the variable that a user may have set instead: their numbers in malloc.h, and ours.
 _HEAP = {
@@ -28,3 +31,12 @@ def keep_freed_memory() -> None:
 def cpus() -> int:
     """CPUs that this process may use: those of a Slurm job, not all of its node."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """Of the CPU; its family, model and stepping too, for cloud providers leave out its number."""
+    file = Path("/proc/cpuinfo")
+    said = dict(re.findall(r"^([^\t\n:]+?)\s*: (.+)$", file.read_text(), re.MULTILINE)) if file.is_file() else {}
+    numbers = [f"{name.split()[-1]} {said[name]}" for name in ("cpu family", "model", "stepping") if name in said]
+    name = said.get("model name") or platform.processor() or platform.machine()
+    return f"{name} ({', '.join(numbers)})" if numbers else name

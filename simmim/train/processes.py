@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import nn
 
 from simmim.config.training import TrainSettings
-from simmim.machine import keep_freed_memory
+from simmim.machine import cpu_name, keep_freed_memory
 from simmim.rng import libraries_left_alone, seed_for
 from simmim.stopping import Stopped
 from simmim.train import arithmetic
@@ -111,7 +111,7 @@ def environment(
     return at_once | {
         "crop_on": getattr(data, "crop_on", "host"),
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if processes.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name() if processes.device.type == "cuda" else cpu_name(),
         "processes": processes.world,
         "threads": torch.get_num_threads(),
         "precision": "bf16" if dtype else "fp32",

@@ -11,6 +11,7 @@ from helpers.pretraining import ALONE, packed, pretrain_config
 from PIL import Image
 from safetensors.torch import load_file
 
+from simmim.machine import cpu_name
 from simmim.pretraining.reconstruction import reconstruct
 from simmim.pretraining.run import Init, pretrain, pretrain_first_stage
 from simmim.storage import model_file, records
@@ -93,11 +94,16 @@ def test_a_change_of_code_or_machine_is_noted_in_the_records(tmp_path, data, mon
         with pytest.raises(KeyboardInterrupt):
             pretrain(config(), 0, data, tmp_path, ALONE)
     monkeypatch.setattr("simmim.train.loop.code_version", lambda: "newer")
+    monkeypatch.setattr("simmim.train.processes.cpu_name", lambda: "another CPU")
     pretrain(config(), 0, data, tmp_path, ALONE)
-    assert "code_version: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "code_version: " in said and "device: " in said and "another CPU now" in said
     first, second = records.metadata(tmp_path / "train.parquet")["parts"]
     assert (first["from_step"], second["from_step"], second["code_version"]) == (0, 8, "newer")
-    assert first["environment"] == second["environment"] and first["environment"]["precision"] == "fp32"
+    own = {"device": cpu_name(), "precision": "fp32"}
+    assert own.items() <= first["environment"].items() and second["environment"] == first["environment"] | {
+        "device": "another CPU"
+    }
 
 
 def test_another_seed_is_another_run(tmp_path, data):
