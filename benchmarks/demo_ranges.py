@@ -26,8 +26,8 @@ class Demo:
     Args:
         known: their numbers.
         settings: kernels, number format and threads that these are of.
-        spans: the lowest and the highest value of each score.
-        ranges: these in words, by evaluation, metric and run.
+        spans: of each score, the lowest and the highest value, and the range of another one.
+        ranges: the latter in words, by evaluation, metric and run.
     """
 
     scale: ScaleFacts
@@ -78,7 +78,25 @@ def demo_scores() -> str:
         for name in ("finetune", "probe", "knn")
     ]
     words = "setting" if count == 1 else "settings"
-    return f"Over {count} {words} of kernels, number format and threads: {'; '.join(parts)}.\n"
+    of = f"{count} {words} of CPU, number format and threads"
+    return f"Where {of} lead to expect 19 of 20 others: {'; '.join(parts)}.\n"
+
+
+def foreseen() -> str:
+    """Of each machine, how many of its numbers lie where the settings of all others put them."""
+    known, said = demo().known, []
+    for machine, own in known.groupby("machine"):
+        others = known[known["machine"] != machine]
+        both = own.merge(elsewhere.ranges(others), on=[*elsewhere.NUMBER, "config_hash"]).dropna(subset=["low"])
+        measured = both.assign(low=both["least"], high=both["most"])
+        within, between = (sum(elsewhere.lies_within(row) for _, row in each.iterrows()) for each in (both, measured))
+        count = len(others[elsewhere.SETTING].drop_duplicates())
+        if len(both):
+            said.append(
+                f"Of {len(both)} numbers of {machine}, {within} lie within the ranges that the {count} settings of "
+                f"other machines alone give, and {between} between the lowest and the highest of these.\n"
+            )
+    return "\n".join(said) or NOT_YET
 
 
 def drift() -> str:
@@ -86,7 +104,7 @@ def drift() -> str:
     scale, spans = demo().scale, demo().spans
     if spans.empty:
         return NOT_YET
-    widest = spans.assign(width=spans["high"] - spans["low"]).groupby("evaluation")["width"].max()
+    widest = spans.assign(width=spans["most"] - spans["least"]).groupby("evaluation")["width"].max()
     parts = [f"{number(widest[name], 1)} points by {scale.evaluation_label(name)}" for name in ("finetune", "inat")]
     return f"The demo's scores differ by up to {' and '.join(parts)}, over {len(demo().settings)} of these settings.\n"
 

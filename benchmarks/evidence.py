@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
-from demo_ranges import NOT_YET, ROOT, demo_scores, drift, machines
+from demo_ranges import NOT_YET, ROOT, demo_scores, drift, foreseen, machines
 
 from simmim.config.claims import WITH_TOLERANCE
 from simmim.config.sheets import Sheets
@@ -176,6 +176,7 @@ BLOCKS = {
     "picture": picture,
     "machines": machines,
     "demo_scores": demo_scores,
+    "foreseen": foreseen,
     "settings": drift,
     "accuracy": accuracy_claims,
     "single": single_claims,

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from simmim.__main__ import main
@@ -71,7 +72,7 @@ def test_what_is_done_is_kept_and_not_run_again(measuring, capsys):
     assert measuring() == [TWO]
     assert measuring() == []
     known = elsewhere.ranges(elsewhere.read(machines.FILE))
-    assert {*zip(known["low"], known["high"], known["settings"])} == {(1, 2, 2)}
+    assert {*zip(known["least"], known["most"], known["settings"])} == {(1, 2, 2)}
     assert "validation_loss" in capsys.readouterr().out
 
 
@@ -95,7 +96,7 @@ def test_the_file_of_another_machine_is_added(measuring, tmp_path):
     elsewhere.add(other, elsewhere.read(machines.FILE).assign(machine="another", value=7.0))
     assert measuring("--add", str(other)) == []
     known = elsewhere.read(machines.FILE)
-    assert known["machine"].nunique() == 2 and elsewhere.ranges(known)["high"].max() == 7
+    assert known["machine"].nunique() == 2 and elsewhere.ranges(known)["most"].max() == 7
     with pytest.raises(ValueError, match=r"absent\.parquet does not exist"):
         measuring("--add", str(tmp_path / "absent.parquet"))
 
@@ -109,14 +110,27 @@ def test_the_demo_ends_with_what_its_numbers_are_beside_others(measuring, jobs, 
     error = capsys.readouterr().err
     assert "inputs are not there yet" in error and "report.html` makes them" in error
     numbers = len(machines.config_hashes(jobs))
-    for value, sentence in ((1.5, f"All {numbers} numbers lie within"), (3, f"{numbers} of {numbers} numbers lie out")):
+    for value, sentence in (
+        (12.4, f"All {numbers} numbers lie within"),
+        (13, f"{numbers} of {numbers} numbers lie out"),
+    ):
         made_up_demo(tmp_path, jobs, value)
         assert main(words) == 0
         assert capsys.readouterr().out.startswith(f"{sentence}")
+    elsewhere.add(machines.FILE, elsewhere.read(machines.FILE).assign(config_hash="older"))
+    assert main(words) == 0 and f"None of the {numbers} numbers was" in capsys.readouterr().out
     machines.FILE.write_bytes(b"PAR1")
     assert main(words) == 2
     error = capsys.readouterr().err
     assert "or is damaged" in error and error.count("\n") == 1
+
+
+def test_one_setting_gives_no_range_and_equal_ones_a_point(measuring):
+    measuring("native-fp32-2")
+    known = elsewhere.read(machines.FILE)
+    assert elsewhere.ranges(known)["high"].isna().all()
+    both = elsewhere.ranges(pd.concat([known, known.assign(machine="another")]))
+    assert {*zip(both["low"], both["high"])} == {(2, 2)}
 
 
 def test_a_training_of_the_demo_has_the_number_format_of_its_setting_unless_its_recipe_states_one(tmp_path, jobs):

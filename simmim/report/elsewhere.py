@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from simmim.report.measurements import Measurement, decimals_of, measurement, metric_label, number
 from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.statistics import range_of_another
 from simmim.storage.parquet import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -76,13 +78,20 @@ def add(file: Path, measured: pd.DataFrame) -> None:
 
 
 def ranges(known: pd.DataFrame) -> pd.DataFrame:
-    """`low` and `high` of each number of each config, and how many `settings` gave it."""
-    grouped = known.assign(setting=known.groupby(SETTING).ngroup()).groupby([*NUMBER, "config_hash"])
-    return grouped.agg(low=("value", "min"), high=("value", "max"), settings=("setting", "nunique")).reset_index()
+    """Where another setting puts each number of each config.
+
+    Returns:
+        `low` and `high`, between which it lies in 95 cases of 100 (nan where one setting gave it, and none is below 0,
+        as no score or loss here is); `least` and `most` that were measured, and the `settings` that gave it.
+    """
+    grouped = known.groupby([*NUMBER, "config_hash"])["value"]
+    found = grouped.agg(least="min", most="max", settings="size", expected=lambda of: range_of_another([*of]))
+    sides = [each or (math.nan, math.nan) for each in found.pop("expected")]
+    return found.assign(low=[max(low, 0.0) for low, _ in sides], high=[high for _, high in sides]).reset_index()
 
 
 def compared(mine: pd.DataFrame, known: pd.DataFrame, facts: ScaleFacts) -> Iterator[str]:
-    """Whether the numbers of this run lie within what machines gave with the same configs, in lines for a reader.
+    """Whether the numbers of a run lie where machines with the same configs put them, in lines for a reader.
 
     They are compared as they are printed: with the decimals of their metric.
     """
@@ -90,23 +99,24 @@ def compared(mine: pd.DataFrame, known: pd.DataFrame, facts: ScaleFacts) -> Iter
     is_known = both["low"].notna()
     in_file, new = ([row for _, row in both[which].iterrows()] for which in (is_known, ~is_known))
     if not in_file:
-        yield f"None of the {len(new)} numbers was measured elsewhere with the same settings."
+        yield f"None of the {len(new)} numbers was measured elsewhere in two settings or more with the same configs."
         return
     used = known[known["config_hash"].isin(both.loc[is_known, "config_hash"])]
     machines, settings = used["machine"].nunique(), len(used[SETTING].drop_duplicates())
     gave = f"what {_count(machines, 'machine')} gave in {_count(settings, 'setting')}"
-    outside = [row for row in in_file if not _lies_within(row)]
+    outside = [row for row in in_file if not lies_within(row)]
     if outside:
         lie = "lies" if len(outside) == 1 else "lie"
-        yield f"{len(outside)} of {_count(len(in_file), 'number')} {lie} outside {gave}:"
+        yield f"{len(outside)} of {_count(len(in_file), 'number')} {lie} outside the 95 % ranges of {gave}:"
     else:
-        yield f"All {_count(len(in_file), 'number')} lie within {gave}."
+        yield f"All {_count(len(in_file), 'number')} lie within the 95 % ranges of {gave}."
     yield from (f"  {_name(row, facts)} {_text(row, 'value')} ({_range(row)})" for row in outside)
     if new:
-        yield f"Not measured elsewhere with the same settings: {'; '.join(_name(row, facts) for row in new)}."
+        yield f"Not measured elsewhere in two settings: {'; '.join(_name(row, facts) for row in new)}."
 
 
-def _lies_within(row: pd.Series) -> bool:
+def lies_within(row: pd.Series) -> bool:
+    """Whether the `value` of a number, as it is printed, lies in its range."""
     value, low, high = (round(row[name], decimals_of(row["metric"])) for name in ("value", "low", "high"))
     return low <= value <= high
 

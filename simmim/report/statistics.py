@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import functools
 import math
+import statistics
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,6 +70,20 @@ def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparis
         deviations=tuple(float(each.std()) for each in samples),
         counts=tuple(map(len, samples)),
     )
+
+
+def range_of_another(values: Sequence[float]) -> tuple[float, float] | None:
+    """Where one more value of the same normal kind lies in 95 cases of 100, None for fewer than two values.
+
+    The lowest and the highest of n values hold another one in only (n - 1) / (n + 1) of all cases: half, at three.
+    """
+    if len(values) < 2:
+        return None
+    from scipy import stats
+
+    mean, deviation = statistics.fmean(values), statistics.stdev(values)
+    reach = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * deviation * math.sqrt(1 + 1 / len(values))
+    return mean - reach, mean + reach
 
 
 class Slope(NamedTuple):

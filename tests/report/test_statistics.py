@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from simmim.report.region import Region, region_of
-from simmim.report.statistics import compare, compare_all, holm, needed, power, sizes
+from simmim.report.statistics import compare, compare_all, holm, needed, power, range_of_another, sizes
 
 # Student's sleep data (Biometrika 1908), and what R's t.test says of them.
 ONE = pd.Series([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -122,3 +122,14 @@ def test_a_relation_says_where_a_difference_lies(relation, region, difference, m
     assert found == Region(*region)
     assert found.margin(difference) == pytest.approx(margin)
     assert found.nearest(difference) == bound
+
+
+@pytest.mark.parametrize("n", [2, 4, 10])
+def test_the_range_of_another_holds_it_in_95_cases_of_100(n):
+    draws = np.random.default_rng(0).normal(50, 3, (4000, n + 1))
+    held = [low <= row[-1] <= high for row in draws for low, high in [range_of_another([*row[:-1]])]]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+
+
+def test_one_value_gives_no_range_for_another():
+    assert range_of_another([1.0]) is None and range_of_another([2.0, 2.0]) == (2, 2)
