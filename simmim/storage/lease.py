@@ -29,6 +29,7 @@ def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
 
     Raises:
         Stopped: where another holder still works after `patience` seconds; it is named.
+        ValueError: where it gives no sign of life, and yet its lock is kept: to ask again would be to wait for ever.
     """
     path = folder.with_name(f".{folder.name}.lease")
     make_folder(path.parent)
@@ -51,11 +52,20 @@ def _taken(path: Path, folder: Path, patience: float) -> IO[str]:
         if _lock(file) and _is(path, file) and not _works_elsewhere(file):
             _sign(path, file)
             return file
-        holder = _holder(file)
+        refusal = _refusal(path, folder, file)
         file.close()
         if time.monotonic() > until:
-            raise Stopped(f"{folder} is in use by {holder}; wait for it, or end it")
+            raise refusal
         time.sleep(min(1.0, patience / 5))
+
+
+def _refusal(path: Path, folder: Path, file: IO[str]) -> Exception:
+    """For whoever comes second: a job may be put back into a queue for a holder that works, and for no other."""
+    holder, silent = _holder(file), _silent_seconds(file)
+    if silent < _DEAD:
+        return Stopped(f"{folder} is in use by {holder}; wait for it, or end it")
+    gone = f"{holder}, which has given no sign of life for {silent / 60:.0f} minutes"
+    return ValueError(f"{folder} is locked by {gone}; end it, or remove {path} if it is gone")
 
 
 def _sign(path: Path, file: IO[str]) -> None:
@@ -70,9 +80,10 @@ def _sign(path: Path, file: IO[str]) -> None:
 
 
 def _left(path: Path, file: IO[str]) -> None:
-    """Give the lock back; a name that cannot be removed locks nobody out."""
+    """Give the lock back, unless another host has taken it over; a name that cannot be removed locks nobody out."""
     with suppress(OSError):
-        path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+        if _name_in(file) in ({}, _own_name()):
+            path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
     file.close()
 
 
@@ -83,7 +94,7 @@ def _lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # no locks on this file system: heartbeats alone must do
-        return True
+        return _silent_seconds(file) >= _DEAD or not _name_in(file)
     return True
 
 
@@ -98,9 +109,12 @@ def _is(path: Path, file: IO[str]) -> bool:
 def _works_elsewhere(file: IO[str]) -> bool:
     """Whether a holder on another host, whose lock may not be seen here, has a heartbeat."""
     name = _name_in(file)
-    return (
-        bool(name) and name["host"] != socket.gethostname() and time.time() - os.fstat(file.fileno()).st_mtime < _DEAD
-    )
+    return bool(name) and name["host"] != socket.gethostname() and _silent_seconds(file) < _DEAD
+
+
+def _silent_seconds(file: IO[str]) -> float:
+    """How long ago the holder's heart last beat."""
+    return time.time() - os.fstat(file.fileno()).st_mtime
 
 
 def _own_name() -> dict[str, str | int]:
@@ -115,10 +129,9 @@ def _holder(file: IO[str]) -> str:
     return f"process {name['pid']} on {name['host']}{job}"
 
 
-def _name_in(file: IO[str]) -> dict[str, str]:
-    file.seek(0)
+def _name_in(file: IO[str]) -> dict[str, str | int]:
     try:
-        return json.loads(file.read())
+        return json.loads(os.pread(file.fileno(), 4096, 0))
     except ValueError:
         return {}
 

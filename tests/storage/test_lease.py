@@ -1,8 +1,10 @@
 """One worker per folder, also after kill -9 and across hosts."""
 
+import fcntl
 import json
 import multiprocessing
 import os
+import re
 import time
 
 import pytest
@@ -66,3 +68,41 @@ def test_the_heart_beats(tmp_path, monkeypatch):
         os.utime(tmp_path / ".state.lease", (1, 1))
         time.sleep(0.3)
         assert time.time() - (tmp_path / ".state.lease").stat().st_mtime < 30
+
+
+def test_a_lock_that_no_heart_beats_for_is_a_mistake_that_no_queue_mends(tmp_path):
+    """As of a host that is gone, whose lock the file server keeps: the same command would wait once more, for ever."""
+    path = tmp_path / ".state.lease"
+    path.write_text(json.dumps({"host": "gone", "pid": 7, "job": ""}))
+    os.utime(path, (1, 1))
+    said = rf"state is locked by process 7 on gone, .* for \d+ minutes; end it, or remove {re.escape(str(path))}"
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match=said):  # noqa: SIM117
+            with lease(tmp_path / "state", patience=0.2):
+                pass
+        path.unlink()
+        with lease(tmp_path / "state", patience=0.2):
+            pass
+
+
+def test_who_lost_the_folder_leaves_it_to_its_successor(tmp_path):
+    """One that stood still for so long that another host took over wakes up and ends."""
+    with lease(tmp_path / "state"):
+        other = json.dumps({"host": "elsewhere", "pid": 7, "job": ""})
+        (tmp_path / ".state.lease").write_text(other)
+    assert (tmp_path / ".state.lease").read_text() == other
+
+
+def test_without_locks_the_heartbeat_counts_on_the_same_host_too(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with lease(tmp_path / "state"):
+        with pytest.raises(Stopped, match=f"in use by process {os.getpid()}"):  # noqa: SIM117
+            with lease(tmp_path / "state", patience=0.2):
+                pass
+        os.utime(tmp_path / ".state.lease", (1, 1))
+        with lease(tmp_path / "state", patience=0.2):
+            pass
