@@ -4,10 +4,11 @@ from simmim.train import cards
 
 # Cards of this machine. A job that runs a network takes one, as many such jobs run at a time, and each has cards of its own,
 # or shares one with others where SIMMIM_JOBS_PER_CARD says so; `--set-resources pretrain:gpu=4` gives the jobs of a rule more.
-# On a cluster its profile says what a job is granted.
+# `--resources gpu=1` runs fewer such jobs at a time. On a cluster its profile says what a job is granted.
 CARDS = len(cards.visible())
 GPUS = min(CARDS, 1)
-if CARDS and workflow.is_main_process and workflow.resource_settings.nodes is None:  # no cluster
+is_cluster = workflow.resource_settings.nodes is not None
+if CARDS and workflow.is_main_process and not is_cluster and "gpu" not in workflow.global_resources:
     try:
         workflow.register_resource("gpu", CARDS * cards.jobs_per_card())
     except ValueError as error:
