@@ -14,6 +14,11 @@ from simmim.storage.reading import reading
 
 PROFILE = Path("workflow/profiles/slurm/profile.yaml")
 EVERY_OTHER = "every other rule"
+_ON_NODES = {
+    "mpi": "mpi: srun",
+    "tasks_per_node": "tasks_per_node: 2",
+    "cpus_per_task": "cpus_per_task: half of a node's",
+}
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,38 @@ class Asked:
     @property
     def gpus(self) -> int:
         """GPUs of a job, over all its nodes."""
-        return int(self.resources.get("gpu") or 0)
+        return self.count("gpu")
 
     @property
     def nodes(self) -> int:
         """Nodes of a job; 0 where that is left to Slurm."""
-        return int(self.resources.get("nodes") or 0)
+        return self.count("nodes")
+
+    def count(self, name: str) -> int:
+        """A number that a job asks for; 0 where it asks for none.
+
+        Raises:
+            ValueError: for what is no number.
+        """
+        given = str(self.resources.get(name) or 0)
+        if not given.isdecimal():
+            raise ValueError(f"{self}: {name} is '{given}', which is no number; write one, such as {name}: 8")
+        return int(given)
 
     def __str__(self) -> str:
         return ", ".join(self.rules)
+
+
+def fault_of_nodes(asked: Asked) -> str:
+    """What keeps a job with GPUs from running on several nodes; "" where nothing does, or where one is enough."""
+    gpus, nodes = asked.gpus, asked.nodes
+    if not gpus or nodes < 2:
+        return ""
+    if gpus % nodes:
+        return f"{asked}: gpu is {gpus}, which is not the same number on each of {nodes} nodes"
+    if lacks := [example for name, example in _ON_NODES.items() if not asked.resources.get(name)]:
+        return f"{asked}: nodes is {nodes}, which needs {' and '.join(lacks)} (docs/slurm.md)"
+    return ""
 
 
 def alike(resources: Mapping[str, Mapping[str, Any]]) -> list[Asked]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from simmim.cluster.asked import PROFILE, Asked
+from simmim.cluster.asked import PROFILE, Asked, fault_of_nodes
 
 TO_CHANGE = "CHANGE_ME"
 _SECONDS = 120
@@ -38,10 +38,8 @@ def _gpu_fault(asked: Asked) -> str:
         return ""
     if not asked.nodes:
         return f"{asked}: gpu is {asked.gpus} and nodes is not set, so that Slurm may spread them; set nodes: 1"
-    if asked.gpus % asked.nodes:
-        return f"{asked}: gpu is {asked.gpus}, which is not the same number on each of {asked.nodes} nodes"
-    if asked.nodes > 1 and not asked.resources.get("mpi"):
-        return f"{asked}: nodes is {asked.nodes}, which needs mpi: srun and tasks_per_node: 2"
+    if fault := fault_of_nodes(asked):
+        return fault
     have, need = gpus_of_a_node(str(partition)), asked.gpus // asked.nodes
     if have < need:
         return f"{asked}: {need} GPUs are asked of a node, and the nodes of partition '{partition}' have {have}"

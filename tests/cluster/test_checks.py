@@ -1,6 +1,7 @@
 """What Slurm would not give is named, with pretended commands of Slurm."""
 
 import os
+import re
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "me
 def slurm(tmp_path, monkeypatch):
     """A `sinfo` with two kinds of nodes and a limit, and a `sbatch` that refuses partition `closed`."""
     for name, script in {
+        "squeue": "",  # the plugin looks for it once in a process
         "sinfo": 'case $2 in *%G) echo "gpu:a100:2(S:0),gpu:v100:2"; echo "(null)";; *) echo 1-00:00:00;; esac',
         "sbatch": f'echo "$@" >> {tmp_path}/asked; case "$*" in *closed*) echo "sbatch: error: no" >&2; exit 1;; esac',
     }.items():
@@ -43,10 +45,10 @@ def test_a_job_that_can_be_had_is_asked_for_as_the_plugin_does(slurm):
         ({"gpu": 5}, "pretrain, evaluate: 5 GPUs are asked of a node, and the nodes of partition 'big' have 4"),
         ({"nodes": 0}, "set nodes: 1"),
         ({"nodes": 3}, "not the same number"),
-        ({"nodes": 2}, "mpi: srun"),
+        ({"nodes": 2}, "needs mpi: srun and tasks_per_node: 2 and cpus_per_task: half of a node's (docs/slurm.md)"),
         ({"runtime": 1441}, "gives 1440"),
         ({"slurm_partition": "closed"}, "Slurm refuses a job of pretrain, evaluate: no"),
-        ({"nodes": 2, "mpi": "srun"}, "specify either"),
+        ({"nodes": 2, "mpi": "srun", "tasks_per_node": 1, "cpus_per_task": 4}, "must be greater than 1"),
     ],
 )
 def test_what_cannot_be_had_is_named(slurm, change, words):
@@ -58,6 +60,13 @@ def test_a_profile_that_was_not_filled_in_is_refused_in_one_sentence_and_without
     monkeypatch.setenv("PATH", "")
     (fault,) = checks.faults(alike(asked_by(PROFILE)))
     assert fault.startswith("slurm_account and slurm_partition still say CHANGE_ME")
+
+
+@pytest.mark.parametrize(("name", "value"), [("gpu", "eight"), ("nodes", -1), ("gpu", 1.5)])
+def test_what_is_no_number_is_named_with_its_rules(name, value):
+    said = f"pretrain, evaluate: {name} is '{value}', which is no number; write one, such as {name}: 8"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        faults(**{name: value})
 
 
 def test_without_slurm_that_is_said(monkeypatch):

@@ -1,5 +1,6 @@
 # How a job is started: its processes and cards, the minutes that it has.
 from simmim.cluster import again
+from simmim.cluster.asked import Asked, fault_of_nodes
 from simmim.train import cards
 
 # Cards of this machine. A job that runs a network takes one, as many such jobs run at a time, and each has cards of its own,
@@ -21,19 +22,25 @@ AGAIN = "python -m simmim.cluster.again"
 
 def launcher(wildcards, resources):
     """One process, or one per GPU of the job's nodes, in an environment that says what it was granted."""
-    return f"env {granted(wildcards, resources)}{command_of(resources)}"
+    try:
+        return f"env {granted(wildcards, resources)}{command_of(Asked(['a job'], dict(resources.items())))}"
+    except ValueError as error:
+        raise SystemExit(f"simmim: error: {error}")  # as in job_of
 
 
-def command_of(resources):
+def command_of(asked):
     """What starts the processes; without `--` torchrun would take our --run for its --run-path."""
-    gpus, nodes = (int(resources.get(name, 0) or 0) for name in ("gpu", "nodes"))
+    gpus, nodes = asked.gpus, asked.nodes
+    if fault := fault_of_nodes(asked):
+        raise ValueError(fault)
     if not gpus:
         return f"{AGAIN} python -m simmim"
     if nodes > 1:  # a torchrun on each; where they meet, simmim/train/cards.py finds in the environment of the step
-        each, cpus = gpus // nodes, resources.tasks_per_node * resources.cpus_per_task
+        each, srun = gpus // nodes, asked.resources["mpi"]
+        cpus = asked.count("tasks_per_node") * asked.count("cpus_per_task")
         step = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={each} --cpus-per-task={cpus}"
         start = f"torchrun --nnodes={nodes} --nproc-per-node={each} -m -- simmim"
-        return f"{AGAIN} {resources.mpi} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
+        return f"{AGAIN} {srun} {step} --kill-on-bad-exit=1 python -m simmim.train.cards {each} {start}"
     start = f"torchrun --standalone --nproc-per-node={gpus} -m -- simmim" if gpus > 1 else "python -m simmim"
     return f"python -m simmim.train.cards {gpus} {AGAIN} {start}"
 
