@@ -43,6 +43,11 @@ class Asked:
         """Nodes of a job; 0 where that is left to Slurm."""
         return self.count("nodes")
 
+    @property
+    def partition(self) -> str:
+        """Of a job; "" where that is left to Slurm, which takes the default one."""
+        return str(self.resources.get("slurm_partition") or "")
+
     def count(self, name: str) -> int:
         """A number that a job asks for; 0 where it asks for none.
 
@@ -79,7 +84,7 @@ def alike(resources: Mapping[str, Mapping[str, Any]]) -> list[Asked]:
 
 
 def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
-    """Rule -> what a profile asks for it.
+    """Rule -> what a profile asks for it; what has no value there is not asked for, as Snakemake reads it.
 
     Raises:
         ValueError: for a profile that is not there or holds no settings, or a runtime that is no time.
@@ -89,7 +94,11 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
     with reading(profile, "a YAML file", "correct it"):
         given = yaml.safe_load(profile.read_text(encoding="utf-8"))
     common, of_rules = (_section(profile, given, name) for name in ("default-resources", "set-resources"))
-    found = {rule: common | _section(profile, of_rules, rule) for rule in of_rules} | {EVERY_OTHER: dict(common)}
+    merged = {rule: common | _section(profile, of_rules, rule) for rule in of_rules} | {EVERY_OTHER: common}
+    found = {
+        rule: {name: value for name, value in resources.items() if value is not None}
+        for rule, resources in merged.items()
+    }
     for rule, resources in found.items():
         if "runtime" in resources:
             resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))

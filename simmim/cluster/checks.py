@@ -33,26 +33,28 @@ def _faults(asked: Asked) -> Iterator[str]:
 
 def _gpu_fault(asked: Asked) -> str:
     """What is wrong with the GPUs of a job: Slurm would spread them over nodes, or wait for a node that has so many."""
-    partition = asked.resources.get("slurm_partition", "")
     if not asked.gpus:
         return ""
     if not asked.nodes:
         return f"{asked}: gpu is {asked.gpus} and nodes is not set, so that Slurm may spread them; set nodes: 1"
     if fault := fault_of_nodes(asked):
         return fault
-    have, need = gpus_of_a_node(str(partition)), asked.gpus // asked.nodes
+    have, need = gpus_of_a_node(asked.partition), asked.gpus // asked.nodes
     if have < need:
-        return f"{asked}: {need} GPUs are asked of a node, and the nodes of partition '{partition}' have {have}"
+        return f"{asked}: {need} GPUs are asked of a node, and the nodes of {_named(asked.partition)} have {have}"
     return ""
 
 
 def _time_fault(asked: Asked) -> str:
     """A job that asks for more time than its partition gives may wait for ever, as some clusters are set up."""
-    partition = str(asked.resources.get("slurm_partition", ""))
-    most = max(map(_minutes, _nodes_say("%l", partition)), default=math.inf)
+    most = max(map(_minutes, _nodes_say("%l", asked.partition)), default=math.inf)
     if int(asked.resources.get("runtime") or 0) <= most:
         return ""
-    return f"{asked}: runtime is {asked.resources['runtime']} minutes, and partition '{partition}' gives {most:.0f}"
+    return f"{asked}: runtime is {asked.resources['runtime']} minutes, and {_named(asked.partition)} gives {most:.0f}"
+
+
+def _named(partition: str) -> str:
+    return f"partition '{partition}'" if partition else "the default partition"
 
 
 def _minutes(limit: str) -> float:
@@ -63,16 +65,19 @@ def _minutes(limit: str) -> float:
     return 1440 * days + 60 * hours + minutes
 
 
-def gpus_of_a_node(partition: str) -> int:
-    """GPUs of the node of a partition that has most."""
-    return max(map(_gpus, _nodes_say("%G", partition)), default=0)
+def gpus_of_a_node(partition: str) -> float:
+    """GPUs of the node of a partition that has most; any number where a cluster has no default one, but chooses."""
+    return max(map(_gpus, _nodes_say("%G", partition)), default=0 if partition else math.inf)
 
 
 def _nodes_say(what: str, partition: str) -> list[str]:
-    answer = _answer(["sinfo", "--noheader", f"--format={what}", f"--partition={partition}"])
+    """What sinfo prints of the nodes of a partition, or of the default one, whose name ends with a star there."""
+    named = [f"--partition={partition}"] if partition else []
+    answer = _answer(["sinfo", "--noheader", f"--format=%P|{what}", *named])
     if answer.returncode:
         raise ValueError(f"sinfo cannot say what nodes there are: {answer.stderr.strip()}")
-    return answer.stdout.splitlines()
+    lines = [line.partition("|") for line in answer.stdout.splitlines()]
+    return [said for name, bar, said in lines if bar and (partition or name.strip().endswith("*"))]
 
 
 def _gpus(resources: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmim.cluster.asked import EVERY_OTHER, asked_by
+from simmim.cluster.asked import EVERY_OTHER, Asked, asked_by
 from simmim.config.reading import read_yaml
 from simmim.jobs import Jobs
 from simmim.planning.jobs import EVALUATE
@@ -43,12 +43,12 @@ class Limits:
     def __init__(self, profile: Path, jobs: Jobs) -> None:
         self.profile, self._jobs = profile, jobs
         self._asked = asked_by(profile)
-        self._tries = read_yaml(profile).get("retries", 0) + 1
+        self._tries = (read_yaml(profile).get("retries") or 0) + 1
 
     def of(self, rule: str) -> Grant:
         """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try."""
         resources = self._asked.get(rule, self._asked[EVERY_OTHER])
-        return Grant(int(resources.get("gpu", 0)), resources.get("runtime", math.inf) / 60, self._tries)
+        return Grant(Asked([rule], resources).gpus, resources.get("runtime", math.inf) / 60, self._tries)
 
     def verdicts(self, rows: Sequence[Row]) -> Iterator[str]:
         """A sentence for every job that cannot end, with what to change; one for the longest where all can."""

@@ -19,7 +19,10 @@ def slurm(tmp_path, monkeypatch):
     """A `sinfo` with two kinds of nodes and a limit, and a `sbatch` that refuses partition `closed`."""
     for name, script in {
         "squeue": "",  # the plugin looks for it once in a process
-        "sinfo": 'case $2 in *%G) echo "gpu:a100:2(S:0),gpu:v100:2"; echo "(null)";; *) echo 1-00:00:00;; esac',
+        "sinfo": 'case "$*" in *partition=None*|*partition=) exit 1;; *partition*) star= ;; *) star="*"; '
+        'echo "CLUSTER: c"; echo "other|gpu:9";; esac; '
+        'case $2 in *%G) echo "big$star|gpu:a100:2(S:0),gpu:v100:2"; echo "big$star|(null)";; '
+        '*) echo "big$star|1-00:00:00";; esac',
         "sbatch": f'echo "$@" >> {tmp_path}/asked; case "$*" in *closed*) echo "sbatch: error: no" >&2; exit 1;; esac',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
@@ -54,6 +57,21 @@ def test_a_job_that_can_be_had_is_asked_for_as_the_plugin_does(slurm):
 def test_what_cannot_be_had_is_named(slurm, change, words):
     (fault,) = faults(**change)
     assert words in fault
+
+
+@pytest.mark.parametrize("partition", [None, ""])
+def test_where_no_partition_is_named_the_default_one_counts(slurm, partition):
+    assert faults(slurm_partition=partition) == []
+    (fault,) = faults(slurm_partition=partition, gpu=5)
+    assert "5 GPUs are asked of a node, and the nodes of the default partition have 4" in fault
+    (fault,) = faults(slurm_partition=partition, runtime=1441)
+    assert "runtime is 1441 minutes, and the default partition gives 1440" in fault
+
+
+def test_without_a_default_partition_slurm_says_what_it_makes_of_a_job(slurm):
+    """Some clusters choose one for every job."""
+    (slurm / "sinfo").write_text('#!/bin/bash\necho "cpu|(null)"\n')
+    assert faults(slurm_partition="", gpu=5) == [] and "-p" not in (slurm / "asked").read_text().split()
 
 
 def test_a_profile_that_was_not_filled_in_is_refused_in_one_sentence_and_without_slurm(monkeypatch):

@@ -20,6 +20,14 @@ def test_a_rule_without_settings_is_refused_by_name(tmp_path):
         asked_by(profile)
 
 
+def test_what_has_no_value_is_not_asked_for_and_takes_the_default_away(tmp_path):
+    """As Snakemake reads it; it would be a partition, or an account, named None."""
+    profile = tmp_path / "profile.yaml"
+    common = "default-resources:\n  slurm_account:\n  slurm_partition: cpu\n  runtime: 5\n"
+    profile.write_text(f"{common}set-resources:\n  pack:\n    slurm_partition:\n    runtime: ~\n    gpu: null\n")
+    assert asked_by(profile) == {"pack": {}, EVERY_OTHER: {"slurm_partition": "cpu", "runtime": 5}}
+
+
 def test_sections_may_be_empty(tmp_path):
     (tmp_path / "profile.yaml").write_text("default-resources:\nset-resources:\n  pack:\n")
     assert asked_by(tmp_path / "profile.yaml") == {"pack": {}, EVERY_OTHER: {}}

@@ -46,6 +46,11 @@ def test_a_job_that_cannot_end_says_what_to_change(tmp_path):
         assert "Every job can end" in verdicts(tmp_path, row("pretrain", 81), **change)[0]
 
 
+def test_what_has_no_value_is_not_granted(tmp_path):
+    said = verdicts(tmp_path, row("pretrain", 1), retries=None, **{"set-resources": {"pretrain": {"gpu": None}}})
+    assert said == ["! r (pretrain) gets no GPU from FILE: set-resources, pretrain, gpu."]
+
+
 def test_the_nearest_to_its_limit_is_named_where_all_can_end(tmp_path):
     rows = row("pretrain", 79), row("evaluate", 39, "finetune"), row("pretrain", 1e6, state=DONE)
     assert verdicts(tmp_path, *rows) == [
