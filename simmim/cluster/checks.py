@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from simmim.cluster.asked import PROFILE, Asked, fault_of_nodes
+from simmim.cluster.queue import answer_to
 
 TO_CHANGE = "CHANGE_ME"
-_SECONDS = 120
 
 
 def faults(asked: Sequence[Asked]) -> list[str]:
@@ -73,7 +72,7 @@ def gpus_of_a_node(partition: str) -> float:
 def _nodes_say(what: str, partition: str) -> list[str]:
     """What sinfo prints of the nodes of a partition, or of the default one, whose name ends with a star there."""
     named = [f"--partition={partition}"] if partition else []
-    answer = _answer(["sinfo", "--noheader", f"--format=%P|{what}", *named])
+    answer = answer_to(["sinfo", "--noheader", f"--format=%P|{what}", *named])
     if answer.returncode:
         raise ValueError(f"sinfo cannot say what nodes there are: {answer.stderr.strip()}")
     lines = [line.partition("|") for line in answer.stdout.splitlines()]
@@ -90,7 +89,7 @@ def _refusal(asked: Asked) -> str:
     from snakemake_interface_common.exceptions import WorkflowError
 
     try:
-        answer = _answer([*shlex.split(_submission(asked)), "--test-only", "--wrap=true"])
+        answer = answer_to([*shlex.split(_submission(asked)), "--test-only", "--wrap=true"])
     except WorkflowError as error:  # the plugin's own checks
         return str(error)
     return "" if answer.returncode == 0 else " ".join(answer.stderr.split()).replace("sbatch: error: ", "")
@@ -111,16 +110,3 @@ def _submission(asked: Asked) -> str:
     partition = f"-p {shlex.quote(str(given['slurm_partition']))}" if given.get("slurm_partition") else ""
     names = {"run_uuid": "simmim_test", "slurm_logfile": "/dev/null", "comment_str": str(asked), "workdir": ""}
     return get_submit_command(job, names | {"account": account, "partition": partition}) + set_gres_string(job)
-
-
-def _answer(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-    except FileNotFoundError:
-        raise ValueError(
-            f"there is no {command[0]} here: start on a node of the cluster that may submit jobs"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ValueError(
-            f"the Slurm controller did not answer {command[0]} for {_SECONDS} s; try again later"
-        ) from None

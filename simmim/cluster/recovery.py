@@ -8,41 +8,68 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from simmim.cluster import queue
+from simmim.storage.files import write_text
+from simmim.storage.reading import reading
 
 _REMEMBERED = Path(".snakemake") / "simmim-command.json"
+_PROFILE = "SNAKEMAKE_PROFILE"  # of its environment, what Snakemake takes for an argument
 
 
-def remember(folder: Path, arguments: Sequence[str]) -> None:
-    """Keep the arguments of the Snakemake that this process is and that runs in a folder."""
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    text = json.dumps({"command": command, "host": socket.gethostname(), "process": os.getpid()})
-    (folder / _REMEMBERED).write_text(text + "\n")
+def remember(folder: Path, directory: str | Path | None) -> None:
+    """Keep the command of the Snakemake that this process is and that runs in a folder, however it was started.
+
+    Args:
+        directory: Snakemake's `--directory`, which has led here from where paths among the arguments begin.
+    """
+    kept = {
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "first_argument": len(sys.orig_argv) - len(sys.argv[1:]),
+        "folder": str(_start(folder, directory).resolve()),
+        "environment": {name: value for name, value in os.environ.items() if name == _PROFILE},
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "shown": _shown(os.getpid()),
+    }
+    write_text(folder / _REMEMBERED, json.dumps(kept) + "\n")
 
 
-def last(folder: Path) -> list[str]:
-    """The last command that was remembered.
+def _start(folder: Path, directory: str | Path | None) -> Path:
+    """Where the command was given, as far as the shell has said so."""
+    shell = Path(os.environ.get("PWD", ""))
+    return shell if directory is not None and (shell / directory).resolve() == folder.resolve() else folder
+
+
+def last(folder: Path) -> dict[str, Any]:
+    """What was remembered of the last command.
 
     Raises:
-        ValueError: where there is none, or while its process still runs.
+        ValueError: where there is nothing, or while its process still runs.
     """
     if not (folder / _REMEMBERED).is_file():
         raise ValueError(f"no Snakemake has submitted jobs from {folder.resolve()}; start it as the README says")
-    found = json.loads((folder / _REMEMBERED).read_text())
+    with reading(folder / _REMEMBERED, "a remembered command", "start Snakemake as before"):
+        found = json.loads((folder / _REMEMBERED).read_text())
     if _still_runs(found):
         raise ValueError(f"Snakemake still runs here, as process {found['process']}; end it with: kill -INT")
     if found["host"] != socket.gethostname():
         print(f"Snakemake ran on {found['host']}: whether it still does cannot be seen from here")
-    return found["command"]
+    return found
 
 
 def _still_runs(found: dict[str, Any]) -> bool:
-    started = Path("/proc", str(found["process"]), "cmdline")
-    return found["host"] == socket.gethostname() and started.is_file() and b"snakemake" in started.read_bytes()
+    """Whether a process of its number looks like it; of what earlier versions remembered, its name must do."""
+    shown = _shown(found["process"])
+    return found["host"] == socket.gethostname() and shown != "" and found.get("shown", "snakemake") in shown
+
+
+def _shown(process: int) -> str:
+    """The command of a process of this machine as the system shows it; "" where there is none."""
+    file = Path("/proc", str(process), "cmdline")
+    return os.fsdecode(file.read_bytes()) if file.is_file() else ""
 
 
 def recover(folder: Path, cancel: bool) -> int:
@@ -54,7 +81,7 @@ def recover(folder: Path, cancel: bool) -> int:
     Returns:
         The exit code of Snakemake.
     """
-    command = last(folder)
+    found = last(folder)
     if left := queue.jobs_of(folder):
         print(
             *left, "these are cancelled" if cancel else "these are waited for; --cancel ends them", sep="\n", flush=True
@@ -62,9 +89,10 @@ def recover(folder: Path, cancel: bool) -> int:
         if cancel:
             queue.cancel(left)
         queue.wait_for_none(folder)
+    command, first, where = found["command"], found.get("first_argument", 3), found.get("folder", folder)
     print("$", shlex.join(command), flush=True)
-    python, arguments = command[:3], command[3:]
-    unlock = [*python, "--unlock", *arguments]  # behind `--` it would be a target
-    if refused := subprocess.run(unlock, cwd=folder, stdout=subprocess.DEVNULL).returncode:
+    unlock = [*command[:first], "--unlock", *command[first:]]  # behind `--` it would be a target
+    environment = os.environ | found.get("environment", {})
+    if refused := subprocess.run(unlock, cwd=where, env=environment, stdout=subprocess.DEVNULL).returncode:
         return refused  # Snakemake has said why
-    return subprocess.run(command, cwd=folder).returncode
+    return subprocess.run(command, cwd=where, env=environment).returncode

@@ -34,4 +34,4 @@ def check_the_cluster():
     faults += folder.faults(Path(JOBS.results))
     if faults:
         raise WorkflowError("nothing was submitted: " + "; ".join(faults))
-    recovery.remember(Path(), sys.argv[1:])
+    recovery.remember(Path(), workflow.overwrite_workdir)
