@@ -19,12 +19,14 @@ def faults(slurm, monkeypatch):
 
 def test_what_the_cluster_has_is_taken(faults):
     assert faults(ONE_NODE) == faults(TWO_NODES) == faults(ONE_NODE | {"gpu": 0, "slurm_partition": "cpu"}) == []
+    assert faults(ONE_NODE | {"slurm_partition": None}) == []  # the default one
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"gpu": 8}, "pretrain: 8 GPUs are asked of a node, and the nodes of partition 'gpu' have 2"),
+        ({"gpu": 8, "slurm_partition": ""}, "the nodes of the default partition have 2"),
         ({"nodes": None}, "gpu is 2 and nodes is not set"),
         ({"nodes": 2, "gpu": 3}, "not the same number on each of 2 nodes"),
         ({"nodes": 2}, "needs mpi: srun"),
