@@ -15,12 +15,22 @@ from pathlib import Path
 
 FILE = "SIMMIM_SAID"
 TURN = "SIMMIM_TURN"  # a file that tells a process which waits, everything imported, to begin
-_MINUTES = 20.0  # longer than any step with its checkpoint takes
+_STUCK = "SIMMIM_STUCK_MINUTES"
+_MINUTES = "20"  # longer than any step with its checkpoint takes
 
 
 def stuck_seconds() -> float:
-    """How long work may be silent until it counts as stuck (the environment's SIMMIM_STUCK_MINUTES, or 20)."""
-    return 60 * float(os.environ.get("SIMMIM_STUCK_MINUTES", _MINUTES))
+    """How long work may be silent until it counts as stuck (the environment's SIMMIM_STUCK_MINUTES, or 20).
+
+    Raises:
+        ValueError: for what is no time.
+    """
+    value, minutes = os.environ.get(_STUCK, _MINUTES), 0.0
+    with suppress(ValueError):
+        minutes = float(value)
+    if not 0 < minutes < float("inf"):
+        raise ValueError(f"{_STUCK}={value} must be a number of minutes above 0, such as {_MINUTES}")
+    return 60 * minutes
 
 
 def waits() -> bool:

@@ -170,6 +170,11 @@ def _print(sentence: str) -> None:
 
 def main(command: Sequence[str]) -> int:
     """Run a command as said above, and put its job back into the queue where it was asked to stop."""
+    try:
+        said.stuck_seconds()
+    except ValueError as error:
+        _print(f"error: {error}")
+        return _MISTAKES[0]
     code = Supervisor(command).run()
     if code == EXIT_RUN_AGAIN:
         put_back(os.environ)

@@ -60,6 +60,13 @@ def test_what_gives_no_sign_of_life_is_killed_and_started_again(tmp_path):
     assert (code, attempts) == (0, 2) and "no sign of life for 0.02 minutes\nsimmim: died of SIGKILL" in out
 
 
+@pytest.mark.parametrize("value", ["", "ten", "0", "-5", "nan", "inf"])
+def test_what_is_no_time_until_work_is_stuck_starts_nothing(tmp_path, value):
+    out = f"simmim: error: SIMMIM_STUCK_MINUTES={value} must be a number of minutes above 0, such as 20\n"
+    process = started(tmp_path, "pass", SIMMIM_STUCK_MINUTES=value)
+    assert (process.communicate(timeout=30)[0], process.returncode) == (out, 2) and not (tmp_path / "attempts").exists()
+
+
 def test_what_works_for_longer_than_that_and_lives_is_left_alone(tmp_path):
     assert run(tmp_path, "time.sleep(2.5)", SIMMIM_STUCK_MINUTES="0.02") == (0, "", 1)
 

@@ -35,6 +35,12 @@ def test_as_many_jobs_at_a_time_as_there_are_cards_or_as_was_said(tmp_path, word
     assert f"at a time: {number}" in (said := snakemake(tmp_path, *words)), said
 
 
+def test_what_is_wrong_with_the_environment_is_said_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMMIM_STUCK_MINUTES", "soon")
+    said = snakemake(tmp_path, "-n")
+    assert "SIMMIM_STUCK_MINUTES=soon must be a number of minutes" in said and "Traceback" not in said, said
+
+
 def test_a_job_on_several_nodes_is_a_step_over_them(tmp_path):
     said = snakemake(tmp_path, "-n", "-p", "--resources", "gpu=4", resources=TWO_NODES)
     step = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --gpus-per-node=2 --cpus-per-task=6"

@@ -1,4 +1,5 @@
 # How a job is started: its processes and cards, the minutes that it has.
+from simmim import said
 from simmim.cluster import again
 from simmim.cluster.asked import Asked, fault_of_nodes
 from simmim.train import cards
@@ -9,11 +10,12 @@ from simmim.train import cards
 CARDS = len(cards.visible())
 GPUS = min(CARDS, 1)
 is_cluster = workflow.resource_settings.nodes is not None
-if CARDS and workflow.is_main_process and not is_cluster and "gpu" not in workflow.global_resources:
-    try:
+try:
+    said.stuck_seconds()  # what is no time would end every job
+    if CARDS and workflow.is_main_process and not is_cluster and "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", CARDS * cards.jobs_per_card())
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 
 
 # Starts a command again that dies, within the job (simmim/cluster/again.py).
