@@ -1,14 +1,15 @@
 """What a finished job leaves in its `state` folder, should its outputs be lost.
 
 Snakemake deletes the outputs of a job that was interrupted before its end was noted, also where they were whole. Hard
-links in `state` cost nothing and bring them back. `simmim clean` removes them, and so does a workflow that succeeds.
+links in `state` cost nothing and bring them back. `simmim clean` removes them, and so does a workflow that succeeds,
+those of its own jobs.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,19 @@ def _digests(path: Path) -> Any:
 
 def states(folder: Path, outputs: Iterable[Path] = ()) -> list[Path]:
     """The `state` folders below a folder whose jobs are finished: all, or those of the jobs that made some outputs."""
-    found, wanted = sorted(note.parent for note in folder.rglob(_NOTE)), [*outputs]
-    return [state for state in found if not wanted or any(_has_made(state, output) for output in wanted)]
+    by_name: set[Path] = set()  # of evaluations, which keep their seeds one by one
+    near: dict[Path, list[Path]] = {}  # there may be thousands of states and of outputs
+    for output in outputs:
+        by_name.add(output.with_suffix(".state"))
+        for place in (output.parent, output.parent.parent):
+            near.setdefault(place, []).append(output)
+    found = sorted(note.parent for note in folder.rglob(_NOTE))
+    return [state for state in found if not near or state in by_name or _has_made(state, near)]
 
 
-def _has_made(state: Path, output: Path) -> bool:
-    if state == output.with_suffix(".state"):  # of an evaluation, which keeps its seeds one by one
-        return True
+def _has_made(state: Path, near: Mapping[Path, Sequence[Path]]) -> bool:
+    """Whether a job has made any of the outputs that lie beside its state, or in a folder there."""
+    if not (outputs := near.get(state.parent)):
+        return False
     kept = read_sealed(state / _NOTE)["sha256"]
-    beside = state.parent in (output.parent, output.parent.parent)
-    return beside and (output.name in kept or output.name in kept.get(output.parent.name, ()))
+    return any(output.name in kept or output.name in kept.get(output.parent.name, ()) for output in outputs)

@@ -12,6 +12,8 @@ from simmim.jobs import Jobs
 from simmim.planning.jobs import groups_of
 from simmim.planning.target import needed
 from simmim.storage import records
+from simmim.storage.finished import keep
+from simmim.storage.identity import Identity
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,19 @@ def test_features_are_extracted_only_where_something_is_to_read_them(tmp_path):
     (folder / targets[0]).unlink()
     plan = planned(snakemake(folder, "-n", *targets))
     assert (plan["features"], plan["pretrain"]) == (2, 1)  # a new encoder: k-NN is repeated too
+
+
+def test_what_is_noted_is_forgotten_and_what_other_jobs_have_left_is_kept(tmp_path):
+    """Of jobs that ended after Snakemake was killed: it deletes their outputs before it makes them again."""
+    folder = copy_of_the_project(tmp_path)
+    (size,) = Jobs(Sheets(folder / "config")).job("size", scale="smoke", run="default").outputs.values()
+    noted, other = (folder / size).with_suffix(".state"), folder / "results/smoke/pretrain/default/seed0/state"
+    for state in (noted, other):
+        (state / "made").parent.mkdir(parents=True)
+        (state / "made").touch()
+        keep(state, [state / "made"], Identity(config={}, seed=0))
+    snakemake(folder, size)
+    assert not noted.exists() and (other / "finished.json").exists()
 
 
 def test_a_size_is_a_light_job_of_its_own(tmp_path):

@@ -31,13 +31,18 @@ def check_for_repeats():
         )
 
 
-def outputs_by_scale(jobs):
-    """By scale, what some jobs make."""
-    found = {}
-    for job in jobs:
-        if scale := dict(job.wildcards.items()).get("scale"):
-            found.setdefault(scale, []).extend(map(str, job.output))
-    return found
+def forget(jobs):
+    """Remove what these jobs have left in case their outputs are lost; others may have ended without being noted."""
+    import shutil
+
+    from simmim.storage.finished import states
+
+    outputs = [Path(file) for job in jobs for file in map(str, job.output)]
+    try:
+        for state in states(Path(JOBS.results), outputs) if outputs else ():
+            shutil.rmtree(state)
+    except ValueError as error:  # a damaged note
+        raise WorkflowError(str(error)) from None
 
 
 def is_forced(job):
