@@ -160,7 +160,8 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
         raise ValueError("; ".join(faults))
     rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
     to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]
-    if faults := [*missing_sources(jobs, to_pack), *other_counts(jobs, scale), *disk_faults(rows, results)]:
+    full_disk = disk_faults(rows, results, asked.jobs_at_a_time(profile))
+    if faults := [*missing_sources(jobs, to_pack), *other_counts(jobs, scale), *full_disk]:
         raise ValueError("; ".join(faults))
     print(f"slurm   takes every kind of job in {profile}: {', '.join(str(each) for each in kinds)}")
     print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")

@@ -89,10 +89,7 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: for a profile that is not there or holds no settings, or a runtime that is no time.
     """
-    if not profile.is_file():
-        raise ValueError(f"there is no Slurm profile {profile}; name yours with --profile")
-    with reading(profile, "a YAML file", "correct it"):
-        given = yaml.safe_load(profile.read_text(encoding="utf-8"))
+    given = _read(profile)
     common, of_rules = (_section(profile, given, name) for name in ("default-resources", "set-resources"))
     merged = {rule: common | _section(profile, of_rules, rule) for rule in of_rules} | {EVERY_OTHER: common}
     found = {
@@ -103,6 +100,19 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
         if "runtime" in resources:
             resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))
     return found
+
+
+def jobs_at_a_time(profile: Path) -> int | None:
+    """How many jobs of a profile are in the queue at most; None where it sets no limit."""
+    written = str(_read(profile).get("jobs"))
+    return int(written) if written.isdecimal() else None
+
+
+def _read(profile: Path) -> Any:
+    if not profile.is_file():
+        raise ValueError(f"there is no Slurm profile {profile}; name yours with --profile")
+    with reading(profile, "a YAML file", "correct it"):
+        return yaml.safe_load(profile.read_text(encoding="utf-8"))
 
 
 def _section(profile: Path, given: Any, name: str) -> dict[str, Any]:

@@ -35,18 +35,25 @@ def _paths(config: DataConfig) -> Iterator[str]:
             yield value
 
 
-def disk_faults(rows: Iterable[Mapping[str, Any]], folder: Path) -> list[str]:
+def disk_faults(rows: Iterable[Mapping[str, Any]], folder: Path, at_a_time: int | None = 1) -> list[str]:
     """A sentence where a plan's rows leave more than a folder's disk has room for.
 
     Features count although they go when they were read: many may be there at a time.
+
+    Args:
+        at_a_time: jobs that may run together, those with the largest checkpoints; None for all.
     """
     to_do = [row for row in rows if row["state"] == "to do"]
-    needed = sum(row["disk_bytes"] or 0 for row in to_do) + max(
-        [row["checkpoint_bytes"] or 0 for row in to_do], default=0
-    )
+    checkpoints = [row["checkpoint_bytes"] or 0 for row in to_do for _ in range(_jobs(row))]
+    needed = sum(row["disk_bytes"] or 0 for row in to_do) + sum(sorted(checkpoints, reverse=True)[:at_a_time])
     while not folder.exists():
         folder = folder.absolute().parent
     free = shutil.disk_usage(folder).free
     if needed <= free:
         return []
     return [f"{needed / 1e9:,.0f} GB are to be written (estimate) and {folder} has {free / 1e9:,.0f} GB: make room"]
+
+
+def _jobs(row: Mapping[str, Any]) -> int:
+    """Of a row to do: one for all seeds of an evaluation, and for each of anything else."""
+    return 1 if row["kind"] == "evaluate" else row.get("seeds_to_do") or 1

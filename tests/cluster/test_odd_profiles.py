@@ -2,7 +2,7 @@
 
 import pytest
 
-from simmim.cluster.asked import EVERY_OTHER, asked_by
+from simmim.cluster.asked import EVERY_OTHER, asked_by, jobs_at_a_time
 
 
 @pytest.mark.parametrize("text", ["", "- a list\n", "text\n", "default-resources: [runtime=3]\n", "set-resources: 3\n"])
@@ -26,6 +26,12 @@ def test_what_has_no_value_is_not_asked_for_and_takes_the_default_away(tmp_path)
     common = "default-resources:\n  slurm_account:\n  slurm_partition: cpu\n  runtime: 5\n"
     profile.write_text(f"{common}set-resources:\n  pack:\n    slurm_partition:\n    runtime: ~\n    gpu: null\n")
     assert asked_by(profile) == {"pack": {}, EVERY_OTHER: {"slurm_partition": "cpu", "runtime": 5}}
+
+
+@pytest.mark.parametrize(("jobs", "number"), [("50", 50), ("unlimited", None), ("", None)])
+def test_how_many_jobs_run_at_a_time_is_read(tmp_path, jobs, number):
+    (tmp_path / "profile.yaml").write_text(f"jobs: {jobs}\n")
+    assert jobs_at_a_time(tmp_path / "profile.yaml") == number
 
 
 def test_sections_may_be_empty(tmp_path):

@@ -38,3 +38,13 @@ def test_a_plan_that_does_not_fit_on_the_disk_is_named(tmp_path, monkeypatch):
     (fault,) = disk_faults([*rows, row | {"disk_bytes": 1e9}, row | {"state": "done", "disk_bytes": 1e12}], tmp_path)
     assert "10 GB are to be written" in fault and "has 9 GB" in fault
     assert data_to_pack(rows) == [("imagenet", "val")]
+
+
+@pytest.mark.parametrize(("at_a_time", "gigabytes"), [(1, 11), (3, 17), (50, 19), (None, 19)])
+def test_as_many_jobs_have_checkpoints_as_run_at_a_time(tmp_path, monkeypatch, at_a_time, gigabytes):
+    """The largest may be together; seeds of a pre-training are jobs, those of an evaluation are one."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: namedtuple("usage", "free")(9e9))
+    row = {"kind": "pretrain", "state": "to do", "disk_bytes": 4e9, "checkpoint_bytes": 3e9, "seeds_to_do": 3}
+    rows = [row, row | {"kind": "evaluate", "checkpoint_bytes": 2e9}]
+    (fault,) = disk_faults(rows, tmp_path, at_a_time)
+    assert f"{gigabytes} GB are to be written" in fault
