@@ -57,12 +57,14 @@ def sleepers(folder: Path, seconds: int) -> Path:
     return folder
 
 
-def start(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, environment: dict[str, str], *arguments: str, program: str = "snakemake"
+) -> subprocess.Popen[bytes]:
     """Snakemake with the profile `slurm`; what it prints goes to `out.log`."""
     own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "SIMMIM_DEVICE": "cpu"}
     with (folder / "out.log").open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--profile", "slurm", "--nocolor", *arguments],
+            [sys.executable, "-m", program, "--profile", "slurm", "--nocolor", *arguments],
             cwd=folder,
             env=environment | own,
             stdout=out,

@@ -19,11 +19,13 @@ def recover(folder, slurm, *arguments):
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("how", [(), ("--cancel",)])
-def test_one_command_goes_on_after_a_kill(slurm, tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "program"), [((), "snakemake"), (("--cancel",), "snakemake"), (("--cancel",), "simmim.follow")]
+)
+def test_one_command_goes_on_after_a_kill(slurm, tmp_path, how, program):
     folder = smoke(tmp_path)
     target = next(iter(_card(folder)))
-    snakemake = start(folder, slurm.environment, "--", target)
+    snakemake = start(folder, slurm.environment, "--", target, program=program)
     submitted(snakemake, folder)
     running = recover(folder, slurm)
     assert running.returncode == 2 and f"still runs here, as process {snakemake.pid}" in running.stderr
@@ -32,7 +34,8 @@ def test_one_command_goes_on_after_a_kill(slurm, tmp_path, how):
     assert slurm.ask("squeue", "--noheader").stdout
     done = recover(folder, slurm, *how)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "rule_demo_data" in done.stdout and ("cancelled" if how else "waited for") in done.stdout
+    assert "rule_demo_data" in done.stdout and f"-m {program} --profile" in done.stdout
+    assert ("cancelled" if how else "waited for") in done.stdout
     assert (folder / target).exists() and not slurm.ask("squeue", "--noheader", "--states=PD,R").stdout
 
 
