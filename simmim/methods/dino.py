@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
@@ -73,9 +74,11 @@ class DINO(TeacherMethod):
         self._done = 0.0  # share of the training
 
     def train(self, mode: bool = True) -> DINO:
-        """As any module, but the teacher never drops paths."""
+        """As any module, but the teacher never drops paths; its batch norms do as the student's, as published."""
         super().train(mode)
         self.teacher.eval()
+        for norm in (module for module in self.teacher.modules() if isinstance(module, _BatchNorm)):
+            norm.train(mode)
         return self
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:

@@ -194,6 +194,21 @@ def test_paths_are_dropped_in_the_student_only():
     assert not torch.equal(task.student(images), task.student(images))
 
 
+@pytest.mark.parametrize("encoder", [{"name": "resnet"} | SMALL["resnet"], {"name": "timm", "model": "test_resnet"}])
+def test_the_batch_norms_of_dinos_teacher_do_as_in_training(encoder):
+    """As published: the kept encoder would otherwise have the statistics of no image."""
+    task = pretraining.built(pretrain_config("dino", encoder=encoder)).train()
+    views = batch(task)
+    large = task.normalise(views["global"].transpose(0, 1).flatten(0, 1))
+    norm, means = next(each for each in task.teacher.modules() if isinstance(each, torch.nn.BatchNorm2d)), []
+    norm.register_forward_pre_hook(lambda norm, inputs: means.append(inputs[0].mean((0, 2, 3))))
+    task(views)
+    torch.testing.assert_close(norm.running_mean, 0.1 * means[0])
+    assert not torch.allclose(task.teacher(large)[:2], task.teacher(large[:2]))  # a batch, not images by themselves
+    task.eval()
+    torch.testing.assert_close(task.teacher(large)[:2], task.teacher(large[:2]))
+
+
 def test_the_last_layer_keeps_its_start_values_for_a_while():
     task = built("dino", settings={"last_layer_frozen": 0.5})
     layer = task.student.head.last_layer.weight_v
