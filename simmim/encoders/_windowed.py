@@ -15,6 +15,7 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from simmim.encoders._encoder import Encoder
+from simmim.layers.attention_heads import check_stages
 
 
 def _set_blocks(blocks: Iterable[nn.Module], block: type[nn.Module], shifted: bool) -> None:
@@ -59,8 +60,7 @@ class WindowedEncoder(Encoder):
         **body_settings: Any,
     ) -> None:
         super().__init__()
-        if len(depths) != len(num_heads):
-            raise ValueError(f"depths {list(depths)} and num_heads {list(num_heads)} must name the same stages")
+        check_stages("encoder", embed_dim, depths, num_heads)
         self.image_px, self._depths = tuple(image_px), tuple(depths)
         merged = 2 ** (len(depths) - 1)
         self.token, self.stride, self.width = patch_px, patch_px * merged, embed_dim * merged

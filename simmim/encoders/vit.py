@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from simmim.encoders._encoder import Encoder
 from simmim.encoders._position_bias import CLASS_ROWS, TABLE, resize_table, square_side
+from simmim.layers.attention_heads import check_heads
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
 
 _SHARED_TABLE = f"rel_pos_bias.{TABLE}"
@@ -67,11 +68,11 @@ class ViT(Encoder):
         super().__init__()
         if any(side % patch_px for side in image_px):
             raise ValueError(f"image_px {tuple(image_px)} must be a multiple of patch_px {patch_px}")
+        check_heads("encoder.num_heads", num_heads, embed_dim)
         self.image_px = tuple(image_px)
         self.token = self.stride = patch_px
         self.width, self.depth = embed_dim, depth
-        self.shared_bias, self.final_norm = shared_bias, final_norm
-        self._checkpointing = checkpoint_activations
+        self.shared_bias, self.final_norm, self._checkpointing = shared_bias, final_norm, checkpoint_activations
         self._grid = self.image_px[0] // patch_px, self.image_px[1] // patch_px
         body = Beit(
             img_size=self.image_px,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from simmim.layers.attention_heads import check_stages
 from simmim.layers.swin_blocks import PadFirstBlock
 
 
@@ -53,12 +54,8 @@ class InverseSwin(nn.Module):
         window: int,
     ) -> None:
         super().__init__()
-        if len(depths) != len(num_heads):
-            raise ValueError(f"depths {list(depths)} and num_heads {list(num_heads)} must name the same stages")
+        check_stages("head", embed_dim, depths, num_heads)
         dims = [embed_dim * 2**stage for stage in range(len(depths))]
-        for dim, heads in zip(dims, num_heads):
-            if dim % heads:
-                raise ValueError(f"a stage of {dim} channels cannot have {heads} attention heads")
         halvings = min(len(depths) - 1, _halvings(stride))
         used = range(len(depths) - 1, len(depths) - 2 - halvings, -1)  # coarsest first
         self.projection = nn.Conv2d(width, dims[-1], kernel_size=1)

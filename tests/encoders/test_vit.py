@@ -91,6 +91,11 @@ def test_a_number_of_pixels_that_is_no_multiple_of_the_patch_is_refused():
         ViT(image_px=(60, 64), **SETTINGS)
 
 
+def test_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match=r"encoder.num_heads: 5 heads do not divide the 24 channels; .* do: 4 and 6"):
+        ViT(image_px=(64, 64), **SETTINGS | {"embed_dim": 24, "num_heads": 5})
+
+
 def test_start_values():
     torch.manual_seed(0)
     encoder = ViT(image_px=(64, 64), **SETTINGS)

@@ -27,6 +27,9 @@ from simmim.planning.check import check_scale
         ("target=bins target.bins=1 loss.name=cross_entropy", r"row 'odd': .*bins 1 "),
         ("target=bins", r"row 'odd': unknown loss of target=bins 'l1' \(allowed: cross_entropy\)"),
         ("target=normalised_pixels target.window_px=4", r"row 'odd': .*window_px 4 "),
+        ("encoder.embed_dim=90", r"row 'odd': encoder.num_heads, stage 1: 4 heads do not divide .* do: 3 and 5"),
+        ("encoder=vit encoder.num_heads=0", r"encoder.num_heads: 0 heads do not .* 768 channels; .* do: 1 and 2"),
+        ("head=inverse_swin_t head.embed_dim=100", r"head.num_heads, stage 1: 3 heads do not divide the 100 channels"),
     ],
 )
 def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, settings, message):
