@@ -75,16 +75,14 @@ def _of_timm(encoder: nn.Module, settings: Mapping[str, Any]) -> tuple[str, dict
 
 
 def _of_swin(encoder: nn.Module, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    first = encoder.layers[0].blocks[0]
-    hidden = first.mlp.fc1.out_features / first.mlp.fc1.in_features
     return "swin_tiny_patch4_window7_224", {
         "img_size": list(encoder.image_px),
         "patch_size": encoder.token,
-        "embed_dim": first.norm1.normalized_shape[0],
+        "embed_dim": encoder.levels[0][0],
         "depths": [len(stage.blocks) for stage in encoder.layers],
         "num_heads": [stage.blocks[0].attn.num_heads for stage in encoder.layers],
         "window_size": [list(stage.blocks[0].window_size) for stage in encoder.layers],
-        "mlp_ratio": hidden,
+        "mlp_ratio": _mlp_ratio(settings),
         "always_partition": not settings.get("clamp_window", True),
         "strict_img_size": False,
         "drop_path_rate": 0.0,
@@ -105,20 +103,24 @@ def _of_vit(encoder: nn.Module, settings: Mapping[str, Any]) -> tuple[str, dict[
             "timm's BEiT has a norm of the output, this encoder has none: of a fine-tuned ViT (final_norm=false) it is "
             "the classifier's; --to onnx or torch-export takes it"
         )
-    first = encoder.blocks[0]
     return "beit_base_patch16_224", {
         "img_size": list(encoder.image_px),
         "patch_size": encoder.token,
         "embed_dim": encoder.width,
         "depth": encoder.depth,
-        "num_heads": first.attn.num_heads,
-        "mlp_ratio": first.mlp.fc1.out_features / encoder.width,
+        "num_heads": encoder.blocks[0].attn.num_heads,
+        "mlp_ratio": _mlp_ratio(settings),
         "init_values": settings.get("layer_scale", 0.1),
         "use_abs_pos_emb": False,
         "use_rel_pos_bias": not encoder.shared_bias,
         "use_shared_rel_pos_bias": encoder.shared_bias,
         "use_fc_norm": False,
     }
+
+
+def _mlp_ratio(settings: Mapping[str, Any]) -> float:
+    """As it was set: channels round the hidden ones down, stage by stage, so that no layer has the ratio itself."""
+    return settings.get("mlp_ratio", 4.0)
 
 
 _ARGUMENTS = {"swin": _of_swin, "swin_v2": _of_swin_v2, "vit": _of_vit, "timm": _of_timm}

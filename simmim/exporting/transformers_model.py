@@ -111,7 +111,7 @@ def _counterpart(encoder: nn.Module, header: Mapping[str, Any]) -> _Counterpart:
     )
 
 
-def _windowed(body: nn.Module) -> dict[str, Any]:
+def _windowed(body: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
     blocks = [stage.blocks[0] for stage in body.layers]
     windows = {side for block in blocks for side in block.window_size}
     if len(windows) > 1:
@@ -123,17 +123,17 @@ def _windowed(body: nn.Module) -> dict[str, Any]:
         "depths": [len(stage.blocks) for stage in body.layers],
         "num_heads": [block.attn.num_heads for block in blocks],
         "window_size": windows.pop(),
-        "mlp_ratio": blocks[0].mlp.fc1.out_features / blocks[0].mlp.fc1.in_features,
+        "mlp_ratio": arguments.get("mlp_ratio", 4.0),  # timm's own models all have 4
     }
 
 
 def _swin(body: nn.Module, arguments: Mapping[str, Any]) -> _Counterpart:
-    return _Counterpart("SwinModel", _windowed(body), "swin")
+    return _Counterpart("SwinModel", _windowed(body, arguments), "swin")
 
 
 def _swin_v2(body: nn.Module, arguments: Mapping[str, Any]) -> _Counterpart:
     windows = {"pretrained_window_sizes": list(arguments.get("pretrained_window_sizes", (0,) * len(body.layers)))}
-    return _Counterpart("Swinv2Model", _windowed(body) | windows, "swinv2")
+    return _Counterpart("Swinv2Model", _windowed(body, arguments) | windows, "swinv2")
 
 
 def _plain(body: nn.Module) -> dict[str, Any]:

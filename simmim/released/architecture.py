@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from simmim import plugin
 from simmim.encoders._position_bias import CLASS_ROWS, square_side
 from simmim.plugin import Component
+from simmim.released.mlp_ratio import agreed_ratio, mlp_ratio
 
 _TABLE = "attn.relative_position_bias_table"
 _SHARED_TABLE = "rel_pos_bias.relative_position_bias_table"
@@ -100,6 +101,7 @@ def recognise(
     """
     claims = _claims(config)
     found = _READERS[_kind(state)](state)
+    found["mlp_ratio"] = agreed_ratio(found, claims)
     wrong = [f"{key}: tensors {found[key]}, config {claims[key]}" for key in found if _differs(found, claims, key)]
     if wrong:
         raise ValueError("the file contradicts the config it carries: " + "; ".join(wrong))
@@ -163,7 +165,7 @@ def _windowed(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "patch_px": embedding[2],
         "embed_dim": embedding[0],
         "depths": depths,
-        "mlp_ratio": _shape(state, "layers.0.blocks.0.mlp.fc1.weight", 2)[0] / embedding[0],
+        "mlp_ratio": mlp_ratio(*_shape(state, f"layers.{len(depths) - 1}.blocks.0.mlp.fc1.weight", 2)),
         "in_channels": embedding[1],
     }
 
@@ -208,7 +210,7 @@ def _vit(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "embed_dim": embedding[0],
         "depth": _count(state, r"blocks\.(\d+)\."),
         "num_heads": table[1],
-        "mlp_ratio": _shape(state, "blocks.0.mlp.fc1.weight", 2)[0] / embedding[0],
+        "mlp_ratio": mlp_ratio(*_shape(state, "blocks.0.mlp.fc1.weight", 2)),
         "shared_bias": shared,
         "final_norm": "norm.weight" in state,
         "image_px": square_side(table[0], CLASS_ROWS) * embedding[2],

@@ -39,6 +39,11 @@ def _timm(model):
         (_timm("test_vit"), (64, 96), 13, "timm"),
         (_timm("test_convnext"), (96, 160), 1, "timm"),
         (_timm("test_resnet"), (64, 64), 3, "timm"),
+        (SWIN | {"mlp_ratio": 2.7}, (64, 64), 3, "timm"),  # 32, 64 and 129 hidden channels: of the first stage 2.67
+        (SWIN_V2 | {"mlp_ratio": 2.7}, (64, 64), 3, "timm"),
+        (VIT | {"embed_dim": 56, "mlp_ratio": 1.1}, (64, 64), 3, "timm"),  # 61 hidden channels, and 56 * (61 / 56) < 61
+        (SWIN | {"mlp_ratio": 2.7}, (64, 64), 3, "transformers"),
+        (VIT | {"embed_dim": 56, "mlp_ratio": 1.1}, (64, 64), 3, "transformers"),
         (SWIN, (64, 64), 3, "transformers"),
         pytest.param(SWIN_V2, (64, 64), 4, "transformers", marks=SLOW),
         (VIT, (64, 64), 1, "transformers"),

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 from official import case, tensors
-from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrained
+from released_files import CASES, FINETUNED, finetuned, finetuned_state, pretrained, write
 
 from simmim import plugin
 from simmim.evaluate.finetune.classifier import Classifier
@@ -46,6 +46,30 @@ def test_there_and_back_keeps_every_bit(tmp_path, name):
     assert all(key.endswith(("relative_position_index", "attn_mask", "relative_coords_table")) for key in tables)
     said = next(note for note in notes if note.startswith("left aside: "))
     assert set(said.removeprefix("left aside: ").split(", ")) == aside | {"optimizer", "max_accuracy", "epoch"}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {"name": "swin", "embed_dim": 12, "depths": [1, 1, 2], "num_heads": [1, 2, 4], "window": 4, "mlp_ratio": 2.7},
+        {"name": "vit", "embed_dim": 56, "depth": 1, "num_heads": 2, "mlp_ratio": 1.1},
+    ],
+)
+@pytest.mark.parametrize("has_config", [True, False])
+def test_hidden_channels_that_no_short_ratio_gives_come_back(tmp_path, encoder, has_config):
+    """32, 64 and 129 of 12, 24 and 48 channels; 61 of 56, where 56 * (61 / 56) < 61 in floating point."""
+    network = plugin.build("encoders", Component(**encoder), image_px=(64, 64), in_channels=3)
+    header = {"encoder": encoder, "image_px": [64, 64], "in_channels": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    save_encoder(tmp_path / "encoder.safetensors", network, header)
+    convert(tmp_path / "encoder.safetensors", tmp_path / "released.pth")
+    if has_config:
+        settings = {"MLP_RATIO": encoder["mlp_ratio"]}
+        config = {"MODEL": {"TYPE": encoder["name"], encoder["name"].upper(): settings}, "DATA": {"IMG_SIZE": 64}}
+        write(tmp_path / "released.pth", {"model": _model(tmp_path / "released.pth"), "config": config})
+    convert(tmp_path / "released.pth", tmp_path / "back.safetensors", image_px=64)
+    back, _ = load_encoder(tmp_path / "back.safetensors")
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(back.eval()(images), network.eval()(images))
 
 
 @pytest.mark.parametrize("name", case("released_buffers")["buffers"])
