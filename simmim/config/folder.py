@@ -9,6 +9,7 @@ from typing import Any
 
 from simmim.config.errors import located_at, validated
 from simmim.config.reading import read_sheet, read_yaml
+from simmim.config.recipe_check import check_recipe
 from simmim.config.rows import (
     ClaimRow,
     ConfigFile,
@@ -91,12 +92,14 @@ class ConfigFolder:
         """The values of a recipe.
 
         Raises:
-            ValueError: for an unknown recipe, or one for another stage.
+            ValueError: for an unknown recipe, one for another stage, or one without a task or a section's settings.
         """
         check_choice("recipe", name, self._names("recipes"))
         values = dict(self._read_recipe(name))
         if (found := values.pop("stage", None)) != stage:
             raise ValueError(f"recipe '{name}' is for stage '{found}', not for '{stage}'")
+        with located_at(f"{self.folder}/recipes/{name}.yaml"):
+            check_recipe(values, stage)
         return values
 
     @functools.cache  # noqa: B019
