@@ -13,6 +13,12 @@ from simmim.exporting.trial import Draft
 from simmim.storage import records
 from simmim.storage.paths import pattern
 
+_METHODS = {
+    "simmim": "SimMIM, masked image modelling (arXiv 2111.09886)",
+    "dino": "DINO (arXiv 2104.14294)",
+    "moco_v3": "MoCo v3 (arXiv 2104.02057)",
+}
+_UNSAID = "pre-trained without labels; its file, of an older version, does not say by which method"
 _OF_TRAINING = ("validation_loss", "validation_loss_mean_colour")
 
 
@@ -39,7 +45,7 @@ def card(
     lines = [
         "---",
         f"library_name: {to if to in ('timm', 'transformers', 'onnx') else 'pytorch'}",
-        "tags: [simmim, masked-image-modeling]",
+        f"tags: [{_tags(header)}]",
         "---",
         f"# {header.get('run') or header.get('origin', {}).get('released_as') or source.stem}",
         "",
@@ -67,13 +73,51 @@ def card(
     return "\n".join(lines) + "\n"
 
 
+def _method(header: Mapping[str, Any]) -> str | None:
+    """What it was pre-trained by; "" by nothing, None where its file does not tell."""
+    if "run" in header:
+        return header.get("method")
+    return "simmim" if header.get("origin", {}).get("fine_tuned") is False else None
+
+
+def _tags(header: Mapping[str, Any]) -> str:
+    method = _method(header)
+    if method == "":
+        given = "simmim" if header["begun_with_encoder"] else "untrained"
+        return "supervised" if _with_labels(header) else given
+    return {"simmim": "simmim, masked-image-modeling", None: "simmim"}.get(method, method)
+
+
+def _with_labels(header: Mapping[str, Any]) -> bool:
+    return header.get("evaluation", PRETRAINED) != PRETRAINED
+
+
 def _training(header: Mapping[str, Any]) -> str:
     """How its weights came about: an evaluation leaves encoders, too, and a run of 0 epochs what it began with."""
-    if header.get("evaluation", PRETRAINED) != PRETRAINED:
-        return f"trained with labels (`{header['evaluation']}`) from where run `{header['run']}` had left it"
+    if "origin" in header and _method(header) is None:
+        how = "trained with labels by others" if header["origin"].get("fine_tuned") else "as others published it"
+        return f"{how}, as `{header['origin']['released_as']}`"
+    if _with_labels(header):
+        return _fine_tuned(header)
     if header.get("step") == 0:
         return f"as run `{header['run']}` began with it, which has trained nothing"
-    return "pre-trained without labels by masked image modelling (SimMIM, arXiv 2111.09886)"
+    return _pretrained(_method(header))
+
+
+def _fine_tuned(header: Mapping[str, Any]) -> str:
+    run, how = header["run"], f"trained with labels (`{header['evaluation']}`"
+    match _method(header):
+        case None:
+            return f"{how}) from where run `{run}` had left it"
+        case "":
+            begun = f"the encoder file that run `{run}` began with" if header["begun_with_encoder"] else "fresh weights"
+            return f"{how}) from {begun}"
+        case method:
+            return f"{_pretrained(method)}, then {how} of run `{run}`)"
+
+
+def _pretrained(method: str | None) -> str:
+    return f"pre-trained without labels by {_METHODS.get(method, f'method `{method}`')}" if method else _UNSAID
 
 
 def _numbers(values: Any) -> str:

@@ -203,6 +203,11 @@ def _rows(
 
 
 def _header(config: PretrainConfig, images: ImagesSection) -> dict[str, Any]:
-    """What an encoder file says about how to rebuild the encoder and to normalise its images."""
+    """What an encoder file says about how to rebuild the encoder, to normalise its images, and what trained it."""
     statistics = {"in_channels": images.channel_count, "mean": images.mean, "std": images.std}
-    return {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px} | statistics
+    method = {
+        "method": config.method.name if config.train.epochs else "",
+        "begun_with_encoder": bool(config.init.encoder),
+    }
+    encoder = {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px}
+    return encoder | statistics | method

@@ -115,13 +115,13 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
     if len(state) + len(aside) != len(checkpoint.state):
         raise ValueError("it holds the same entry under its old and under its new name")
     architecture = recognise(state, checkpoint.config, image_px, window)
-    header = _header(source, architecture, checkpoint.config)
+    is_fine_tuned = not prefix.endswith(names.PREFIX)
+    header = _header(source, architecture, checkpoint.config, is_fine_tuned)
     notes = [f"recognised {_described(header)}", *checkpoint.notes]
     if wrapper := names.wrapper_of(prefix):
         notes.append(f"taken off the encoder's names: {wrapper}")
     if half := half_format(state):
         notes.append(f"stored in half precision, values kept in float32: {str(half).removeprefix('torch.')}")
-    is_fine_tuned = not prefix.endswith(names.PREFIX)
     if is_fine_tuned and architecture.own_windows:
         notes.append(_ASSUMED)
     if is_fine_tuned and "mask_token" not in state:
@@ -179,11 +179,12 @@ def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Ar
     return f"features agree with the released layout's to {difference:.1e} (allowed {TOLERANCE:.0e})"
 
 
-def _header(source: Path, architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
+def _header(source: Path, architecture: Architecture, config: Mapping[str, Any], is_fine_tuned: bool) -> dict[str, Any]:
     """Header of the encoder file: what is needed to rebuild and feed the encoder, and its origin."""
     if architecture.in_channels != len(IMAGENET_MEAN):
         raise ValueError(f"it takes {architecture.in_channels} channels; released weights take RGB in ImageNet's units")
     origin = {"file": source.name, "sha256": sha256_file(source), "released_as": config.get("TAG") or source.stem}
+    origin["fine_tuned"] = is_fine_tuned
     return {
         "encoder": dict(architecture.encoder),
         "image_px": [architecture.image_px] * 2,

@@ -197,20 +197,58 @@ def test_every_weight_file_has_the_mode_that_the_umask_gives(tmp_path, umask, mo
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in files} == {file.name: oct(mode) for file in files}
 
 
+MIM = "tags: [simmim, masked-image-modeling]"
+RUN = {"run": "mine", "seed": 0, "step": 9, "scale": "own", "config_hash": "", "code_version": ""}
+THEIRS = {"file": "a.pth", "sha256": "0", "released_as": "a"}
+FRESH = {"method": "", "begun_with_encoder": False}
+
+
 @pytest.mark.parametrize(
-    "evaluation, step, said",
+    "origin, tags, said",
     [
-        ("pretrain", 9, "`swin`, pre-trained without labels by masked image modelling"),
-        ("finetune", 9, "`swin`, trained with labels (`finetune`) from where run `mine` had left it."),
-        ("pretrain", 0, "`swin`, as run `mine` began with it, which has trained nothing."),
+        (RUN | {"method": "simmim"}, MIM, "pre-trained without labels by SimMIM, masked image modelling (arXiv 2111.0"),
+        (RUN | {"method": "dino"}, "tags: [dino]", "pre-trained without labels by DINO (arXiv 2104.14294)."),
+        (RUN | {"method": "moco_v3"}, "tags: [moco_v3]", "pre-trained without labels by MoCo v3 (arXiv 2104.02057)."),
+        (RUN | {"method": "mine"}, "tags: [mine]", "pre-trained without labels by method `mine`."),
+        (RUN, "tags: [simmim]", "pre-trained without labels; its file, of an older version, does not say by which met"),
+        (
+            RUN | {"evaluation": "finetune", "method": "dino"},
+            "tags: [dino]",
+            "pre-trained without labels by DINO (arXiv 2104.14294), then trained with labels (`finetune` of run `mi",
+        ),
+        (
+            RUN | {"evaluation": "finetune"} | FRESH,
+            "tags: [supervised]",
+            "trained with labels (`finetune`) from fresh w",
+        ),
+        (
+            RUN | {"evaluation": "finetune", "method": "", "begun_with_encoder": True},
+            "tags: [supervised]",
+            "trained with labels (`finetune`) from the encoder file that run `mine` began with.",
+        ),
+        (RUN | {"evaluation": "finetune"}, "tags: [simmim]", "(`finetune`) from where run `mine` had left it."),
+        (
+            RUN | {"step": 0} | FRESH | {"begun_with_encoder": True},
+            "tags: [simmim]",
+            "as run `mine` began with it, which",
+        ),
+        (RUN | {"step": 0} | FRESH, "tags: [untrained]", "as run `mine` began with it, which has trained nothing."),
+        ({"origin": THEIRS | {"fine_tuned": False}}, MIM, "pre-trained without labels by SimMIM, masked image mode"),
+        ({"origin": THEIRS | {"fine_tuned": True}}, "tags: [simmim]", "trained with labels by others, as `a`."),
+        ({"origin": THEIRS}, "tags: [simmim]", "as others published it, as `a`."),
+        (
+            {},
+            "tags: [simmim]",
+            "pre-trained without labels; its file, of an older version, does not say by which method",
+        ),
     ],
 )
-def test_the_card_says_whether_it_was_trained_without_labels_with_them_or_not_at_all(tmp_path, evaluation, step, said):
-    origin = {"run": "mine", "evaluation": evaluation, "step": step, "seed": 0, "scale": "own"}
-    origin |= {"config_hash": "", "code_version": "", "mean": [0.5], "std": [0.5]}
-    header = {"encoder": SWIN, "image_px": (64, 64), "in_channels": 1} | origin
+def test_the_card_says_how_its_weights_came_about(tmp_path, origin, tags, said):
+    header = {"encoder": SWIN, "image_px": (64, 64), "in_channels": 1, "mean": [0.5], "std": [0.5]} | origin
     draft = trial.Draft("", 1e-5, (64, 64))
-    assert said in card(tmp_path / "encoder.safetensors", header, torch.nn.Identity(), "onnx", "", 0.0, draft)
+    text = card(tmp_path / "encoder.safetensors", header, torch.nn.Identity(), "onnx", "", 0.0, draft)
+    assert text.split("\n")[2] == tags
+    assert said in text.split("\n")[6]
 
 
 def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys):
@@ -235,3 +273,10 @@ def test_the_card_of_a_run_tells_data_recipe_scale_and_numbers(tmp_path, capsys)
     (tmp_path / "encoder.safetensors").hardlink_to(run / "encoder.safetensors")  # as at the top of a run folder
     export(tmp_path, "timm", tmp_path / "taken", overwrite=True)
     assert (tmp_path / "taken" / "README.md").read_text() == text
+
+
+@pytest.mark.parametrize("epochs, method", [(0.5, "simmim"), (0, "")])
+def test_a_run_says_what_has_trained_its_encoder(tmp_path, epochs, method):
+    pretrain(pretrain_config(train={"epochs": epochs}), 0, packed(tmp_path / "data"), tmp_path, ALONE)
+    _, header = load_encoder(tmp_path / "encoder.safetensors")
+    assert (header["method"], header["begun_with_encoder"]) == (method, False)

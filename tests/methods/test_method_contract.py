@@ -107,5 +107,5 @@ def test_a_run_leaves_its_kept_parts(name, data, tmp_path):
     _built(name)
     pretrain(pretrain_config(name, encoder=VIT, train={"epochs": 2}), 0, data, tmp_path, ALONE)
     encoder, header = load_encoder(tmp_path / "encoder.safetensors")
-    assert header["run"] == name and encoder(torch.zeros(1, 3, 32, 48)).isfinite().all()
+    assert header["run"] == header["method"] == name and encoder(torch.zeros(1, 3, 32, 48)).isfinite().all()
     assert load_file(tmp_path / "head.safetensors")

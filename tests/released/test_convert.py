@@ -138,8 +138,8 @@ def test_fine_tuned_files(tmp_path, name):
     assert "not in a fine-tuned file, set to zero: mask_token" in notes
     heads = [key for key in finetuned_state(name) if key.startswith(("head.", "fc_norm."))]
     assert heads and "left aside: " + ", ".join(heads) in notes
-    encoder, _ = load_encoder(tmp_path / "encoder.safetensors")
-    assert encoder.mask_token.eq(0).all()
+    encoder, header = load_encoder(tmp_path / "encoder.safetensors")
+    assert encoder.mask_token.eq(0).all() and header["origin"]["fine_tuned"]
     model, data = _golden_classifier(encoder, name)
     torch.testing.assert_close(model(data["input.image"].double()), data["f64.logits"], rtol=0, atol=1e-11)
 
@@ -157,7 +157,12 @@ def test_the_header_tells_where_it_comes_from(tmp_path):
     source = pretrained(tmp_path / "a.pth", "mim_swin_a")
     convert(source, tmp_path / "encoder.safetensors")
     _, header = load_encoder(tmp_path / "encoder.safetensors")
-    origin = {"file": "a.pth", "sha256": sha256_file(source), "released_as": "simmim_pretrain__tiny"}
+    origin = {
+        "file": "a.pth",
+        "sha256": sha256_file(source),
+        "released_as": "simmim_pretrain__tiny",
+        "fine_tuned": False,
+    }
     assert header["origin"] == origin
     assert header["image_px"] == [96, 96] and header["in_channels"] == len(header["mean"]) == len(header["std"]) == 3
     assert header["mean"] == [0.485, 0.456, 0.406]
