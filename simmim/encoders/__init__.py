@@ -12,6 +12,7 @@ constructor takes `image_px` (height, width) and `in_channels` beside its settin
     levels              channels and stride of every map of `feature_maps`
     final_norm          whether `forward` ends in a norm; a classifier brings its own otherwise
     any_size            whether inputs of any height and width are taken; otherwise of `image_px` only
+    takes               height and width -> whether inputs of that size are taken
     transfer_settings   names of the settings that a transfer may change
     kept_settings       settings that a transfer must not derive anew from its own window and input size
     mask_token          what hidden tokens are replaced by

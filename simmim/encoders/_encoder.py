@@ -43,6 +43,10 @@ class Encoder(nn.Module, ABC):
         """Settings that a transfer must not derive anew from its own window and input size."""
         return {}
 
+    def takes(self, image_px: tuple[int, int]) -> bool:
+        """Whether inputs of this height and width are taken."""
+        return self.any_size or tuple(image_px) == self.image_px
+
     @abstractmethod
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Normalised images [b, c, H, W], hidden tokens [b, H / token, W / token] -> [b, width, H / stride, ...]."""

@@ -105,6 +105,11 @@ class ViT(Encoder):
         """Channels and stride of every map of `feature_maps`."""
         return pyramid_levels(self.width, self.token)
 
+    def takes(self, image_px: tuple[int, int]) -> bool:
+        """Its own size, and where all blocks share one position table any whole number of tokens that lies inside."""
+        inside = all(side % self.token == 0 and 0 < side <= limit for side, limit in zip(image_px, self.image_px))
+        return tuple(image_px) == self.image_px or (inside and self.shared_bias)
+
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode images; tokens that `hidden` marks are replaced by the mask token after patch embedding.
 
@@ -190,8 +195,7 @@ class ViT(Encoder):
     def _grid_of(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of an input's tokens."""
         given = tuple(images.shape[-2:])
-        smaller = all(side % self.token == 0 and side <= limit for side, limit in zip(given, self.image_px))
-        if given != self.image_px and not (smaller and self.shared_bias):
+        if not self.takes(given):
             raise ValueError(
                 f"this ViT has {'a position table' if self.shared_bias else 'position tables'} for {self.image_px[0]} "
                 f"x {self.image_px[1]} px, the input has {given[0]} x {given[1]} px; build it for that size"

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from simmim.config.sections import GeometrySection, ImagesSection
@@ -27,7 +27,7 @@ class DINO(TeacherMethod):
         encoder: of student and teacher; its drop path acts on the student only.
         geometry: height and width of the large crops; their scale is `images.crop_scale`.
         images: crops and channel statistics.
-        local_crops: number of small crops.
+        local_crops: number of small crops, 0 for none.
         local_px: their side.
         local_scale: their area as a share of the image.
         outputs, hidden, bottleneck: sizes of the head.
@@ -59,8 +59,9 @@ class DINO(TeacherMethod):
     ) -> None:
         views = {
             "global": [View(geometry.image_px, blur=1.0), View(geometry.image_px, blur=0.1, solarise=0.2)],
-            "local": [View((local_px, local_px), blur=0.5, crop_scale=tuple(local_scale))] * local_crops,
         }
+        if local_crops:
+            views["local"] = [View((local_px, local_px), blur=0.5, crop_scale=tuple(local_scale))] * local_crops
 
         def head(width: int) -> DINOProjectionHead:
             with warnings.catch_warnings():  # lightly makes its last layer by torch's older weight_norm
@@ -68,6 +69,7 @@ class DINO(TeacherMethod):
                 return DINOProjectionHead(width, hidden, bottleneck, outputs)
 
         super().__init__(encoder, geometry, images, views=views, head=head, momentum=momentum)
+        _check_local_crops(self.student.encoder, encoder.name, local_crops, local_px)
         self.loss = _Loss(outputs, student_temp=student_temperature)
         self.last_layer_frozen = last_layer_frozen
         self.teacher_temperature, self.temperature_warmup = teacher_temperature, temperature_warmup
@@ -82,10 +84,11 @@ class DINO(TeacherMethod):
         return self
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean cross-entropy of a batch of `global` and `local` views, uint8 [b, v, c, H, W]."""
-        large, small = (self.normalise(view_by_view(batch[name])) for name in self.views)
+        """Mean cross-entropy of a batch of `global` and maybe `local` views, uint8 [b, v, c, H, W]."""
+        views = {name: self.normalise(view_by_view(batch[name])) for name in self.views}
+        large = views["global"]
         taught = self._by_view(self.teacher(large), "global")
-        guessed = self._by_view(self.student(large), "global") + self._by_view(self.student(small), "local")
+        guessed = [each for name, seen in views.items() for each in self._by_view(self.student(seen), name)]
         with torch.autocast(large.device.type, enabled=False):
             return self.loss(taught, guessed, teacher_temp=self.temperature)
 
@@ -115,6 +118,20 @@ class DINO(TeacherMethod):
 
     def _by_view(self, vectors: Tensor, group: str) -> list[Tensor]:
         return list(vectors.float().chunk(len(self.views[group])))  # each [b, outputs]
+
+
+def _check_local_crops(encoder: nn.Module, name: str, crops: int, px: int) -> None:
+    if crops < 0:
+        raise ValueError(f"method.local_crops {crops} must be at least 0")
+    if not crops or (px > 0 and encoder.takes((px, px))):
+        return
+    fitting = [side for side in range(1, max(encoder.image_px) + 1) if encoder.takes((side, side))]
+    nearest = sorted(sorted(fitting, key=lambda side: abs(side - px))[:2])
+    height, width = encoder.image_px
+    raise ValueError(
+        f"method.local_px {px}: this {name} of {height} x {width} px does not take crops of {px} x {px} px; nearest "
+        f"that fit: {' and '.join(map(str, nearest)) or 'none'} (method.local_crops=0 does without)"
+    )
 
 
 class _Loss(DINOLoss):

@@ -137,6 +137,7 @@ def test_any_size_of_input_works_or_is_refused(name):
     encoder = _encoder(name, clamp_window=False) if name.startswith("swin") else _encoder(name)
     for height, width in ((101, 67), (30, 129), (5, 9)):
         images = torch.randn(2, 3, height, width)
+        assert encoder.takes((height, width)) == encoder.any_size and encoder.takes((64, 64))
         if not encoder.any_size:
             with pytest.raises(ValueError, match=rf"64 x 64 px, the input has {height} x {width} px"):
                 encoder.feature_maps(images)

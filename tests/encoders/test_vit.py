@@ -60,11 +60,13 @@ def test_the_middle_map_is_a_block_output():
 
 @pytest.mark.parametrize("image_px", [(96, 64), (32, 72), (60, 64)])
 def test_an_input_that_is_larger_or_no_whole_number_of_tokens_is_refused(image_px):
+    assert not _randomised().takes(image_px)
     with pytest.raises(ValueError, match=f"64 x 64 px, the input has {image_px[0]} x {image_px[1]} px"):
         _randomised()(torch.zeros(1, 3, *image_px))
 
 
 def test_a_smaller_input_is_refused_where_every_block_has_its_own_table():
+    assert _randomised().takes((32, 64)) and not _randomised(shared_bias=False).takes((32, 64))
     with pytest.raises(ValueError, match="position tables for 64 x 64 px, the input has 32 x 64 px"):
         _randomised(shared_bias=False)(torch.zeros(1, 3, 32, 64))
 

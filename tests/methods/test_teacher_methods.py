@@ -245,6 +245,40 @@ def test_dino_predicts_the_teacher_from_every_other_view():
     torch.testing.assert_close(task(views), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_dino_without_small_crops_compares_the_large_ones(data):
+    task = built("dino", settings={"local_crops": 0}).eval()
+    views = task.dataset(Shards(data["train"]), seed=0).__getitems__([(0, sample) for sample in range(4)])
+    assert views.keys() == {"global"}
+    large = task.normalise(views["global"].transpose(0, 1).flatten(0, 1))
+    taught = (task.teacher(large) / 0.04).softmax(-1).chunk(2)
+    guessed = (task.student(large) / 0.1).log_softmax(-1).chunk(2)
+    expected = -((taught[0] * guessed[1]).sum(-1).mean() + (taught[1] * guessed[0]).sum(-1).mean()) / 2
+    torch.testing.assert_close(task(views), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "settings", "message"),
+    [
+        (
+            VIT,
+            {"local_px": 20},
+            r"method.local_px 20: .*vit of 32 x 48 px does not take .*; nearest that fit: 16 and 24",
+        ),
+        (VIT, {"local_px": 40}, r"method.local_px 40: .*nearest that fit: 24 and 32"),
+        (VIT, {"local_px": 0}, r"method.local_px 0: .*nearest that fit: 8 and 16"),
+        (VIT | {"shared_bias": False}, {}, r"method.local_px 16: .*nearest that fit: none .*method.local_crops=0"),
+        (pretraining.SWIN | {"window": 8}, {}, r"swin of 32 x 48 px does not take .* none \(method.local_crops=0"),
+        ({"name": "timm", "model": "test_vit"}, {}, r"timm of 32 x 48 px does not take crops of 16 x 16 px"),
+        (VIT, {"local_crops": -1}, r"method.local_crops -1 must be at least 0"),
+    ],
+)
+def test_small_crops_that_an_encoder_does_not_take_are_refused_as_it_is_built(encoder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        pretraining.built(pretrain_config("dino", pretraining.METHODS["dino"] | settings, encoder=encoder))
+    if "local_px" in message:
+        pretraining.built(pretrain_config("dino", {"local_crops": 0} | settings, encoder=encoder))
+
+
 def test_contrast_is_the_published_loss():
     guesses, keys = torch.randn(6, 5), torch.randn(6, 5)
     likeness = F.cosine_similarity(guesses[:, None], keys[None], dim=-1) / 0.2
