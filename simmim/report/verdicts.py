@@ -59,8 +59,13 @@ def decide(judged: Sequence[tuple[Claim, Judgement]]) -> list[Decision]:
 
 
 def p_text(p: float) -> str:
-    """`0.31`, `0.031` or `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"{p:.{2 if p >= 0.1 else 3}f}"
+    """`0.31`, `0.031` or `< 0.001`; near the level with as many digits as tell the side on which it lies."""
+    if p < 0.001:
+        return "< 0.001"
+    digits = 2 if p >= 0.1 else 3
+    while p != LEVEL and round(p, digits) == LEVEL:
+        digits += 1
+    return f"{p:.{digits}f}"
 
 
 def _tested(claim: Claim, judgement: Judgement, p: float, level: float) -> Decision:

@@ -14,6 +14,7 @@ from scipy import stats
 from simmim.config.claims import claim_of
 from simmim.report.statistics import needed
 from simmim.report.tables import claims
+from simmim.report.verdicts import p_text
 
 COST = {"evaluation": "pretrain", "metric": "relative_cost"}
 FIRST, SECOND = [61.0, 60.0, 62.5, 61.5], [60.2, 59.3, 61.2, 60.9]
@@ -26,6 +27,15 @@ def test_a_verdict_rests_on_pairs_of_pretrainings_as_scipy_compares_them():
     assert row["ours"] == f"+0.9 [+{low:.1f}, +{high:.1f}]" == "+0.9 [+0.4, +1.3]"
     assert (row["n"], row["p"], row["verdict"]) == ("4 pairs", f"{theirs.pvalue:.3f}", "holds")
     assert stats.ttest_ind(FIRST, SECOND, equal_var=False).pvalue > 0.2, "without pairs it would be undecided"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0496, "0.0496"), (0.05, "0.050"), (0.0504, "0.0504"), (0.050004, "0.050004"), (0.31, "0.31")],
+)
+def test_a_p_is_printed_on_the_side_of_the_level_that_it_lies_on(p, text):
+    """Up to 0.05 a claim is decided: 0.050 must not stand beside both verdicts."""
+    assert p_text(p) == text
 
 
 def test_other_seeds_than_the_other_side_are_no_pairs():
