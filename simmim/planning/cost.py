@@ -246,4 +246,4 @@ def _disk_bytes(group: JobGroup, network: Network) -> float:
     if isinstance(config, TokenizerConfig):
         return WEIGHT_BYTES * network.parameters
     leaves_encoder = isinstance(config, PretrainConfig) or config.settings.leaves_encoders
-    return WEIGHT_BYTES * network.encoder.parameters if leaves_encoder else 0
+    return WEIGHT_BYTES * (network.encoder.parameters + network.head_parameters) if leaves_encoder else 0

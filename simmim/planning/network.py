@@ -30,6 +30,7 @@ class Network:
         unlearnt: what every image goes through and is not trained: a tokenizer, a teacher, a frozen encoder.
         checkpointed: whether the encoder computes its blocks again for the gradient.
         block_widths: channels of every block, for a probe of all blocks.
+        head_parameters: of the head that a pre-training leaves beside its encoder.
     """
 
     encoder: Part
@@ -37,6 +38,7 @@ class Network:
     unlearnt: Part = NO_PART
     checkpointed: bool = False
     block_widths: tuple[int, ...] = ()
+    head_parameters: int = 0
 
     @property
     def parameters(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from simmim.config.models import PretrainConfig, TokenizerConfig
 from simmim.config.sections import GeometrySection, ImagesSection, InitSection, LossSection
 from simmim.config.training import TrainSettings
 from simmim.methods._branch import TeacherMethod
-from simmim.planning.counting import NO_PART, WEIGHT_BYTES, Part, count, moved, on_fake_device
+from simmim.planning.counting import NO_PART, WEIGHT_BYTES, Part, count, moved, on_fake_device, parameters_of
 from simmim.planning.network import (
     Network,
     SizedEncoder,
@@ -86,14 +87,17 @@ def _counted(key: str, checkpointed: bool, precision: str) -> Network:
     with on_meta():
         tokenizer = build_tokenizer(config.tokenizer) if config.tokenizer else None
         method = build_method(config, tokenizer)
+    kept_head = parameters_of(method.get_submodule(method.kept_head))
     with on_fake_device(precision):
         if isinstance(method, TeacherMethod):
             # One image has no batch statistics.
-            return _with_teacher(moved(method).eval(), sized, checkpointed, precision)
+            network = _with_teacher(moved(method).eval(), sized, checkpointed, precision)
+            return replace(network, head_parameters=kept_head)
         encoder, head = method.get_submodule(method.trained_encoder), moved(method.get_submodule(method.kept_head))
         features = torch.empty(1, encoder.width, *(side // encoder.stride for side in sized.image_px))
         codes = _encoding(moved(tokenizer), config.target) if tokenizer else NO_PART
-        return Network(encoder_part(sized, precision), _head(head, features, precision), codes, checkpointed)
+        part = _head(head, features, precision)
+        return Network(encoder_part(sized, precision), part, codes, checkpointed, head_parameters=kept_head)
 
 
 def _head(head: nn.Module, features: Tensor, precision: str) -> Part:

@@ -1,7 +1,11 @@
 """Parameters, FLOPs and activations of the networks of jobs."""
 
+import math
+
 import pytest
 import torch
+from helpers.pretraining import ALONE, SWIN, VIT, packed, pretrain_config
+from safetensors import safe_open
 from sheets import CONFIG, copied
 from torch import nn
 
@@ -15,6 +19,7 @@ from simmim.planning.network import SizedEncoder, encoder_part
 from simmim.planning.pretraining_network import pretraining_network, tokenizer_network
 from simmim.planning.transfer_network import transfer_network
 from simmim.plugin import Component
+from simmim.pretraining.run import pretrain
 
 SHEETS = Sheets(CONFIG)
 DEFAULT = SHEETS.pretraining("paper", "default")
@@ -176,6 +181,20 @@ def test_a_method_with_a_teacher_counts_its_views_and_its_teacher(tmp_path):
     assert more.unlearnt.forward_flops == plain.unlearnt.forward_flops
     assert 0 < more.forward_flops - plain.forward_flops < plain.forward_flops / 2  # two of 96 px
     assert more.parameters == plain.parameters
+
+
+@pytest.mark.parametrize("method", ["simmim", "dino", "moco_v3"])
+def test_the_head_that_a_run_leaves_is_the_one_that_is_kept(method, tmp_path):
+    pytest.importorskip("lightly")
+    encoder = VIT if method == "moco_v3" else SWIN | {"clamp_window": False}
+    config = pretrain_config(method, encoder=encoder, train={"epochs": 0.5})
+    network = pretraining_network(config)
+    pretrain(config, 0, packed(tmp_path / "data"), tmp_path, ALONE)
+    with safe_open(tmp_path / "head.safetensors", "pt") as file:
+        names = file.keys()
+        left = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    assert 0 < network.head_parameters <= left < network.head_parameters + 500  # beside them running statistics
+    assert network.head_parameters <= network.rest.parameters
 
 
 def test_a_plan_looks_for_the_manifest_that_features_end_with():
