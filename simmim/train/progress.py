@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ _LOOK_SECONDS = 2.0
 class Line:
     """Says how work goes; where nothing is said for too long, a thread of its own repeats what was said last.
 
+    Of several processes of one job the first one speaks.
+
     Args:
         label: what is being done.
         every_seconds: between plain lines; a terminal's line is renewed twice a second.
@@ -30,7 +33,8 @@ class Line:
     def __init__(self, label: str, stream: TextIO | None = None, every_seconds: float = _EVERY_SECONDS) -> None:
         self._label, self._every = label, every_seconds
         self._stream = stream or sys.stderr
-        self._live = _renewed(self._stream)
+        self._is_first = os.environ.get("RANK", "0") == "0"
+        self._live = _renewed(self._stream) if self._is_first else None
         self._state, self._over = "", threading.Event()
         self.began = self._said = self._repeated = time.monotonic()
         threading.Thread(target=_remind, args=(weakref.ref(self), self._over), daemon=True).start()
@@ -51,6 +55,8 @@ class Line:
             self._live.stop()
 
     def _show(self, state: str) -> None:
+        if not self._is_first:
+            return
         if self._live:
             self._live.start()  # does nothing the second time
             self._live.update(_one_line(self._label, state), refresh=True)

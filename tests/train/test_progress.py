@@ -107,6 +107,19 @@ def test_work_that_says_nothing_is_not_silent(monkeypatch):
     assert first == "packing 8 images" and len(more) > 1 and set(more) == {"packing 8 images (0:00 on it)"}
 
 
+def test_of_several_processes_the_first_one_speaks(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("simmim.train.progress._LOOK_SECONDS", 0.005)
+    for rank, spoken in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        stream = io.StringIO()
+        line = Line("scoring", stream, every_seconds=0.02)
+        time.sleep(0.1)
+        line.say("8 images")
+        line.close()
+        assert bool(stream.getvalue()) == spoken
+
+
 def test_what_is_counted_is_said_at_the_end():
     stream = io.StringIO()
     with Count("photos/train: packing", "images", stream) as count:
