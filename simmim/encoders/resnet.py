@@ -104,7 +104,8 @@ class ResNet(Encoder):
         Returns:
             [b, width, H / stride, W / stride].
         """
-        *_, x = self._block_outputs(images, hidden)
+        for x in self._block_outputs(images, hidden):  # noqa: B007 - the last one; a list would hold all
+            pass
         return x
 
     def block_maps(self, images: Tensor, hidden: Tensor | None = None) -> Iterator[Tensor]:

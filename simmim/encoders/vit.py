@@ -121,7 +121,8 @@ class ViT(Encoder):
         Returns:
             [b, width, h, w]; after the final norm where the encoder has one.
         """
-        *_, x = self._block_outputs(images, hidden)
+        for x in self._block_outputs(images, hidden):  # noqa: B007 - the last one; a list would hold all
+            pass
         return self._as_map(self.norm(x), images)
 
     def block_features(self, images: Tensor, hidden: Tensor | None = None) -> list[Tensor]:

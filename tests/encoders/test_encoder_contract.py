@@ -1,6 +1,7 @@
 """What every encoder must do, whatever it is."""
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -128,6 +129,19 @@ def test_it_says_what_no_feature_map_depends_on(name):
     sum(x.square().sum() for x in encoder.feature_maps(_inputs(encoder)[0])).backward()
     untouched = {key for key, parameter in encoder.named_parameters() if parameter.grad is None}
     assert encoder.unmapped_parameters() == untouched
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_pass_without_gradients_holds_the_output_of_one_block(name):
+    encoder = _encoder(name)
+    blocks = encoder.blocks if name == "vit" else [block for stage in encoder.stages for block in stage]
+    outputs, held = [], []
+    for block in blocks:
+        block.register_forward_pre_hook(lambda *_: held.append(sum(each() is not None for each in outputs)))
+        block.register_forward_hook(lambda block, inputs, output: outputs.append(weakref.ref(output)))
+    encoder(*_inputs(encoder))
+    assert len(held) == encoder.depth > 2 and max(held) == 1
 
 
 @torch.no_grad()
