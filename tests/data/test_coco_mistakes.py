@@ -150,6 +150,9 @@ REFUSED = {
     r"annotations\[0\] lacks bbox": {"annotations": [{k: v for k, v in one().items() if k != "bbox"}]},
     r"annotations\[0\] has the id '3', which is not a whole number": {"annotations": [one("3")]},
     r"lacks annotations": {"annotations": None},
+    r"categories 3 and 7 are both called 'square'; give one another name, or take out one that no object names": {
+        "categories": [{"id": 7, "name": "square"}, {"id": 3, "name": "square"}]
+    },
     r"no object in .* can be trained on or scored": {"annotations": []},
 }
 

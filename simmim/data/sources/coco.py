@@ -31,9 +31,21 @@ class Coco:
     annotations: str
 
     def classes(self) -> list[str]:
-        """Category names in the order of their ids; `category_id` 1 to K in the samples counts along this list."""
-        document = read_annotations(self.annotations, "COCO instances")
-        return [category["name"] for category in categories(document, self.annotations)]
+        """Category names in the order of their ids; `category_id` 1 to K in the samples counts along this list.
+
+        Raises:
+            ValueError: for two categories of one name, whose scores no table could tell apart.
+        """
+        found: dict[str, int] = {}
+        for category in categories(read_annotations(self.annotations, "COCO instances"), self.annotations):
+            name, number = category["name"], category["id"]
+            if name in found:
+                raise ValueError(
+                    f"{self.annotations}: categories {found[name]} and {number} are both called '{printable(name)}'; "
+                    "give one another name, or take out one that no object names"
+                )
+            found[name] = number
+        return list(found)
 
     def samples(self) -> Iterator[RawSample]:
         """Images in the order of their ids; the id is the file name.
