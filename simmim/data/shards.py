@@ -74,6 +74,11 @@ class Shards:
         """Hex digest of the whole set: equal digests mean equal bytes, labels, classes and order."""
         return self._index["digest"]
 
+    @property
+    def sample_digests(self) -> np.ndarray:
+        """SHA-256 of every sample's image and annotation, uint8 [n, 32]."""
+        return self._rows["sha256"]
+
     @functools.cached_property
     def bands(self) -> Bands | None:
         """Bands, bits and statistics of the images; None for a set of pictures, 8-bit RGB or grey."""

@@ -14,8 +14,8 @@ from simmim.config.differences import refuse_changed
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.evaluation import features_config
 from simmim.config.sections import sides
-from simmim.data.requirements import require_same_classes
 from simmim.data.shards import Shards
+from simmim.evaluate.sets import check_sets
 from simmim.evaluate.stored_features import open_features
 from simmim.evaluate.task import Inputs, Task
 from simmim.storage import finished, model_file, records
@@ -135,7 +135,7 @@ def evaluate(
         ValueError: for data or settings that do not fit, or unfinished work of another config.
     """
     sets = {split: Shards(folder) for split, folder in data.items()}
-    _check(config, sets, processes)
+    check_sets(config, sets, processes)
     for number, file in enumerate(encoders):
         _check_encoder(config, number, file)
     state = state_of(out)
@@ -156,15 +156,6 @@ def evaluate(
         about |= {"peak_bytes": peak_bytes(processes.device, itertools.chain(*parts))}
         records.write(out, [row for rows, _ in kept for row in rows], **about)
         finished.keep(state, [file for job in jobs for file in job.kept], identity)
-
-
-def _check(config: EvaluateConfig, sets: Mapping[str, Shards], processes: Processes) -> None:
-    """Refuse what would only fail, or be scored wrongly, after the training."""
-    if config.train:
-        config.settings.check_training(config.train, processes.world)
-    require_same_classes(sets["train"], sets.values())
-    for each in sets.values():
-        plugin.task(config.task).check_set(each)
 
 
 def _check_encoder(config: EvaluateConfig, seed: int, file: Path) -> None:

@@ -8,6 +8,7 @@ from evaluations import ALONE, SWIN, evaluated, extracted, made_encoder, made_se
 from simmim.data.samples import RawSample
 from simmim.data.shards import Shards
 from simmim.evaluate.job import evaluate
+from simmim.evaluate.sets import check_sets
 from simmim.storage import model_file, records
 from simmim.train.loop import Trained
 from simmim.train.processes import Processes
@@ -223,3 +224,14 @@ def test_what_a_seed_left_belongs_to_its_encoder_and_data(encoders, data, tmp_pa
         evaluated(config, encoders[::-1], sets, out)
     with pytest.raises(ValueError, match=r"data_digests\.val: \w+ before, \w+ now"):
         evaluated(config, encoders, sets | {"val": sets["train"]}, out)
+
+
+@pytest.mark.parametrize(("first", "shared"), [(6, 2), (8, 0)])
+def test_images_that_were_trained_on_are_told_before_they_are_scored(tmp_path, capsys, first, shared):
+    folders = made_sets(tmp_path, sizes=(("train", 8, 0), ("val", 3, first)))
+    sets = {split: Shards(folder) for split, folder in folders.items()}
+    for rank in (0, 1):
+        check_sets(small("knn"), sets, Processes(rank, 2, ALONE.device))
+    said = capsys.readouterr().err
+    assert said.count("warning") == bool(shared)
+    assert not shared or said.startswith(f"warning: 2 of 3 images in {folders['val']} are in {folders['train']} too,")
