@@ -118,6 +118,7 @@ def _rebuilt(source: Path, checkpoint: Checkpoint, image_px: int | None, window:
     is_fine_tuned = not prefix.endswith(names.PREFIX)
     header = _header(source, architecture, checkpoint.config, is_fine_tuned)
     notes = [f"recognised {_described(header)}", *checkpoint.notes]
+    notes.append(f"not told by the file: its images' statistics. ImageNet's are taken, {_statistics(header)}")
     if wrapper := names.wrapper_of(prefix):
         notes.append(f"taken off the encoder's names: {wrapper}")
     if half := half_format(state):
@@ -166,7 +167,21 @@ def _write_released(target: Path, loaded: Loaded) -> Loaded:
     content = {"model": {names.PREFIX + name: value for name, value in state.items()}}
     with whole_file(target) as temporary, open(temporary, "wb") as file:  # given a path, torch would store its name
         torch.save(content, file)
-    return loaded.with_note(note)
+    return loaded.with_note(note).with_note(_untold_statistics(loaded.header))
+
+
+def _untold_statistics(header: Mapping[str, Any]) -> str:
+    """What a user of a released file has to know, which has no place for it."""
+    if "mean" not in header:
+        return "nothing says by which mean and deviation its images are normalised"
+    told = f"the file does not say that its images, in [0, 1], are normalised by {_statistics(header)}"
+    is_theirs = [*header["mean"], *header["std"]] == [*IMAGENET_MEAN, *IMAGENET_STD]
+    return told if is_theirs else f"{told}; the released code takes others, ImageNet's: change them there"
+
+
+def _statistics(header: Mapping[str, Any]) -> str:
+    mean, deviation = (", ".join(f"{value:g}" for value in header[name]) for name in ("mean", "std"))
+    return f"mean {mean} and deviation {deviation}"
 
 
 def _agreement(encoder: nn.Module, state: Mapping[str, Tensor], architecture: Architecture) -> str:

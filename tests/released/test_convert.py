@@ -194,3 +194,15 @@ def test_the_encoder_of_a_run_is_converted_without_its_drop_path(tmp_path):
     convert(tmp_path / "b.pth", tmp_path / "c.safetensors")
     again, _ = load_encoder(tmp_path / "c.safetensors")
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in encoder.state_dict().items())
+
+
+def test_both_ways_say_which_statistics_the_weights_expect(tmp_path):
+    notes = convert(pretrained(tmp_path / "a.pth", "mim_swin_a"), tmp_path / "encoder.safetensors")
+    assert "not told by the file: its images' statistics. ImageNet's are taken, mean 0.485, 0.456, 0.406" in str(notes)
+    notes = convert(tmp_path / "encoder.safetensors", tmp_path / "back.pth")
+    assert "the file does not say that its images, in [0, 1], are normalised by mean 0.485, 0.456, 0.406" in str(notes)
+    assert "the released code takes others" not in str(notes)
+    encoder, header = load_encoder(tmp_path / "encoder.safetensors")
+    save_encoder(tmp_path / "own.safetensors", encoder, header | {"mean": [0.5] * 3, "std": [0.25] * 3})
+    notes = convert(tmp_path / "own.safetensors", tmp_path / "own.pth")
+    assert "mean 0.5, 0.5, 0.5 and deviation 0.25, 0.25, 0.25; the released code takes others, ImageNet's" in str(notes)
