@@ -25,7 +25,7 @@ from simmim.planning.network import (
 )
 from simmim.plugin import Component
 from simmim.pretraining.method import build_method
-from simmim.pretraining.tokenizer import build_tokenizer
+from simmim.pretraining.tokenizer import build_tokenizer, image_px_of
 
 _RGB = 3
 
@@ -67,7 +67,7 @@ def tokenizer_network(config: TokenizerConfig, precision: str = "fp32") -> Netwo
 @functools.cache
 def _counted_tokenizer(key: str, precision: str) -> Network:
     config = TokenizerConfig.model_validate_json(key)
-    side = config.kind.settings.get("image_px", 96)
+    side = image_px_of(config)
     with torch.device("meta"):
         tokenizer = build_tokenizer(config)
     with on_fake_device(precision):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from simmim.storage.identity import Identity, code_version
 from simmim.tokenizers._usage import usage
 from simmim.train.processes import Processes, seed_libraries
 
-_MEASURED_IMAGES = 256
+_MEASURED_IMAGES, _IMAGE_PX = 256, 96  # the side for a kind without this setting
 _FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
 
 
@@ -51,13 +52,20 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
     else:
         shards, state = Shards(source), state_of(out)
         tokenizer.fit(shards, config, state, processes)
-        image_px = config.kind.settings.get("image_px", 96)
-        header |= {"data_digest": shards.digest, "measured": measured(tokenizer.eval(), shards, image_px)}
+        found = measured(tokenizer.eval(), shards, image_px_of(config))
+        header |= {"data_digest": shards.digest, "measured": found}
         print(f"{out}: {header['measured']}", flush=True)
         _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
     if processes.is_main_process:
         model_file.write(out, tokenizer, header | {"code_version": code_version()})
         finished.keep(state_of(out), [out], identity_of(config, source))
+
+
+def image_px_of(config: TokenizerConfig) -> int:
+    """Side of the images that a tokenizer learns from: as its row sets it, or as its kind does."""
+    arguments = inspect.signature(plugin.component("tokenizers", config.kind.name)).parameters
+    of_kind = arguments["image_px"].default if "image_px" in arguments else _IMAGE_PX
+    return config.kind.settings.get("image_px", of_kind)
 
 
 def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:

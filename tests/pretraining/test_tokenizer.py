@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
+from simmim.data.shards import Shards
 from simmim.pretraining.run import Init, pretrain
-from simmim.pretraining.tokenizer import build_tokenizer, load_tokenizer, make_tokenizer
-from simmim.storage import records
+from simmim.pretraining.tokenizer import build_tokenizer, load_tokenizer, make_tokenizer, measured
+from simmim.storage import model_file, records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
 
@@ -60,6 +61,16 @@ def test_a_file_gives_the_tokenizer_back(files, kind):
         assert '"perplexity"' in file.metadata()["simmim"]
     (kept,) = files[kind["name"]].parent.glob(f"{kind['name']}_state/*.safetensors")
     assert kept.samefile(files[kind["name"]])
+
+
+def test_codes_are_counted_on_images_of_the_size_that_they_were_learnt_from(data, tmp_path):
+    """Where the setting is left out, the kind's own: averages over larger cells have fewer colours."""
+    kind = {name: value for name, value in CLUSTERS.items() if name != "image_px"}
+    make_tokenizer(_tokenizer(kind), data["train"], tmp_path / "a.safetensors", ALONE)
+    header, _ = model_file.read(tmp_path / "a.safetensors", "tokenizer")
+    tokenizer = load_tokenizer(tmp_path / "a.safetensors", _tokenizer(kind))
+    assert header["measured"] == measured(tokenizer, Shards(data["train"]), 48)
+    assert header["measured"] != measured(tokenizer, Shards(data["train"]), 96)
 
 
 def test_a_file_of_another_config_or_kind_or_with_changed_bytes_is_refused(files, data, tmp_path):
