@@ -89,6 +89,7 @@ def _wrong(kind: Kind, folder: str, name: str, outcome, expected) -> str:
     code, made, error = outcome
     if code == 0:
         return "another result" if kind.is_bound and made != expected else ""
+    error = "".join(line for line in error.splitlines(keepends=True) if not line.startswith("warning: "))
     if code != 2 or not error.startswith("simmim: error: ") or error.count("\n") != 1:
         return f"not one sentence: {error}"
     return "" if (name if kind.is_bound else folder) in error else f"not named: {error}"

@@ -82,6 +82,7 @@ def data(tmp_path_factory):
 
 
 def test_what_is_cut_on_the_host_says_so(data):
-    method = built(pretrain_config("dino", images={"mean": [0.5] * 3, "std": [0.25] * 3, "crop_on": "device"}))
+    images = {"mean": [0.5] * 3, "std": [0.25] * 3, "crop_on": "device"}
+    method = built(pretrain_config("dino", {"local_crops": 0}, images=images))
     with pytest.raises(ValueError, match=r"images.crop_on=device is for SimMIM, views are cut on the host"):
         method.dataset(Shards(data["train"]), 0)

@@ -50,41 +50,44 @@ def test_what_tables_compare_is_collected(mine):
 
 def test_numbers_inside_are_one_sentence(mine):
     others = of(mine, plus=-1), of(mine, threads=2, plus=1), of(mine, "another")
-    assert said(mine, *others) == ["All 4 numbers lie within what 2 machines gave in 3 settings."]
+    assert said(mine, *others) == ["All 4 numbers lie within the 95 % ranges of what 2 machines gave in 3 settings."]
 
 
 def test_a_number_is_inside_as_it_is_printed(mine):
     almost = of(mine, plus=0.00004), of(mine, "another", plus=0.00002)
-    assert said(mine, *almost) == ["All 4 numbers lie within what 2 machines gave in 2 settings."]
-    assert len(said(mine, of(mine, plus=0.0002))) == 2  # the fourth decimal of a loss is printed
+    assert said(mine, *almost) == ["All 4 numbers lie within the 95 % ranges of what 2 machines gave in 2 settings."]
+    equal = of(mine, plus=0.0002), of(mine, "another", plus=0.0002)
+    assert len(said(mine, *equal)) == 2  # the fourth decimal of a loss is printed
 
 
 def test_each_number_outside_is_a_line_with_its_range(mine):
     off = mine.assign(value=mine["value"] + pd.Series([-0.5, 0, 0, 3]))
-    assert said(off, of(mine, plus=-0.1), of(mine, "another", plus=0.1)) == [
-        "2 of 4 numbers lie outside what 2 machines gave in 2 settings:",
-        "  the default: pre-training, validation loss −0.2500 (range 0.1500 to 0.3500)",
-        "  the default: fine-tuning on made-up v2, top-1 (%) 54.0 (range 50.9 to 51.1)",
+    assert said(off, of(mine, plus=-0.01), of(mine, "another", plus=0.01)) == [
+        "2 of 4 numbers lie outside the 95 % ranges of what 2 machines gave in 2 settings:",
+        "  the default: pre-training, validation loss −0.2500 (range 0.0299 to 0.4701)",
+        "  the default: fine-tuning on made-up v2, top-1 (%) 54.0 (range 50.8 to 51.2)",
     ]
 
 
 def test_a_number_that_is_not_finite_is_outside(mine):
     broken = mine.assign(value=mine["value"].where(mine["metric"] == "top1"))
-    assert said(broken, of(mine))[0] == "1 of 4 numbers lies outside what 1 machine gave in 1 setting:"
+    first = said(broken, of(mine), of(mine, threads=2))[0]
+    assert first == "1 of 4 numbers lies outside the 95 % ranges of what 1 machine gave in 2 settings:"
 
 
 def test_a_number_that_the_file_does_not_have_is_named(mine):
-    known = of(mine[mine["evaluation"] != "probe"])
-    assert said(mine, known) == [
-        "All 3 numbers lie within what 1 machine gave in 1 setting.",
-        "Not measured elsewhere with the same settings: the default: linear probe, top-1 (%).",
+    known = mine[mine["evaluation"] != "probe"]
+    assert said(mine, of(known), of(mine, threads=2)) == [
+        "All 3 numbers lie within the 95 % ranges of what 1 machine gave in 2 settings.",
+        "Not measured elsewhere in two settings: the default: linear probe, top-1 (%).",
     ]
 
 
 def test_numbers_of_other_configs_are_no_range(mine):
     known = of(mine, "another").assign(config_hash="of another demo")
-    assert said(mine, known) == ["None of the 4 numbers was measured elsewhere with the same settings."]
-    assert said(mine, known, of(mine))[0] == "All 4 numbers lie within what 1 machine gave in 1 setting."
+    none = ["None of the 4 numbers was measured elsewhere in two settings or more with the same configs."]
+    assert said(mine, known) == none and said(mine, known, of(mine)) == none
+    assert said(mine, known, of(mine), of(mine, threads=2))[0].endswith("what 1 machine gave in 2 settings.")
 
 
 def test_machines_are_merged_and_a_setting_replaces_itself(mine, tmp_path):
@@ -92,10 +95,10 @@ def test_machines_are_merged_and_a_setting_replaces_itself(mine, tmp_path):
     for measured in (of(mine), of(mine, "another", plus=2), of(mine, "another", threads=2, plus=1)):
         elsewhere.add(file, measured)
     (top1,) = elsewhere.ranges(elsewhere.read(file)).query("evaluation == 'probe'").itertuples()
-    assert (top1.low, top1.high, top1.settings) == (30, 32, 3)
+    assert (top1.least, top1.most, top1.settings) == (30, 32, 3)
     elsewhere.add(file, of(mine, "another", plus=5))
     (top1,) = elsewhere.ranges(elsewhere.read(file)).query("evaluation == 'probe'").itertuples()
-    assert (top1.low, top1.high, top1.settings) == (30, 35, 3)
+    assert (top1.least, top1.most, top1.settings) == (30, 35, 3)
     assert len(elsewhere.read(file)) == 12
 
 
