@@ -104,7 +104,7 @@ def test_without_class_names_one_line_says_both_ways_out(array, names, tmp_path)
 def test_an_absent_column_is_named_beside_those_there_are(tmp_path):
     settings = written(tmp_path / "a.parquet", pa.array([0, 1]))
     with pytest.raises(
-        ValueError, match=r"a.parquet has no column 'labels', only \['image', 'label'\]; set label_column"
+        ValueError, match=r"a.parquet has no column 'labels', only \['image', 'label'\]; rename the one with"
     ):
         samples("hf_parquet", **settings, label_column="labels")
 

@@ -124,7 +124,10 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _check_labels(path: Path, schema: pa.Schema, column: str) -> None:
     """Refuse a column that is missing or holds neither numbers nor text."""
     if column not in schema.names:
-        raise ValueError(f"{path} has no column {column!r}, only {schema.names}; set label_column, or rename one")
+        raise ValueError(
+            f"{path} has no column {column!r}, only {schema.names}; rename the one with the labels, or "
+            "write label_column=ITS_NAME in the sheet of data sets"
+        )
     kind = schema.field(column).type
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not any(allowed(value) for allowed in _LABEL_TYPES):
