@@ -33,18 +33,24 @@ def noisy(count, around=1.0):
     return [around + 0.01 * draws.gauss(0, 1) for _ in range(count)]
 
 
-def curves():
-    """Every committed curve with its warm-up, rows as the log has them."""
+def curves(at_high_rate=False):
+    """Every committed curve with its warm-up, rows as the log has them; of sound runs or at 20 times the rate."""
     found = defaultdict(list)
     logs = {"loss": "pretrain/*/*/train", "grad_norm": "pretrain/*/*/train", "train_loss": "evaluate/*/*"}
     for metric, files in logs.items():
         frame = records.read(sorted(RESULTS.glob(f"{files}.parquet")))
         for name, rows in frame[frame["metric"] == metric].groupby(["run", "evaluation", "seed"]):
-            found[metric, *name] = rows.sort_values("step")["value"].tolist()
+            if (name[0] == "lr_x20") == at_high_rate:
+                found[metric, *name] = rows.sort_values("step")["value"].tolist()
     return found
 
 
-def test_no_committed_curve_raises_an_alarm():
+def test_a_rate_that_is_far_too_high_raises_alarms():
+    norms = [curve for (metric, *_), curve in curves(at_high_rate=True).items() if metric == "grad_norm"]
+    assert len(norms) == 5 and any(spikes.count(rows_of([1.0] * len(curve), curve)) for curve in norms)
+
+
+def test_no_committed_curve_of_a_sound_run_raises_an_alarm():
     found = curves()
     assert len(found) > 40 and max(map(len, found.values())) > 3 * 20
     assert {name: spikes.count(rows_of(curve)) for name, curve in found.items() if spikes.count(rows_of(curve))} == {}
