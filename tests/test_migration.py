@@ -1,5 +1,6 @@
 """Results whose configs still hold settings of the machine are brought up to date, with all that is bound to them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import torch
 
 from simmim.config.differences import refuse_changed
 from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
 from simmim.migration import migrate
+from simmim.planning.done import is_outdated
 from simmim.storage import model_file, records
 from simmim.storage.identity import Identity, config_hash
 
-SHEETS = Sheets(Path(__file__).parents[1] / "config")
+ROOT = Path(__file__).parents[1]
+SHEETS = Sheets(ROOT / "config")
 PRETRAINING = SHEETS.pretraining("smoke", "random_swin")
 SUPERVISED, DETECT = (SHEETS.evaluation("smoke", "random_swin", name) for name in ("supervised", "detect_supervised"))
 
@@ -32,7 +36,7 @@ def model(path, config_key, encoder=""):
 
 def old_results(folder):
     """A pre-training, its supervised training and a detection that starts from that, as once written."""
-    pretraining = PRETRAINING.model_dump(mode="json")
+    pretraining = PRETRAINING.model_dump(mode="json") | {"seeds": 1}
     stored(folder / "pretrain/random_swin/seed0/train.parquet", pretraining, config_hash(pretraining))
     first = model(folder / "pretrain/random_swin/seed0/encoder.safetensors", config_hash(pretraining))
     supervised = SUPERVISED.model_dump(mode="json") | {"pretraining": config_hash(pretraining)}
@@ -93,6 +97,20 @@ def test_work_of_an_earlier_version_names_the_way_on_instead_of_its_removal(tmp_
             Identity(PRETRAINING.as_json()),
             remove=tmp_path,
         )
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_another_number_of_pretrainings_leaves_those_that_are_done(tmp_path, seeds):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    with (tmp_path / "config/scales/smoke.yaml").open("a") as scale:
+        scale.write(f"\nseeds: {{random_swin: {seeds}}}\n")
+    jobs = Jobs(Sheets(tmp_path / "config"), str(tmp_path))
+    pretraining = jobs.job("pretrain", scale="smoke", run="random_swin", seed=0)
+    assert (pretraining.config.seeds, pretraining.hash) == (seeds, PRETRAINING.hash)
+    stored(Path(pretraining.output("records")), PRETRAINING.as_json(), PRETRAINING.hash)
+    assert not is_outdated(pretraining)
+    before = {"config": PRETRAINING.as_json() | {"seeds": 2}}  # as an earlier version kept it
+    refuse_changed(tmp_path, before, Identity(pretraining.config.as_json()), remove=tmp_path)
 
 
 def test_the_committed_results_are_those_of_the_sheets():

@@ -14,8 +14,8 @@ def refuse_changed(made: Path, before: Mapping[str, Any], now: Identity, remove:
     """Raise a ValueError that lists everything in which two identities differ, if anything does.
 
     Args:
-        made: what was made with the identity `before`, as it is stored; what an earlier version did not store is not
-            compared.
+        made: what was made with the identity `before`, as it is stored; what only an earlier or only a later version
+            stores is not compared.
         remove: what to remove in order to start anew.
     """
     if before["config"] != without_machine_settings(before["config"]):
@@ -24,7 +24,8 @@ def refuse_changed(made: Path, before: Mapping[str, Any], now: Identity, remove:
             "`simmim migrate`"
         )
     wanted = now.as_json()
-    changed = differing_fields(before["config"], wanted["config"])
+    stored = {key: each for key, each in before["config"].items() if key in wanted["config"]}
+    changed = differing_fields(stored, wanted["config"])
     shared = before.get("made_from", {}).keys() & wanted["made_from"].keys()  # a first stage may stand on another one
     stands = ({"made_from": {key: each["made_from"][key] for key in shared}} for each in (before, wanted))
     changed += differing_fields(*stands)

@@ -6,7 +6,7 @@ from simmim.config.differences import differing_fields
 from simmim.config.machine_settings import without_machine_settings
 from simmim.config.models import PretrainConfig
 
-_OWN = {"scale", "run", "numerics", "init", "seeds"}
+_OWN = {"scale", "run", "numerics", "init"}
 _LENGTHS = {"epochs", "milestones"}
 
 

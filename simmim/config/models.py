@@ -115,7 +115,7 @@ class PretrainSettings(Section):
     loss: LossSection = LossSection()
     images: ImagesSection = ImagesSection()
     train: TrainSettings
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, exclude=True)  # no training depends on how many there are
 
     @field_validator(*PRETRAIN_KINDS, mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """Brings stored results up to date; no value changes.
 
 first_version       records of version 0.1: other column names, other configs
-machine_settings    configs that still hold what only changes memory or speed, and the hashes that these had
+machine_settings    configs that still hold what changes no result, and the hashes that these had
 drawn_regions       reconstructions that do not say what their drawn masks hide
 seals               tables without a digest of their content
 """

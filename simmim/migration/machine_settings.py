@@ -1,4 +1,6 @@
-"""Takes the settings of the machine out of stored configs, and puts new hashes and digests in place of the old ones.
+"""Takes out of stored configs what no result depends on, and puts new hashes and digests in place of the old ones.
+
+That is the settings of the machine, and how many pre-trainings a run has.
 
 What is stored names what it stands on: an evaluation the hash of its pre-training's config, a record the digest of the
 encoder it was measured on. So new names are worked out first, from what others stand on to what stands on them, and
@@ -69,7 +71,7 @@ def rewrite(results: Path) -> list[str]:
         if each.write and names[each.old] != each.old:
             each.write(each.path, each.stated, names)
             lines.append(each.path)
-    return [f"{path}: freed of settings of the machine" for path in sorted(lines)]
+    return [f"{path}: freed of settings that change no result" for path in sorted(lines)]
 
 
 def _configs(results: Path) -> Iterator[_Stored]:
@@ -82,7 +84,14 @@ def _config(path: Path, config: Values, write: Callable[[Path, Values, Names], A
     for inner in ("pretraining", "finetune"):
         if isinstance(config.get(inner), dict):
             yield from _config(path, config[inner], None)
-    yield _Stored(path, without_machine_settings(config), _hash(config), _hash, write)
+    yield _Stored(path, _freed(without_machine_settings(config)), _hash(config), _hash, write)
+
+
+def _freed(config: Any) -> Any:
+    """Without the seeds of a pre-training, which alone has a geometry; those of an evaluation are all of one job."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _freed(each) for key, each in config.items() if key != "seeds" or "geometry" not in config}
 
 
 def _hash(config: Values) -> str:

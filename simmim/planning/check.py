@@ -86,7 +86,7 @@ def _row(place: str) -> Iterator[None]:
 
 def _build(config: PretrainConfig) -> None:
     mask = plugin.build("masks", config.mask) if config.mask else None
-    same = {"run": "", "seeds": 1, "data": {}, "numerics": {}}
+    same = {"run": "", "data": {}, "numerics": {}}
     same |= {"mask": Component(name="random", ratio=0.5)} if mask else {}
     method = _build_once(config.model_copy(update=same).model_dump_json())
     if mask:  # some masks are impossible on some grids

@@ -45,7 +45,7 @@ def pretraining_network(config: PretrainConfig, precision: str = "fp32") -> Netw
 
 def _without_what_changes_no_network(config: PretrainConfig) -> PretrainConfig:
     image_px, is_masked = config.geometry.image_px, config.mask is not None
-    same = {"scale": "", "run": "", "seeds": 1, "init": InitSection(), "data": {}, "numerics": {}, "role": "pretrain"}
+    same = {"scale": "", "run": "", "init": InitSection(), "data": {}, "numerics": {}, "role": "pretrain"}
     return config.model_copy(
         update=same
         | {

@@ -180,12 +180,12 @@ def _mask_name(config: PretrainConfig) -> MaskName:
 
 
 def _but_mask(config: PretrainConfig) -> str:
-    return config.model_dump_json(exclude={"run": True, "seeds": True, "mask": True, "geometry": {"masked_patch_px"}})
+    return config.model_dump_json(exclude={"run": True, "mask": True, "geometry": {"masked_patch_px"}})
 
 
 def _but_length(config: PretrainConfig) -> str:
     length = {"epochs", "warmup_epochs"}
-    return config.model_dump_json(exclude={"run": True, "seeds": True, "train": length})
+    return config.model_dump_json(exclude={"run": True, "train": length})
 
 
 def _loss_words(config: PretrainConfig) -> str:

@@ -81,7 +81,7 @@ def test_finished_results_are_recognised_by_their_config(jobs):
     finish_evaluation(jobs, "smoke", "default", "knn")
     done = [("pretrain", "default", 0), ("evaluate", "default/knn", 0), *features(), ("evaluate", "default/probe", 3)]
     assert kinds(jobs, *files) == done
-    finish_training(jobs, "smoke", "default", seeds=5)
+    finish_training(jobs, "smoke", "default", role="another")
     both = [[*features(), ("evaluate", f"default/{name}", 3)] for name in ("knn", "probe")]
     assert kinds(jobs, *files) == [("pretrain", "default", 1), *both[0], *both[1]]
 
@@ -165,7 +165,7 @@ def test_a_first_stage_is_kept_for_longer_runs(tmp_path):
     for run in ("short", "long"):
         finish_first_stage(jobs, "smoke", run)
     assert kinds(jobs, *long) == [("first_stage", "long", 0), ("pretrain", "long", 1)]
-    finish_first_stage(jobs, "smoke", "short", seeds=5)
+    finish_first_stage(jobs, "smoke", "short", role="another")
     assert [seeds for *_, seeds in kinds(jobs, *long)] == [1, 1, 1]
 
 
