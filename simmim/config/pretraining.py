@@ -56,7 +56,7 @@ def _at_scale(recipe: dict[str, Any], values: dict[str, Any], scale: ScaleConfig
     """A scale replaces values of the recipe, and the row those of both."""
     base = merged(defaults(PretrainSettings), to_scale(recipe, scale, scale.pretrain_epochs))
     named = {part: scale.widths[part].get(base[part]["name"], {}) for part in scale.widths if base.get(part)}
-    base = merged(base, scale.pretrain | named)
+    base = merged(base, merged(scale.pretrain, named))
     return apply(base, to_scale(values, scale, scale.pretrain_epochs), PRETRAIN_KINDS, scale.widths)
 
 

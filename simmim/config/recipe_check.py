@@ -24,14 +24,27 @@ def check_recipe(recipe: Mapping[str, Any], stage: str) -> None:
         raise ValueError(f"task is missing; write one of {', '.join(plugin.names('evaluate'))}")
     for key in ("task", "role"):
         _check_name(key, recipe.get(key, ""))
+    check_sections(recipe, stage)
+
+
+def check_sections(values: Mapping[str, Any], stage: str, place: str = "") -> None:
+    """Refuse something else where the settings of a component or of a task must stand.
+
+    Args:
+        values: of a recipe, or what a scale puts in their place.
+        place: what messages write before a key.
+
+    Raises:
+        ValueError: naming the key, its value and what to write.
+    """
     for key in PRETRAIN_KINDS if stage == "pretrain" else _OF_EVALUATION:
-        section = recipe.get(key, {})
+        section, where = values.get(key, {}), f"{place}{key}"
         if section is None and stage == "evaluate":
-            raise ValueError(f"{key} is empty: leave it out, or write its settings below it")
+            raise ValueError(f"{where} is empty: leave it out, or write its settings below it")
         if section is not None and not isinstance(section, Mapping):
             example = f", as {key}: {{name: {section}}}" if stage == "pretrain" and isinstance(section, str) else ""
-            raise ValueError(f"{key} = {section!r}: write its settings below it{example}")
-        _check_name(f"{key}.name", (section or {}).get("name", ""))
+            raise ValueError(f"{where} = {section!r}: write its settings below it{example}")
+        _check_name(f"{where}.name", (section or {}).get("name", ""))
 
 
 def _check_name(key: str, value: Any) -> None:

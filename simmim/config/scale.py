@@ -43,6 +43,13 @@ class ScaleConfig(Section):
     runs: Literal["all"] | list[str] = "all"
     without: list[str] = []
 
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _all_or_a_list(cls, value: Any) -> Any:
+        if value != "all" and not (isinstance(value, list) and all(isinstance(run, str) for run in value)):
+            raise ValueError("a list of rows of pretrain.tsv is expected, such as [default], or 'all'")
+        return value
+
     @field_validator("datasets", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:

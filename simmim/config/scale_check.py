@@ -14,6 +14,7 @@ from simmim.config.evaluation import settings_of_task
 from simmim.config.folder import ConfigFolder
 from simmim.config.models import PRETRAIN_KINDS, PretrainSettings, TokenizerSettings
 from simmim.config.reading import parse_set
+from simmim.config.recipe_check import check_sections
 from simmim.config.scale import EXTRA, ScaleConfig
 from simmim.plugin import check_choice
 
@@ -34,11 +35,13 @@ def check_scale_file(sheets: ConfigFolder, name: str) -> None:
                 check_choice(f"{kind} name", component, plugin.names(kind))
                 _check_keys(f"{kind}.{component}", settings, settings_of(kind, component))
         check_partial("pretrain", scale.pretrain, PretrainSettings)
+        check_sections(scale.pretrain, "pretrain", "pretrain.")
         for key, change in scale.evaluate.items():
             check_choice(
                 "task or recipe under 'evaluate'", key, {*plugin.names("evaluate"), *sheets.recipes("evaluate")}
             )
             check_partial(f"evaluate.{key}", change, _model_of(sheets, key))
+            check_sections(change, "evaluate", f"evaluate.{key}.")
         for tokenizer, change in scale.tokenizers.items():
             check_choice("tokenizer", tokenizer, [name for (name,) in sheets.tokenizers])
             check_partial(f"tokenizers.{tokenizer}", change, TokenizerSettings)

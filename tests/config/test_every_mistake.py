@@ -215,6 +215,18 @@ MISTAKES = [
         "runs: [defualt]\n",
         r"smoke.yaml: unknown run among 'runs' 'defualt'; did you mean 'default'",
     ),
+    ("scales/smoke.yaml", "runs: default\n", r"smoke.yaml: runs = 'default': a list of rows .* or 'all'"),
+    ("scales/smoke.yaml", "runs: [1]\n", r"smoke.yaml: runs = \[1\]: a list of rows .* or 'all'"),
+    (
+        "scales/smoke.yaml",
+        "  finetune:\n    settings ->   finetune:\n    encoder: swin\n    settings",
+        r"smoke.yaml: evaluate.finetune.encoder = 'swin': write its settings below it",
+    ),
+    (
+        "scales/smoke.yaml",
+        "pretrain:\n  train -> pretrain:\n  encoder: swin\n  train",
+        r"smoke.yaml: pretrain.encoder = 'swin': write its settings below it, as encoder: \{name: swin\}",
+    ),
     (
         "scales/smoke.yaml",
         "seeds: {defualt: 3}\n",

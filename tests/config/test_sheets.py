@@ -208,6 +208,13 @@ def test_a_named_component_gets_the_widths_of_the_scale_but_for_what_the_row_say
     assert paper == {"window": 2}
 
 
+def test_what_a_scale_says_of_all_encoders_stays_beside_the_widths_of_one(folder):
+    replace(folder / "scales" / "smoke.yaml", "pretrain:\n", "pretrain:\n  encoder: {drop_path: 0.25}\n")
+    encoder = Sheets(folder).pretraining("smoke", "default").encoder
+    assert encoder.settings["drop_path"] == 0.25
+    assert encoder.settings["embed_dim"] == Sheets(CONFIG).pretraining("smoke", "default").encoder.settings["embed_dim"]
+
+
 def test_a_role_that_a_scale_has_no_data_for_does_not_fit(folder):
     sheets = with_rows(folder, ("dense", "swin_b_100ep", "role=other"))
     scale = folder / "scales" / "paper.yaml"
