@@ -2,6 +2,7 @@
 
     TERM, INT, USR1, USR2    what a cluster sends before a limit, a preemption or a cancellation
     --max-runtime            minutes that the process may take, with what it needs to save
+    ask                      what the process itself finds: another one has its work
 
 Work that stops has saved what it has done and raises `Stopped`; the command line leaves with exit code 75, "run me
 again".
@@ -51,6 +52,11 @@ def leave_to_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def ask(why: str) -> None:
+    """Ask from within the process; the first reason is kept."""
+    _Asked.reason = _Asked.reason or why
+
+
 def reason() -> str:
     """Why to stop, "" where nothing asked for it."""
     if not _Asked.reason and time.monotonic() > _Asked.until:
@@ -67,4 +73,4 @@ def check(saved: str) -> None:
 def _note(number: int, frame: object) -> None:
     if number == signal.SIGINT and _Asked.reason:
         raise KeyboardInterrupt
-    _Asked.reason = _Asked.reason or f"got {signal.Signals(number).name}"
+    ask(f"got {signal.Signals(number).name}")

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from simmim import stopping
 from simmim.stopping import Stopped
 from simmim.storage.files import make_folder, named
 
@@ -25,7 +26,8 @@ _PATIENCE = 120.0  # for a holder that is about to end
 def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Hold a folder within the block; the file `.{name}.lease` beside it says who does.
 
-    A holder that was killed is followed at once on its host, and elsewhere when its heartbeat has stopped.
+    A holder that was killed is followed at once on its host, and elsewhere when its heartbeat has stopped. One that
+    stood still for so long that it was followed is asked to stop when it wakes.
 
     Raises:
         Stopped: where another holder still works after `patience` seconds; it is named.
@@ -34,7 +36,7 @@ def lease(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
     path = folder.with_name(f".{folder.name}.lease")
     make_folder(path.parent)
     file, ended = _taken(path, folder, patience), threading.Event()
-    beat = threading.Thread(target=_beat, args=(file, ended), daemon=True)
+    beat = threading.Thread(target=_beat, args=(path, file, ended), daemon=True)
     beat.start()
     try:
         yield
@@ -136,7 +138,14 @@ def _name_in(file: IO[str]) -> dict[str, str | int]:
         return {}
 
 
-def _beat(file: IO[str], ended: threading.Event) -> None:
+def _beat(path: Path, file: IO[str], ended: threading.Event) -> None:
     while not ended.wait(BEAT):
         with suppress(OSError):  # the next may reach the disk again
             os.utime(file.fileno())
+            _stop_if_followed(path)
+
+
+def _stop_if_followed(path: Path) -> None:
+    with open(path, encoding="utf-8") as now:
+        if _name_in(now) not in ({}, _own_name()):
+            stopping.ask(f"{_holder(now)} took over while this process stood still")

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from simmim import stopping
 from simmim.stopping import Stopped
 from simmim.storage.lease import lease
 
@@ -92,6 +93,18 @@ def test_who_lost_the_folder_leaves_it_to_its_successor(tmp_path):
         other = json.dumps({"host": "elsewhere", "pid": 7, "job": ""})
         (tmp_path / ".state.lease").write_text(other)
     assert (tmp_path / ".state.lease").read_text() == other
+
+
+def test_who_wakes_up_and_was_followed_is_asked_to_stop(tmp_path, monkeypatch):
+    """A suspended job that goes on beside its successor would write the same files."""
+    monkeypatch.setattr("simmim.storage.lease.BEAT", 0.05)
+    with stopping.heeded(), lease(tmp_path / "state"):
+        time.sleep(0.3)
+        stopping.check("nothing")
+        (tmp_path / ".state.lease").write_text(json.dumps({"host": "elsewhere", "pid": 7, "job": ""}))
+        time.sleep(0.3)
+        with pytest.raises(Stopped, match="process 7 on elsewhere took over while this process stood still; half is"):
+            stopping.check("half is saved")
 
 
 def test_without_locks_the_heartbeat_counts_on_the_same_host_too(tmp_path, monkeypatch):
