@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -65,6 +65,18 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
         message = first["msg"].removeprefix("Value error, ")
         where = f"{place} = {first.get('input')!r}: " if place and not isinstance(first.get("input"), dict) else ""
         raise ValueError(where + message) from None
+
+
+def check_no_circle(setting: str, start: str, followers: Sequence[str], way_out: str) -> None:
+    """Refuse a row that starts from one of its own followers.
+
+    Args:
+        start: what the setting of a row names.
+        followers: that row, the one that starts from it, and so on.
+    """
+    if start in followers:
+        circle = " <- ".join([start, *followers[: followers.index(start) + 1]])
+        raise ValueError(f"{setting}={start}: a circle, {circle}; {way_out}")
 
 
 def _neighbours(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

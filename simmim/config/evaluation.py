@@ -11,7 +11,7 @@ from pydantic import create_model
 from simmim import NUMERICS, plugin
 from simmim.config.component_settings import checked
 from simmim.config.datasets import check_channels, role_data
-from simmim.config.errors import DoesNotFit, validated
+from simmim.config.errors import DoesNotFit, check_no_circle, validated
 from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, EvaluateSettings, FeaturesConfig, FineTunedInit
 from simmim.config.folder import ConfigFolder
 from simmim.config.models import PretrainConfig
@@ -120,9 +120,7 @@ def check_init(init: str, run: str, candidates: Collection[str], followers: tupl
         ValueError: naming the nearest fine-tuning, or the circle.
     """
     check_choice(f"fine-tuning of run '{run}' to start from", init, candidates)
-    if init in followers:
-        circle = " <- ".join([init, *followers[: followers.index(init) + 1]])
-        raise ValueError(f"init={init}: a circle, {circle}; start one of them from '{PRETRAINED}'")
+    check_no_circle("init", init, followers, f"start one of them from '{PRETRAINED}'")
 
 
 def check_is_run(init: str, unwanted: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simmim import plugin
 from simmim.config.datasets import data_config
-from simmim.config.errors import DoesNotFit, Unavailable, located_at
+from simmim.config.errors import DoesNotFit, Unavailable, check_no_circle, located_at
 from simmim.config.evaluate_models import PRETRAINED, EvaluateConfig, FeaturesConfig, SizeConfig
 from simmim.config.evaluation import (
     check_init,
@@ -78,6 +78,10 @@ class Sheets(ConfigFolder):
     @functools.cache  # noqa: B019
     def pretraining(self, scale: str, run: str) -> PretrainConfig:
         """Config of a pre-training run at a scale."""
+        return self._pretraining(scale, run, ())
+
+    def _pretraining(self, scale: str, run: str, followers: tuple[str, ...]) -> PretrainConfig:
+        """Args as `pretraining`; `followers` begin with its first stage, the nearest first."""
         if (run,) not in self.pretrain:
             check_choice("run", run, self.all_runs)
         self.checked_scale(scale)
@@ -85,7 +89,8 @@ class Sheets(ConfigFolder):
             _check_has(scale, self.pretrain[(run,)])
             config = pretrain_config(self, scale, run)
             if config.init.run:
-                check_first_stage(config, self.pretraining(scale, config.init.run))
+                check_no_circle("init.run", config.init.run, (run, *followers), "let one of them begin by itself")
+                check_first_stage(config, self._pretraining(scale, config.init.run, (run, *followers)))
         return config
 
     @functools.cache  # noqa: B019

@@ -12,6 +12,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 
+def check_drop_path(drop_path: float) -> None:
+    """Refuse a stochastic depth that drops every path, or is no share."""
+    if not 0 <= drop_path < 1:
+        raise ValueError(f"encoder.drop_path {drop_path:g} must be at least 0 and below 1")
+
+
 class Encoder(nn.Module, ABC):
     """One class for pre-training and every transfer.
 

@@ -14,7 +14,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from simmim.encoders._encoder import Encoder
+from simmim.encoders._encoder import Encoder, check_drop_path
 from simmim.layers.attention_heads import check_stages
 
 
@@ -61,6 +61,7 @@ class WindowedEncoder(Encoder):
     ) -> None:
         super().__init__()
         check_stages("encoder", embed_dim, depths, num_heads)
+        check_drop_path(drop_path)
         self.image_px, self._depths = tuple(image_px), tuple(depths)
         merged = 2 ** (len(depths) - 1)
         self.token, self.stride, self.width = patch_px, patch_px * merged, embed_dim * merged

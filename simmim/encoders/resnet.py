@@ -14,7 +14,7 @@ from timm.layers import trunc_normal_
 from timm.models.resnet import Bottleneck, make_blocks
 from torch import Tensor, nn
 
-from simmim.encoders._encoder import Encoder
+from simmim.encoders._encoder import Encoder, check_drop_path
 from simmim.layers.checkpointing import let_run_again
 
 _STEM_STRIDE = 4
@@ -65,6 +65,7 @@ class ResNet(Encoder):
         super().__init__()
         if not 1 <= len(depths) <= _MOST_STAGES:
             raise ValueError(f"depths {list(depths)} must name one to four stages")
+        check_drop_path(drop_path)
         self.image_px = tuple(image_px)
         self._depths = tuple(depths)
         self.depth = sum(depths)

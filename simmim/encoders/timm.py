@@ -16,7 +16,7 @@ from timm.layers import resample_abs_pos_embed, trunc_normal_
 from torch import Tensor, nn
 
 from simmim.encoders import _timm_families as families
-from simmim.encoders._encoder import Encoder
+from simmim.encoders._encoder import Encoder, check_drop_path
 from simmim.encoders._position_bias import CLASS_ROWS, TABLE, resize_table, square_side
 from simmim.layers.checkpointing import let_run_again
 from simmim.layers.hooked import hooked
@@ -55,6 +55,7 @@ class Timm(Encoder):
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
+        check_drop_path(drop_path)
         self.image_px, self._model, self._family = tuple(image_px), model, families.family_of(model)
         if pretrained_windows and not model.startswith("swinv2_"):
             raise ValueError(f"pretrained_windows is of swinv2 models, {model} has none")

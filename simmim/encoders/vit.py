@@ -17,7 +17,7 @@ from timm.models.beit import Beit
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from simmim.encoders._encoder import Encoder
+from simmim.encoders._encoder import Encoder, check_drop_path
 from simmim.encoders._position_bias import CLASS_ROWS, TABLE, resize_table, square_side
 from simmim.layers.attention_heads import check_heads
 from simmim.layers.plain_pyramid import pyramid, pyramid_levels
@@ -69,6 +69,7 @@ class ViT(Encoder):
         if any(side % patch_px for side in image_px):
             raise ValueError(f"image_px {tuple(image_px)} must be a multiple of patch_px {patch_px}")
         check_heads("encoder.num_heads", num_heads, embed_dim)
+        check_drop_path(drop_path)
         self.image_px = tuple(image_px)
         self.token = self.stride = patch_px
         self.width, self.depth = embed_dim, depth
@@ -95,8 +96,7 @@ class ViT(Encoder):
         self.patch_embed.strict_img_size = False  # sizes are checked here
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.rel_pos_bias, self.blocks, self.norm = body.rel_pos_bias, body.blocks, body.norm
-        for block in self.blocks:
-            # With a learnt bias the fused kernel takes its slow path on CPUs: a fifth of the whole step.
+        for block in self.blocks:  # with a learnt bias, CPUs' fused kernel is slow: a fifth of the whole step
             block.attn.fused_attn = torch.cuda.is_available()
         self._initialise()
 

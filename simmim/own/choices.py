@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from simmim.config.reading import parse_set
 from simmim.config.values import merged
 
 REFERENCE_BATCH = 512  # what `--lr` is written for, as in the paper's recipes
@@ -82,6 +83,17 @@ class Choice:
 def settings(given: str | Sequence[str]) -> tuple[str, ...]:
     """What `set` lists; in Python one setting may stand alone."""
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def settings_of_one(given: str | Sequence[str]) -> tuple[str, ...]:
+    """As `settings`, for a command that trains once.
+
+    Raises:
+        ValueError: for a number of seeds.
+    """
+    if any("seeds" in parse_set(each) for each in settings(given)):
+        raise ValueError("seeds: this command trains once; `simmim init` makes a project whose rows may have several")
+    return settings(given)
 
 
 def choose(recipe: dict[str, Any], images: int, asked: Asked, usual: Usual = PRETRAINING) -> Choice:

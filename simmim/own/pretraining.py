@@ -11,7 +11,7 @@ from simmim.config.models import PretrainConfig
 from simmim.config.sections import pixels
 from simmim.data.found import images_at
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, settings, warnings
+from simmim.own.choices import Asked, settings_of_one, warnings
 from simmim.own.drafting import Plan, Request, planned
 from simmim.own.make import make
 from simmim.own.page import pretraining_page
@@ -61,7 +61,7 @@ def pretrain(
     """
     out = Path(out).expanduser()
     asked = Asked(epochs=epochs, steps=steps, batch=batch, image_px=pixels(image_px), lr=lr)
-    request = Request(existing(data, "--data"), model, asked, seed, settings(set))
+    request = Request(existing(data, "--data"), model, asked, seed, settings_of_one(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, "pretrain", request.as_json(), lambda: plan().draft)
     if project is not None and (done := done_before(project)) is not None:
@@ -75,12 +75,13 @@ def pretrain(
 
 def _begun(plan: Plan, out: Path, dry_run: bool) -> Project | None:
     """Check and explain a plan, then write the project; None of a dry run."""
+    from simmim.own.checking import checked
     from simmim.own.machine import explain_cost, fit_of
     from simmim.planning.pretraining_network import pretraining_network
 
     run, train_images = plan.draft.note["run"], plan.split.train
     with scratch(plan.draft, out) as tried:
-        config = tried.jobs.sheets.pretraining(SCALE, run)
+        config = checked(tried, run)
     fit = fit_of(config, functools.partial(pretraining_network, config))
     _explain(plan, config)
     say("machine", str(fit))

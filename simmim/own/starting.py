@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from simmim.own.again import reopened
 from simmim.own.choices import Asked, settings
 from simmim.own.drafting import Request, planned
 from simmim.own.page import project_page
-from simmim.own.project import SCALE, Project, there_is
+from simmim.own.project import SCALE, Project, scratch, there_is
 from simmim.own.result import Result, say
 from simmim.storage.files import write_text
 from simmim.storage.reading import existing
@@ -70,5 +71,11 @@ def init(
 
 def _asked_for(request: Request, out: Path) -> Project:
     """The project that is there, if it was begun so, or a new one."""
-    before = reopened(out, "pretrain", request.as_json(), lambda: planned(request, out).draft)
-    return before or planned(request, out).draft.write(out)
+    from simmim.own.checking import checked
+
+    plan = functools.cache(lambda: planned(request, out))
+    if before := reopened(out, "pretrain", request.as_json(), lambda: plan().draft):
+        return before
+    with scratch(plan().draft, out) as tried:
+        checked(tried, plan().draft.note["run"])
+    return plan().draft.write(out)

@@ -11,7 +11,7 @@ from pathlib import Path
 from simmim.config.evaluate_models import EvaluateConfig
 from simmim.config.sections import pixels, sides
 from simmim.own.again import done_before, refuse_changed_images, reopened
-from simmim.own.choices import Asked, settings
+from simmim.own.choices import Asked, settings_of_one
 from simmim.own.make import make
 from simmim.own.page import transfer_page
 from simmim.own.project import SCALE, Project, scratch
@@ -139,7 +139,7 @@ def segment(
 
 def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set: Sequence[str]) -> Result:
     out = Path(out).expanduser()
-    request = Request(verb, existing(data, "--data"), encoder_at(encoder), asked, settings(set))
+    request = Request(verb, existing(data, "--data"), encoder_at(encoder), asked, settings_of_one(set))
     plan = functools.cache(lambda: planned(request, out))
     project = reopened(out, verb, request.as_json(), lambda: plan().draft)
     if project is None:
@@ -151,11 +151,14 @@ def _transfer(verb: str, data: Path, encoder: Path, out: Path, asked: Asked, set
 
 def _begun(plan: Plan, out: Path) -> Project:
     """Check and explain a plan, then write the project."""
+    from simmim.planning.check import check_transfer
+
     draft, verb = plan.draft, plan.draft.note["verb"]
     with scratch(draft, out) as tried:
         sheets = tried.jobs.sheets
         config = sheets.evaluation(SCALE, draft.note["run"], verb)
         pretraining = sheets.pretraining(SCALE, draft.note["run"])
+        check_transfer(pretraining, config)
     say_data(plan.found, plan.split)
     if not config.settings.is_dense and (bands := plan.found.bands):
         say("", f"{bands}, all kept; normalised as the encoder's images were")

@@ -72,16 +72,38 @@ def _check_run(sheets: Sheets, scale: str, run: str, faults: list[str]) -> None:
 
 @contextmanager
 def _row(place: str) -> Iterator[None]:
-    """Begin what is wrong with a row with its place; a file that someone has added may raise anything."""
-    with located_at(place):
-        try:
-            yield
-        except ValueError:
-            raise
-        except Exception as error:
-            ours = [each for each in extract_tb(error.__traceback__) if each.filename.startswith(_PACKAGE)]
-            said = " ".join(str(error).split())
-            raise ValueError(f"{ours[-1].filename}, line {ours[-1].lineno}: {type(error).__name__}: {said}") from error
+    """Begin what is wrong with a row with its place."""
+    with located_at(place), _in_words():
+        yield
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what is wrong in one sentence; a file that someone has added may raise anything."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        ours = [each for each in extract_tb(error.__traceback__) if each.filename.startswith(_PACKAGE)]
+        said = " ".join(str(error).split())
+        raise ValueError(f"{ours[-1].filename}, line {ours[-1].lineno}: {type(error).__name__}: {said}") from error
+
+
+def check_pretraining(config: PretrainConfig) -> None:
+    """Build what one config trains, without weights or data, and draw some masks.
+
+    Raises:
+        ValueError: for what cannot be built, or hides nothing or everything.
+    """
+    with _in_words():
+        _build(config)
+
+
+def check_transfer(config: PretrainConfig, transfer: EvaluateConfig) -> None:
+    """The same for what an evaluation builds on the encoder of a pre-training."""
+    with _in_words():
+        _build_transfer(config, transfer)
 
 
 def _build(config: PretrainConfig) -> None:

@@ -25,8 +25,13 @@ def missing_sources(jobs: Jobs, packed: Iterable[DataConfig]) -> list[str]:
     return [
         f"data set {config.dataset} has no {jobs.sheets.located(path)}: config/README.md says where data lie"
         for path, config in sorted(wanted.items())
-        if not glob(jobs.sheets.located(path))
+        if not _is_there(jobs.sheets.located(path))
     ]
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is a file or folder of this name, brackets and all, or one that it is a pattern of."""
+    return Path(path).exists() or bool(glob(path))
 
 
 def _paths(config: DataConfig) -> Iterator[str]:

@@ -189,6 +189,7 @@ def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
         ("init.run=short mask.ratio=0.5", "only runs that differ in length share a first stage; mask.ratio: 0.6"),
         ("init.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
         ("init.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
+        ("init.run=odd", "init.run=odd: a circle, odd <- odd; let one of them begin by itself"),
         ("init.run=short seeds=2", "it has 1 seeds, this row 2"),
         ("method=dino", "method dino has no mask, head, target, geometry.masked_patch_px"),
         ("role=segmnt", "unknown data role 'segmnt'; did you mean 'segment'"),
@@ -197,6 +198,12 @@ def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
 def test_an_impossible_start_is_named(folder, settings, message):
     sheets = with_rows(folder, ("short", "steps", ""), ("odd", "steps", settings))
     with pytest.raises(ValueError, match=rf"pretrain.tsv, row 'odd': .*{message}"):
+        sheets.pretraining("paper", "odd")
+
+
+def test_runs_that_begin_with_each_other_s_first_stage_are_named(folder):
+    sheets = with_rows(folder, ("one", "steps", "init.run=odd"), ("odd", "steps", "init.run=one"))
+    with pytest.raises(ValueError, match=r"row 'one': init.run=odd: a circle, odd <- one <- odd;"):
         sheets.pretraining("paper", "odd")
 
 

@@ -173,6 +173,12 @@ def test_an_encoder_is_built_for_an_odd_size_or_refused(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+def test_a_drop_path_that_is_no_share_is_refused(name):
+    with pytest.raises(ValueError, match=r"encoder\.drop_path 1 must be at least 0 and below 1"):
+        built_simmim(encoder={"name": name} | SMALL.get(name, {}) | {"drop_path": 1.0})
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize(
     "image_px, message",
     [

@@ -122,6 +122,7 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(tmp_path, monkeypatch, 
     assert "about 0:08 for 16 images" in capsys.readouterr().out
 
 
+SMALL = ["--data", "photos", "--model", "swin_micro", "--image-px", "32"]
 MISTAKES = [
     (["--data", "nowhere"], "--data nowhere does not exist"),
     (["--data", "photos", "--model", "swin_tini"], "unknown model 'swin_tini'; did you mean 'swin_tiny'"),
@@ -139,6 +140,11 @@ MISTAKES = [
     (["--data", "photos", "--set", "ratio"], "'ratio' in column 'set' is not key=value"),
     (["--data", "photos", "--model", "swin_micro", "--image-px", "33"], "33"),
     (["--data", "photos/0.png"], "is neither a folder nor a .tar, .parquet or .txt file"),
+    ([*SMALL, "--set", "mask.ratio=2"], "mask.ratio 2.0 must lie inside (0, 1)"),
+    ([*SMALL, "--set", "geometry.masked_patch_px=12"], "masked patch of 12 px does not divide the image of 32 x 32 px"),
+    ([*SMALL, "--set", "encoder.drop_path=3"], "encoder.drop_path 3 must be at least 0 and below 1"),
+    ([*SMALL, "--set", "init.encoder=none.safetensors"], "init.encoder none.safetensors does not exist"),
+    ([*SMALL, "--set", "seeds=3"], "seeds: this command trains once"),
     (["--data", "one"], "holds 1 images; at least 2 are needed"),
 ]
 

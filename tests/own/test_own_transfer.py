@@ -185,6 +185,8 @@ MISTAKES = [
     (["detect", "--data", "classes", "--encoder", "ENCODER"], "is not in COCO's layout: it needs annotations/"),
     (["segment", "--data", "classes", "--encoder", "ENCODER"], "is not in ADE20K's layout: it needs images/training"),
     (["finetune", "--data", "classes", "--encoder", "ENCODER", "--set", "settings.mixupp=1"], "did you mean"),
+    (["probe", "--data", "classes", "--encoder", "ENCODER", "--set", "encoder.drop_path=-1"], "drop_path -1 must be"),
+    (["finetune", "--data", "classes", "--encoder", "ENCODER", "--set", "seeds=3"], "seeds: this command trains once"),
 ]
 
 

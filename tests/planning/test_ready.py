@@ -29,6 +29,16 @@ def test_missing_data_are_named_with_where_they_belong(jobs, tmp_path):
     assert missing_sources(jobs, [jobs.sheets.packed("smoke", "earth_tiles", "train")]) == []  # a job makes it
 
 
+def test_a_folder_whose_name_looks_like_a_pattern_is_found(tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    (tmp_path / "config" / "config.yaml").write_text(f"data_root: '{tmp_path}/photos [raw]'\n")
+    jobs = Jobs(Sheets(tmp_path / "config"), str(tmp_path / "results"))
+    packed = [jobs.sheets.packed("paper", "imagenet", "train")]
+    assert len(missing_sources(jobs, packed)) == 1
+    (tmp_path / "photos [raw]" / "imagenet" / "train").mkdir(parents=True)
+    assert missing_sources(jobs, packed) == []
+
+
 def test_a_plan_that_does_not_fit_on_the_disk_is_named(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9e9))
