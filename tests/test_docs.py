@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import shlex
@@ -16,6 +17,8 @@ import yaml
 from pyarrow import parquet
 
 from simmim import __main__ as command_line
+from simmim.config.errors import DoesNotFit
+from simmim.config.sheets import Sheets
 from simmim.data.layout import QUARANTINE_SCHEMA, SAMPLES_SCHEMA, SHARD_SCHEMA
 from simmim.planning import rows
 from simmim.pretraining import reconstruction
@@ -217,3 +220,12 @@ def test_every_test_that_is_named_is_there():
         file, _, function = name.partition("::")
         assert (ROOT / file).exists(), name
         assert not function or re.search(rf"^ *def {function}\(", (ROOT / file).read_text(), re.MULTILINE), name
+
+
+def test_the_cost_of_everything_is_told_of_all_evaluations():
+    sheets, fit = Sheets(ROOT / "config"), 0
+    for run, evaluation in sheets.evaluations("paper"):
+        with contextlib.suppress(DoesNotFit):
+            sheets.evaluation("paper", run, evaluation)
+            fit += 1
+    assert f"\n{fit} evaluations." in (ROOT / "docs" / "cost.md").read_text()

@@ -49,7 +49,7 @@ def test_a_line_is_what_is_done_otherwise_minus_the_reference_run(tmp_path):
 def test_what_was_not_run_says_so_and_what_cannot_be_why(tmp_path):
     rows = made(tmp_path, default__probe=[30, 31, 32])
     assert len(rows) == 12, "two evaluations of five runs, one of the reference run, and one that there is not"
-    unrun = line(rows, "a rate that is not scaled")
+    unrun = line(rows, "the paper's rate, scaled")
     assert (unrun["otherwise"], unrun["difference"], unrun["verdict"]) == ("not run", "–", "not run")
     assert unrun["status"] == "not run" and unrun["reference"] == "31.0 ± 1.0"
     token = line(rows, "probe on the class token")
