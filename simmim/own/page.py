@@ -109,7 +109,7 @@ def project_page(project: Project) -> list[str]:
         f"A small project: {request['model']} on the images of `{request['data']}`.",
         "",
         "    snakemake --profile workflow/profiles/local        # this machine",
-        "    snakemake --profile slurm                          # a cluster",
+        "    snakemake --profile slurm                          # a cluster, which slurm/profile.yaml names",
         "",
         f"make `results/{SCALE}/report.html` with what it needs. A row of `config/pretrain.tsv` is a pre-training: add",
         f"`{run}_r40`, the recipe `{run}` and mask.ratio=0.4, separated by tabs, and the next call trains it too.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,6 @@ from simmim.own.project import SCALE, Project, scratch, there_is
 from simmim.own.result import Result, say
 from simmim.storage.files import write_text
 from simmim.storage.reading import existing
-
-_LINKS = {"workflow": ".", "slurm": "profiles/slurm"}  # `--profile slurm` is looked for in the folder itself
 
 
 def init(
@@ -60,13 +59,23 @@ def init(
         project = Project(out)
     run = project.note["run"]
     project.jobs.sheets.pretraining(SCALE, run)  # refuses what does not go together
-    for name, inside in _LINKS.items():
-        if not (out / name).is_symlink():
-            (out / name).symlink_to((workflow_folder() / inside).resolve())
+    _put_rules(out)
     if not (out / "README.md").exists():
         write_text(out / "README.md", "\n".join(project_page(project)) + "\n")
     say("left", f"{out}: row '{run}' in config/pretrain.tsv; `cd {out} && snakemake --profile workflow/profiles/local`")
     return Result(out, {}, {"pretrain": out / "config" / "pretrain.tsv"})
+
+
+def _put_rules(out: Path) -> None:
+    """Link the rules, also where an earlier link leads nowhere, and copy the cluster's profile, which is the user's."""
+    link = out / "workflow"
+    if link.is_symlink() and not link.exists():
+        link.unlink()
+    if not link.is_symlink():
+        link.symlink_to(workflow_folder().resolve())
+    if not (out / "slurm").exists():
+        (out / "slurm").unlink(missing_ok=True)
+        shutil.copytree(workflow_folder() / "profiles" / "slurm", out / "slurm")
 
 
 def _asked_for(request: Request, out: Path) -> Project:

@@ -65,8 +65,15 @@ def test_a_run_folder_can_become_a_project(tmp_path, capsys):
     write_photos(tmp_path / "photos", 4)
     for _ in range(2):
         simmim.init(tmp_path / "new", data=tmp_path / "photos", **QUICK)
-    assert (tmp_path / "new" / "workflow" / "Snakefile").is_file() and (tmp_path / "new" / "slurm").is_dir()
+    rules, profile = tmp_path / "new" / "workflow", tmp_path / "new" / "slurm" / "profile.yaml"
+    shipped = (ROOT / "workflow" / "profiles" / "slurm" / "profile.yaml").read_text()
+    assert (rules / "Snakefile").is_file() and profile.read_text() == shipped
+    assert profile.resolve() == profile, "it is the user's, and no file of the package"
+    profile.write_text("jobs: 3\n")
+    rules.unlink()
+    rules.symlink_to(tmp_path / "an environment that was moved")
     simmim.init(tmp_path / "new")
+    assert (rules / "Snakefile").is_file() and profile.read_text() == "jobs: 3\n"
     for options, said in (({"data": tmp_path / "photos"}, "train.epochs: "), ({}, "is a project already")):
         with pytest.raises(ValueError, match=said):
             simmim.init(tmp_path / "new", **options, epochs=7)
