@@ -18,6 +18,7 @@ from PIL import Image
 from simmim.data.bands import NPY, Bands
 
 MAX_PIXELS = 89_478_485  # Pillow warns above this; here it is the limit, checked before anything is decoded
+NEEDS = "reading it needs the package "  # how the reason of a file begins whose reader is not installed
 _LARGEST_BYTES = 2**31  # of an unpacked .npz
 _TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 _NPZ, _PNG = b"PK\x03\x04", b"\x89PNG"
@@ -113,7 +114,7 @@ def _read(content: bytes, count: int) -> np.ndarray:
     except BadImage:
         raise
     except ModuleNotFoundError as error:
-        raise BadImage(f"reading it needs the package {error.name}: pip install 'simmim[bands]'") from None
+        raise BadImage(f"{NEEDS}{error.name}: pip install 'simmim[bands]'") from None
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise BadImage(f"broken: {type(error).__name__}: {error}") from error
 

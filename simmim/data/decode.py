@@ -101,7 +101,7 @@ def _decode(content: bytes, annotated: bool) -> tuple[Image.Image, str, list[str
             file_format = str(image.format)
             upright, changes = _to_8_bit(image, content, file_format, annotated)
         return upright, file_format, changes
-    except BadImage:
+    except (BadImage, MemoryError):  # the latter says nothing of the image
         raise
     except Image.DecompressionBombError as error:
         raise BadImage(f"too many pixels: {error}") from error

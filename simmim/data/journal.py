@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simmim.data.outcomes import may_be_mended
 from simmim.storage.files import sha256_bytes, write_text
 
 JOURNAL = "journal.json"
@@ -72,6 +73,7 @@ class Journal:
             print(f"{self._path.parent}: finished shards are discarded ({number}), since this has changed: {what}")
             return
         self.shards = {shard["number"]: Finished(**shard) for shard in found["shards"]}
+        self._forget_mended()
 
     def entries(self) -> list[Finished]:
         """The shards in their order."""
@@ -80,6 +82,15 @@ class Journal:
     def keep(self, numbers: Mapping[int, Any]) -> None:
         """Forget all shards but these."""
         self.shards = {number: shard for number, shard in self.shards.items() if number in numbers}
+
+    def _forget_mended(self) -> None:
+        """Forget the first shard that may lack no image any more, and all behind it, which would begin elsewhere."""
+        shards = self.entries()
+        for n, shard in enumerate(shards):
+            if mended := next(filter(may_be_mended, shard.incidents), None):
+                what = f"from {shard.file} on, to see if {mended['sample_id']!r} is mended ({mended['reason']})"
+                print(f"{self._path.parent}: finished shards are made again {what}")
+                return self.keep({each.number: each for each in shards[:n]})
 
     def add(self, shard: Finished) -> None:
         """Count a shard, which lies on disk by now, as finished."""

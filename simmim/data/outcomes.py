@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from simmim.data import held_out as parts
-from simmim.data.array_files import BadImage, OtherBands
+from simmim.data.array_files import NEEDS, BadImage, OtherBands
 from simmim.data.bands import Bands
 from simmim.data.decode import Stored, as_bands, normalise
 from simmim.data.layout import content_sha256
-from simmim.data.samples import RawSample, Source
+from simmim.data.samples import UNREADABLE, RawSample, Source, read_bytes
 
 Numbered = tuple[int, RawSample]
 _MIXED = "refused"  # the action of an image that ends the packing of its set
@@ -75,6 +76,17 @@ def agreeing(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
             where = outcome.incident["source"] or outcome.incident["sample_id"]
             raise ValueError(f"{where} is {outcome.incident['reason']}: all images of a set must have the same bands")
         yield outcome
+
+
+def may_be_mended(incident: Mapping[str, str]) -> bool:
+    """Whether an image was left out for what no fingerprint of its source shows, and may be usable by now.
+
+    Permissions, a file server and missing packages; a file that still cannot be read for the same reason is none.
+    """
+    reason = incident["reason"]
+    if reason.startswith(UNREADABLE):
+        return read_bytes(Path(incident["source"]))[1] != reason
+    return UNREADABLE in reason or NEEDS in reason
 
 
 def _outcome(place: int, sample: RawSample, codec: str, short_side_px: int | None, bands: Bands | None) -> Outcome:

@@ -118,9 +118,12 @@ def _write_index(out: Path, index: dict[str, Any]) -> None:
 
 @contextmanager
 def _said_in_words(out: Path) -> Iterator[None]:
-    """A full disk, a folder that cannot be written and the like as one sentence."""
+    """A full disk, a folder that cannot be written, short memory and the like as one sentence."""
     try:
         yield
+    except MemoryError as error:
+        again = "run the same command again, with more memory or fewer processes"
+        raise ValueError(f"memory was short while {out} was packed; {_SAVED}, so {again}") from error
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else str(error)  # pyarrow has words of its own around it
         raise ValueError(

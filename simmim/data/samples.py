@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+UNREADABLE = "cannot be read: "  # how the reason of a file begins that the system does not give
+
 
 @dataclass(frozen=True, slots=True)
 class RawSample:
@@ -65,7 +67,7 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
             return b"", "not a regular file" if os.path.lexists(path) else "file is missing"
         return path.read_bytes(), ""
     except OSError as error:
-        return b"", f"cannot be read: {error.strerror or error}"
+        return b"", f"{UNREADABLE}{error.strerror or error}"
 
 
 def printable(name: str | os.PathLike) -> str:

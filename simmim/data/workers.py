@@ -146,7 +146,10 @@ def _serve(here: Connection, pipe: Connection) -> None:
     while True:
         with _to_parent():
             work, item = pipe.recv()
-        answer = work(item)
+        try:
+            answer = work(item)
+        except MemoryError:  # the parent has the words for it
+            os._exit(1)
         with _to_parent():
             pipe.send(answer)
 

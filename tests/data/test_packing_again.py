@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -319,3 +320,72 @@ def test_processes_leave_signals_to_their_parent():
 def test_as_many_processes_as_the_job_has_cpus(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 9}, raising=False)
     assert machine.cpus() == 3
+
+
+class Files(Given):
+    """The same images in files below a folder."""
+
+    def __init__(self, folder):
+        self._made = [RawSample(f"{n}.png", folder / f"{n}.png", n % 3, origin=f"{folder}/{n}.png") for n in range(23)]
+        self._at = {}
+        folder.mkdir()
+        for n, sample in enumerate(self._made):
+            sample.image.write_bytes(png(n))
+
+
+def locked(patch, *names):
+    """Let the system refuse to read these files; as root, permissions alone would not."""
+    real = Path.read_bytes
+
+    def refused(path):
+        if path.name in names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    patch.setattr(Path, "read_bytes", refused)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_what_can_be_read_again_is_packed(tmp_path, share, capsys):
+    """Permissions and file servers are in no fingerprint: its shards would be kept without these images for good."""
+    source, folder = Files(tmp_path / "files"), tmp_path / "set"
+    with pytest.MonkeyPatch.context() as patch:
+        locked(patch, "9.png", "10.png", "15.png")
+        if share == 0.1:
+            with pytest.raises(ValueError, match=r"3 of 23 samples are unusable.*'9.png': cannot be read: Permission"):
+                packed(folder, source, max_quarantined_share=share)
+        else:
+            packed(folder, source, max_quarantined_share=share)
+            before = shard_states(folder)
+            packed(folder, source, max_quarantined_share=share)
+            assert shard_states(folder) == before, "what is still locked is no reason to decode all again"
+    before = shard_states(folder)
+    packed(folder, source, max_quarantined_share=share)
+    assert len(Shards(folder)) == 23 and contents(folder) == contents(packed(tmp_path / "anew", source))
+    same = {name for name, state in shard_states(folder).items() if state == before.get(name)}
+    assert same == {"shard-00000.parquet", "shard-00001.parquet"}
+    again = "made again from shard-00002.parquet on, to see if '9.png' is mended (cannot be read: Permission denied)"
+    assert again in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        ("reading it needs the package tifffile: pip install 'simmim[bands]'", True),
+        ("label map cannot be read: Stale file handle", True),
+        ("cannot be read: Permission denied", True),
+        ("file is missing", False),
+        ("broken: OSError: image file is truncated", False),
+    ],
+)
+def test_what_may_be_mended_without_a_trace(tmp_path, reason, again):
+    (tmp_path / "1.tif").write_bytes(b"")
+    assert outcomes.may_be_mended({"source": f"{tmp_path}/1.tif", "reason": reason}) == again
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_short_memory_is_no_broken_image(tmp_path, monkeypatch, processes, capfd):
+    monkeypatch.setattr("simmim.data.decode._to_8_bit", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    assert ends(lambda: packed(tmp_path / "set", processes=processes), within_seconds=20) == REFUSED
+    said = capfd.readouterr()
+    assert "with more memory or fewer processes" in said.out and "Traceback" not in said.err

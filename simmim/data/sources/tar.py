@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from simmim.data.samples import RawSample, printable
+from simmim.data.samples import UNREADABLE, RawSample, printable
 from simmim.data.sources._class_folders import class_names, label_of
 from simmim.data.sources._files import existing_file, files_digest, is_hidden, lists_given, normal_form, read_class_list
 from simmim.storage.reading import one_line, read_text, reading
@@ -163,7 +163,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[bytes, 
     try:
         return archive.extractfile(member).read(), ""
     except Exception as error:
-        return b"", f"cannot be read: {one_line(error)}"
+        return b"", f"{UNREADABLE}{one_line(error)}"
 
 
 def _inner_files(
