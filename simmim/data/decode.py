@@ -30,7 +30,7 @@ _FORMATS = {
     "GIF": {".gif"},
 }
 _READERS = tuple(name for name in _FORMATS if name != "MPO")  # Pillow finds these with its JPEG reader
-_SUFFIXES = set().union(*_FORMATS.values())
+SUFFIXES = set().union(*_FORMATS.values())  # of pictures
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -187,7 +187,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _misnamed(name: str, file_format: str) -> str | None:
     suffix = PurePosixPath(name).suffix.lower()
-    return suffix if suffix in _SUFFIXES - _FORMATS[file_format] else None
+    return suffix if suffix in SUFFIXES - _FORMATS[file_format] else None
 
 
 def _reduce(image: Image.Image, short_side_px: int | None) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
-from simmim.data.samples import Source
+from simmim.data.samples import Source, some_of
 from simmim.data.sources._files import is_hidden
 from simmim.plugin import Component
 from simmim.storage.reading import existing
@@ -24,6 +24,7 @@ TRAIN_NAMES = "train", "training", "train2017", "train2014"
 VAL_NAMES = "val", "validation", "valid", "val2017", "val2014", "test", "testing"
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 _LISTS = ".txt", ".lst", ".list"
+_ARRAYS = {".npy", ".npz"}
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,35 @@ def label_maps_at(path: Path | str) -> Found:
 
 
 def _folder(root: Path, settings: str, what: str) -> Found:
-    folders = [each for each in _visible(root.iterdir()) if each.is_dir()]
+    entries = _visible(root.iterdir())
+    folders = [each for each in entries if each.is_dir()]
     train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
+    pictures = [each for each in entries if _is_picture(each)] if train else []
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
-        return Found(root, rows[0], rows[1], f"a folder with {train.name} and {val.name}")
-    if train and len(folders) == 1:  # no class, but the part of a data set that was fetched
+        words = f"a folder with {train.name} and {val.name}{_left_out(folders, (train, val), pictures)}"
+        return Found(root, rows[0], rows[1], words)
+    if train and len(folders) == 1 and (settings or not pictures):  # no class, but the part of a set that was fetched
         row = "image_folder", f"root=$data/{train.name}{settings}"
-        return Found(root, row, None, f"{train.name} of a folder of {what}")
+        return Found(root, row, None, f"{train.name} of a folder of {what}{_left_out(folders, (train,), pictures)}")
     return Found(root, ("image_folder", f"root=$data{settings}"), None, f"a folder of {what}")
+
+
+def _left_out(folders: list[Path], splits: tuple[Path, ...], pictures: list[Path]) -> str:
+    """What lies beside the splits of a folder and is in none of them; "" for nothing."""
+    others = sorted(each for each in folders if each not in splits)
+    beside = f"{len(pictures)} image{'s'[: len(pictures) > 1]} in {splits[0].parent} itself"
+    if not (left := [each.name for each in others] + [beside] * bool(pictures)):
+        return ""
+    which = "for that" if len(others) == 1 else "for one of these folders"
+    return f" ({some_of(left)} left out" + (f"; {which} give --data {others[0]})" if others else ")")
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name."""
+    from simmim.data.decode import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES | _ARRAYS and path.is_file()
 
 
 def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
@@ -122,16 +143,20 @@ def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
 
 
 def _parquet(root: Path, settings: str) -> Found:
-    """A folder of Parquet files, train-00000-of-00002.parquet or train.parquet where a split has a name."""
-    names = [Path(path.stem.partition("-")[0]) for path in _visible(root.glob("*.parquet"))]
+    """A folder of Parquet files, train-00000-of-00002.parquet or train.parquet, or both, where a split has a name."""
+    stems = [path.stem for path in _visible(root.glob("*.parquet"))]
+    names = sorted({Path(stem.partition("-")[0]) for stem in stems})
     train, val = _named(names, TRAIN_NAMES), _named(names, VAL_NAMES)
     if not train or not val:
         return Found(root, ("hf_parquet", f"files=$data/*.parquet {settings}".strip()), None, "Parquet")
     rows = []
     for split in (train, val):
-        rest = "" if (root / f"{split}.parquet").is_file() else "-*"
-        rows.append(("hf_parquet", f"files=$data/{split}{rest}.parquet {settings}".strip()))
-    return Found(root, rows[0], rows[1], f"Parquet with {train} and {val}")
+        numbered = any(stem.startswith(f"{split}-") for stem in stems)
+        rest = ("[.-]*parquet" if numbered else ".parquet") if str(split) in stems else "-*.parquet"
+        rows.append(("hf_parquet", f"files=$data/{split}{rest} {settings}".strip()))
+    left = [str(name) for name in names if name not in (train, val)]
+    words = f"Parquet with {train} and {val}" + (f" ({some_of(left)} left out)" if left else "")
+    return Found(root, rows[0], rows[1], words)
 
 
 def _refuse_splits(found: Found) -> None:

@@ -136,3 +136,40 @@ def test_odd_names_are_names(name, tmp_path):
     for path in (tmp_path / name, tmp_path / name / f"{name}.parquet"):
         for found in (images_at(path), classes_at(path)):
             assert ids(found, found.train) == [f"{name}.parquet:00000000", f"{name}.parquet:00000001"]
+
+
+def test_photos_beside_a_folder_called_train(tmp_path):
+    files(tmp_path, *(f"{n}.JPG" for n in range(20)), "train/a.jpg", "README.md")
+    found = images_at(tmp_path)
+    assert found.train == ("image_folder", "root=$data") and found.words == "a folder of images"
+    for photo in tmp_path.glob("*.JPG"):
+        photo.unlink()
+    assert images_at(tmp_path).train == ("image_folder", "root=$data/train")
+    class_folders(tmp_path, "train")
+    files(tmp_path, "1.png", "2.png")
+    found = classes_at(tmp_path)
+    assert found.train == ("image_folder", "root=$data/train class_folders=true")
+    assert found.words == f"train of a folder of class folders (2 images in {tmp_path} itself left out)"
+
+
+def test_what_no_split_holds_is_named(tmp_path):
+    files(tmp_path, "train/1.png", "test/1.png", "unlabeled/1.png", "extra/1.png", "0.png", ".cache/1.png")
+    left = f"extra, unlabeled, 1 image in {tmp_path} itself left out; for one of these folders give --data"
+    assert images_at(tmp_path).words == f"a folder with train and test ({left} {tmp_path}/extra)"
+    class_folders(tmp_path / "set", "train", "val", "test")
+    left = f"test left out; for that give --data {tmp_path}/set/test"
+    assert classes_at(tmp_path / "set").words == f"a folder with train and val ({left})"
+    class_folders(tmp_path / "whole", "train", "val")
+    files(tmp_path / "whole", "README.md")
+    assert classes_at(tmp_path / "whole").words == "a folder with train and val"
+
+
+def test_one_split_in_parquet_files_of_both_forms(tmp_path):
+    for name in ("train", "train-2", "test", "training_notes", "unlabeled"):
+        parquet(tmp_path / f"{name}.parquet")
+    found = images_at(tmp_path)
+    assert [{name.partition(".")[0] for name in ids(found, row)} for row in (found.train, found.val)] == [
+        {"train", "train-2"},
+        {"test"},
+    ]
+    assert found.words == "Parquet with train and test (training_notes, unlabeled left out)"
