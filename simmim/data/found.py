@@ -78,32 +78,10 @@ def classes_at(path: Path | str) -> Found:
     return found
 
 
-def objects_at(path: Path | str) -> Found:
-    """A folder in COCO's layout: annotations/instances_{train,val}*.json and the folders of images."""
-    root = existing(path, "--data")
-    files = sorted(_visible([*root.glob("annotations/*.json"), *root.glob("*.json")]))
-    train = _named(files, TRAIN_NAMES) or (files[0] if len(files) == 1 else None)
-    if train is None:
-        raise ValueError(f"{root} is not in COCO's layout: it needs annotations/instances_train.json beside its images")
-    val = _named(files, VAL_NAMES)
-    return Found(root, _coco(root, train), _coco(root, val) if val else None, "COCO annotations")
-
-
-def label_maps_at(path: Path | str) -> Found:
-    """A folder in ADE20K's layout: images/training, annotations/training, and classes.txt."""
-    root = existing(path, "--data")
-    folders = [each for each in _visible(root.glob("images/*")) if each.is_dir()]
-    train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
-    if train is None:
-        raise ValueError(f"{root} is not in ADE20K's layout: it needs images/training and annotations/training")
-    rows = [("ade20k", f"root=$data split={split.name}") if split else None for split in (train, val)]
-    return Found(root, rows[0], rows[1], "ADE20K label maps")
-
-
 def _folder(root: Path, settings: str, what: str) -> Found:
-    entries = _visible(root.iterdir())
+    entries = visible(root.iterdir())
     folders = [each for each in entries if each.is_dir()]
-    train, val = _named(folders, TRAIN_NAMES), _named(folders, VAL_NAMES)
+    train, val = named(folders, TRAIN_NAMES), named(folders, VAL_NAMES)
     pictures = [each for each in entries if _is_picture(each)] if train else []
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
@@ -144,9 +122,9 @@ def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
 
 def _parquet(root: Path, settings: str) -> Found:
     """A folder of Parquet files, train-00000-of-00002.parquet or train.parquet, or both, where a split has a name."""
-    stems = [path.stem for path in _visible(root.glob("*.parquet"))]
+    stems = [path.stem for path in visible(root.glob("*.parquet"))]
     names = sorted({Path(stem.partition("-")[0]) for stem in stems})
-    train, val = _named(names, TRAIN_NAMES), _named(names, VAL_NAMES)
+    train, val = named(names, TRAIN_NAMES), named(names, VAL_NAMES)
     if not train or not val:
         return Found(root, ("hf_parquet", f"files=$data/*.parquet {settings}".strip()), None, "Parquet")
     rows = []
@@ -181,7 +159,7 @@ def _refuse_splits(found: Found) -> None:
 
 
 def _refuse_split_files(root: Path) -> None:
-    names = sorted(path.name for path in _visible(root.glob("*.parquet")))
+    names = sorted(path.name for path in visible(root.glob("*.parquet")))
     train, val = ([name for name in names if _words(name) & _words(*split)] for split in (TRAIN_NAMES, VAL_NAMES))
     if train and val:
         raise ValueError(
@@ -196,7 +174,7 @@ def _words(*names: str) -> set[str]:
 
 
 def _is_parquet(folder: Path) -> bool:
-    return any(_visible(folder.glob("*.parquet")))
+    return any(visible(folder.glob("*.parquet")))
 
 
 def _images(path: Path | str) -> Path:
@@ -206,11 +184,12 @@ def _images(path: Path | str) -> Path:
     return inner if inner.is_dir() and _is_parquet(inner) and not _is_parquet(root) else root
 
 
-def _visible(paths: Iterable[Path]) -> list[Path]:
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Those that are a user's own."""
     return [path for path in paths if not is_hidden(path.name)]
 
 
-def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
+def named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
     """The first path that has one of these names, or ends in one, in small or capital letters.
 
     COCO's own folder of annotations has captions and key points beside its instances.
@@ -218,14 +197,3 @@ def _named(paths: list[Path], names: tuple[str, ...]) -> Path | None:
     first = sorted(paths, key=lambda path: (not path.name.startswith("instances_"), path))
     called = [(path, f"_{path.stem.lower().removesuffix('_set')}") for path in first]
     return next((path for name in names for path, stem in called if stem.endswith(f"_{name}")), None)
-
-
-def _coco(root: Path, annotations: Path) -> tuple[str, str]:
-    """The row of one split; its images lie in the folder that is called as its file."""
-    name = annotations.stem.removeprefix("instances_")
-    split = name.rpartition("_")[2]  # of person_keypoints_train2017
-    for images in (name, f"images/{name}", split, f"images/{split}", "images", ""):
-        if (root / images).is_dir():
-            break
-    folder = f"$data/{images}".rstrip("/")
-    return "coco", f"images={folder} annotations=$data/{annotations.relative_to(root)}"

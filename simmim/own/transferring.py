@@ -11,7 +11,8 @@ from simmim import plugin
 from simmim.config.component_settings import settings_of
 from simmim.config.sections import sides
 from simmim.config.values import merged
-from simmim.data.found import Found, classes_at, label_maps_at, objects_at
+from simmim.data.found import Found, classes_at
+from simmim.data.found_dense import label_maps_at, objects_at
 from simmim.own.choices import SMALL_SET, Asked, Choice, Usual, choose
 from simmim.own.drafting import (
     FOUND_BROKEN,

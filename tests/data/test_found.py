@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from source_files import write
 
-from simmim.data.found import classes_at, images_at, label_maps_at, objects_at
+from simmim.data.found import classes_at, images_at
+from simmim.data.found_dense import label_maps_at, objects_at
 
 FEATURES = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
 SPLITS = [
@@ -173,3 +175,24 @@ def test_one_split_in_parquet_files_of_both_forms(tmp_path):
         {"test"},
     ]
     assert found.words == "Parquet with train and test (training_notes, unlabeled left out)"
+
+
+def coco_json(path, *names, first=""):
+    images = [{"id": n, "file_name": name, "height": 8, "width": 6} for n, name in enumerate(names)]
+    write(path, {"info": first, "annotations": [], "categories": [], "images": images})
+
+
+@pytest.mark.parametrize(
+    ("annotations", "name", "file", "folder"),
+    [
+        ("result.json", "images/0.jpg", "images/0.jpg", "$data"),  # Label Studio
+        ("annotations/instances_train2017.json", "train2017/1.jpg", "train2017/1.jpg", "$data"),
+        ("annotations/instances_train2017.json", "train2017/1.jpg", "images/train2017/1.jpg", "$data/images"),
+        ("annotations/instances_train2017.json", "ä 1.jpg", "images/ä 1.jpg", "$data/images"),
+        ("annotations/instances_train2017.json", "1.jpg", "train2017/2.jpg", "$data/train2017"),
+    ],
+)
+def test_images_of_coco_lie_where_its_names_lead(annotations, name, file, folder, tmp_path):
+    coco_json(tmp_path / annotations, "gone.jpg", name, first="file_name")
+    files(tmp_path, file, "images/other.jpg", "train2017/other.jpg")
+    assert objects_at(tmp_path).train == ("coco", f"images={folder} annotations=$data/{annotations}")
