@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
 from simmim.data.samples import Source, some_of
-from simmim.data.sources._files import is_hidden
+from simmim.data.sources._files import is_folder, is_hidden, normal_form
 from simmim.plugin import Component
 from simmim.storage.reading import existing
 
@@ -81,16 +82,34 @@ def classes_at(path: Path | str) -> Found:
 def _folder(root: Path, settings: str, what: str) -> Found:
     entries = visible(root.iterdir())
     folders = [each for each in entries if each.is_dir()]
-    train, val = named(folders, TRAIN_NAMES), named(folders, VAL_NAMES)
+    train, held = named(folders, TRAIN_NAMES), named(folders, VAL_NAMES)
+    val = named([each for each in folders if _has_classes_of(train, each)], VAL_NAMES) if train and settings else held
     pictures = [each for each in entries if _is_picture(each)] if train else []
     if train and val:
         rows = [("image_folder", f"root=$data/{each.name}{settings}") for each in (train, val)]
         words = f"a folder with {train.name} and {val.name}{_left_out(folders, (train, val), pictures)}"
         return Found(root, rows[0], rows[1], words)
-    if train and len(folders) == 1 and (settings or not pictures):  # no class, but the part of a set that was fetched
-        row = "image_folder", f"root=$data/{train.name}{settings}"
-        return Found(root, row, None, f"{train.name} of a folder of {what}{_left_out(folders, (train,), pictures)}")
-    return Found(root, ("image_folder", f"root=$data{settings}"), None, f"a folder of {what}")
+    if train and held:
+        unlabelled = f"{held.name} left out: no class folder of {train.name} is in it"
+        left = f" ({unlabelled}){_left_out(folders, (train, held), pictures)}"
+    elif train and len(folders) == 1 and (settings or not pictures):  # no class, but the part of a set that was fetched
+        left = _left_out(folders, (train,), pictures)
+    else:
+        return Found(root, ("image_folder", f"root=$data{settings}"), None, f"a folder of {what}")
+    row = "image_folder", f"root=$data/{train.name}{settings}"
+    return Found(root, row, None, f"{train.name} of a folder of {what}{left}")
+
+
+def _has_classes_of(train: Path, other: Path) -> bool:
+    """Whether a folder holds class folders, as another does: images that are still to be labelled score nothing.
+
+    Those of other classes than the other's are refused later, in words of their own.
+    """
+    classes, others = (
+        {normal_form(entry.name) for entry in os.scandir(each) if is_folder(entry) and not is_hidden(entry.name)}
+        for each in (train, other)
+    )
+    return not classes or len(others) > 1 or not classes.isdisjoint(others)
 
 
 def _left_out(folders: list[Path], splits: tuple[Path, ...], pictures: list[Path]) -> str:

@@ -31,11 +31,13 @@ def label_maps_at(path: Path | str) -> Found:
     """A folder in ADE20K's layout: images/training, annotations/training, and classes.txt."""
     root = existing(path, "--data")
     folders = [each for each in visible(root.glob("images/*")) if each.is_dir()]
-    train, val = named(folders, TRAIN_NAMES), named(folders, VAL_NAMES)
+    labelled = [each for each in folders if (root / "annotations" / each.name).is_dir()]
+    train, held, val = named(folders, TRAIN_NAMES), named(folders, VAL_NAMES), named(labelled, VAL_NAMES)
     if train is None:
         raise ValueError(f"{root} is not in ADE20K's layout: it needs images/training and annotations/training")
+    left = f" ({held.name} left out: there is no annotations/{held.name})" if held and not val else ""
     rows = [("ade20k", f"root=$data split={split.name}") if split else None for split in (train, val)]
-    return Found(root, rows[0], rows[1], "ADE20K label maps")
+    return Found(root, rows[0], rows[1], f"ADE20K label maps{left}")
 
 
 def _coco(root: Path, annotations: Path) -> tuple[str, str]:

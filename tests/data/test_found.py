@@ -196,3 +196,22 @@ def test_images_of_coco_lie_where_its_names_lead(annotations, name, file, folder
     coco_json(tmp_path / annotations, "gone.jpg", name, first="file_name")
     files(tmp_path, file, "images/other.jpg", "train2017/other.jpg")
     assert objects_at(tmp_path).train == ("coco", f"images={folder} annotations=$data/{annotations}")
+
+
+def test_an_unlabelled_test_folder_is_no_validation_split(tmp_path):
+    """As of Kaggle's competitions: labels are to be predicted."""
+    class_folders(tmp_path, "train")
+    files(tmp_path, "test/1.jpg", "test/unknown/2.jpg")
+    found = classes_at(tmp_path)
+    assert found.train == ("image_folder", "root=$data/train class_folders=true") and found.val is None
+    assert found.words == "train of a folder of class folders (test left out: no class folder of train is in it)"
+    assert images_at(tmp_path).val == ("image_folder", "root=$data/test")
+    class_folders(tmp_path, "valid")
+    assert classes_at(tmp_path).val == ("image_folder", "root=$data/valid class_folders=true")
+
+
+def test_images_without_label_maps_are_no_validation_split(tmp_path):
+    files(tmp_path, "images/training/1.jpg", "images/testing/1.jpg", "annotations/training/1.png")
+    found = label_maps_at(tmp_path)
+    assert found.train == ("ade20k", "root=$data split=training") and found.val is None
+    assert found.words == "ADE20K label maps (testing left out: there is no annotations/testing)"
