@@ -193,7 +193,13 @@ def _words(*names: str) -> set[str]:
 
 
 def _is_parquet(folder: Path) -> bool:
-    return any(visible(folder.glob("*.parquet")))
+    """Whether a folder is one of Parquet files, not one of pictures with a table beside them."""
+    tables = visible(folder.glob("*.parquet"))
+    if not tables or not any(each.is_dir() or _is_picture(each) for each in visible(folder.iterdir())):
+        return bool(tables)
+    from simmim.data.sources.hf_parquet import holds_images
+
+    return any(map(holds_images, tables))
 
 
 def _images(path: Path | str) -> Path:

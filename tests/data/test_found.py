@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_files import write
+from source_files import png, write
 
 from simmim.data.found import classes_at, images_at
 from simmim.data.found_dense import label_maps_at, objects_at
@@ -215,3 +215,27 @@ def test_images_without_label_maps_are_no_validation_split(tmp_path):
     found = label_maps_at(tmp_path)
     assert found.train == ("ade20k", "root=$data split=training") and found.val is None
     assert found.words == "ADE20K label maps (testing left out: there is no annotations/testing)"
+
+
+def pictures(folder, *names):
+    for name in names:
+        write(folder / name, png())
+
+
+@pytest.mark.parametrize("column", ["file_name", "image"])
+def test_a_table_beside_photos(column, tmp_path):
+    pictures(tmp_path, "1.png", "a/2.png")
+    pq.write_table(pa.table({column: ["1.png"]}), tmp_path / "metadata.parquet")
+    files(tmp_path, "z.parquet")
+    assert images_at(tmp_path).train == ("image_folder", "root=$data")
+    assert images_at(tmp_path / "metadata.parquet").train[0] == "hf_parquet"
+    parquet(tmp_path / "shard.parquet")
+    assert images_at(tmp_path).train[0] == "hf_parquet"
+
+
+def test_a_table_without_photos_is_asked_for_its_images(tmp_path):
+    pq.write_table(pa.table({"picture": [b""]}), tmp_path / "set.parquet")
+    files(tmp_path, "README.md")
+    found = images_at(tmp_path)
+    with pytest.raises(ValueError, match="has no column 'image' or 'img', only \\['picture'\\]"):
+        ids(found, found.train)

@@ -117,6 +117,14 @@ def _image_column(path: Path, schema: pa.Schema) -> str:
     raise ValueError(f"{path} has no column {' or '.join(map(repr, _IMAGE_COLUMNS))}, only {schema.names}")
 
 
+def holds_images(path: Path) -> bool:
+    """Whether a file can be read and has a column of images."""
+    try:
+        return bool(_image_column(path, _open(path).schema_arrow))
+    except ValueError:
+        return False
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
