@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from simmim.data.decode import REDUCED
 from simmim.data.layout import QUARANTINE, set_digest
 from simmim.data.samples import some_of
 
 _PNG = b"\x89PNG"  # how a label map begins
 _AT_ONCE = 64  # label maps
+_OF_OBJECTS = re.compile(r"\d+ objects? ")  # notes of a source, which change no image
+_TO_KEEP = "to keep 16 bits set pack.bits=16 and pack.bands=1 (grey) or 3 (colour) in datasets.tsv, or give .npy files"
 
 
 def counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str]) -> dict:
@@ -32,11 +37,13 @@ def counts(samples: pa.Table, incidents: list[dict[str, str]], classes: list[str
 
 
 def say_missing(out: Path, classes: list[str], samples: pa.Table, incidents: list[dict[str, str]]) -> None:
-    """Print how many samples are left out, the classes that no image has, and the number of images without a class."""
+    """Print how many samples are left out or changed, the classes without images and the number without a class."""
     if broken := _broken(incidents):
         total = len(samples) + len(broken)
         print(f"{out}: {len(broken)} of {total} samples are left out ({QUARANTINE} lists them){_first_of(broken)}")
-    if not classes or samples["annotation_sha256"].null_count < len(samples):
+    is_dense = samples["annotation_sha256"].null_count < len(samples)
+    _say_changed(out, len(samples), incidents, "" if is_dense else _TO_KEEP)
+    if not classes or is_dense:
         return  # no classes, or those of objects and pixels
     labels = samples["label"].fill_null(-1).to_pylist()
     found = set(labels)
@@ -45,6 +52,17 @@ def say_missing(out: Path, classes: list[str], samples: pa.Table, incidents: lis
         print(f"{out}: no image of {len(empty)} of {len(classes)} classes: {some_of(empty)}")
     if labels.count(-1):
         print(f"{out}: {labels.count(-1)} of {len(labels)} images have no label")
+
+
+def _say_changed(out: Path, total: int, incidents: list[dict[str, str]], to_keep: str) -> None:
+    """Print how many images are not as they were and why; `to_keep` follows where bits were lost."""
+    converted = [incident["reason"].split("; ") for incident in incidents if incident["action"] == "converted"]
+    changes = [kinds for each in converted if (kinds := [kind for kind in each if not _OF_OBJECTS.match(kind)])]
+    counted = collections.Counter(kind for kinds in changes for kind in kinds).most_common()
+    if counted:
+        said = some_of([f"{kind} ({number})" if len(counted) > 1 else kind for kind, number in counted])
+        advice = f"; {to_keep}" if to_keep and REDUCED in dict(counted) else ""
+        print(f"{out}: {len(changes)} of {total} images were changed ({QUARANTINE} lists them): {said}{advice}")
 
 
 def values_of_maps(shard: Path) -> set[int]:

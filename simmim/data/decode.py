@@ -31,6 +31,7 @@ _FORMATS = {
 }
 _READERS = tuple(name for name in _FORMATS if name != "MPO")  # Pillow finds these with its JPEG reader
 SUFFIXES = set().union(*_FORMATS.values())  # of pictures
+REDUCED = "16 bits per channel reduced to 8"
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -135,7 +136,7 @@ def _to_8_bit(image: Image.Image, content: bytes, file_format: str, annotated: b
     if file_format != "JPEG" and (frames := _frames(content)) > 1:
         changes.append(f"first of {frames} frames kept")
     if _is_16_bit(image, content, file_format):
-        changes.append("16 bits per channel reduced to 8")
+        changes.append(REDUCED)
     elif image.mode not in ("RGB", "L"):
         changes.append(f"mode {image.mode} converted to RGB")
     elif "transparency" in image.info:

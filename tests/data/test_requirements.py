@@ -1,9 +1,11 @@
 """Sets that a task cannot use are refused in one line, before anything is trained and again before scoring."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from source_files import label_map, png
 
 from simmim import plugin
@@ -197,7 +199,29 @@ def test_packing_says_what_it_leaves_out(tmp_path, capsys):
     pack(Made(samples, []), tmp_path, codec="png", shard_samples=9, short_side_px=None, max_quarantined_share=0.5)
     said = capsys.readouterr().out
     assert said.startswith(f"{tmp_path}: 2 of 4 samples are left out (quarantine.parquet lists them); the first ")
-    assert "is '1.heic': not an image in any of the formats JPEG" in said and said.count("\n") == 1
+    assert "is '1.heic': not an image in any of the formats JPEG" in said and said.count("\n") == 2
+    assert said.endswith(f"{tmp_path}: 1 of 2 images were changed (quarantine.parquet lists them): PNG named .gif\n")
+
+
+def grey_of_12_bits():
+    """As scanners and X-ray machines write them: dark once the lower byte is gone."""
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 4096, (8, 6), np.uint16)).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_packing_says_what_it_changes(tmp_path, capsys):
+    packed(tmp_path / "a", [RawSample(f"{n}.png", grey_of_12_bits()) for n in range(3)])
+    advice = "to keep 16 bits set pack.bits=16 and pack.bands=1 (grey) or 3 (colour) in datasets.tsv, or give .npy"
+    changed = "images were changed (quarantine.parquet lists them): 16 bits per channel reduced to 8"
+    assert f"{tmp_path / 'a'}: 3 of 3 {changed}; {advice} files\n" in capsys.readouterr().out
+    objects = json.dumps([{"id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "area": 16, "iscrowd": 0}]).encode()
+    odd = [RawSample(f"{n}.png", content, None, objects, (8, 6), notes="1 object with a flaw; 2 objects with another")
+           for n, content in enumerate((png(0), grey_of_12_bits(), png(1, mode="P"), png(2, mode="P")))]  # fmt: skip
+    packed(tmp_path / "b", odd)
+    kinds = "mode P converted to RGB (2), 16 bits per channel reduced to 8 (1)"
+    said = capsys.readouterr().out
+    assert said == f"{tmp_path / 'b'}: 3 of 4 images were changed (quarantine.parquet lists them): {kinds}\n"
 
 
 def test_a_few_labels_are_so_many_of_every_class(tmp_path):
