@@ -19,6 +19,7 @@ from simmim.storage.files import make_folder, named
 
 BEAT = 10.0  # seconds
 _DEAD = 9 * BEAT  # without a beat for so long, a holder on another host is gone
+_SETTLED = 2.0  # seconds after which whoever began at the same time has written its name, and it is seen
 _PATIENCE = 120.0  # for a holder that is about to end
 
 
@@ -53,7 +54,8 @@ def _taken(path: Path, folder: Path, patience: float) -> IO[str]:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until the work is done
         if _lock(file) and _is(path, file) and not _works_elsewhere(file):
             _sign(path, file)
-            return file
+            if _is_locked(file) or _stays(path):
+                return file
         refusal = _refusal(path, folder, file)
         file.close()
         if time.monotonic() > until:
@@ -76,6 +78,7 @@ def _sign(path: Path, file: IO[str]) -> None:
         with named(path):
             os.truncate(file.fileno(), 0)
             os.write(file.fileno(), json.dumps(_own_name()).encode())
+            os.fsync(file.fileno())  # for other hosts
     except OSError:
         _left(path, file)
         raise
@@ -98,6 +101,23 @@ def _lock(file: IO[str]) -> bool:
     except OSError:  # no locks on this file system: heartbeats alone must do
         return _silent_seconds(file) >= _DEAD or not _name_in(file)
     return True
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Whether a lock on the file, which is asked for once more, kept others from signing it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _stays(path: Path) -> bool:
+    """Whether this process's name is still the one in the file where several may have signed it at the same time."""
+    time.sleep(_SETTLED)
+    with suppress(FileNotFoundError), open(path, encoding="utf-8") as now:
+        return _name_in(now) == _own_name()
+    return False
 
 
 def _is(path: Path, file: IO[str]) -> bool:
@@ -132,8 +152,9 @@ def _holder(file: IO[str]) -> str:
 
 
 def _name_in(file: IO[str]) -> dict[str, str | int]:
+    """The first name in the file: two that signed it at the same moment stand one behind the other."""
     try:
-        return json.loads(os.pread(file.fileno(), 4096, 0))
+        return json.JSONDecoder().raw_decode(os.pread(file.fileno(), 4096, 0).decode())[0]
     except ValueError:
         return {}
 

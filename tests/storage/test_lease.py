@@ -11,6 +11,7 @@ import pytest
 
 from simmim import stopping
 from simmim.stopping import Stopped
+from simmim.storage import lease as storage_lease
 from simmim.storage.lease import lease
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -107,11 +108,18 @@ def test_who_wakes_up_and_was_followed_is_asked_to_stop(tmp_path, monkeypatch):
             stopping.check("half is saved")
 
 
-def test_without_locks_the_heartbeat_counts_on_the_same_host_too(tmp_path, monkeypatch):
-    def no_locks(*_):
+@pytest.fixture
+def no_locks(monkeypatch):
+    """As on a file system that is mounted without them."""
+
+    def refused(*_):
         raise OSError("no locks available")
 
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(storage_lease, "_SETTLED", 0.1)
+
+
+def test_without_locks_the_heartbeat_counts_on_the_same_host_too(tmp_path, no_locks):
     with lease(tmp_path / "state"):
         with pytest.raises(Stopped, match=f"in use by process {os.getpid()}"):  # noqa: SIM117
             with lease(tmp_path / "state", patience=0.2):
@@ -119,3 +127,22 @@ def test_without_locks_the_heartbeat_counts_on_the_same_host_too(tmp_path, monke
         os.utime(tmp_path / ".state.lease", (1, 1))
         with lease(tmp_path / "state", patience=0.2):
             pass
+
+
+@pytest.mark.parametrize("names", ["theirs", "theirs and ours", "ours and theirs"])
+def test_of_two_that_begin_together_without_locks_one_holds_the_folder(tmp_path, monkeypatch, no_locks, names):
+    """Both found no name in the file, and both write theirs."""
+    real, theirs = storage_lease._sign, json.dumps({"host": "elsewhere", "pid": 7, "job": ""})
+
+    def sign_together(path, file):
+        real(path, file)
+        path.write_text(names.replace("theirs", theirs).replace("ours", path.read_text()).replace(" and ", ""))
+
+    monkeypatch.setattr(storage_lease, "_sign", sign_together)
+    if names == "ours and theirs":
+        with lease(tmp_path / "state", patience=0.2):
+            return
+    with pytest.raises(Stopped, match="in use by process 7 on elsewhere"):  # noqa: SIM117
+        with lease(tmp_path / "state", patience=0.2):
+            pass
+    assert theirs in (tmp_path / ".state.lease").read_text()
