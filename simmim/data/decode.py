@@ -85,11 +85,17 @@ def as_bands(content: bytes, bands: Bands) -> Stored:
 
 
 def bands_of(content: bytes) -> Bands | None:
-    """Bands and bits of an image that is no picture in 8-bit RGB or grey; None for one that is, or cannot be read."""
+    """Bands and bits of an image that is no picture in 8-bit RGB or grey; None for one that is.
+
+    Raises:
+        BadImage: for what is neither.
+    """
     try:
         _decode(content, annotated=False)
     except BadImage:
-        return array_bands(content)
+        if bands := array_bands(content):
+            return bands
+        raise
     return None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ VAL_NAMES = "val", "validation", "valid", "val2017", "val2014", "test", "testing
 _TAR = ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"
 _LISTS = ".txt", ".lst", ".list"
 _ARRAYS = {".npy", ".npz"}
+_TRIED = 50  # files, one of which is an image
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,17 @@ class Found:
 
     @functools.cached_property
     def bands(self) -> Bands | None:
-        """Of its first image, where that is no picture; all images of a set have the same."""
-        from simmim.data.decode import bands_of  # and what reads pictures, which not every verb needs
+        """Of its first image, where that is no picture; all images of a set have the same.
 
-        first = next((sample.read() for sample in self.source(self.train).samples()), None)
-        return None if first is None or first.fault else bands_of(first.image)
+        A README that comes before it is none, and so is a damaged file.
+        """
+        from simmim.data.decode import BadImage, bands_of  # and what reads pictures, which not every verb needs
+
+        files = (sample for sample in self.source(self.train).samples() if not sample.fault)
+        for sample in itertools.islice(files, _TRIED):
+            with suppress(BadImage):
+                return bands_of(sample.read().image)
+        return None
 
     def source(self, row: tuple[str, str]) -> Source:
         """The adapter of a row."""

@@ -4,9 +4,11 @@ import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.band_files import npy, scene
 from source_files import png, write
 
 from simmim.data.found import classes_at, images_at
@@ -239,3 +241,18 @@ def test_a_table_without_photos_is_asked_for_its_images(tmp_path):
     found = images_at(tmp_path)
     with pytest.raises(ValueError, match="has no column 'image' or 'img', only \\['picture'\\]"):
         ids(found, found.train)
+
+
+@pytest.mark.parametrize("other", ["README.txt", "A.xml", "0000.npy"])
+def test_bands_are_of_the_first_file_that_is_an_image(tmp_path, other):
+    content = np.lib.format.MAGIC_PREFIX + b"cut short" if other.endswith("npy") else b"text"
+    for n in range(3):
+        write(tmp_path / f"arrays/s{n}.npy", npy(scene(n, 4, 16, (8, 6))))
+        write(tmp_path / f"pictures/s{n}.png", png(n))
+    for folder in ("arrays", "pictures", "nothing"):
+        write(tmp_path / folder / other, content)
+        write(tmp_path / folder / "0" / "empty.png", b"")
+    write(tmp_path / "pictures" / "t.npy", npy(scene(0, 4, 16, (8, 6))))
+    assert str(images_at(tmp_path / "arrays").bands) == "4 bands of 16 bits"
+    assert images_at(tmp_path / "pictures").bands is None
+    assert images_at(tmp_path / "nothing").bands is None
