@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,7 @@ def classes_at(path: Path | str) -> Found:
     if root.is_dir() and not _is_parquet(root):
         found = _folder(root, " class_folders=true", "class folders")
     else:
-        found = _file(root, " class_folders=true", "")
+        found = _inside(_file(root, " class_folders=true", ""))
     if found.val is None:
         _refuse_splits(found)
     return found
@@ -146,6 +146,20 @@ def _file(root: Path, tar_settings: str, parquet_settings: str) -> Found:
     if root.suffix == ".parquet":
         return Found(root, ("hf_parquet", f"files=$data {parquet_settings}".strip()), None, "Parquet")
     raise ValueError(f"--data {root} is neither a folder nor a .tar, .parquet or .txt file (a list of images)")
+
+
+def _inside(found: Found) -> Found:
+    """The same below the one folder that a tar was made of (`tar cf set.tar photos`), if that holds class folders."""
+    source = found.source(found.train)
+    if found.train[0] != "tar" or len(source.classes()) != 1:
+        return found
+    with suppress(ValueError):  # for an odd name, and for tar files in a tar, whose folders have no root
+        folder = os.path.commonpath([PurePath(sample.id).parent.parent for sample in source.samples()])
+        row = "tar", f'{found.train[1]} root="{folder}"'
+        inside = replace(found, train=row, words=f"a tar file, {folder}/ in it")
+        if folder and parse_set(row[1])["root"] == folder and inside.source(row).classes():
+            return inside
+    return found
 
 
 def _parquet(root: Path, settings: str) -> Found:

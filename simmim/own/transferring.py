@@ -148,9 +148,11 @@ def planned(request: Request, out: Path) -> Plan:
 def _refuse_one_class(found: Found) -> None:
     """Where there is one class, every image is classified right."""
     if len(classes := found.source(found.train).classes()) < 2:
+        is_tar = found.train[0] == "tar"
+        cure = "unpack it, and give" if is_tar else "give"
         raise ValueError(
-            f"--data {found.root} has one class, {', '.join(classes)}: a score needs two; give the folder that holds a "
-            "folder for each class"
+            f"--data {found.root} has one class, {', '.join(classes)}: a score needs two; {cure} the folder that holds "
+            "a folder for each class"
         )
 
 

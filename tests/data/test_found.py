@@ -256,3 +256,32 @@ def test_bands_are_of_the_first_file_that_is_an_image(tmp_path, other):
     assert str(images_at(tmp_path / "arrays").bands) == "4 bands of 16 bits"
     assert images_at(tmp_path / "pictures").bands is None
     assert images_at(tmp_path / "nothing").bands is None
+
+
+@pytest.mark.parametrize("prefix", ["my photos", "./photos", "home/me/photos", "a lr=1"])
+def test_a_tar_of_a_folder_of_class_folders(tmp_path, prefix):
+    class_folders(tmp_path, "photos")
+    with tarfile.open(tmp_path / "k.tar", "w") as archive:
+        archive.add(tmp_path / "photos", prefix)
+    found = classes_at(tmp_path / "k.tar")
+    root = prefix.removeprefix("./")
+    assert found.train == ("tar", f'archive=$data class_folders=true root="{root}"')
+    assert found.source(found.train).classes() == ["cat", "dog"] and len(ids(found, found.train)) == 2
+    assert images_at(tmp_path / "k.tar").train == ("tar", "archive=$data")
+
+
+@pytest.mark.parametrize("names", [("photos/1.jpg",), ("photos/cat/1.jpg", "photos/2.jpg"), ("cat/1.jpg", "dog/1.jpg"),
+                                   ("photos/cat/1.jpg", "README"), ('a"b/cat/1.jpg', 'a"b/dog/1.jpg')])  # fmt: skip
+def test_other_tars_are_read_from_their_top(tmp_path, names):
+    files(tmp_path / "set", *names)
+    with tarfile.open(tmp_path / "k.tar", "w") as archive:
+        archive.add(tmp_path / "set", "")
+    assert classes_at(tmp_path / "k.tar").train == ("tar", "archive=$data class_folders=true")
+
+
+def test_splits_inside_the_folder_of_a_tar_are_refused(tmp_path):
+    class_folders(tmp_path, "set/train", "set/val")
+    with tarfile.open(tmp_path / "k.tar", "w") as archive:
+        archive.add(tmp_path / "set", "set")
+    with pytest.raises(ValueError, match=r"train and val in .* both hold 'cat': they are splits"):
+        classes_at(tmp_path / "k.tar")

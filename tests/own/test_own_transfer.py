@@ -1,6 +1,7 @@
 """Own labelled data by one command: an encoder file in, a printed score out."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 import simmim
 from simmim.__main__ import main
 from simmim.config.reading import parse_set
+from simmim.data.found import classes_at
 from simmim.data.index import read_index
 from simmim.encoders.swin import Swin
 from simmim.own.choices import Asked
-from simmim.own.transferring import KINDS, Request, _image_px, planned
+from simmim.own.transferring import KINDS, Request, _image_px, _refuse_one_class, planned
 from simmim.storage.encoder_file import save_encoder
 
 SWIN = {"patch_px": 4, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window": 1}
@@ -103,6 +105,13 @@ def test_one_class_is_none_to_tell_apart(classes, encoder):
     classes.rename(classes.parent / "around" / "things")
     with pytest.raises(ValueError, match="has one class, things: a score needs two"):
         simmim.knn(data="around", encoder=encoder, out="one")
+
+
+def test_one_class_in_a_tar_can_be_told_apart_once_it_is_unpacked(classes):
+    with tarfile.open("one.tar", "w") as archive:
+        archive.add(classes / "amber", "amber")
+    with pytest.raises(ValueError, match=r"one.tar has one class, amber: a score needs two; unpack it, and give the"):
+        _refuse_one_class(classes_at("one.tar"))
 
 
 def test_the_path_of_an_encoder_may_look_like_settings(classes, encoder):
