@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from simmim.data.decode import REDUCED
-from simmim.data.layout import QUARANTINE, set_digest
+from simmim.data.layout import LABEL_MAP, QUARANTINE, set_digest
 from simmim.data.samples import some_of
 
-_PNG = b"\x89PNG"  # how a label map begins
 _AT_ONCE = 64  # label maps
 _OF_OBJECTS = re.compile(r"\d+ objects? ")  # notes of a source, which change no image
 _TO_KEEP = "to keep 16 bits set pack.bits=16 and pack.bands=1 (grey) or 3 (colour) in datasets.tsv, or give .npy files"
@@ -70,7 +69,7 @@ def values_of_maps(shard: Path) -> set[int]:
     values: set[int] = set()
     for batch in pq.ParquetFile(shard, page_checksum_verification=True).iter_batches(_AT_ONCE, columns=["annotation"]):
         for annotation in batch.column("annotation").to_pylist():
-            if annotation and annotation.startswith(_PNG):
+            if annotation and annotation.startswith(LABEL_MAP):
                 label_map = np.asarray(Image.open(io.BytesIO(annotation)))
                 values |= {*np.flatnonzero(np.bincount(label_map.ravel())).tolist()}
     return values

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+LABEL_MAP = b"\x89PNG"  # how an annotation begins that is one, not a list of objects
 SAMPLES, QUARANTINE = "samples.parquet", "quarantine.parquet"
 SHARD_SCHEMA = pa.schema(
     [

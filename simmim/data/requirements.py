@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from simmim.data.layout import LABEL_MAP
 from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 
@@ -34,9 +35,13 @@ def require_masks(shards: Shards) -> None:
     Crowd regions, empty boxes and single masks without a pixel in their image do not count, as for COCO's tools.
 
     Raises:
-        ValueError: with the number of objects without a mask, when there is no object or no mask has a pixel, and when
-            most boxes are elsewhere than their masks: networks learn from masks and would be scored by the boxes.
+        ValueError: for a set of another kind, with the number of objects without a mask, when there is no object or no
+            mask has a pixel, and when most boxes are elsewhere than their masks: networks learn from masks and would
+            be scored by the boxes.
     """
+    if not _annotations_begin(shards, b"["):
+        lacking = "has no objects with masks, which detection learns from; pack a set of source coco"
+        raise ValueError(f"{shards.folder} {lacking}")
     from simmim.data import coco_objects  # of the extra `dense`; classification needs it not
 
     total = without = judged = elsewhere = 0
@@ -64,12 +69,24 @@ def require_masks(shards: Shards) -> None:
         )
 
 
+def require_label_maps(shards: Shards) -> None:
+    """Refuse a set of another kind than segmentation trains on and scores.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if not _annotations_begin(shards, LABEL_MAP):
+        lacking = "has no label maps, which segmentation learns from; pack a set of source ade20k"
+        raise ValueError(f"{shards.folder} {lacking}")
+
+
 def require_two_classes(shards: Shards) -> None:
     """Refuse label maps that know one class alone: whatever a network says of their pixels is right.
 
     Raises:
-        ValueError: naming that class.
+        ValueError: naming that class, and for a set without label maps.
     """
+    require_label_maps(shards)
     from simmim.data.segmentation import IGNORED, label_map
 
     seen: set[int] = set()
@@ -105,6 +122,11 @@ def require_same_classes(train: Shards, others: Iterable[Shards]) -> None:
 def images_in_both(train: Shards, other: Shards) -> int:
     """Samples of `other` that are in `train` too, with the same bytes and annotation, by their digests."""
     return int(np.isin(*(each.sample_digests[:, :8].copy().view(np.uint64) for each in (other, train))).sum())
+
+
+def _annotations_begin(shards: Shards, mark: bytes) -> bool:
+    """Whether the annotations of a set are of the kind that begins so, by its first: a source has one kind alone."""
+    return (shards.annotation(0) or b"").startswith(mark)
 
 
 def _missing(shards: Shards, of: Shards) -> list[str]:

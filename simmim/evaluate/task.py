@@ -83,7 +83,7 @@ class Task(ABC):
             ValueError: saying what does not fit.
         """
 
-    @classmethod  # noqa: B027 - a dense set has no labels to check
+    @classmethod  # noqa: B027 - a task may take any set
     def check_set(cls, shards: Shards) -> None:
         """Refuse a packed set, of whichever split, that the task cannot train on or score.
 

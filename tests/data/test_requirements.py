@@ -126,6 +126,28 @@ def test_a_set_without_an_object_is_refused(tmp_path):
             detection(with_objects(tmp_path / name, objects, []), training=False)
 
 
+def with_maps(folder):
+    maps = [label_map(np.arange(48).reshape(8, 6) % 3) for _ in range(2)]
+    return packed(folder, [RawSample(f"{n}.png", png(n), None, each, (8, 6)) for n, each in enumerate(maps)])
+
+
+def test_dense_tasks_refuse_sets_of_another_kind(tmp_path):
+    maps, objects = with_maps(tmp_path / "maps"), with_objects(tmp_path / "objects", [SQUARE])
+    plain = labelled(tmp_path / "plain", [0, 1])
+    for shards in (objects, plain):
+        for refuse in (plugin.task("segment").check_set, require_two_classes):
+            said = f"^{shards.folder} has no label maps, which segmentation learns from; pack a set of source ade20k$"
+            with pytest.raises(ValueError, match=said):
+                refuse(shards)
+    for shards in (maps, plain):
+        said = f"^{shards.folder} has no objects with masks, which detection learns from; pack a set of source coco$"
+        with pytest.raises(ValueError, match=said):
+            require_masks(shards)
+    plugin.task("segment").check_set(maps)
+    require_two_classes(maps)
+    plugin.task("detect").check_set(objects)
+
+
 WIDE = [[0, 3, 6, 3, 6, 5, 0, 5]]
 
 

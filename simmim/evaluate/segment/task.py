@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from simmim.data.requirements import require_two_classes
+from simmim.data.requirements import require_label_maps, require_two_classes
 from simmim.data.segmentation import SegmentationSet, SegmentationViews
+from simmim.data.shards import Shards
 from simmim.evaluate.fitting_parts import FittingParts, part_of
 from simmim.evaluate.gather import copy_buffers_from_first
 from simmim.evaluate.pyramid import check_dense
@@ -35,6 +36,10 @@ class Segment(Task):
                 f"segmentation is scored on whole images of any size, this {type(encoder).__name__} takes {height} x "
                 f"{width} px only; use a Swin with encoder.clamp_window=false or a ResNet"
             )
+
+    @classmethod
+    def check_set(cls, shards: Shards) -> None:
+        require_label_maps(shards)
 
     def module(self) -> Segmenter:
         inputs = self.inputs
