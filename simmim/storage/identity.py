@@ -45,14 +45,22 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 @functools.cache
 def code_version() -> str:
-    """Commit of the working copy (where there is one) and `code_digest`."""
-    command = ["git", "-C", str(_PACKAGE), "rev-parse", "--short=10", "HEAD"]
+    """Commit of the working copy (where there is one) and `code_digest`.
+
+    A repository that does not hold this file is another's, in which an environment with the package lies.
+    """
+    is_ours = _git("ls-files", "--error-unmatch", "__init__.py")
+    commit = is_ours and _git("rev-parse", "--short=10", "HEAD")
+    return f"{commit or 'no-git'}+{code_digest()}"
+
+
+def _git(*command: str) -> str:
+    """What git says of the repository round the package, "" where there is none."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        commit = answer.stdout.strip() if answer.returncode == 0 else "no-git"
+        answer = subprocess.run(["git", "-C", str(_PACKAGE), *command], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        commit = "no-git"
-    return f"{commit}+{code_digest()}"
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +91,22 @@ class TestImageFolder:
         found = {sample.id: sample.label for sample in samples("image_folder", **settings)}
         assert found == {"0/1.png": 0, "2/1.png": 2, "10/1.png": 10, "011/1.png": None, "12/1.png": None}
         assert source("image_folder", **settings).classes() == names
+
+    @pytest.mark.parametrize("numbered", [False, True])
+    def test_many_classes_cost_no_more_than_few(self, tmp_path, numbered):
+        """A label is looked up: going through 8,142 species took 1 ms an image."""
+        for number in range(1000):
+            write(tmp_path / "set" / ("0" if numbered else "n0") / f"{number}.png", b"")
+        settings = {"root": str(tmp_path / "set"), "class_folders": True, "numbered_folders": numbered}
+        seconds = []
+        for classes in (3, 10_000):
+            names = "\n".join(f"n{number}" for number in reversed(range(classes)))
+            write(tmp_path / f"{classes}.txt", names.encode())
+            began = time.process_time()
+            found = [*source("image_folder", **settings, classes_file=str(tmp_path / f"{classes}.txt")).samples()]
+            seconds.append(time.process_time() - began)
+            assert {sample.label for sample in found} == {0 if numbered else classes - 1}
+        assert seconds[1] < 4 * seconds[0] + 0.1
 
 
 def write_parquet(path, images, labels, column="image", names=("cat", "dog")):

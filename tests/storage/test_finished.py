@@ -1,5 +1,6 @@
 """What a finished job leaves in its state, and when it is brought back."""
 
+import subprocess
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -42,6 +43,22 @@ def test_what_other_code_has_made_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr("simmim.storage.finished.code_digest", lambda: "newer")
     finished.bring_back(tmp_path / "state", [first, stage], OURS)
     assert not first.exists() and not (tmp_path / "state").exists()
+
+
+def test_the_repository_around_an_environment_is_not_our_code(tmp_path, monkeypatch):
+    """A package that pip has installed into .venv there would be said to be of that repository's commit."""
+    package = tmp_path / ".venv" / "simmim"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    monkeypatch.setattr(identity, "_PACKAGE", package)
+    monkeypatch.setattr(identity, "code_digest", lambda: "d19e57")
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *command], check=True)
+    assert identity.code_version.__wrapped__() == "no-git+d19e57"
+    subprocess.run([*git, "add", "-f", str(package)], check=True)
+    head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout
+    assert identity.code_version.__wrapped__() == f"{head.strip()}+d19e57"
 
 
 def test_a_commit_of_other_files_or_a_node_without_git_costs_nothing(tmp_path, monkeypatch):

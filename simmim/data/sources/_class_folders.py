@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from simmim.data.sources._files import normal_form
 
 
-def label_of(parts: Sequence[str], classes: Sequence[str], numbered: bool) -> tuple[int | None, str]:
-    """Label of an image whose path has these parts and "", or None and why there is none.
+def labels_by_folder(classes: Sequence[str], numbered: bool) -> dict[str, int]:
+    """The label that the name of a folder stands for.
 
     Args:
         classes: names by label.
-        numbered: the first part is the label itself, written without leading zeros.
+        numbered: a folder is called by the label itself, written without leading zeros.
+    """
+    return {str(label) if numbered else name: label for label, name in enumerate(classes)}
+
+
+def label_of(parts: Sequence[str], labels: Mapping[str, int]) -> tuple[int | None, str]:
+    """Label of an image whose path has these parts and "", or None and why there is none.
+
+    Args:
+        labels: as `labels_by_folder` has them.
     """
     if len(parts) == 1:
         return None, "lies beside the class folders, not in one"
-    known = [str(label) for label in range(len(classes))] if numbered else classes
     name = normal_form(parts[0])
-    if name not in known:
+    if name not in labels:
         return None, f"folder {parts[0]} is not in the class list"
-    return known.index(name), ""
+    return labels[name], ""
 
 
 def class_names(folders: Iterable[str], where: str, numbered: bool) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simmim.data.samples import RawSample, printable
-from simmim.data.sources._class_folders import class_names, label_of
+from simmim.data.sources._class_folders import class_names, label_of, labels_by_folder
 from simmim.data.sources._files import (
     existing_folder,
     files_below,
@@ -52,10 +52,10 @@ class ImageFolder:
     def samples(self) -> Iterator[RawSample]:
         """Files in the order of their paths; the id is the path below `root`."""
         folder = existing_folder(self.root, "image folder")
-        classes = self.classes()
+        labels = labels_by_folder(self.classes(), self.numbered_folders)
         for path in walk(folder):
             relative = path.relative_to(folder)
-            label, fault = self._label([printable(part) for part in relative.parts], classes)
+            label, fault = self._label([printable(part) for part in relative.parts], labels)
             yield RawSample(printable(relative), path, label, origin=printable(path), fault=fault)
 
     def fingerprint(self) -> str:
@@ -63,5 +63,5 @@ class ImageFolder:
         files = files_below(existing_folder(self.root, "image folder"))
         return files_digest([*files, *lists_given(classes_file=self.classes_file)])
 
-    def _label(self, parts: list[str], classes: list[str]) -> tuple[int | None, str]:
-        return label_of(parts, classes, self.numbered_folders) if self.class_folders else (None, "")
+    def _label(self, parts: list[str], labels: dict[str, int]) -> tuple[int | None, str]:
+        return label_of(parts, labels) if self.class_folders else (None, "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from simmim.data.samples import UNREADABLE, RawSample, printable
-from simmim.data.sources._class_folders import class_names, label_of
+from simmim.data.sources._class_folders import class_names, label_of, labels_by_folder
 from simmim.data.sources._files import existing_file, files_digest, is_hidden, lists_given, normal_form, read_class_list
 from simmim.storage.reading import one_line, read_text, reading
 
@@ -65,11 +65,12 @@ class Tar:
         Raises:
             ValueError: for an archive that cannot be read to its end, and for labels that do not fit its files.
         """
-        classes, labels = self.classes(), self._labels()
+        known = labels_by_folder(self.classes(), self.class_folders and self.numbered_folders)
+        names = self._labels()
         with _opened(self.archive) as archive:
             for name, content, fault in _files(archive, self.archive):
                 if parts := self._below(name):
-                    label, missing = self._label(parts, classes, labels)
+                    label, missing = self._label(parts, known, names)
                     path = "/".join(parts)
                     origin = f"{printable(self.archive)}, {name}"
                     yield RawSample(path, content, label, origin=origin, fault=fault or missing)
@@ -86,15 +87,15 @@ class Tar:
         hidden = any(is_hidden(part) and part != ".." for part in parts)
         return () if hidden or parts[: len(root)] != root else parts[len(root) :]
 
-    def _label(self, parts: tuple[str, ...], classes: list[str], labels: dict[str, str]) -> tuple[int | None, str]:
+    def _label(self, parts: tuple[str, ...], known: dict[str, int], names: dict[str, str]) -> tuple[int | None, str]:
         if self.class_folders:
-            return label_of(parts, classes, self.numbered_folders)
+            return label_of(parts, known)
         if not self.labels_file:
             return None, ""
-        name = labels.get(normal_form(parts[-1]))
-        if name not in classes:
+        name = names.get(normal_form(parts[-1]))
+        if name not in known:
             return None, f"{self.labels_file} does not name this file" if name is None else f"unknown class {name}"
-        return classes.index(name), ""
+        return known[name], ""
 
     def _labels(self) -> dict[str, str]:
         """File name to class name."""
