@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 
 import matplotlib
 
@@ -19,6 +19,7 @@ from simmim.report.status import NOT_RUN
 
 INK, MUTED, HAIRLINE = "#1d2430", "#687180", "#dfe3e8"
 SCRATCH = "#8b929c"
+OTHERS = "#b9c0ca"  # of runs that are too many for a colour each
 REFERENCE, REFERENCE_TINT = "#1f6fb2", "#eaf1f8"
 # Told apart with any common colour blindness and in grey; the reference run keeps its blue everywhere.
 _OTHERS = ("#d9730d", "#1a936f", "#8d4bab", "#b8336a", "#7a6a00", "#2b8ca3", "#a3522b")
@@ -88,10 +89,13 @@ NOT_RUN_TEXT = {"fontsize": 8, "color": MUTED, "style": "italic"}
 
 
 def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights for labels at the end of lines: as given, moved apart where two would overlap."""
+    """Heights for labels at the end of lines: moved apart where two would overlap, by no more than it takes."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
-    placed = list(heights)
-    for lower, upper in itertools.pairwise(order):
-        placed[upper] = max(placed[upper], placed[lower] + gap)
-    excess = sum(placed) / len(placed) - sum(heights) / len(heights) if placed else 0
-    return [height - excess for height in placed]
+    groups: list[list[float]] = []  # labels that push each other: their heights, each less its gaps to the lowest label
+    for place, i in enumerate(order):
+        groups.append([heights[i] - place * gap])
+        while len(groups) > 1 and fmean(groups[-2]) > fmean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    levels = [fmean(group) for group in groups for _ in group]
+    placed = {i: level + place * gap for place, (i, level) in enumerate(zip(order, levels))}
+    return [placed[i] for i in range(len(heights))]

@@ -33,7 +33,7 @@ from simmim.report.figures import (
 from simmim.report.figures._mechanism import lines_of
 from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
-from simmim.report.style import colours, look, spread_labels
+from simmim.report.style import OTHERS, REFERENCE, SCRATCH, colours, look, spread_labels
 from simmim.report.write import write_figure
 from simmim.storage.parquet import write_sealed
 from simmim.storage.records import record, write
@@ -176,6 +176,8 @@ def test_labels_move_apart_and_keep_their_order():
     placed = spread_labels([1.0, 1.05, 3.0], 0.5)
     assert placed == sorted(placed)
     assert placed[1] - placed[0] == pytest.approx(0.5)
+    assert placed == pytest.approx([0.775, 1.275, 3.0]), "what is far from others stays where it is"
+    assert spread_labels([5.0, 5.0, 0.0, 4.9], 1.0) == pytest.approx([4.967, 5.967, 0.0, 3.967], abs=1e-3)
     assert spread_labels([], 1.0) == []
 
 
@@ -263,6 +265,35 @@ def test_the_dot_is_on_the_block_chosen_most_often(results):
     with look():
         figure, _ = probe_blocks.make(Results(results["probe"], FACTS), FACTS)
     assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2  # seeds chose 8, 8 and 10
+
+
+def test_a_run_with_two_probes_is_drawn_by_the_first_of_the_sheet(results, tmp_path):
+    blocks = {("top1", f"block {b}"): [1.0, 2.0, 3.0] for b in range(1, 12)} | {("chosen_block", ""): [2, 2, 2]}
+    masked = write_evaluation(tmp_path, "default", "another_probe", blocks)
+    with look():
+        figure, caption = probe_blocks.make(Results([masked, *results["probe"]], FACTS), FACTS)
+    thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 2.0]
+    assert [list(line.get_ydata())[:2] for line in thick] == [[23.0, 25.0]] * 2, "of the first probe alone"
+    assert marks(figure.axes[0], "o") == [((8, 37.0),)] * 2
+    assert "validation images (linear probe)." in caption
+
+
+def test_of_many_runs_a_dot_has_the_colour_of_its_line(results, tmp_path):
+    many = tuple(f"run{i}" for i in range(12))
+    facts = dataclasses.replace(FACTS, trained=("default", *many))
+    blocks = {("top1", f"block {b}"): [10.0 + b] * 3 for b in (1, 2)} | {("chosen_block", ""): [2] * 3}
+    files = [write_evaluation(tmp_path, run, "probe", blocks) for run in ("default", "random_swin", *many)]
+    with look():
+        figure, caption = probe_blocks.make(Results(files, facts), facts)
+        axis = figure.axes[0]
+        dots = [line.get_color() for line in axis.lines if line.get_marker() == "o"]
+        words = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert sorted(dots) == sorted([REFERENCE, SCRATCH, *[OTHERS] * 12])
+    assert words == ["12 other runs"] and {text.get_text() for text in axis.texts} == {
+        "the default",
+        "from scratch, Swin",
+    }
+    assert "Dashed: encoders without pre-training" in caption and "Grey" not in caption
 
 
 @pytest.mark.parametrize("outlined, region, images", [(2, "object", 2), (0, "central box", 4)])

@@ -305,6 +305,15 @@ def test_the_probe_names_the_chosen_block(results):
     assert [row["block"] for row in table.rows[:12]] == ["chosen", *map(str, range(1, 12))]
 
 
+def test_two_probes_of_one_run_are_told_apart(results, tmp_path):
+    masked = write_evaluation(tmp_path, "default", "another_probe", {("top1", "chosen"): [10.0] * 3})
+    table = make_table("probe", [*results["probe"], masked], FACTS)
+    row = row_of(table, run="default", block="chosen", **{"measured by": "another probe"})
+    assert row["top-1 (%)"] == "10.0 ± 0.0"
+    row = row_of(table, run="default", block="chosen", **{"measured by": "linear probe"})
+    assert row["top-1 (%)"] == "38.3 ± 3.2"
+
+
 def test_colour_alone_stands_beside_our_results(results):
     table = made("data", results)
     assert row_of(table, what="colour histogram, all labels")["top-1 (%)"] == "33.3"

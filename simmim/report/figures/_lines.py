@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import ScaleFacts
-from simmim.report.style import HAIRLINE, MUTED, SCRATCH, colours, say_not_run, spread_labels
+from simmim.report.style import MUTED, OTHERS, SCRATCH, colours, say_not_run, spread_labels
 
-_NAMED_RUNS = 8  # of a panel with more, only the reference run is told from the others
-_LABEL_HEIGHT = 0.065  # of a name, as a share of the vertical axis
+_COLOURED_RUNS = 8  # of a panel with more, only the reference run and its encoder from scratch have a colour
+_NAMED_RUNS = 12  # of a panel with more, the others have no name either
+_LABEL_HEIGHT = 0.055  # of a name, as a share of the vertical axis
 
 
 class _End(NamedTuple):
@@ -29,20 +31,25 @@ def draw_runs(axis: Axes, rows: pd.DataFrame, runs: list[str], facts: ScaleFacts
     if not runs:
         say_not_run(axis)
         return
-    named = runs if len(runs) <= _NAMED_RUNS else [run for run in runs if run == facts.reference]
+    palette = colours_of(runs, facts)
     rows, ends = per_pretraining(rows, x), []
-    for run in sorted(runs, key=lambda run: run in named):  # the named ones on top
+    for run in sorted(runs, key=lambda run: palette[run] != OTHERS):  # those with a colour on top
         mine = rows[rows["run"] == run]
-        colour = colour_of(run, facts) if run in named else HAIRLINE
-        draw_run(axis, mine, x, {"color": colour, "ls": dashes_of(run, facts)})
-        if run in named:
-            mean = mine.groupby(x)["value"].mean()
+        draw_run(axis, mine, x, {"color": palette[run], "ls": dashes_of(run, facts)})
+        if palette[run] != OTHERS or len(runs) <= _NAMED_RUNS:
+            mean, colour = mine.groupby(x)["value"].mean(), MUTED if palette[run] == OTHERS else palette[run]
             ends.append(_End(facts.run_label(run), mean.index[-1], mean.iloc[-1], colour))
-    if others := len(runs) - len(named):
-        words = f"grey: {others} {'more ' if named else ''}runs"
-        axis.text(0.98, 0.95, words, transform=axis.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+    if unnamed := len(runs) - len(ends):
+        words = f"{unnamed} {'other ' if ends else ''}runs"
+        axis.legend([Line2D([], [], color=OTHERS, lw=2.0)], [words], loc="best", frameon=False, labelcolor=MUTED)
     axis.grid(axis="y")
     _name_ends(axis, ends)
+
+
+def colours_of(runs: list[str], facts: ScaleFacts) -> dict[str, str]:
+    """The colours of runs that stand together; where they are too many to be told apart, `OTHERS` of most."""
+    coloured = runs if len(runs) <= _COLOURED_RUNS else [facts.reference, facts.baselines.get(facts.reference)]
+    return {run: colour_of(run, facts) if run in coloured else OTHERS for run in runs}
 
 
 def colour_of(run: str, facts: ScaleFacts) -> str:

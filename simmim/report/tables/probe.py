@@ -52,6 +52,7 @@ def _line(found: Measurement | None, run: str, evaluation: str, part: str, votes
     mine = votes.total() if part == _CHOSEN else votes[block_number(part)]
     cells = {
         "run": run,
+        "measured by": facts.evaluation_label(evaluation),
         "block": part if part == _CHOSEN else str(block_number(part)),
         "top-1 (%)": found.text if found else NOT_RUN,
         "chosen by": f"{mine} of {votes.total()} seeds" if votes else NOTHING,
