@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from simmim.report.table_file import markdown_table
 
 ROOT = Path(__file__).parents[1]
 NOT_YET = "Not run yet.\n"
+FEWEST = 3  # settings of others that a machine is held against: by Student's t, two give 31 standard deviations
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,38 @@ def demo_scores() -> str:
 
 
 def foreseen() -> str:
-    """Of each machine, how many of its numbers lie where the settings of all others put them."""
+    """Of each machine, how many of its numbers lie where the settings of all others, if they are enough, put them."""
     known, said = demo().known, []
     for machine, own in known.groupby("machine"):
         others = known[known["machine"] != machine]
-        both = own.merge(elsewhere.ranges(others), on=[*elsewhere.NUMBER, "config_hash"]).dropna(subset=["low"])
-        measured = both.assign(low=both["least"], high=both["most"])
-        within, between = (sum(elsewhere.lies_within(row) for _, row in each.iterrows()) for each in (both, measured))
-        count = len(others[elsewhere.SETTING].drop_duplicates())
+        ranges, count = elsewhere.ranges(others), len(others[elsewhere.SETTING].drop_duplicates())
+        both = own.merge(ranges[ranges["settings"] >= FEWEST], on=[*elsewhere.NUMBER, "config_hash"])
         if len(both):
-            said.append(
-                f"Of {len(both)} numbers of {machine}, {within} lie within the ranges that the {count} settings of "
-                f"other machines alone give, and {between} between the lowest and the highest of these.\n"
-            )
+            said.append(_foreseen(both, f"the {count} settings of other machines"))
+        elif count:
+            said.append(f"{machine} is held against none: fewer than {FEWEST} settings of other machines are known.\n")
     return "\n".join(said) or NOT_YET
+
+
+def _foreseen(both: pd.DataFrame, others: str) -> str:
+    """Numbers of a machine beside the ranges of others; those that are the same in all settings have none."""
+    judged, same = both.dropna(subset=["low"]), both[both["least"] == both["most"]]
+    within = _count_within(judged)
+    between, equal = (_count_within(each.assign(low=each["least"], high=each["most"])) for each in (judged, same))
+    scores = judged[judged["metric"].map(metric_label).str.endswith("(%)")]
+    width = number((scores["high"] - scores["low"]).median(), 1)
+    said = (
+        f"Of {len(judged)} numbers of {both['machine'].iloc[0]}, {within} lie within the ranges that {others} alone "
+        f"give (half of those of scores are wider than {width} points), and {between} between the lowest and the "
+        "highest of these."
+    )
+    if len(same):
+        said += f" {len(same)} more are the same in all of these settings; {equal} of them are so here, too."
+    return f"{said}\n"
+
+
+def _count_within(rows: pd.DataFrame) -> int:
+    return sum(elsewhere.lies_within(row) for _, row in rows.iterrows())
 
 
 def drift() -> str:
@@ -110,5 +130,8 @@ def drift() -> str:
 
 
 def _range(row: pd.Series) -> str:
-    low, high = (number(row[name], decimals_of(row["metric"])) for name in ("low", "high"))
+    """`52.1 to 58.2`; of what all settings gave alike, and of what one gave, the number."""
+    low, high, least = (number(row[name], decimals_of(row["metric"])) for name in ("low", "high", "least"))
+    if math.isnan(row["low"]):
+        return f"{least} in {'every setting' if row['settings'] > 1 else 'one setting'}"
     return low if low == high else f"{low} to {high}"

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from simmim.storage import records
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
+import demo_ranges  # noqa: E402
 import machines  # noqa: E402
 from machines import Setting  # noqa: E402
 
@@ -125,12 +127,32 @@ def test_the_demo_ends_with_what_its_numbers_are_beside_others(measuring, jobs, 
     assert "or is damaged" in error and error.count("\n") == 1
 
 
-def test_one_setting_gives_no_range_and_equal_ones_a_point(measuring):
+def test_neither_one_setting_nor_equal_ones_give_a_range(measuring):
     measuring("native-fp32-2")
     known = elsewhere.read(machines.FILE)
     assert elsewhere.ranges(known)["high"].isna().all()
     both = elsewhere.ranges(pd.concat([known, known.assign(machine="another")]))
-    assert {*zip(both["low"], both["high"])} == {(2, 2)}
+    assert both["low"].isna().all() and {*zip(both["least"], both["most"])} == {(2, 2)}
+
+
+def test_a_machine_is_foreseen_by_three_settings_of_others_at_least(monkeypatch):
+    """Scores of one machine are 1 to 3, of the other 2 and 9; the third score is the same everywhere."""
+    setting = {"torch": "2", "capability": "native", "precision": "fp32", "config_hash": "x", "dataset": "d"}
+    rows = [
+        {"machine": machine, "threads": threads, "run": run, "evaluation": "finetune", "metric": "top1", "value": value}
+        for machine, values in {"one": (1.0, 2.0, 3.0), "another": (2.0, 9.0)}.items()
+        for threads, value in enumerate(values)
+        for run, value in {"default": value, "frozen": 5.0}.items()
+    ]
+    known = pd.DataFrame(rows).assign(**setting)
+    monkeypatch.setattr(demo_ranges, "demo", lambda: SimpleNamespace(known=known))
+    assert demo_ranges.foreseen().splitlines() == [
+        "Of 2 numbers of another, 1 lie within the ranges that the 3 settings of other machines alone give (half of "
+        "those of scores are wider than 7.0 points), and 1 between the lowest and the highest of these. 2 more are the "
+        "same in all of these settings; 2 of them are so here, too.",
+        "",
+        "one is held against none: fewer than 3 settings of other machines are known.",
+    ]
 
 
 def test_a_training_of_the_demo_has_the_number_format_of_its_setting_unless_its_recipe_states_one(tmp_path, jobs):

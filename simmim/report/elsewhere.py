@@ -81,13 +81,19 @@ def ranges(known: pd.DataFrame) -> pd.DataFrame:
     """Where another setting puts each number of each config.
 
     Returns:
-        `low` and `high`, between which it lies in 95 cases of 100 (nan where one setting gave it, and none is below 0,
-        as no score or loss here is); `least` and `most` that were measured, and the `settings` that gave it.
+        `low` and `high`, between which it lies in 95 cases of 100 (nan where one setting gave it or all gave the same,
+        and none is below 0, as no score or loss here is); `least` and `most` that were measured, and the `settings`
+        that gave it.
     """
     grouped = known.groupby([*NUMBER, "config_hash"])["value"]
-    found = grouped.agg(least="min", most="max", settings="size", expected=lambda of: range_of_another([*of]))
+    found = grouped.agg(least="min", most="max", settings="size", expected=_range_of_another)
     sides = [each or (math.nan, math.nan) for each in found.pop("expected")]
     return found.assign(low=[max(low, 0.0) for low, _ in sides], high=[high for _, high in sides]).reset_index()
+
+
+def _range_of_another(values: pd.Series) -> tuple[float, float] | None:
+    """None for equal values, too: a range without width would have every rounding of another CPU outside."""
+    return range_of_another([*values]) if values.nunique() > 1 else None
 
 
 def compared(mine: pd.DataFrame, known: pd.DataFrame, facts: ScaleFacts) -> Iterator[str]:
@@ -96,29 +102,43 @@ def compared(mine: pd.DataFrame, known: pd.DataFrame, facts: ScaleFacts) -> Iter
     They are compared as they are printed: with the decimals of their metric.
     """
     both = mine.merge(ranges(known), how="left", on=[*NUMBER, "config_hash"])
-    is_known = both["low"].notna()
-    in_file, new = ([row for _, row in both[which].iterrows()] for which in (is_known, ~is_known))
-    if not in_file:
-        yield f"None of the {len(new)} numbers was measured elsewhere in two settings or more with the same configs."
+    has_range, is_same = both["low"].notna(), (both["settings"] > 1) & (both["least"] == both["most"])
+    if not (has_range | is_same).any():
+        yield f"None of the {len(both)} numbers was measured elsewhere in two settings or more with the same configs."
         return
-    used = known[known["config_hash"].isin(both.loc[is_known, "config_hash"])]
+    if has_range.any():
+        yield from _held_against(both[has_range], known, facts)
+    if is_same.any():
+        same = "; ".join(_same(row, facts) for _, row in both[is_same].iterrows())
+        yield f"The same in all settings elsewhere, so that there is no range: {same}."
+    if (new := ~(has_range | is_same)).any():
+        names = "; ".join(_name(row, facts) for _, row in both[new].iterrows())
+        yield f"Not measured elsewhere in two settings: {names}."
+
+
+def _held_against(both: pd.DataFrame, known: pd.DataFrame, facts: ScaleFacts) -> Iterator[str]:
+    """How many numbers lie in their ranges, and which do not."""
+    used = known[known["config_hash"].isin(both["config_hash"])]
     machines, settings = used["machine"].nunique(), len(used[SETTING].drop_duplicates())
     gave = f"what {_count(machines, 'machine')} gave in {_count(settings, 'setting')}"
-    outside = [row for row in in_file if not lies_within(row)]
+    outside = [row for _, row in both.iterrows() if not lies_within(row)]
     if outside:
         lie = "lies" if len(outside) == 1 else "lie"
-        yield f"{len(outside)} of {_count(len(in_file), 'number')} {lie} outside the 95 % ranges of {gave}:"
+        yield f"{len(outside)} of {_count(len(both), 'number')} {lie} outside the 95 % ranges of {gave}:"
     else:
-        yield f"All {_count(len(in_file), 'number')} lie within the 95 % ranges of {gave}."
+        yield f"All {_count(len(both), 'number')} lie within the 95 % ranges of {gave}."
     yield from (f"  {_name(row, facts)} {_text(row, 'value')} ({_range(row)})" for row in outside)
-    if new:
-        yield f"Not measured elsewhere in two settings: {'; '.join(_name(row, facts) for row in new)}."
 
 
 def lies_within(row: pd.Series) -> bool:
     """Whether the `value` of a number, as it is printed, lies in its range."""
     value, low, high = (round(row[name], decimals_of(row["metric"])) for name in ("value", "low", "high"))
     return low <= value <= high
+
+
+def _same(row: pd.Series, facts: ScaleFacts) -> str:
+    there, here = _text(row, "least"), _text(row, "value")
+    return f"{_name(row, facts)} {there}" + (f" (here {here})" if here != there else "")
 
 
 def _name(row: pd.Series, facts: ScaleFacts) -> str:
