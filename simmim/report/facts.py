@@ -35,7 +35,8 @@ def facts(sheets: Sheets, scale: str) -> ScaleFacts:
     labels = _dataset_labels(sheets)
     masks = _masks(sheets, reference, scale)
     lengths = {_but_length(config) for run, config in trained.items() if run == reference}
-    fitting_masks = tuple(run for run, _ in _resolved(masks, sheets.pretraining, scale, misfits))
+    fitting = _resolved(masks, sheets.pretraining, scale, misfits)
+    fitting_masks = {run: config.geometry.masked_patch_px for run, config in fitting}
     return ScaleFacts(
         scale=scale,
         reference=reference,

@@ -78,7 +78,8 @@ class ScaleFacts:
         loss_areas: run with a reconstruction loss to the area it is taken on ('masked', 'full').
         losses: pre-trained run to what its loss is: 'l1 on pixels, masked area'. Only the same losses can be compared.
         pretrainings: run to its number of pre-trainings, or of fresh encoders: from them its evaluations start in turn.
-        fitting_masks: of the runs in `masks`, those whose mask the scale can have, whether it trains them or not.
+        fitting_masks: of the runs in `masks`, those whose mask the scale can have, whether it trains them or not, to
+            the side of their masked patch in its pixels.
         masks: run that differs from the reference run in its mask alone, or is it, to its mask at paper scale.
         lengths: pre-trained run that differs from the reference run in its length alone, or is it, to the images of one
             of its updates.
@@ -108,7 +109,7 @@ class ScaleFacts:
     losses: dict[str, str] = field(default_factory=dict)
     pretrainings: dict[str, int] = field(default_factory=dict)
     masks: dict[str, MaskName] = field(default_factory=dict)
-    fitting_masks: tuple[str, ...] = ()
+    fitting_masks: dict[str, int] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     evaluated: dict[tuple[str, str], Evaluated] = field(default_factory=dict)
     settings: dict[tuple[str, str, str], str] = field(default_factory=dict)

@@ -87,7 +87,7 @@ FACTS = ScaleFacts(
     losses={"default": "l1, masked", "loss_full": "l1, full", "vit": "l1, masked"},
     lengths={"default": 64, "loss_full": 640, "vit": 6400},
     masks={"default": RANDOM, "mask_block": BLOCK, "mask_r40": RANDOM},
-    fitting_masks=("default", "mask_block"),
+    fitting_masks={"default": 8, "mask_block": 8},
     evaluated={
         (run, name): Evaluated({"probe": "linear_probe"}.get(name, name), "detect" if name == "detect" else "classify")
         for run in FINETUNE

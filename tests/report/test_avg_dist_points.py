@@ -60,5 +60,5 @@ def test_figures_beside_the_paper_need_avg_dist_and_the_evaluations_they_show():
     assert PAPER and PAPER_OF_MASKS
     needs = [tuple(need) for need in points.needs_beside(FACTS, "figure7")]
     assert needs == [("avg_dist", "", ""), ("evaluate", "default", "finetune"), ("evaluate", "default", "detect")]
-    assert points.needs_beside(dataclasses.replace(FACTS, fitting_masks=()), "figure7") == []
+    assert points.needs_beside(dataclasses.replace(FACTS, fitting_masks={}), "figure7") == []
     assert points.needs_beside(dataclasses.replace(FACTS, paper={}), "figure7") == []

@@ -23,6 +23,7 @@ from simmim.report.figures import (
     figure3,
     figure4,
     figure6,
+    figure7,
     losses,
     mechanism,
     mechanism_cka,
@@ -33,7 +34,7 @@ from simmim.report.figures import (
 from simmim.report.figures._mechanism import lines_of
 from simmim.report.figures._pictures import panels
 from simmim.report.results import Results
-from simmim.report.style import OTHERS, REFERENCE, SCRATCH, colours, look, spread_labels
+from simmim.report.style import INK, OTHERS, REFERENCE, SCRATCH, colours, look, spread_labels
 from simmim.report.write import write_figure
 from simmim.storage.parquet import write_sealed
 from simmim.storage.records import record, write
@@ -343,14 +344,64 @@ def test_pictures_are_those_of_the_first_seed(results, tmp_path):
 
 
 def test_patch_sizes_go_from_small_to_large_and_missing_runs_say_so(results):
-    masks = FACTS.masks | {"big": RANDOM._replace(patch_px=64), "small": RANDOM._replace(patch_px=4)}
-    facts = dataclasses.replace(FACTS, masks=masks, figure_runs={"figure6": ("default", "big", "small")})
+    masks = FACTS.masks | {"big": RANDOM._replace(patch_px=64), "mask_r4": RANDOM._replace(patch_px=4)}
+    facts = dataclasses.replace(FACTS, masks=masks, figure_runs={"figure6": ("default", "big", "mask_r4")})
     with look():
         figure, _ = figure6.make(Results(results["reconstruction"], FACTS), facts)
+        as_in_the_paper, _ = figure6.make(Results(results["reconstruction"], FACTS), in_the_paper(facts))
     headings = [axis.get_title(loc="center") for axis in figure.axes[:4]]
-    assert headings == ["image", "4 px", "32 px", "64 px"]
+    assert headings == ["image", "4 px\n", "32 px\nhere 8 px", "64 px\n"]
+    assert as_in_the_paper.axes[2].get_title(loc="center") == "32 px"
     words = [[text.get_text() for text in axis.texts] for axis in figure.axes[:4]]
-    assert words == [[], ["not run"], [], ["not run"]]
+    assert words == [["masked"], ["does not fit\nthis scale"], [], ["not run"]]
+    assert [text.get_text() for text in figure.axes[4].texts] == ["reconstructed"]
+
+
+def in_the_paper(facts):
+    """The same facts of a scale whose setting is the paper's."""
+    return type("AsInThePaper", (type(facts),), {"is_paper": True})(**vars(facts))
+
+
+def test_losses_are_drawn_over_the_logarithm_of_the_updates(results):
+    """A training ten times as long would leave a tenth of the panel to the others."""
+    with look():
+        figure, caption = losses.make(Results(results["pretrain"], FACTS), FACTS)
+    assert {axis.get_xscale() for axis in figure.axes} == {"log"} and "logarithmic" in caption
+
+
+def test_a_panel_against_from_scratch_shows_what_was_run_alone(results):
+    with look():
+        figure, _ = scratch.make(Results(results["finetune"] + results["detect"], FACTS), FACTS)
+        names = [[label.get_text() for label in axis.get_yticklabels()] for axis in figure.axes]
+        texts = {text.get_text() for axis in figure.axes for text in axis.texts}
+    swin = ["the default", "loss_full", "from scratch, Swin"]
+    assert names == [[*swin, "vit", "random_vit"], ["the default", "from scratch, Swin"]]
+    assert "not run" not in texts
+    heights = [axis.get_position().height * figure.get_figheight() for axis in figure.axes]
+    assert heights[0] > heights[1], "as high as its runs"
+
+
+def test_among_many_runs_a_colour_that_repeats_is_none(tmp_path):
+    many = tuple(f"run{i}" for i in range(12))
+    baselines = dict.fromkeys(("default", *many), "random_swin")
+    facts = dataclasses.replace(FACTS, trained=("default", *many), baselines=baselines)
+    runs = ("random_swin", *baselines)
+    files = [write_evaluation(tmp_path, run, "finetune", {("top1", ""): [10.0, 11.0, 12.0]}) for run in runs]
+    with look():
+        figure, _ = scratch.make(Results(files, facts), facts)
+    colours_of_numbers = [text.get_color() for text in figure.axes[0].texts]
+    assert colours_of_numbers == [REFERENCE, *[INK] * 12, SCRATCH]
+
+
+def test_figure7_shows_the_transfers_that_were_run_and_names_the_others(results):
+    found = Results([*results["avg_dist"], *results["finetune"]], FACTS)
+    with look():
+        figure, caption = figure7.make(found, FACTS)
+        nothing, words = figure7.make(Results([], FACTS), FACTS)
+    shown = [axis.get_title(loc="left") for axis in figure.axes if axis.axison]
+    assert shown == ["ImageNet top-1 (%)", "COCO box AP", "fine-tuning, top-1 (%)"]
+    assert "Not run here: COCO box AP." in caption
+    assert len(nothing.axes) == 2 and "No run of ours is drawn" in words
 
 
 def test_the_reference_run_is_blue_wherever_it_stands():

@@ -101,9 +101,21 @@ def test_the_figure_has_a_dot_per_pretraining_on_a_logarithmic_axis_and_a_line(t
     assert [sorted(line.get_ydata()) for line in drawn] == [[59, 60, 61], [61, 62, 63], [63, 64, 65]]
     (line,) = [line for line in axis.lines if line.get_linestyle() == "-"]
     assert list(line.get_ydata()) == pytest.approx([60, 64])
-    dashed = sorted(line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--")
-    assert dashed == [49, 50, 51]
+    assert [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--"] == [50], "the mean"
+    (band,) = axis.patches
+    assert (band.get_y(), band.get_height()) == (49, 2)
+    assert [text.get_text() for text in axis.texts] == ["from scratch"]
     assert "of all devices together: 0.001 M 1 h, 0.01 M 10 h, 0.1 M 100 h" in caption
+    plt.close(figure)
+
+
+def test_few_encoders_from_scratch_are_a_line_each_without_a_band(tmp_path):
+    rest = [path for path in files(tmp_path) if "random_swin" not in str(path)]
+    few = write_evaluation(tmp_path, "random_swin", "finetune", {("top1", ""): [49.0, 51.0]})
+    figure, _ = image_passes.make(Results([*rest, few], LENGTHS), LENGTHS)
+    (axis,) = figure.axes
+    assert [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--"] == [49, 51]
+    assert not axis.patches and [text.get_text() for text in axis.texts] == ["from scratch"]
     plt.close(figure)
 
 

@@ -24,7 +24,7 @@ MASKS = {
 FITTING = dataclasses.replace(
     FACTS,
     trained=tuple(MASKS),
-    fitting_masks=tuple(MASKS),
+    fitting_masks=dict.fromkeys(MASKS, 8),
     pretrainings=dict.fromkeys(MASKS, 3),
     evaluated={(run, "finetune"): Evaluated("finetune", "classify") for run in MASKS},
     paper={("table1", run, "top-1 (%)"): cell(run, str(top1)) for run, (top1, _, _) in MASKS.items()}

@@ -14,7 +14,7 @@ from simmim.report.measurements import ENOUGH_FOR_A_MEAN
 from simmim.report.scale_facts import ScaleFacts
 from simmim.report.style import MUTED, OTHERS, SCRATCH, colours, say_not_run, spread_labels
 
-_COLOURED_RUNS = 8  # of a panel with more, only the reference run and its encoder from scratch have a colour
+_COLOURED_RUNS = 8  # of a panel with more, only the reference run and encoders from scratch have a colour
 _NAMED_RUNS = 12  # of a panel with more, the others have no name either
 _LABEL_HEIGHT = 0.055  # of a name, as a share of the vertical axis
 
@@ -48,7 +48,8 @@ def draw_runs(axis: Axes, rows: pd.DataFrame, runs: list[str], facts: ScaleFacts
 
 def colours_of(runs: list[str], facts: ScaleFacts) -> dict[str, str]:
     """The colours of runs that stand together; where they are too many to be told apart, `OTHERS` of most."""
-    coloured = runs if len(runs) <= _COLOURED_RUNS else [facts.reference, facts.baselines.get(facts.reference)]
+    untrained = {run for run in runs if run not in facts.trained}
+    coloured = runs if len(runs) <= _COLOURED_RUNS else {facts.reference, *untrained}
     return {run: colour_of(run, facts) if run in coloured else OTHERS for run in runs}
 
 

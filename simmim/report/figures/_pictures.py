@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simmim.report.style import INK, say_not_run
+from simmim.report.status import NOT_RUN
+from simmim.report.style import INK, say
 
 OWN_MASK = "own"  # the mask that a run was trained with, as reconstruction files call it
 RECONSTRUCTED = "Reconstructed: the prediction where the image is hidden, the image where it is visible. Grey: hidden."
@@ -94,17 +95,27 @@ def hide(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, np.uint8(HIDDEN_GREY), pixels)
 
 
-def grid(lines: Sequence[Sequence[np.ndarray | None]], headings: Sequence[str]) -> Figure:
-    """Pictures in lines and columns; None is a picture that was not run, and says so."""
+def grid(
+    lines: Sequence[Sequence[np.ndarray | str | None]], headings: Sequence[str], names: Sequence[str] = ()
+) -> Figure:
+    """Pictures in lines and columns; words stand in the place of a picture, None for one that was not run.
+
+    Args:
+        names: what is left of each line; nothing by default.
+    """
     size = (_INCHES * len(headings), _INCHES * len(lines))
     whole = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.05, "hspace": 0.05}
     figure, axes = plt.subplots(len(lines), len(headings), figsize=size, squeeze=False, gridspec_kw=whole)
     for line, row_of_axes in zip(lines, axes):
         for picture, axis in zip(line, row_of_axes):
             axis.axis("off")
-            axis.imshow(_EMPTY if picture is None else picture, interpolation="nearest")
-            if picture is None:
-                say_not_run(axis)
+            is_empty = picture is None or isinstance(picture, str)
+            axis.imshow(_EMPTY if is_empty else picture, interpolation="nearest")
+            if is_empty:
+                say(axis, picture or NOT_RUN)
+    for name, axis in zip(names, axes[:, 0]):
+        place = {"transform": axis.transAxes, "rotation": 90, "ha": "right", "va": "center"}
+        axis.text(-0.04, 0.5, name, fontsize=8, color=INK, **place)
     for heading, axis in zip(headings, axes[0]):
         axis.set_title(heading, fontsize=8, color=INK, weight="normal", loc="center", pad=4)
     return figure

@@ -51,14 +51,15 @@ def draw_points(axis: Axes, points: list[Point], sources: Sequence[str], styles:
     axis.set_axisbelow(True)
 
 
-def add_legend(figure: Figure, points: Iterable[Point], styles: Styles) -> None:
-    """The paper's marks and ours, then every mask that is drawn."""
+def add_legend(place: Figure | Axes, points: Iterable[Point], styles: Styles) -> None:
+    """The paper's marks and ours, then every mask that is drawn; below a figure, or in a panel without points."""
     drawn = {point.mask for point in points}
     grey = {"color": MUTED, "marker": "o"}
     entries = [(grey, source, words) for source, words in _WORDS.items()]
     entries += [(style, "ours", mask.label) for mask, style in styles.items() if mask in drawn]
     handles = [Line2D([], [], ls="", label=label, **_face(style, source)) for style, source, label in entries]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    where = {"loc": "outside lower center", "ncols": 4} if isinstance(place, Figure) else {"loc": "center", "ncols": 2}
+    place.legend(handles=handles, frameon=False, fontsize=8, **where)
 
 
 def avg_dist_label(sources: Sequence[str], scale: str) -> str:

@@ -9,30 +9,22 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from simmim.report.figures._lines import colour_of
 from simmim.report.measurements import Measurement
 from simmim.report.scale_facts import ScaleFacts
-from simmim.report.status import NOT_RUN
-from simmim.report.style import HAIRLINE, INK, NOT_RUN_TEXT, SCRATCH
+from simmim.report.style import HAIRLINE, INK, OTHERS, SCRATCH
 
 _HALO = withStroke(linewidth=2.5, foreground="white")
 
 
-def draw_panel(axis: Axes, rows: Mapping[str, Measurement | None], facts: ScaleFacts) -> None:
-    """Draw one measurement of each run, the first run on top; None says that it was not run."""
+def draw_panel(axis: Axes, rows: Mapping[str, Measurement], palette: dict[str, str], facts: ScaleFacts) -> None:
+    """Draw one measurement of each run, the first run on top."""
     runs = list(rows)
-    values = pd.DataFrame(
-        [{"run": run, "value": value} for run, found in rows.items() if found for value in found.values]
-    )
-    palette = {run: colour_of(run, facts) for run in runs}
+    values = pd.DataFrame([{"run": run, "value": value} for run, found in rows.items() for value in found.values])
+    palette = {run: INK if palette[run] == OTHERS else palette[run] for run in runs}  # numbers have to be readable
     style = {"hue": "run", "palette": palette, "hue_order": runs, "legend": False, "jitter": False}
     sns.stripplot(values, x="value", y="run", order=runs, size=3.6, alpha=0.45, ax=axis, **style)
     for height, (run, found) in enumerate(rows.items()):
-        if found:
-            _mean(axis, height, found, palette[run])
-        else:
-            place = {"transform": axis.get_yaxis_transform(), "ha": "center", "va": "center"}
-            axis.text(0.5, height, NOT_RUN, **place, **NOT_RUN_TEXT)
+        _mean(axis, height, found, palette[run])
     for baseline in set(facts.baselines.values()) & set(runs):
         _carry_up(axis, baseline, rows, facts)
     _frame(axis, [facts.run_label(run) for run in runs])
@@ -47,10 +39,10 @@ def _mean(axis: Axes, height: int, found: Measurement, colour: str) -> None:
     axis.annotate(found.text, (found.mean, height), xytext=(0, 6.5), color=colour, **text)
 
 
-def _carry_up(axis: Axes, baseline: str, rows: Mapping[str, Measurement | None], facts: ScaleFacts) -> None:
+def _carry_up(axis: Axes, baseline: str, rows: Mapping[str, Measurement], facts: ScaleFacts) -> None:
     """A dashed line from the mean from scratch through the runs that it stands for."""
     found, runs = rows[baseline], list(rows)
-    if found and found.claims_mean:
+    if found.claims_mean:
         top = min(runs.index(run) for run in runs if facts.baselines.get(run, run) == baseline)
         ends = [top - 0.35, runs.index(baseline)]
         axis.plot([found.mean] * 2, ends, color=SCRATCH, lw=0.9, ls=(0, (3, 2)), zorder=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simmim.report.scale_facts import ResultFile, ScaleFacts
+from simmim.report.status import NOT_RUN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,17 +30,35 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
 
     pictures = Pictures(results.pictures)
     runs = sorted(facts.figure_runs["figure6"], key=lambda run: _patch_px(run, facts))
+    samples = pictures.samples()[:_SHOWN_IMAGES]
     lines = []
-    for sample in pictures.samples()[:_SHOWN_IMAGES]:
-        shown = [pictures.of(run, sample) for run in runs]
-        lines.append([pictures.image(sample), *(each and each.masked for each in shown)])
-        lines.append([BLANK, *(each and each.reconstructed for each in shown)])
-    headings = ["image", *(f"{facts.masks[run].patch_px} px" if run in facts.masks else run for run in runs)]
+    for sample in samples:
+        shown = {run: pictures.of(run, sample) for run in runs}
+        lines.append(
+            [pictures.image(sample), *(each.masked if each else _missing(run, facts) for run, each in shown.items())]
+        )
+        lines.append([BLANK, *(each.reconstructed if each else _missing(run, facts) for run, each in shown.items())])
+    headings = ["image", *(_heading(run, facts) for run in runs)]
     caption = (
         "Masked above, reconstructed below; mask ratio 0.6. Patch sizes are those of the paper. "
         f"{RECONSTRUCTED} {pictures.origin()}"
     )
-    return grid(lines, headings), caption
+    return grid(lines, headings, ["masked", "reconstructed"] * len(samples)), caption
+
+
+def _heading(run: str, facts: ScaleFacts) -> str:
+    """The masked patch in the paper's pixels, and below in those of another scale."""
+    name = f"{facts.masks[run].patch_px} px" if run in facts.masks else run
+    if facts.is_paper:
+        return name
+    return f"{name}\nhere {facts.fitting_masks[run]} px" if run in facts.fitting_masks else f"{name}\n"
+
+
+def _missing(run: str, facts: ScaleFacts) -> str:
+    """Why there is no picture of a run, in short lines."""
+    from textwrap import fill
+
+    return fill(facts.misfits[run].what, 14) if run in facts.misfits else NOT_RUN
 
 
 def _patch_px(run: str, facts: ScaleFacts) -> float:

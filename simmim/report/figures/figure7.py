@@ -43,22 +43,29 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     panels = {column: _points(results.records, column, facts) for _, column in facts.cells("figure7")}
     drawn = [point for points in panels.values() for point in points]
     # In the order of Figure 3, for the same colours there and here.
-    styles, lines = scatter.styles_of(published_ratios(facts) + drawn, facts), scatter.lines_of_panels(facts.scale)
+    styles = scatter.styles_of(published_ratios(facts) + drawn, facts)
+    lines = [each for each in scatter.lines_of_panels(facts.scale) if any(point.source in each for point in drawn)]
     size = (3.0 * len(panels), 2.7 * len(lines) + 0.7)
     figure, axes = plt.subplots(len(lines), len(panels), figsize=size, squeeze=False, layout="constrained")
     figure.get_layout_engine().set(wspace=0.06, hspace=0.1)
-    for (column, points), place in zip(panels.items(), axes.T):
-        for axis, sources in zip(place, lines):
+    for sources, row_of_axes in zip(lines, axes):
+        for axis, (column, points) in zip(row_of_axes, panels.items()):
+            if not any(point.source in sources for point in points):
+                axis.axis("off")
+                continue
             scatter.draw_points(axis, points, sources, styles)
             heading = column if "paper" in sources else _ours(column, facts)
             axis.set(title=heading, xlabel=scatter.avg_dist_label(sources, facts.scale))
-    for axis, sources in zip(axes[:, 0], lines):
-        axis.set_ylabel(scatter.whose(sources), color=INK, weight="bold")
-    scatter.add_legend(figure, drawn, styles)
+        first = next(axis for axis in row_of_axes if axis.axison)
+        first.set_ylabel(scatter.whose(sources), color=INK, weight="bold")
+    empty = (axis for axis in axes[-1] if not axis.axison)
+    scatter.add_legend(next(empty, figure), drawn, styles)
+    absent = [name for name, points in panels.items() if not any(point.source == "ours" for point in points)]
+    not_run = f" Not run here: {', '.join(absent)}." if 0 < len(absent) < len(panels) else ""
     caption = (
         "Transfer results against the AvgDist of the masks used in pre-training. "
         f"{scatter.told_apart(facts.scale)} Which mask each of the paper's points is, is inferred from its AvgDist and "
-        f"its top-1: the paper does not say. {scatter.ours_words(drawn)}"
+        f"its top-1: the paper does not say. {scatter.ours_words(drawn)}{not_run}"
     )
     return figure, caption
 

@@ -61,7 +61,7 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
 def _draw(axis: Axes, runs: list[Length], scratch: Measurement | None) -> None:
     import numpy as np
 
-    from simmim.report.style import REFERENCE, SCRATCH
+    from simmim.report.style import REFERENCE
 
     for each in drawable(runs):
         axis.plot([each.passes] * each.score.n, each.score.by_pretraining, "o", ms=4, alpha=0.5, color=REFERENCE)
@@ -71,8 +71,8 @@ def _draw(axis: Axes, runs: list[Length], scratch: Measurement | None) -> None:
     if slope := slope_per_decade(runs):
         ends = np.array([min(each.passes for each in drawable(runs)), max(each.passes for each in drawable(runs))])
         axis.plot(ends, slope.intercept + slope.slope * np.log10(ends), color=REFERENCE, lw=1.2, zorder=1)
-    for value in scratch.by_pretraining if scratch and scratch.is_finite else ():
-        axis.axhline(value, color=SCRATCH, lw=0.9, ls=(0, (3, 2)), zorder=0)
+    if scratch and scratch.is_finite:
+        _draw_from_scratch(axis, scratch)
     axis.set(xscale="log", xlabel="images seen in pre-training")
     seen = sorted({each.passes for each in drawable(runs)})
     axis.set_xticks(seen, [passes_text(passes) for passes in seen])
@@ -81,12 +81,28 @@ def _draw(axis: Axes, runs: list[Length], scratch: Measurement | None) -> None:
     axis.grid(axis="y")
 
 
+def _draw_from_scratch(axis: Axes, scratch: Measurement) -> None:
+    """Its mean and one standard deviation to both sides, or a line for each where no mean may be claimed."""
+    from simmim.report.style import SCRATCH
+
+    values, reach = ([scratch.mean], scratch.deviation) if scratch.claims_mean else (scratch.values, 0.0)
+    if reach:
+        axis.axhspan(values[0] - reach, values[0] + reach, color=SCRATCH, alpha=0.2, lw=0, zorder=0)
+    for value in values:
+        axis.axhline(value, color=SCRATCH, lw=0.9, ls=(0, (3, 2)), zorder=0)
+    place = {"xycoords": axis.get_yaxis_transform(), "xytext": (0, 2), "textcoords": "offset points"}
+    axis.annotate(
+        "from scratch", (0.99, max(values) + reach), ha="right", va="bottom", fontsize=8, color=SCRATCH, **place
+    )
+
+
 def _caption(runs: list[Length], slopes: list[str]) -> str:
     costs = [f"{passes_text(each.passes)} {hours_text(each.seconds)} h" for each in drawable(runs)]
     return (
         "Runs that differ in the length of their pre-training alone. Small dots: pre-trainings; large dot, bar: mean ± "
-        f"standard deviation where there are at least {ENOUGH_FOR_A_MEAN}. Dashed: the same encoder from scratch, a "
-        "line for each. Line: least squares over pre-trainings, its slope with the 95 % interval by Student's t: "
-        f"{'; '.join(slopes)}. Cost of the fastest pre-training on its machine, of all devices together: "
-        f"{', '.join(costs)}. The vertical axis does not begin at zero."
+        f"standard deviation where there are at least {ENOUGH_FOR_A_MEAN}. Dashed, band: the same encoder from "
+        "scratch, mean ± standard deviation, or a line for each where there are fewer. Line: least squares over "
+        f"pre-trainings, its slope with the 95 % interval by Student's t: {'; '.join(slopes)}. Cost of the fastest "
+        f"pre-training on its machine, of all devices together: {', '.join(costs)}. The vertical axis does not begin "
+        "at zero."
     )

@@ -31,6 +31,7 @@ def needs(facts: ScaleFacts) -> list[ResultFile]:
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     """Loss over updates, one panel for each kind of loss."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
     from simmim.report.figures._lines import counts_words, draw_runs
 
@@ -45,15 +46,18 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     for axis, kind in zip(axes.flat, kinds):
         draw_runs(axis, frame, [run for run in runs if facts.losses[run] == kind], facts, "step")
         axis.set(title=kind, xlabel="update", ylabel="loss")
+        if axis.lines:
+            axis.set_xscale("log")  # or the longest run leaves no room for the others
+            axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.margins(x=0.02)
     for axis in axes.flat[len(kinds) :]:
         axis.axis("off")
     caption = (
-        "Training loss, each point the mean since the one before. A thin line per pre-training, a thick one for their "
-        f"mean where there are at least {ENOUGH_FOR_A_MEAN} ({counts_words(frame, runs)}). Different losses, targets "
-        "and areas are different quantities, hence a panel for each; the loss on the full image includes visible "
-        "pixels, which are easy. The vertical axes do not begin at zero."
-        f"{_spikes_words(records[records['metric'] == 'loss_spikes'], facts)}{facts.naming_note()}"
+        "Training loss over updates on a logarithmic axis, each point the mean since the one before. A thin line per "
+        f"pre-training, a thick one for their mean where there are at least {ENOUGH_FOR_A_MEAN} "
+        f"({counts_words(frame, runs)}). Different losses, targets and areas are different quantities, hence a panel "
+        "for each; the loss on the full image includes visible pixels, which are easy. The vertical axes do not begin "
+        f"at zero.{_spikes_words(records[records['metric'] == 'loss_spikes'], facts)}{facts.naming_note()}"
     )
     return figure, caption
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simmim.report.measurements import ENOUGH_FOR_A_MEAN, measurement, metric_label
+from simmim.report.measurements import ENOUGH_FOR_A_MEAN, Measurement, measurement, metric_label
 from simmim.report.scale_facts import ResultFile, ScaleFacts
 from simmim.report.status import NothingToDraw
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from simmim.report.results import Results
@@ -21,7 +22,8 @@ description = (
     "where there are at least three. Axes do not begin at zero."
 )
 
-_PANELS_A_LINE = 3
+_COLUMNS = 3  # of panels, or as many as it takes beside the highest one
+_PANEL, _NAMES, _RUN, _BETWEEN = 2.5, 1.6, 0.36, 0.9  # inches: a panel, names left of it, a run, between panels
 
 
 def needs(facts: ScaleFacts) -> list[ResultFile]:
@@ -31,8 +33,7 @@ def needs(facts: ScaleFacts) -> list[ResultFile]:
 
 def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     """A dot per pre-training, mean and standard deviation beside it; runs that share a baseline stand together."""
-    import matplotlib.pyplot as plt
-
+    from simmim.report.figures._lines import colours_of
     from simmim.report.figures._strips import draw_panel
 
     frame = results.records
@@ -40,28 +41,18 @@ def make(results: Results, facts: ScaleFacts) -> tuple[Figure, str]:
     panels = _panels(frame, facts)
     if not panels:
         raise NothingToDraw("No run that has a baseline from scratch was evaluated")
-    lines = [panels[first : first + _PANELS_A_LINE] for first in range(0, len(panels), _PANELS_A_LINE)]
-    rows = [
-        _rows({run for evaluation, _ in line for run in _measured(frame, evaluation, facts)}, facts) for line in lines
-    ]
-    columns, heights = max(map(len, lines)), [0.36 * len(runs) + 0.9 for runs in rows]
-    size = (3.4 * columns + 1.0, sum(heights))
-    figure, axes = plt.subplots(
-        len(lines), columns, figsize=size, squeeze=False, sharey="row", height_ratios=heights, layout="constrained"
-    )
-    figure.get_layout_engine().set(wspace=0.06, hspace=0.08)
-    for line, runs, row_of_axes in zip(lines, rows, axes):
-        for axis, (evaluation, metric) in zip(row_of_axes, line):
-            draw_panel(axis, {run: measurement(frame, run, evaluation, metric) for run in runs}, facts)
-            axis.set_title(f"{facts.evaluation_label(evaluation)}, {metric_label(metric)}")
-        for axis in row_of_axes[len(line) :]:
-            axis.axis("off")
+    rows = {panel: _rows(frame, *panel, facts) for panel in panels}
+    palette = colours_of(list(dict.fromkeys(run for found in rows.values() for run in found)), facts)
+    figure, axes = _axes([len(found) for found in rows.values()])
+    for axis, ((evaluation, metric), found) in zip(axes, rows.items()):
+        draw_panel(axis, found, palette, facts)
+        axis.set_title(f"{facts.evaluation_label(evaluation)}\n{metric_label(metric)}")
     caption = (
         "Small dots: pre-trainings, each the mean over its evaluation seeds. Large dot and bar: mean ± standard "
         f"deviation over pre-trainings, only where there are at least {ENOUGH_FOR_A_MEAN}; the printed number is that "
         "mean, or the values themselves. Grey: the same encoder from scratch; the dashed line carries its mean up "
-        "through the runs it stands for. Horizontal axes do not begin at zero. "
-        f"{_counts_words(frame, panels, facts)}{facts.naming_note()}"
+        "through the runs it stands for. A panel has the runs that were evaluated by it. Horizontal axes do not begin "
+        f"at zero. {_counts_words(frame, panels, facts)}{facts.naming_note()}"
     )
     return figure, caption
 
@@ -75,18 +66,31 @@ def _panels(frame: pd.DataFrame, facts: ScaleFacts) -> list[tuple[str, str]]:
     return [(name, metric) for name in evaluations for metric in facts.headline_metrics if (name, metric) in found]
 
 
-def _measured(frame: pd.DataFrame, evaluation: str, facts: ScaleFacts) -> set[str]:
-    is_wanted = frame["metric"].isin(facts.headline_metrics) & (frame["evaluation"] == evaluation)
-    return set(frame.loc[is_wanted, "run"])
-
-
-def _rows(measured: set[str], facts: ScaleFacts) -> list[str]:
-    """Runs from top to bottom: those of one encoder, then that encoder from scratch."""
-    rows = []
+def _rows(frame: pd.DataFrame, evaluation: str, metric: str, facts: ScaleFacts) -> dict[str, Measurement]:
+    """What was run, from top to bottom: runs of one encoder, then that encoder from scratch."""
+    rows = {}
     for baseline in dict.fromkeys(facts.baselines.values()):
         mine = [run for run, base in facts.baselines.items() if base == baseline]
-        rows += [run for run in (*mine, baseline) if run in measured]
-    return rows
+        rows |= {run: measurement(frame, run, evaluation, metric) for run in (*mine, baseline)}
+    return {run: found for run, found in rows.items() if found}
+
+
+def _axes(counts: list[int]) -> tuple[Figure, list[Axes]]:
+    """A panel for each number of runs, as high as these take, down one column after the other; sizes in inches."""
+    import matplotlib.pyplot as plt
+
+    heights = [_RUN * count + _BETWEEN for count in counts]
+    height = max(*heights, sum(heights) / _COLUMNS)
+    places, column, down = [], 0, 0.0
+    for each in heights:
+        if down + each > height + 1e-9:
+            column, down = column + 1, 0.0
+        places.append((_NAMES + column * (_NAMES + _PANEL), height - down - each + _BETWEEN))
+        down += each
+    width, height = (column + 1) * (_NAMES + _PANEL), height + _BETWEEN
+    figure = plt.figure(figsize=(width, height))
+    size = [(_PANEL / width, (each - _BETWEEN) / height) for each in heights]
+    return figure, [figure.add_axes((x / width, y / height, *wide)) for (x, y), wide in zip(places, size)]
 
 
 def _counts_words(frame: pd.DataFrame, panels: list[tuple[str, str]], facts: ScaleFacts) -> str:
