@@ -12,7 +12,7 @@ import pandas as pd
 from simmim.config.sheets import Sheets
 from simmim.report import elsewhere
 from simmim.report.facts import facts
-from simmim.report.measurements import decimals_of, metric_label, number
+from simmim.report.measurements import decimals_of, metric_label, number, signed
 from simmim.report.scale_facts import ScaleFacts
 from simmim.report.table_file import markdown_table
 
@@ -79,9 +79,25 @@ def demo_scores() -> str:
         f"(without pre-training {ranges[name, 'top1', scratch]})"
         for name in ("finetune", "probe", "knn")
     ]
-    words = "setting" if count == 1 else "settings"
-    of = f"{count} {words} of CPU, number format and threads"
-    return f"Where {of} lead to expect 19 of 20 others: {'; '.join(parts)}.\n"
+    of = f"{count} {'setting' if count == 1 else 'settings'} of CPU, number format and threads"
+    return f"95 % ranges for one setting more, from {of}: {'; '.join(parts)}.\n"
+
+
+def gaps() -> str:
+    """How far the reference run is ahead of the others by fine-tuning, from the least to the most of all settings."""
+    scale, known = demo().scale, demo().known
+    scores = known[(known["evaluation"] == "finetune") & (known["metric"] == "top1")]
+    by_run = scores.pivot_table(index=elsewhere.SETTING, columns="run", values="value")
+    if scale.reference not in by_run:
+        return NOT_YET
+    ahead = by_run.rsub(by_run[scale.reference], axis=0)
+    parts = [
+        f"{signed(ahead[run].min(), 1)} to {signed(ahead[run].max(), 1)} points ahead of '{scale.run_label(run)}'"
+        for run in scale.encoders
+        if run in ahead and run != scale.reference
+    ]
+    of = f"By {scale.evaluation_label('finetune')}, over {len(by_run)} settings"
+    return f"{of}, '{scale.run_label(scale.reference)}' is {'; '.join(parts)}.\n"
 
 
 def foreseen() -> str:

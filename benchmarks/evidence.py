@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
-from demo_ranges import NOT_YET, ROOT, demo_scores, drift, foreseen, machines
+from demo_ranges import NOT_YET, ROOT, demo_scores, drift, foreseen, gaps, machines
 
 from simmim.config.claims import WITH_TOLERANCE
 from simmim.config.sheets import Sheets
@@ -177,6 +177,7 @@ BLOCKS = {
     "machines": machines,
     "demo_scores": demo_scores,
     "foreseen": foreseen,
+    "gaps": gaps,
     "settings": drift,
     "accuracy": accuracy_claims,
     "single": single_claims,
