@@ -12,7 +12,7 @@ _OF_EVALUATION = ("encoder", "settings")  # sections whose settings are a compon
 
 
 def check_recipe(recipe: Mapping[str, Any], stage: str) -> None:
-    """Refuse a recipe without a task, and one with something else where a section or a name must stand.
+    """Refuse a recipe without a task, with unread milestones, or something else where a section or name must stand.
 
     Args:
         stage: "pretrain" or "evaluate".
@@ -25,6 +25,11 @@ def check_recipe(recipe: Mapping[str, Any], stage: str) -> None:
     for key in ("task", "role"):
         _check_name(key, recipe.get(key, ""))
     check_sections(recipe, stage)
+    train = recipe.get("train")
+    if isinstance(train, Mapping) and train.get("milestones") and train.get("schedule") != "step":
+        raise ValueError(
+            f"train.milestones = {train['milestones']}: only the step schedule has any; write schedule: step"
+        )
 
 
 def check_sections(values: Mapping[str, Any], stage: str, place: str = "") -> None:

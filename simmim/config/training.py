@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Compile = Literal["auto", "on", "off"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainSettings(BaseModel):
@@ -21,7 +22,8 @@ class TrainSettings(BaseModel):
         base_lr: peak learning rate of a batch of `base_lr_batch` images; it scales linearly with the batch.
         warmup_lr: where the linear warm-up starts, for the same reference batch.
         min_lr: where the cosine or the straight line ends, for the same reference batch.
-        milestones: shares of the training after which the step schedule multiplies the rate by `gamma`.
+        milestones: rising shares of the training after which the step schedule multiplies the rate by `gamma`; no other
+            schedule reads them, so that a row can replace a recipe's schedule.
         released_cosine: count the cosine from step 0 as the released code does, not from the end of the warm-up.
         clip_norm: largest global gradient norm, applied once per update; 0 does not clip.
         compile: run blocks compiled (`torch.compile`), "on" or "off"; "auto" does where ten passes at the start of a
@@ -44,8 +46,8 @@ class TrainSettings(BaseModel):
     schedule: Literal["cosine", "step", "linear"] = "cosine"
     released_cosine: bool = False
     milestones: tuple[float, ...] = ()
-    gamma: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.999)
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(default=0.05, ge=0)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     clip_norm: float = Field(default=5.0, ge=0)
@@ -62,10 +64,26 @@ class TrainSettings(BaseModel):
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
+    @field_validator("milestones")
+    @classmethod
+    def _shares_of_the_training(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share < 1 for share in milestones):
+            raise ValueError("milestones are shares of the training, above 0 and below 1: 90 of 100 epochs is 0.9")
+        if list(milestones) != sorted({*milestones}):
+            raise ValueError("milestones must rise: write the earliest one first, and each once")
+        return milestones
+
     @model_validator(mode="after")
     def _warm_up_within_training(self) -> TrainSettings:
         if self.warmup_epochs > self.epochs > 0:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} must not exceed epochs {self.epochs}")
+        first = min(self.milestones, default=1.0)
+        # 29 / 100 is 0.29, and 0.29 x 100 less than 29.
+        if self.schedule == "step" and self.epochs and self.warmup_epochs / self.epochs > first:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} end after the first milestone, {first:g} of {self.epochs:g} "
+                f"epochs: warm up for {first * self.epochs:g} epochs at the most, or set a later milestone"
+            )
         return self
 
     @property

@@ -125,6 +125,16 @@ MISTAKES = [
         for setting in ("train.gamma=nan", "train.base_lr=inf", "encoder.drop_path=nan", "mask.ratio=inf")
     ),
     ("evaluate.tsv", EVALUATION.format("settings.mixup=inf"), r"row 'default odd': settings.mixup = 'inf': .*finite"),
+    (
+        "recipes/swin_b_step.yaml",
+        "milestones: [0.9, 0.95] -> milestones: [90, 95]",
+        r"row 'step_100ep': train.milestones = \[90, 95\]: .*shares of the training.*: 90 of 100 epochs is 0.9",
+    ),
+    (
+        "recipes/swin_b_step.yaml",
+        "  schedule: step\n -> ",
+        r"swin_b_step.yaml: train.milestones = \[0.9, 0.95\]: .*write schedule: step",
+    ),
     (SWIN, "base_lr: 2.0e-4 -> base_lr: .inf", r"row 'default': train.base_lr = inf: .*finite number"),
     ("pretrain.tsv", ROW.format("train.batch=0"), r"row 'odd': train.batch = 0: .*greater than or equal to 1"),
     ("pretrain.tsv", ROW.format("train.schedule=cosin"), r"row 'odd': train.schedule = 'cosin': .*'cosine'"),

@@ -49,7 +49,7 @@ def test_updates_are_rounded_to_the_nearest(samples, changes, updates):
     [
         (1, (), 10),
         (1, (0.7,), 6),  # a whole number of log rows
-        (1, (0.9, 0.5), 4),
+        (1, (0.5, 0.9), 4),
         (1, (0.1,), 0),  # less than a log row: the run itself makes every update
         (0, (0.5,), 0),
     ],
@@ -69,11 +69,31 @@ def test_rates_scale_with_the_batch():
         ({"warmup_epochs": 31}, "warmup_epochs 31.0 must not exceed epochs 30.0"),
         ({"epochs": -1}, "greater than or equal to 0"),
         ({"repeats": 0}, "greater than or equal to 1"),
+        ({"schedule": "step", "milestones": (27, 33)}, "shares of the training, .*: 90 of 100 epochs is 0.9"),
+        ({"schedule": "step", "milestones": (1.0,)}, "shares of the training"),
+        ({"schedule": "step", "milestones": (-1.0,)}, "shares of the training"),
+        ({"schedule": "step", "milestones": (0, 0.5)}, "shares of the training"),
+        ({"schedule": "step", "milestones": (0.9, 0.5)}, "must rise"),
+        ({"schedule": "step", "milestones": (0.9, 0.9)}, "must rise"),
+        (
+            {"schedule": "step", "milestones": (0.3,), "warmup_epochs": 10},
+            "warmup_epochs 10 end after the first milestone, 0.3 of 30 epochs: warm up for 9 epochs",
+        ),
+        ({"gamma": -3}, "greater than 0"),
+        ({"gamma": 0}, "greater than 0"),
+        ({"gamma": 1.5}, "less than or equal to 1"),
+        ({"betas": (0.9, 1)}, "less than 1"),
+        ({"betas": (-0.1, 0.999)}, "greater than or equal to 0"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
+
+
+def test_warm_up_may_last_until_the_first_milestone():
+    assert settings(epochs=100, warmup_epochs=29, schedule="step", milestones=(0.29, 0.9)).steps(80) == 1000
+    assert settings(epochs=0, warmup_epochs=29, schedule="step", milestones=(0.29, 0.9), gamma=1, betas=(0, 0))
 
 
 def test_warm_up_may_be_set_where_nothing_is_trained():
