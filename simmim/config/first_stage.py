@@ -14,9 +14,13 @@ def check_first_stage(config: PretrainConfig, shorter: PretrainConfig) -> None:
     """Refuse a run that cannot begin with the first stage of another, `shorter` one.
 
     Raises:
-        ValueError: naming the settings in which they differ, or the milestone that comes too early.
+        ValueError: naming the settings in which they differ, the milestone that comes too early, or an unused encoder.
     """
     place = f"init.run={config.init.run}"
+    if config.init.encoder:
+        raise ValueError(
+            f"{place} begins with that run's weights, which would replace those of init.encoder: leave it out"
+        )
     same = [
         without_machine_settings(each.model_dump(mode="json", exclude={**dict.fromkeys(_OWN, True), "train": _LENGTHS}))
         for each in (shorter, config)

@@ -14,7 +14,7 @@ A method has
     kept_encoder        dotted name of the encoder that goes to `encoder.safetensors`
     kept_head           dotted name of the head that goes to `head.safetensors`
     has_teacher         whether a second network follows the trained one; such a method can neither begin with an
-                        encoder file nor be sharded
+                        encoder file or with the first stage of a shorter run, nor be sharded
     forward             a batch of its data set, values from 0 to 255 -> mean loss, a scalar; normalises them, once
     dataset             packed images and a seed -> a data set of whole batches for `train.loop.fit`
     validate            packed images and the number format -> losses by metric, {} where it has none

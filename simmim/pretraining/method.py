@@ -37,8 +37,11 @@ def build_method(
     if config.tokenizer and "tokenizer" in named:
         sections["tokenizer"] = tokenizer or build_tokenizer(config.tokenizer)
     method = plugin.build("methods", config.method, **sections)
-    if method.has_teacher and (config.init.encoder or config.train.sharded):
-        raise ValueError(f"method={config.method.name} has a teacher: it takes neither init.encoder nor train.sharded")
+    if method.has_teacher and (config.init.encoder or config.init.run or config.train.sharded):
+        raise ValueError(
+            f"method={config.method.name} has a teacher: it takes no init.encoder, no train.sharded and no init.run, "
+            "for what it does at a step depends on the length of the whole run; leave these out"
+        )
     return method
 
 

@@ -190,6 +190,10 @@ def test_a_longer_run_shares_the_first_stage_of_a_shorter_one(folder):
         ("init.run=short train.epochs=50", "its first milestone, 90 epochs, comes after this run's, 45 epochs"),
         ("init.run=default train.schedule=cosine", "only runs with train.schedule=step have a first stage"),
         ("init.run=odd", "init.run=odd: a circle, odd <- odd; let one of them begin by itself"),
+        (
+            "init.run=short init.encoder=a.safetensors",
+            "init.run=short begins with that run's weights, .*: leave it out",
+        ),
         ("init.run=short seeds=2", "it has 1 seeds, this row 2"),
         ("method=dino", "method dino has no mask, head, target, geometry.masked_patch_px"),
         ("role=segmnt", "unknown data role 'segmnt'; did you mean 'segment'"),

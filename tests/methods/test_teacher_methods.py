@@ -406,8 +406,14 @@ def test_an_unknown_method_is_refused_with_the_nearest_one():
 
 
 @BOTH
-@pytest.mark.parametrize("change", [{"init": {"encoder": "a"}}, {"train": {"sharded": True}}], ids=["init", "sharded"])
+@pytest.mark.parametrize(
+    "change",
+    [{"init": {"encoder": "a"}}, {"init": {"run": "short"}}, {"train": {"sharded": True}}],
+    ids=["init", "shorter", "sharded"],
+)
 def test_what_a_method_with_a_teacher_cannot_do_is_refused(change, method):
     sections = {"encoder": VIT} | change
-    with pytest.raises(ValueError, match=f"method={method} has a teacher: it takes neither init.encoder nor"):
+    with pytest.raises(
+        ValueError, match=f"method={method} has a teacher: it takes no init.encoder, .* and no init.run"
+    ):
         build_method(pretrain_config(method, **sections))
