@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from simmim.config.ranges import Areas, Factors
 from simmim.config.training import TrainSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -138,8 +139,8 @@ class ImagesSection(Section):
             for sets that are packed small (raw pixels, JPEG of 256 px) and too few cores to feed it. SimMIM only.
     """
 
-    crop_scale: tuple[float, float] = (0.67, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_scale: Areas = (0.67, 1.0)
+    crop_ratio: Factors = (3 / 4, 4 / 3)
     flip: float = Field(default=0.5, ge=0, le=1)
     channels: int | None = Field(default=None, ge=1, exclude_if=lambda channels: channels is None)
     mean: Literal["measured"] | tuple[float, ...] = IMAGENET_MEAN
@@ -164,6 +165,11 @@ class ImagesSection(Section):
             raise ValueError(
                 f"images.mean has {len(self.mean)} and images.std {len(self.std)} values; give one of each for every "
                 f"channel ({self.channels or '3 for RGB, 1 for grey'}), or images.mean=measured"
+            )
+        if not self.is_measured and not (all(0 <= m <= 1 for m in self.mean) and all(0 < s <= 1 for s in self.std)):
+            raise ValueError(
+                f"images.mean {list(self.mean)} and images.std {list(self.std)} must be shares of the full range, "
+                "up to 1, and every std above 0: divide what was measured on values up to 255 by 255 (16 bits: 65,535)"
             )
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from simmim.config.ranges import Areas, Factors
 from simmim.config.training import TrainSettings
 from simmim.evaluate.scored_settings import ScoredSettings
 
@@ -22,8 +23,8 @@ class ClassificationSettings(ScoredSettings):
     """
 
     labels_per_class: int | None = Field(default=None, ge=1)
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_scale: Areas = (0.08, 1.0)
+    crop_ratio: Factors = (3 / 4, 4 / 3)
     flip: float = Field(default=0.5, ge=0, le=1)
     auto_augment: str = "rand-m9-mstd0.5-inc1"
     erase: float = Field(default=0.25, ge=0, le=1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from simmim.config.errors import located_at
+from simmim.config.ranges import check_areas
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
 from simmim.methods._branch import TeacherMethod, view_by_view
@@ -61,6 +63,8 @@ class DINO(TeacherMethod):
             "global": [View(geometry.image_px, blur=1.0), View(geometry.image_px, blur=0.1, solarise=0.2)],
         }
         if local_crops:
+            with located_at(f"method.local_scale = {local_scale}"):
+                check_areas(local_scale)
             views["local"] = [View((local_px, local_px), blur=0.5, crop_scale=tuple(local_scale))] * local_crops
 
         def head(width: int) -> DINOProjectionHead:

@@ -125,6 +125,33 @@ MISTAKES = [
         for setting in ("train.gamma=nan", "train.base_lr=inf", "encoder.drop_path=nan", "mask.ratio=inf")
     ),
     ("evaluate.tsv", EVALUATION.format("settings.mixup=inf"), r"row 'default odd': settings.mixup = 'inf': .*finite"),
+    *(
+        (file, change, rf"{setting} = .*: it must be two .*, the smaller first")
+        for file, setting, change in (
+            (SWIN, "images.crop_scale", "crop_scale: [0.67, 1.0] -> crop_scale: [67, 100]"),
+            (SWIN, "images.crop_scale", "crop_scale: [0.67, 1.0] -> crop_scale: [0, 0]"),
+            (SWIN, "images.crop_scale", "crop_scale: [0.67, 1.0] -> crop_scale: [1.0, 0.67]"),
+            (SWIN, "images.crop_ratio", "crop_scale: [0.67, 1.0] -> crop_ratio: [0, 1]"),
+            (SWIN, "images.crop_ratio", "crop_scale: [0.67, 1.0] -> crop_ratio: [-1, 1]"),
+            (FINETUNE, "settings.crop_scale", "settings: { -> settings: {crop_scale: [8, 100], "),
+            (FINETUNE, "settings.crop_ratio", "settings: { -> settings: {crop_ratio: [0, 1], "),
+            (
+                "recipes/detect_swin_b.yaml",
+                "settings.scale_jitter",
+                "scale_jitter: [0.1, 2.0] -> scale_jitter: [2.0, 0.1]",
+            ),
+            ("recipes/segment_swin_b.yaml", "settings.scale_range", "image_px: 512 -> scale_range: [0, 1]"),
+        )
+    ),
+    *(
+        (SWIN, f"crop_scale: [0.67, 1.0] -> {statistics}", r"row 'default': .*shares of the full range.* by 255")
+        for statistics in (
+            "mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4]",
+            "mean: [0.5, 0.5, -0.1]",
+            "std: [0.2, 0.2, 0]",
+            "std: [0.2, 0.2, 58]",
+        )
+    ),
     (
         "recipes/swin_b_step.yaml",
         "milestones: [0.9, 0.95] -> milestones: [90, 95]",

@@ -67,7 +67,7 @@ def test_every_loss_is_taken_on_hidden_cells_only(encoder, resolution):
 
 def test_the_target_is_made_of_the_pixels_and_of_the_normalised_images():
     """Statistics far from the images': 8-bit values do not come out of the normalised ones."""
-    images = {"mean": [0.4, 0.5, 0.6], "std": [0.001, 0.2, 30.0]}
+    images = {"mean": [0.4, 0.5, 0.6], "std": [0.001, 0.2, 1.0]}
     batch = _batch(_build(images=images))
     bins = _build(images=images, target={"name": "bins", "bins": 256}, loss={"name": "cross_entropy"})
     seen = []

@@ -269,6 +269,7 @@ def test_dino_without_small_crops_compares_the_large_ones(data):
         (VIT | {"shared_bias": False}, {}, r"method.local_px 16: .*nearest that fit: none .*method.local_crops=0"),
         (pretraining.SWIN | {"window": 8}, {}, r"swin of 32 x 48 px does not take .* none \(method.local_crops=0"),
         ({"name": "timm", "model": "test_vit"}, {}, r"timm of 32 x 48 px does not take crops of 16 x 16 px"),
+        (VIT, {"local_scale": [5, 25]}, r"method.local_scale = .*: it must be two shares of the image"),
         (VIT, {"local_crops": -1}, r"method.local_crops -1 must be at least 0"),
     ],
 )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from simmim.config.ranges import Factors
 from simmim.config.sections import TaskSettings
-from simmim.evaluate.ranges import check_range
 
 
 class DetectSettings(TaskSettings):
@@ -37,7 +37,7 @@ class DetectSettings(TaskSettings):
     is_dense: ClassVar[bool] = True
 
     image_px: int = Field(default=1024, ge=16)
-    scale_jitter: tuple[float, float] = (0.1, 2.0)
+    scale_jitter: Factors = (0.1, 2.0)
     flip: float = Field(default=0.5, ge=0, le=1)
     fpn_channels: int = Field(default=256, ge=1)
     anchor_scale: float = Field(default=8.0, gt=0)
@@ -50,8 +50,3 @@ class DetectSettings(TaskSettings):
     score_threshold: float = Field(default=0.05, ge=0, lt=1)
     detections_per_image: int = Field(default=100, ge=1)
     score_batch: int = Field(default=2, ge=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> DetectSettings:
-        check_range("scale_jitter", self.scale_jitter)
-        return self

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from simmim.config.ranges import Factors
 from simmim.config.sections import TaskSettings
 from simmim.config.training import TrainSettings
-from simmim.evaluate.ranges import check_range
 
 
 class SegmentSettings(TaskSettings):
@@ -40,7 +40,7 @@ class SegmentSettings(TaskSettings):
 
     image_px: int = Field(default=512, ge=16)
     long_side_limit: float = Field(default=4.0, ge=1)
-    scale_range: tuple[float, float] = (0.5, 2.0)
+    scale_range: Factors = (0.5, 2.0)
     flip: float = Field(default=0.5, ge=0, le=1)
     max_class_share: float = Field(default=0.75, gt=0, le=1)
     distort_colours: bool = True
@@ -54,7 +54,6 @@ class SegmentSettings(TaskSettings):
 
     @model_validator(mode="after")
     def _check(self) -> SegmentSettings:
-        check_range("scale_range", self.scale_range)
         if 1 not in self.score_scales or min(self.score_scales) <= 0:
             raise ValueError(f"score_scales {list(self.score_scales)} must be numbers above 0, 1 among them")
         return self

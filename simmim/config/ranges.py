@@ -1,0 +1,29 @@
+"""Ranges of random draws, as settings. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def _check_factors(limits: Sequence[float]) -> Sequence[float]:
+    if not 0 < limits[0] <= limits[1]:
+        raise ValueError("it must be two numbers above 0, the smaller first")
+    return limits
+
+
+def check_areas(limits: Sequence[float]) -> Sequence[float]:
+    """The same limits of a crop's area, if they are shares of the image.
+
+    Raises:
+        ValueError: saying what they must be.
+    """
+    if not 0 < limits[0] <= limits[1] <= 1:
+        raise ValueError("it must be two shares of the image, above 0 and up to 1, the smaller first: 67 % is 0.67")
+    return limits
+
+
+Factors = Annotated[tuple[float, float], AfterValidator(_check_factors)]
+Areas = Annotated[tuple[float, float], AfterValidator(check_areas)]
