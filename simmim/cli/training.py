@@ -54,7 +54,7 @@ def tokenizer(jobs: Jobs, *, scale: str, tokenizer: str, expect: str = "") -> No
     source = Path(published[0]) if published else jobs.data_folders(job.config)["train"]
     identity = functools.cache(lambda: identity_of(job.config, source))
     with joined_processes() as processes, worker(state_of(out), job.outputs, identity, processes):
-        if told_by_main(lambda: is_made(out, job.config), processes):
+        if told_by_main(lambda: is_made(out, job.config, identity()), processes):
             return
         make_tokenizer(job.config, source, out, processes)
 

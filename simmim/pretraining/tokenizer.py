@@ -78,10 +78,18 @@ def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) ->
         )
 
 
-def is_made(out: Path, config: TokenizerConfig) -> bool:
-    """Whether a tokenizer is there, whole, and belongs to this; one of something else is never overwritten."""
+def is_made(out: Path, config: TokenizerConfig, identity: Identity) -> bool:
+    """Whether a tokenizer is there, whole, and belongs to this; one of something else is never overwritten.
+
+    Args:
+        identity: as of `identity_of`.
+    """
     if not out.is_file():
         return False
+    header, _ = model_file.read(out, "tokenizer")
+    before = {"config": header["tokenizer"], "made_from": {"published": header.get("source_sha256")}}
+    digests = {"train": header["data_digest"]} if "data_digest" in header else {}
+    refuse_changed(out, before | {"data_digests": digests}, identity, remove=out)
     load_tokenizer(out, config)
     print(f"{out} is finished, nothing to do")
     return True

@@ -14,7 +14,7 @@ from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.data.shards import Shards
 from simmim.pretraining.run import Init, pretrain
-from simmim.pretraining.tokenizer import build_tokenizer, load_tokenizer, make_tokenizer, measured
+from simmim.pretraining.tokenizer import build_tokenizer, identity_of, is_made, load_tokenizer, make_tokenizer, measured
 from simmim.storage import model_file, records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
@@ -87,6 +87,21 @@ def test_a_file_of_another_config_or_kind_or_with_changed_bytes_is_refused(files
     (tmp_path / "flipped.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match="is damaged"):
         load_tokenizer(tmp_path / "flipped.safetensors", made_with)
+
+
+def test_a_tokenizer_of_other_images_or_of_another_published_file_is_refused(files, data, tmp_path, capsys):
+    path, fitted = files["colour_clusters"], _tokenizer(CLUSTERS)
+    assert is_made(path, fitted, identity_of(fitted, data["train"])) and not is_made(tmp_path / "a", fitted, None)
+    assert capsys.readouterr().out == f"{path} is finished, nothing to do\n"
+    with pytest.raises(ValueError, match=r"made otherwise; remove(.|\n)*data_digests.train: .* before, .* now"):
+        is_made(path, fitted, identity_of(fitted, data["val"]))
+    published, source, out = _tokenizer(CLUSTERS | {"file": "$data/c.npy"}), tmp_path / "c.npy", tmp_path / "b"
+    np.save(source, np.linspace(-1, 1, 18).reshape(6, 3))
+    make_tokenizer(published, source, out, ALONE)
+    assert is_made(out, published, identity_of(published, source))
+    np.save(source, np.linspace(-1, 0, 18).reshape(6, 3))
+    with pytest.raises(ValueError, match=r"made otherwise; remove(.|\n)*made_from.published: .* before, .* now"):
+        is_made(out, published, identity_of(published, source))
 
 
 @pytest.mark.parametrize("codes, is_told", [(1, True), (8, False)])
