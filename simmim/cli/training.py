@@ -85,7 +85,9 @@ def pretrain(
     identity = functools.cache(lambda: identity_of(job.config, seed, digests_of(data), init))
     with joined_processes() as processes, worker(state_of(folder), job.outputs, identity, processes):
         if not told_by_main(lambda: is_finished(job.outputs, identity()), processes):
-            watchers = watching(job.config, data, folder, gallery, tensorboard) if processes.is_main_process else []
+            watchers = []
+            if processes.is_main_process:
+                watchers = watching(job.config, data, folder, identity(), gallery=gallery, tensorboard=tensorboard)
             run_pretraining(job.config, seed, data, folder, processes, init, watchers)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from simmim import plugin
@@ -26,6 +27,7 @@ from simmim.pretraining.method import load_method
 from simmim.pretraining.pictures import png, shown
 from simmim.pretraining.reconstruction import OWN_MASK
 from simmim.storage.files import whole_file
+from simmim.storage.identity import Identity, config_hash
 from simmim.storage.parquet import read_sealed
 from simmim.storage.reading import reading
 
@@ -34,6 +36,7 @@ _GREY = 127
 _SIDE_PX, _GAP_PX, _TEXT_PX = 160, 6, 24
 _MOMENTS = 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1  # shares of a training
 _SHOWN = 4
+_BELONGS_TO = "simmim"  # the text of a column's PNG that tells trainings apart
 
 
 def write_gallery(reconstructions: Path, out: Path) -> bool:
@@ -89,16 +92,18 @@ class Moments:
     Args:
         val: images that are not trained on.
         folder: of the pre-training; `gallery.png` in it has a column a moment, `gallery/` what that is made of.
+        identity: of the training; what another one has drawn in that folder is left out.
     """
 
-    def __init__(self, config: PretrainConfig, val: Shards, folder: Path) -> None:
+    def __init__(self, config: PretrainConfig, val: Shards, folder: Path, identity: Identity) -> None:
         geometry, samples = geometry_of(config), spread_samples(val, _SHOWN)
         self._images = whole_images(val, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
         self._hidden = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
         self._areas = geometry.tokens_to_pixels(self._hidden).byte() * 255
         self._draw, self._folder, self._passed = shown(val, config.data["val"].pack).png, folder, 0.0
         height, width = self._images.shape[2:]
-        self._columns = _columns_in(folder / "gallery", (len(samples) * height, width, 3))
+        self._belongs_to = config_hash(identity.as_json())
+        self._columns = _columns_in(folder / "gallery", self._belongs_to, (len(samples) * height, width, 3))
 
     def __call__(self, step: int, steps: int, row: Mapping[str, float], task: Method) -> None:
         """Draw what the network makes of the images, if it is time to."""
@@ -111,8 +116,10 @@ class Moments:
             if predictions is None:
                 return
             stack = np.concatenate([_pixels(self._draw(each), "RGB") for each in predictions])
+            note = PngInfo()
+            note.add_text(_BELONGS_TO, self._belongs_to)
             with whole_file(self._folder / "gallery" / f"{step:08d}.png") as temporary:
-                Image.fromarray(stack).save(temporary, "png")
+                Image.fromarray(stack).save(temporary, "png", pnginfo=note)
             self._columns[step] = stack
         self._write()
 
@@ -126,13 +133,14 @@ class Moments:
         write_grid(self._folder / "gallery.png", [*_COLUMNS[:2], *(f"{step} updates" for step in columns)], rows)
 
 
-def _columns_in(folder: Path, shape: tuple[int, int, int]) -> dict[int, np.ndarray]:
-    """Step to what was drawn then; what a power cut has torn is left out, and drawn again at its moment."""
+def _columns_in(folder: Path, belongs_to: str, shape: tuple[int, int, int]) -> dict[int, np.ndarray]:
+    """Step to what this training drew then; what a power cut has torn is left out, and drawn again at its moment."""
     found = {}
     for path in folder.glob("*.png"):
         with suppress(ValueError), reading(path, "a picture", "it is drawn again"):
-            step, stack = int(path.stem), _pixels(path.read_bytes(), "RGB")
-            if stack.shape == shape:
+            step, drawn = int(path.stem), path.read_bytes()
+            stack = _pixels(drawn, "RGB")
+            if stack.shape == shape and Image.open(io.BytesIO(drawn)).info.get(_BELONGS_TO) == belongs_to:
                 found[step] = stack
     return found
 

@@ -10,22 +10,30 @@ from simmim.config.models import PretrainConfig
 from simmim.data.shards import Shards
 from simmim.plugin import NotInstalled
 from simmim.pretraining.gallery import Moments
+from simmim.storage.identity import Identity
 from simmim.train.loop import Watcher
 
 
 def watching(
-    config: PretrainConfig, data: Mapping[str, Path], folder: Path, gallery: bool, tensorboard: bool
+    config: PretrainConfig,
+    data: Mapping[str, Path],
+    folder: Path,
+    identity: Identity,
+    *,
+    gallery: bool,
+    tensorboard: bool,
 ) -> list[Watcher]:
     """The watchers that were asked for; a method that hides nothing has no pictures.
 
     Args:
         data: packed sets by split.
         folder: of the pre-training.
+        identity: of the pre-training.
 
     Raises:
         NotInstalled: without TensorBoard.
     """
-    found: list[Watcher] = [Moments(config, Shards(data["val"]), folder)] if gallery and config.mask else []
+    found: list[Watcher] = [Moments(config, Shards(data["val"]), folder, identity)] if gallery and config.mask else []
     return found + ([EventFiles(folder / "tensorboard")] if tensorboard else [])
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from helpers.pretraining import built, packed, pretrain_config
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from simmim.data.shards import Shards
 from simmim.pretraining.gallery import Moments
+from simmim.storage.identity import Identity
 
 CONFIG = pretrain_config()  # 32 x 48 px, enlarged threefold
 STEPS, EVERY = 160, 10  # moments at 10, 20, 40, 80 and 160
@@ -19,9 +21,9 @@ def val(tmp_path_factory):
     return Shards(packed(tmp_path_factory.mktemp("stripes"))["val"])
 
 
-def trained(val, folder, steps):
+def trained(val, folder, steps, seed=0):
     """Show a fresh watcher, as each process has one, the log rows of some steps; the steps that then have a column."""
-    watcher, task = Moments(CONFIG, val, folder), built(CONFIG)
+    watcher, task = Moments(CONFIG, val, folder, Identity(CONFIG.as_json(), seed)), built(CONFIG)
     for step in steps:
         watcher(step, STEPS, {}, task)
     return [int(path.stem) for path in sorted((folder / "gallery").glob("0*.png"))]
@@ -38,6 +40,15 @@ def test_a_restart_draws_only_the_moments_that_have_no_column(val, tmp_path):
     assert trained(val, tmp_path, range(30, STEPS + 1, EVERY)) == [10, 20, 40, 80, 160] and columns(tmp_path) == 5
 
 
+def test_columns_of_another_training_are_left_out(val, tmp_path):
+    trained(val, tmp_path, range(EVERY, STEPS + 1, EVERY))
+    assert columns(tmp_path) == 5
+    trained(val, tmp_path, range(EVERY, 30, EVERY), seed=1)
+    assert columns(tmp_path) == 2
+    trained(val, tmp_path, range(20, 50, EVERY), seed=1)
+    assert columns(tmp_path) == 3, "its own are kept"
+
+
 @pytest.mark.parametrize("torn", [0, 100, -100])
 def test_a_torn_column_is_drawn_again(val, tmp_path, torn):
     trained(val, tmp_path, range(EVERY, 50, EVERY))
@@ -51,17 +62,19 @@ def test_a_torn_column_is_drawn_again(val, tmp_path, torn):
 
 def test_what_is_no_column_of_these_pictures_is_left_out(val, tmp_path):
     trained(val, tmp_path, range(EVERY, 50, EVERY))
-    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / f"{70:08d}.png")  # of fewer images
-    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / "mine.png")
+    note = PngInfo()
+    note.add_text("simmim", Image.open(tmp_path / "gallery" / f"{40:08d}.png").info["simmim"])
+    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / f"{70:08d}.png", pnginfo=note)  # of fewer images
+    Image.new("RGB", (48, 32)).save(tmp_path / "gallery" / "mine.png", pnginfo=note)
     (tmp_path / "gallery" / f"{50:08d}.png").touch()  # torn, and the training has passed it
     trained(val, tmp_path, range(90, 110, EVERY))
     assert (tmp_path / "gallery" / f"{90:08d}.png").exists() and columns(tmp_path) == 4
 
 
 def test_a_write_that_fails_leaves_no_half_column(val, tmp_path, monkeypatch):
-    def torn(image, file, *rest, whole=Image.Image.save):
+    def torn(image, file, *rest, whole=Image.Image.save, **options):
         if not isinstance(file, Path):
-            return whole(image, file, *rest)
+            return whole(image, file, *rest, **options)
         file.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
