@@ -63,7 +63,7 @@ def tell(
 
     Args:
         updates: loss and gradient norm of each update of that row.
-        state: folder that `spike-########.json` is written to.
+        state: folder that `spike-########.json` is written to; it goes when the training is done, the line stays.
     """
     spike = None if sampler.rank else spike_of(rows)
     if spike is None or spike_of(rows[:-1][-WINDOW - 1 :]) is not None:
@@ -74,8 +74,9 @@ def tell(
     samples = list_samples(report, step, sampler, data, **{spike.column: spike.value, "median": spike.median})
     print(
         f"{label}: spike: the {WATCHED[spike.column]} of step {step} is {spike.value:.4g}; the largest of a log row "
-        f"was {spike.median:.4g} before (median). Training goes on unchanged. Its {len(samples)} samples are listed "
-        f"in {report}; if it happens again, lower train.base_lr or clip_norm, or look at these images.",
+        f"was {spike.median:.4g} before (median). Training goes on unchanged. Its {len(samples)} samples, "
+        f"listed in {report} until the training is done, begin with {', '.join(samples[:4])}; if it happens again, "
+        "lower train.base_lr or clip_norm, or look at these images.",
         flush=True,
     )
 
