@@ -17,8 +17,8 @@ class BatchSampler:
     """This process's micro-batches, from a step on; a batch sampler for `torch.utils.data.DataLoader`.
 
     The samples are one endless stream, epoch after epoch in a new order, cut into global batches. A batch may reach
-    over the end of an epoch: every sample is seen equally often and a data set may be smaller than a batch. (The
-    released code drops the tail of an epoch instead: 625 steps rather than 625.6 on ImageNet-1K.)
+    over the end of an epoch: without `repeats` every sample is seen equally often, and a data set may be smaller than a
+    batch. (The released code drops the tail of an epoch instead: 625 steps rather than 625.6 on ImageNet-1K.)
 
     Args:
         samples: size of the data set.
@@ -27,7 +27,7 @@ class BatchSampler:
         steps: updates in all.
         start_step: the first one to sample; a resumed run reads nothing twice.
         repeats: how often an image follows itself, each time with other draws; an epoch keeps its length and shows
-            one image in `repeats`, others in the next (repeated augmentation, arXiv 1901.09335 and 2012.12877).
+            one image in `repeats`, drawn anew in the next (repeated augmentation, arXiv 1901.09335 and 2012.12877).
         world: number of processes.
         rank: which of them this is.
 
@@ -62,19 +62,19 @@ class BatchSampler:
         share = self.batch // self.world
         size = share // self.accumulation
         for step in range(self.start_step, self.steps):
-            mine = self.keys(step)[self.rank * share : (self.rank + 1) * share]
+            mine = self.keys(step, slice(self.rank * share, (self.rank + 1) * share))
             yield from (mine[at : at + size] for at in range(0, share, size))
 
-    def keys(self, step: int) -> list[Key]:
-        """(epoch, sample) of a step's whole batch, the same on every rank; repeats count as epochs of their own."""
-        positions = np.arange(step * self.batch, (step + 1) * self.batch)
+    def keys(self, step: int, part: slice = slice(None)) -> list[Key]:
+        """(epoch, sample) of a step's whole batch, or a part of it; repeats count as epochs of their own."""
+        positions = np.arange(step * self.batch, (step + 1) * self.batch)[part]
         epochs, places = np.divmod(positions, self.samples)
-        orders = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
-        again = places % self.repeats
-        return [
-            (int(epoch * self.repeats + turn), int(orders[epoch][place // self.repeats]))
-            for epoch, place, turn in zip(epochs, places, again)
-        ]
+        samples = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            samples[here] = self._order(epoch)[places[here] // self.repeats]
+        turns = epochs * self.repeats + places % self.repeats
+        return [*zip(turns.tolist(), samples.tolist())]
 
     def epoch(self, step: int) -> float:
         """Passes over the data before a step."""

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from simmim.config.training import TrainSettings
+from simmim.rng import epoch_order
 from simmim.train.batch_sampler import BatchSampler
 
 SAMPLER = {"samples": 50, "batch": 12, "micro_batch": 12, "steps": 25, "seed": 3}
@@ -62,6 +63,24 @@ def test_repeated_augmentation_shows_a_third_of_the_images_three_times_with_othe
     assert len(set(keys)) == 300
     assert len({image for _, image in keys}) > 40
     assert step_keys(4, repeats=3, world=4, micro_batch=1) == step_keys(4, repeats=3)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize(("samples", "batch"), [(50, 12), (5, 12), (12, 12), (7, 1)])
+def test_a_process_computes_its_own_part_of_the_batch(monkeypatch, samples, batch, repeats):
+    settings = {"samples": samples, "batch": batch, "micro_batch": 4, "steps": 9, "seed": 3, "repeats": repeats}
+    whole, orders = BatchSampler(**settings), [epoch_order(3, epoch, samples).tolist() for epoch in range(120)]
+    places = [divmod(position, samples) for position in range(9 * batch)]
+    keys = [(epoch * repeats + at % repeats, orders[epoch][at // repeats]) for epoch, at in places]
+    assert [key for step in range(9) for key in whole.keys(step)] == keys
+    assert {type(number) for key in whole.keys(0) for number in key} == {int}
+    world, asked = min(batch, 3), []
+    monkeypatch.setattr(
+        BatchSampler, "keys", lambda *asks, plain=BatchSampler.keys: asked.append(plain(*asks)) or asked[-1]
+    )
+    for rank in range(world):
+        list(BatchSampler(**settings, world=world, rank=rank))
+    assert {len(part) for part in asked} == {batch // world}
 
 
 def test_impossible_shares_are_refused():
