@@ -14,5 +14,13 @@ def check_ratio(ratio: float) -> None:
 
 
 def hidden_cells(ratio: float, cells: int) -> int:
-    """`ceil(ratio * cells)`, as in the released code: 0.6 of 36 cells hides 22."""
-    return math.ceil(cells * ratio)
+    """`ceil(ratio * cells)`, as in the released code: 0.6 of 36 cells hides 22.
+
+    Raises:
+        ValueError: for a ratio that hides all of them, with the largest one that does not.
+    """
+    hidden = math.ceil(cells * ratio)
+    if hidden >= cells:
+        largest = f"at most {math.floor(1000 * (cells - 1) / cells) / 1000:g}" if cells > 1 else "smaller cells"
+        raise ValueError(f"mask.ratio {ratio} hides all {cells} cells of an image, and one must be visible: {largest}")
+    return hidden

@@ -41,7 +41,11 @@ class Block:
             raise ValueError(f"mask.min_cells {self.min_cells} must be a whole number of at least 1; nearest: 1")
 
     def sample(self, n: int, grid: tuple[int, int], generator: KeyedGenerator) -> np.ndarray:
-        """Masks for n images, bool [n, *grid], True = hidden."""
+        """Masks for n images, bool [n, *grid], True = hidden.
+
+        Raises:
+            ValueError: for a ratio that hides all cells.
+        """
         all_draws = generator.uniform(4 * _ATTEMPTS + 1)
         hidden = np.zeros((n, *grid), dtype=bool)
         missing = np.full(n, hidden_cells(self.ratio, grid[0] * grid[1]))

@@ -24,7 +24,11 @@ class Random:
         check_ratio(self.ratio)
 
     def sample(self, n: int, grid: tuple[int, int], generator: KeyedGenerator) -> np.ndarray:
-        """Masks for n images, bool [n, *grid], True = hidden."""
+        """Masks for n images, bool [n, *grid], True = hidden.
+
+        Raises:
+            ValueError: for a ratio that hides all cells.
+        """
         cells = grid[0] * grid[1]
         order = np.argsort(generator.uniform(cells), axis=1, kind="stable")  # [n, cells]
         hidden = np.zeros((n, cells), dtype=bool)

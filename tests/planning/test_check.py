@@ -124,6 +124,18 @@ def test_a_check_of_one_run_looks_at_no_other(folder, capsys):
         check_scale(Sheets(folder), "smoke", ["default", "odd"])
 
 
+def test_a_ratio_that_hides_every_cell_is_named_with_the_largest_that_does_not(folder):
+    append(folder / "pretrain.tsv", "odd", "swin_b_100ep", "mask.ratio=0.98")
+    append(folder / "pretrain.tsv", "blocks", "swin_b_100ep", "mask=block mask.ratio=0.98")
+    append(folder / "pretrain.tsv", "fits", "swin_b_100ep", "mask.ratio=0.972")
+    read_yaml.cache_clear()
+    for row in ("odd", "blocks"):
+        message = f"row '{row}': mask.ratio 0.98 hides all 36 cells of an image, and one must be visible: at most 0.972"
+        with pytest.raises(ValueError, match=message):
+            check_scale(Sheets(folder), "paper", [row])
+    check_scale(Sheets(folder), "paper", ["fits"])
+
+
 def _some(n, grid, hidden):
     return np.arange(n * grid[0] * grid[1]).reshape(n, *grid) % (grid[0] * grid[1]) < hidden
 

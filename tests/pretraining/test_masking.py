@@ -50,7 +50,7 @@ def test_every_run_with_a_mask_has_records_and_the_others_are_named(config, tmp_
     tokens = frame[(frame["metric"] == "avg_dist") & (frame["part"] == "tokens")]
     assert tokens["value"].tolist() == [avg_dist_of(config)["tokens"]] * 2
     assert set(frame["evaluation"]) == {"pretrain"} and set(frame["config_hash"]) == {config.hash, twin.hash}
-    assert "all: mask=random must give at least one hidden and one visible cell" in capsys.readouterr().out
+    assert "all: mask.ratio 0.99 hides all 16 cells of an image" in capsys.readouterr().out
 
 
 class FewShards:
