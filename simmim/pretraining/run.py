@@ -17,7 +17,7 @@ from simmim.pretraining.tokenizer import load_tokenizer
 from simmim.storage import finished, model_file, records
 from simmim.storage.encoder_file import save_encoder, source_digest, start_from
 from simmim.storage.identity import Identity, code_version
-from simmim.storage.sealed_json import digest_of
+from simmim.storage.sealed_json import digest_of, read_sealed
 from simmim.train import speed, spikes
 from simmim.train.checkpoint import MANIFEST, verified_manifest
 from simmim.train.loop import Run, Trained, Watcher, fit
@@ -182,8 +182,16 @@ def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) ->
         code_version(),
         config.data["train"].dataset,
         train_set.digest,
-        source_digest(init.encoder) if init.encoder else "",
+        _digest_of_encoder(init),
     )
+
+
+def _digest_of_encoder(init: Init) -> str:
+    """Of the encoder file that a training began with, by way of its own first stage, too; "" for none."""
+    if init.encoder:
+        return source_digest(init.encoder)
+    stage = read_sealed(init.first_stage / MANIFEST) if init.first_stage else {}
+    return stage.get("made_from", {}).get("encoder", "")
 
 
 def _rows(

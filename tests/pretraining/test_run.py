@@ -154,6 +154,16 @@ def test_a_first_stage_serves_a_short_and_a_long_run_to_the_same_bits(tmp_path, 
         assert losses[0] == losses[1] and len(losses[0]) == settings.train.epochs
 
 
+def test_records_name_the_encoder_file_that_a_first_stage_began_with(tmp_path, data):
+    pretrain(config(epochs=0), 1, data, tmp_path / "first", ALONE)
+    file, stage = tmp_path / "first" / "encoder.safetensors", tmp_path / "first_stage"
+    settings = config(epochs=2, milestones=[0.5], **STEPS)
+    pretrain_first_stage(settings, 0, data, stage, ALONE, Init(encoder=file))
+    pretrain(settings, 0, data, tmp_path / "run", ALONE, Init(stage, settings))
+    frame = records.read([tmp_path / "run" / "train.parquet"])
+    assert set(frame["encoder_digest"]) == {model_file.digest(file)}
+
+
 def test_a_first_stage_that_was_changed_is_refused(tmp_path, data):
     settings = config(epochs=4, milestones=[0.5], **STEPS)
     pretrain_first_stage(settings, 0, data, tmp_path / "first_stage", ALONE)
