@@ -8,6 +8,7 @@ same, as they notice the number of processes, which no config knows either:
     grey levels        one value in fifty of a crop that is cut on the device differs by one
     random draws       mixup, cutmix, drop path and dropout draw anew for every micro-batch
     batch statistics   of ResNet and of UPerNet's heads are those of a micro-batch (on GPUs, of all processes together)
+    use of codes       which the dVAE's loss evens out (`usage_weight`) is that of one process's micro-batch
 """
 
 from __future__ import annotations
