@@ -22,6 +22,9 @@ _IMAGES_AT_ONCE = 64
 def validation_losses(method: SimMIM, shards: Shards, dtype: torch.dtype | None) -> dict[str, float]:
     """The method's loss under one fixed mask per image, on hidden cells whatever its loss area is.
 
+    The images are the first ones as they are packed, class by class where the source has a folder per class: of
+    ImageNet's 50,000 they show 21 classes of 1000. It compares trainings on one set, and estimates no mean over it.
+
     Returns:
         `validation_loss`, in the target's units; where a colour is a possible prediction, beside it
         `validation_loss_mean_colour`, of predicting each image's mean visible colour.

@@ -122,7 +122,7 @@ def load_tokenizer(path: Path, config: TokenizerConfig) -> nn.Module:
 
 @torch.inference_mode()
 def measured(tokenizer: nn.Module, shards: Shards, image_px: int) -> dict[str, float]:
-    """How well images come back, and how many codes they use.
+    """How well the first images, as they are packed (a few classes' only), come back, and how many codes they use.
 
     Args:
         image_px: side to which the images are resized, that of the training.

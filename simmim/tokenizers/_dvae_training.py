@@ -30,7 +30,7 @@ from simmim.train.task import TrainTask
 if TYPE_CHECKING:
     from simmim.tokenizers.dvae import Dvae
 
-_STARTING_IMAGES = 128  # that centre the logits
+_STARTING_IMAGES = 128  # that centre the logits: the first ones as they are packed, which may be of one class
 _REPORTS = 10  # lines on the use of the codes in a training
 
 
