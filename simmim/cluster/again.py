@@ -12,6 +12,7 @@ queue, which uses up none of Snakemake's retries; a mistake or a loss that is no
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,7 +66,7 @@ class Supervisor:
         if self._asked:
             now.process.send_signal(signal.SIGTERM)
         while now.goes_on(said.stuck_seconds()):
-            if not self._spare and not self._asked and not _several_nodes():
+            if not self._spare and not self._asked and not self._several_nodes():
                 self._prepare(said.heard(now.file)[0])
         if now.process.returncode is None:
             _print(f"no sign of life for {said.stuck_seconds() / 60:g} minutes")
@@ -74,6 +75,13 @@ class Supervisor:
         # Ranks whose launcher did not outlive the signal that asked all of them to stop may save, too.
         end_orphans(TO_SAVE if self._asked else 0, [self._spare.process.pid] if self._spare else [])
         return code, *told
+
+    def _several_nodes(self) -> bool:
+        """Whether the command is a step over the nodes of its job, where a second one would wait for the first to end.
+
+        The plugin hides from a job how many nodes it has; what starts it says so (workflow/rules/launch.smk).
+        """
+        return any(re.fullmatch(r"--nodes=([2-9]|\d{2,})", word) for word in self._command)
 
     def _prepare(self, saved: set[str]) -> None:
         """Start the spare once something is saved; without one, a full disk or process table ends no work."""
@@ -146,11 +154,6 @@ def _given_up(code: int) -> int:
     """The exit code of a job that gets nowhere: 75 would put it back into the queue, where nobody counts its tries."""
     ended = 1 if code == EXIT_RUN_AGAIN else code
     return ended if ended > 0 else 128 - ended
-
-
-def _several_nodes() -> bool:
-    """Whether the command is a step over the nodes of its job, where a second one would wait for the first to end."""
-    return int(os.environ.get("SLURM_JOB_NUM_NODES", 1)) > 1
 
 
 def _how(code: int) -> str:

@@ -28,16 +28,16 @@ with said.alive():
 """
 
 
-def started(folder, body, **environment):
+def started(folder, body, *words, **environment):
     script = WORK + "\n".join(f"    {line}" for line in body.split("; "))
     own = {"PYTHONPATH": str(ROOT)} | environment
-    words = [sys.executable, "-m", "simmim.cluster.again", sys.executable, "-c", script]
+    words = [sys.executable, "-m", "simmim.cluster.again", sys.executable, "-c", script, *words]
     return subprocess.Popen(words, cwd=folder, env=os.environ | own, stdout=subprocess.PIPE, text=True)
 
 
-def run(folder, body, **environment):
+def run(folder, body, *words, **environment):
     """Exit code, what was printed, and the number of attempts."""
-    process = started(folder, body, **environment)
+    process = started(folder, body, *words, **environment)
     out, _ = process.communicate(timeout=30)
     return process.returncode, out, len((folder / "attempts").read_text())
 
@@ -95,6 +95,14 @@ WAIT = "while not Path('spare').exists(): time.sleep(0.01)"
 def test_the_next_attempt_waits_with_all_its_imports_once_something_is_saved(tmp_path):
     code, out, attempts = run(tmp_path, f"said.saved('step-1'); {WAIT}; n or die(9)", SIMMIM_STUCK_MINUTES="0.1")
     assert (code, attempts) == (0, 2) and (tmp_path / "turn").exists() and out.count("started again") == 1
+
+
+@pytest.mark.parametrize(("nodes", "waits"), [("--nodes=2", False), ("--nodes=16", False), ("--nodes=1", True)])
+def test_no_next_attempt_waits_beside_a_step_over_several_nodes(tmp_path, nodes, waits):
+    """As the workflow starts it in a job of Slurm's, whose environment does not say how many nodes that has."""
+    body = "said.saved('step-1'); time.sleep(1)"
+    assert run(tmp_path, body, nodes, SLURM_JOB_ID="42", SIMMIM_STUCK_MINUTES="0.02")[0] == 0
+    assert (tmp_path / "spare").exists() == waits
 
 
 def test_work_goes_on_where_the_next_attempt_cannot_be_started_and_it_is_tried_after_the_next_save(tmp_path):

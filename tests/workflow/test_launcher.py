@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.gpus import pretend_cards
 
+from simmim.cluster import again
+
 ROOT = Path(__file__).parents[2]
 RULE = f"""
 include: "{ROOT}/workflow/rules/launch.smk"
@@ -45,6 +47,7 @@ def test_a_job_on_several_nodes_is_a_step_over_them(tmp_path):
     said = snakemake(tmp_path, "-n", "-p", "--resources", "gpu=4", resources=TWO_NODES)
     step = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --gpus-per-node=2 --cpus-per-task=6"
     assert f"{step} --kill-on-bad-exit=1 python -m simmim.train.cards 2 torchrun --nnodes=2" in said, said
+    assert again.Supervisor(step.split())._several_nodes()
 
 
 @pytest.mark.parametrize(
