@@ -171,3 +171,15 @@ class ConfigFile(Section):
     scale: str = Field(default="paper", description="scale that snakemake makes without a target")
     data_root: str = Field(default="data", description="folder that stands for $data in the sheets")
     large: list[Name] = Field(default=[], description="runs that get the resources of pretrain_large and its like")
+
+    def check_given(self, given: ConfigFile) -> None:
+        """Refuse what Snakemake was given beside this file, but for the scale: its jobs' verbs read the file alone.
+
+        Raises:
+            ValueError: with the setting, both values and where to write it.
+        """
+        for name in sorted(given.model_fields_set - {"scale"}):
+            value, stands = getattr(given, name), getattr(self, name)
+            if value != stands:
+                differs = f"{name} is {value!r}, and config/config.yaml says {stands!r}"
+                raise ValueError(f"{differs}; only scale can be given so: write it there")

@@ -74,3 +74,26 @@ def test_a_damaged_sheet_is_one_sentence_without_a_traceback(tmp_path):
     printed = str(refused.value)
     assert "config/recipes/knn.yaml is not valid YAML, or is damaged (" in printed and "; mend it" in printed
     assert "simmim/config" not in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "differs"),
+    [
+        (["--config", "data_root=/elsewhere"], "data_root is '/elsewhere', and config/config.yaml says 'data'"),
+        (["--config", "large=[default]"], "large is ['default'], and config/config.yaml says ['swin_v2_h_800ep', "),
+        (["--configfile", "mine.yaml"], "data_root is '/mine', and config/config.yaml says 'data'"),
+    ],
+)
+def test_what_the_verbs_of_jobs_would_not_see_is_refused(tmp_path, given, differs):
+    """They read config/config.yaml; what was given beside it had no effect."""
+    folder = copy_of_the_project(tmp_path)
+    (folder / "mine.yaml").write_text("data_root: /mine\n")
+    printed = snakemake(folder, "-n", *given, "--", "results/smoke/size/default.parquet", refuses=True)
+    assert f"--config, or another configfile: {differs}" in printed and "Traceback" not in printed, printed
+    assert "only scale can be given so: write it there" in printed
+
+
+def test_what_stands_in_the_file_may_be_given_too(tmp_path):
+    folder = copy_of_the_project(tmp_path)
+    given = "--config", "data_root=data", "scale=smoke"
+    assert planned(snakemake(folder, "-n", *given, "--", "results/smoke/size/default.parquet")) == {"size": 1}

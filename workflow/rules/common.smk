@@ -26,8 +26,11 @@ from simmim.storage.paths import pattern
 
 try:
     with located_at("config/config.yaml or --config"):
-        config.update(validated(ConfigFile, config).model_dump())
+        given = validated(ConfigFile, config)
+    config.update(given.model_dump())
     JOBS = Jobs(Sheets("config"))
+    with located_at("--config, or another configfile"):
+        JOBS.sheets.config_file.check_given(given)
     FINE_TUNINGS = JOBS.sheets.fine_tunings()
 except ValueError as error:
     raise WorkflowError(str(error)) from None  # printed without a traceback
