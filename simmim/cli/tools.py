@@ -150,13 +150,15 @@ def doctor(jobs: Jobs | None, *, profile: Path | None = None, scale: str = "") -
 def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
     from simmim.cluster import asked, checks, folder
     from simmim.planning.gpus import machine
+    from simmim.planning.limits import names_of_rules, rules_that_train
     from simmim.planning.packed import other_counts
     from simmim.planning.planner import planned_rows
     from simmim.planning.ready import data_to_pack, disk_faults, missing_sources
 
     kinds = asked.alike(asked.asked_by(profile))
     results = Path(jobs.results)
-    if faults := [*checks.faults(kinds), *folder.faults(results)]:
+    of_names = checks.faults_of_names(asked.set_by(profile), names_of_rules(), rules_that_train(jobs))
+    if faults := [*(of_names or checks.faults(kinds)), *folder.faults(results)]:
         raise ValueError("; ".join(faults))
     rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
     to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]

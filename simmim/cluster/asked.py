@@ -90,8 +90,8 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
         ValueError: for a profile that is not there or holds no settings, or a runtime that is no time.
     """
     given = _read(profile)
-    common, of_rules = (_section(profile, given, name) for name in ("default-resources", "set-resources"))
-    merged = {rule: common | _section(profile, of_rules, rule) for rule in of_rules} | {EVERY_OTHER: common}
+    common = _section(profile, given, "default-resources")
+    merged = {rule: common | own for rule, own in set_by(profile).items()} | {EVERY_OTHER: common}
     found = {
         rule: {name: value for name, value in resources.items() if value is not None}
         for rule, resources in merged.items()
@@ -100,6 +100,12 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
         if "runtime" in resources:
             resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))
     return found
+
+
+def set_by(profile: Path) -> dict[str, dict[str, Any]]:
+    """Rule -> what a profile sets for it alone."""
+    of_rules = _section(profile, _read(profile), "set-resources")
+    return {rule: _section(profile, of_rules, rule) for rule in of_rules}
 
 
 def jobs_at_a_time(profile: Path) -> int | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from simmim.cluster.asked import PROFILE, Asked, fault_of_nodes
 from simmim.cluster.queue import answer_to
+from simmim.plugin import check_choice
 
 TO_CHANGE = "CHANGE_ME"
+# Resources that Snakemake or its Slurm plugin reads; one of another name says nothing to either.
+READ = (
+    *("mem", "mem_mb", "mem_mib", "disk", "disk_mb", "disk_mib", "runtime", "tmpdir", "_cores", "_nodes", "threads"),
+    *("slurm_account", "slurm_partition", "slurm_extra", "slurm_cluster", "cluster", "clusters", "constraint", "qos"),
+    *("nodes", "gpu", "gpu_model", "gres", "mpi", "mem_mb_per_cpu", "cpus_per_task", "cpus_per_gpu"),
+    *("tasks", "tasks_per_node", "tasks_per_gpu"),
+)
 
 
 def faults(asked: Sequence[Asked]) -> list[str]:
@@ -23,8 +32,41 @@ def faults(asked: Sequence[Asked]) -> list[str]:
     return [fault for each in asked for fault in _faults(each)]
 
 
+def faults_of_names(
+    of_rules: Mapping[str, Collection[str]], rules: Collection[str], training: Iterable[str]
+) -> list[str]:
+    """A sentence for what would leave trainings without the GPUs of others: Snakemake passes over unknown names.
+
+    Args:
+        of_rules: by rule of `set-resources`, the resources that it names.
+        rules: all there are.
+        training: those that run a network. They say themselves what `gpu` is where a profile does not: that of the
+            machine that submits, and no default.
+
+    Raises:
+        ValueError: for a rule that there is not, with the nearest.
+    """
+    for rule in of_rules:
+        check_choice("rule under set-resources", rule, rules)
+    having = next((rule for rule, names in of_rules.items() if "gpu" in names), "")
+    lacking = [rule for rule in training if "gpu" not in of_rules.get(rule, ())]
+    if not having or not lacking:
+        return []
+    what = f"no gpu is set under set-resources, where {having} has one; write how many (gpu: 0 for none)"
+    return [f"{', '.join(lacking)}: {what}"]
+
+
+def _misspelt(asked: Asked) -> str:
+    """A resource that is named nearly, or without its prefix, as one that is read; others may be a cluster's own."""
+    for name in asked.resources:
+        near = [f"slurm_{name}"] if f"slurm_{name}" in READ else difflib.get_close_matches(name, READ, 1, 0.8)
+        if name not in READ and near:
+            return f"{asked}: nothing reads the resource '{name}'; did you mean '{near[0]}'?"
+    return ""
+
+
 def _faults(asked: Asked) -> Iterator[str]:
-    if found := _gpu_fault(asked) or _time_fault(asked):
+    if found := _misspelt(asked) or _gpu_fault(asked) or _time_fault(asked):
         yield found
     elif refusal := _refusal(asked):
         yield f"Slurm refuses a job of {asked}: {refusal}"

@@ -8,13 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simmim.cluster.asked import EVERY_OTHER, Asked, asked_by
+from simmim.cluster.asked import EVERY_OTHER, Asked, asked_by, set_by
 from simmim.config.reading import read_yaml
-from simmim.jobs import Jobs
+from simmim.jobs import TRAINING, Jobs
 from simmim.planning.jobs import EVALUATE
 from simmim.planning.rows import TO_DO, titled
+from simmim.storage.paths import OUTPUTS
 
 Row = Mapping[str, Any]
+LARGE = "first_stage", "pretrain", "finetune"  # kinds of jobs whose large runs have rules of their own
+
+
+def names_of_rules() -> list[str]:
+    """All rules of the workflow."""
+    return [*OUTPUTS, *(f"{kind}_large" for kind in LARGE), "all"]
+
+
+def rules_that_train(jobs: Jobs) -> list[str]:
+    """Those of them whose jobs run a network, the large ones where any run is large."""
+    return [*TRAINING, *(f"{kind}_large" for kind in LARGE if jobs.sheets.config_file.large)]
 
 
 @dataclass(frozen=True)
@@ -42,13 +54,16 @@ class Limits:
 
     def __init__(self, profile: Path, jobs: Jobs) -> None:
         self.profile, self._jobs = profile, jobs
-        self._asked = asked_by(profile)
+        self._asked, self._own = asked_by(profile), set_by(profile)
         self._tries = (read_yaml(profile).get("retries") or 0) + 1
 
     def of(self, rule: str) -> Grant:
-        """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try."""
+        """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try.
+
+        Default resources give it no GPU (`simmim.cluster.checks.faults_of_names`).
+        """
         resources = self._asked.get(rule, self._asked[EVERY_OTHER])
-        return Grant(Asked([rule], resources).gpus, resources.get("runtime", math.inf) / 60, self._tries)
+        return Grant(Asked([rule], self._own.get(rule, {})).gpus, resources.get("runtime", math.inf) / 60, self._tries)
 
     def verdicts(self, rows: Sequence[Row]) -> Iterator[str]:
         """A sentence for every job that cannot end, with what to change; one for the longest where all can."""
@@ -76,8 +91,8 @@ class Limits:
 
     def _rule(self, row: Row) -> str:
         kind = self._jobs.kind_of(row["evaluation"]) if row["kind"] == EVALUATE else row["kind"]
-        large = f"{kind}_large"
-        return large if large in self._asked and row["run"] in self._jobs.sheets.config_file.large else kind
+        is_large = kind in LARGE and row["run"] in self._jobs.sheets.config_file.large
+        return f"{kind}_large" if is_large else kind
 
     def _hours(self, row: Row) -> float:
         """Of one job; an evaluation has all its seeds in one, of anything else each is a job."""

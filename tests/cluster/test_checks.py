@@ -2,15 +2,19 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
+import snakemake_executor_plugin_slurm
 import yaml
 
 from simmim.__main__ import main
 from simmim.cluster import checks, folder
 from simmim.cluster.asked import EVERY_OTHER, PROFILE, Asked, alike, asked_by
+from simmim.jobs import TRAINING
 from simmim.planning import planner
 
+ALL = [*TRAINING, "first_stage_large", "pretrain_large", "finetune_large"]
 JOB = {"slurm_account": "a", "slurm_partition": "big", "nodes": 1, "gpu": 4, "mem_mb": 100, "runtime": 60}
 
 
@@ -87,6 +91,42 @@ def test_what_is_no_number_is_named_with_its_rules(name, value):
         faults(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "near"), [("gpus", "gpu"), ("cpu_per_task", "cpus_per_task"), ("partition", "slurm_partition")]
+)
+def test_a_resource_that_nothing_reads_is_named_with_the_nearest(slurm, name, near):
+    (fault,) = faults(**{name: 8})
+    assert fault == f"pretrain, evaluate: nothing reads the resource '{name}'; did you mean '{near}'?"
+
+
+def test_resources_that_the_plugin_reads_and_a_cluster_s_own_are_let_pass(slurm):
+    assert faults(licences=1, constraint="a100", **dict.fromkeys(("_cores", "_nodes", "tmpdir", "mem_mib"), 1)) == []
+    sources = Path(snakemake_executor_plugin_slurm.__file__).parent.glob("*.py")
+    read = {name for file in sources for name in re.findall(r"job\.resources\.get\(\s*\"(\w+)\"", file.read_text())}
+    assert len(read) > 15 and read <= {*checks.READ}
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ({"pretrian": {"gpu": 8}}, "unknown rule under set-resources 'pretrian'; did you mean 'pretrain'?"),
+        ({"pretrain": {}}, "pretrain: no gpu is set under set-resources, where evaluate has one; write how many"),
+        ({"pretrain_large": {"runtime": 9}}, "pretrain_large: no gpu is set under set-resources, where evaluate has"),
+    ],
+)
+def test_a_training_that_the_gpus_do_not_reach_is_refused(slurm, capsys, words, refused):
+    """By a misspelt rule or a forgotten one, which Snakemake passes over."""
+    profile = slurm / "profile.yaml"
+    profile.write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": dict.fromkeys(ALL, JOB) | words}))
+    assert main(["doctor", "--profile", str(profile), "--results", str(slurm), "--scale", "paper"]) == 2
+    assert f"simmim: error: {refused}" in capsys.readouterr().err and not (slurm / "asked").exists()
+
+
+def test_trainings_may_have_no_gpu_where_none_has_or_where_that_is_written():
+    assert checks.faults_of_names({"pretrain": ["runtime"]}, ["pretrain"], ["pretrain", "evaluate"]) == []
+    assert checks.faults_of_names({"pretrain": ["gpu"], "evaluate": ["gpu"]}, ALL, ["pretrain", "evaluate"]) == []
+
+
 def test_without_slurm_that_is_said(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match="there is no sinfo here"):
@@ -124,13 +164,14 @@ def test_the_doctor_says_that_a_profile_was_not_filled_in(capsys):
 
 def test_the_doctor_looks_at_jobs_disk_and_data(slurm, capsys, monkeypatch):
     profile = slurm / "profile.yaml"
-    profile.write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": {"pretrain": JOB | {"gpu": 2}}}))
+    profile.write_text(yaml.safe_dump({"default-resources": JOB, "set-resources": dict.fromkeys(ALL, JOB)}))
     row = {"kind": "data", "run": "imagenet", "evaluation": "val", "checkpoint_bytes": None}
     rows = [row | {"state": "done", "disk_bytes": 1e18}]
     monkeypatch.setattr(planner, "planned_rows", lambda *_: rows)  # the plan itself takes a minute
     words = ["doctor", "--profile", str(profile), "--results", str(slurm / "results"), "--scale", "paper"]
     assert main(words) == 0
-    assert f"slurm   takes every kind of job in {profile}: pretrain, {EVERY_OTHER}" in capsys.readouterr().out
+    kinds = ", ".join([*sorted(ALL), EVERY_OTHER])
+    assert f"slurm   takes every kind of job in {profile}: {kinds}" in capsys.readouterr().out
     rows.append(row | {"state": "to do", "disk_bytes": 1e18})
     assert main(words) == 2
     said = capsys.readouterr().err

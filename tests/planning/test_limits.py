@@ -31,8 +31,8 @@ def verdicts(tmp_path, *rows, **changes):
     return [each.replace(str(file), "FILE") for each in limits.verdicts(rows)]
 
 
-def row(kind, hours, evaluation="", seeds=1, state=TO_DO):
-    made = {"kind": kind, "run": "r", "evaluation": evaluation, "gpu_hours": hours}
+def row(kind, hours, evaluation="", seeds=1, state=TO_DO, run="r"):
+    made = {"kind": kind, "run": run, "evaluation": evaluation, "gpu_hours": hours}
     return made | {"seeds_to_do": seeds, "state": state}
 
 
@@ -67,6 +67,27 @@ def test_a_job_without_a_gpu_is_named_with_its_rule(tmp_path):
     assert verdicts(tmp_path, row("evaluate", 1, "probe")) == [
         "! r/probe (evaluate) gets no GPU from FILE: set-resources, evaluate, gpu."
     ]
+
+
+LARGE = "swin_v2_h_800ep"
+
+
+def test_a_large_run_gets_what_its_own_rule_is_given_and_else_the_defaults(tmp_path):
+    """Not what `pretrain` is given: Snakemake does not know that the two rules belong together."""
+    said = verdicts(tmp_path, row("pretrain", 1, run=LARGE), row("evaluate", 1, "finetune", run=LARGE))
+    assert said == [
+        f"! {LARGE} (pretrain) gets no GPU from FILE: set-resources, pretrain_large, gpu.",
+        f"! {LARGE}/finetune (evaluate) gets no GPU from FILE: set-resources, finetune_large, gpu.",
+    ]
+    own = PROFILE["set-resources"] | {"pretrain_large": {"gpu": 8, "runtime": 60}, "evaluate": {"gpu": 1}}
+    rows = row("pretrain", 8, run=LARGE), row("evaluate", 1, "probe", run=LARGE)
+    assert "1.0 of 2 hours" in verdicts(tmp_path, *rows, **{"set-resources": own})[0]
+
+
+def test_default_resources_give_a_training_no_gpu(tmp_path):
+    """Its rule says how many: those of the machine that submits."""
+    said = verdicts(tmp_path, row("features", 1), **{"default-resources": {"gpu": 8, "runtime": 60}})
+    assert said == ["! r (features) gets no GPU from FILE: set-resources, features, gpu."]
 
 
 def test_a_runtime_that_is_no_time_and_a_missing_profile_are_refused(tmp_path, capsys):

@@ -48,6 +48,9 @@ def test_what_it_has_not_is_named(faults, change, words):
     [
         ({}, "slurm_account and slurm_partition still say CHANGE_ME"),
         ({"pretrain": ONE_NODE | {"gpu": 8}}, "8 GPUs are asked of a node"),
+        ({"pretrian": ONE_NODE}, "unknown rule under set-resources 'pretrian'; did you mean 'pretrain'?"),
+        ({"evaluate": ONE_NODE}, "pretrain: no gpu is set under set-resources, where evaluate has one"),
+        ({"pretrain": ONE_NODE | {"gpus": 2}}, "pretrain: nothing reads the resource 'gpus'; did you mean 'gpu'?"),
     ],
 )
 def test_nothing_is_submitted(slurm, tmp_path, resources, words):

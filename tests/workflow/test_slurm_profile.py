@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from simmim.config.sheets import Sheets
+from simmim.jobs import Jobs
+from simmim.planning.limits import names_of_rules, rules_that_train
+
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 PROFILE = yaml.safe_load((WORKFLOW / "profiles" / "slurm" / "profile.yaml").read_text())
 
@@ -27,6 +31,11 @@ LAUNCHED = sorted(name for name, text in rules().items() if "launch=launcher" in
 
 def test_the_rules_are_found():
     assert {"evaluate", "finetune", "first_stage", "pretrain", "tokenizer"} < set(LAUNCHED) < set(COMPUTING)
+
+
+def test_the_rules_are_those_that_a_profile_is_held_against():
+    assert {*names_of_rules()} == rules().keys() | {"all"}
+    assert sorted(rules_that_train(Jobs(Sheets("config")))) == LAUNCHED
 
 
 @pytest.mark.parametrize("rule", COMPUTING)

@@ -26,9 +26,12 @@ def check_the_cluster():
     """Refuse, before the first submission, what Slurm would refuse or leave in its queue for ever."""
     if workflow.executor_plugin.executor is not SLURM:
         return
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs = {job.rule.name: dict(job.resources.items()) for job in workflow.dag.needrun_jobs() if not job.is_local}
+    training = [rule for rule in jobs if rule.removesuffix("_large") in TRAINING]
+    of_rules = workflow.resource_settings.overwrite_resources
     try:
-        faults = checks.faults(asked.alike({job.rule.name: dict(job.resources.items()) for job in jobs}))
+        faults = checks.faults_of_names(of_rules, [rule.name for rule in workflow.rules], training)
+        faults = faults or checks.faults(asked.alike(jobs))
     except ValueError as error:
         faults = [str(error)]
     faults += folder.faults(Path(JOBS.results))
