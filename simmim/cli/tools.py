@@ -158,7 +158,7 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
     kinds = asked.alike(asked.asked_by(profile))
     results = Path(jobs.results)
     of_names = checks.faults_of_names(asked.set_by(profile), names_of_rules(), rules_that_train(jobs))
-    if faults := [*(of_names or checks.faults(kinds)), *folder.faults(results)]:
+    if faults := [*(of_names or checks.faults(kinds, asked.settings_of(profile), profile)), *folder.faults(results)]:
         raise ValueError("; ".join(faults))
     rows = planned_rows("everything", jobs, scale, machine("A100", 0.35, 8))  # the GPU decides hours only
     to_pack = [jobs.sheets.packed(scale, *each) for each in data_to_pack(rows)]

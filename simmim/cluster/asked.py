@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -106,6 +107,13 @@ def set_by(profile: Path) -> dict[str, dict[str, Any]]:
     """Rule -> what a profile sets for it alone."""
     of_rules = _section(profile, _read(profile), "set-resources")
     return {rule: _section(profile, of_rules, rule) for rule in of_rules}
+
+
+def settings_of(profile: Path) -> SimpleNamespace:
+    """What a profile sets of the plugin for every submission, by the plugin's names."""
+    given = _read(profile)
+    names = "qos", "reservation", "requeue", "no_requeue"
+    return SimpleNamespace(**{name: given.get(f"slurm-{name.replace('_', '-')}") for name in names})
 
 
 def jobs_at_a_time(profile: Path) -> int | None:

@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,12 +25,17 @@ READ = (
 )
 
 
-def faults(asked: Sequence[Asked]) -> list[str]:
-    """A sentence for every fault; where the profile has not been filled in, for that alone."""
+def faults(asked: Sequence[Asked], settings: Any = None, profile: Path = PROFILE) -> list[str]:
+    """A sentence for every fault; where the profile has not been filled in, for that alone.
+
+    Args:
+        settings: of the plugin, which are in every submission beside what a rule asks for (`asked.settings_of`).
+        profile: what to fill in.
+    """
     unnamed = sorted({name for each in asked for name, value in each.resources.items() if TO_CHANGE in str(value)})
     if unnamed:
-        return [f"{' and '.join(unnamed)} still say {TO_CHANGE}: name those of your cluster in {PROFILE}"]
-    return [fault for each in asked for fault in _faults(each)]
+        return [f"{' and '.join(unnamed)} still say {TO_CHANGE}: name those of your cluster in {profile}"]
+    return [fault for each in asked for fault in _faults(each, settings)]
 
 
 def faults_of_names(
@@ -65,10 +71,10 @@ def _misspelt(asked: Asked) -> str:
     return ""
 
 
-def _faults(asked: Asked) -> Iterator[str]:
+def _faults(asked: Asked, settings: Any) -> Iterator[str]:
     if found := _misspelt(asked) or _gpu_fault(asked) or _time_fault(asked):
         yield found
-    elif refusal := _refusal(asked):
+    elif refusal := _refusal(asked, settings):
         yield f"Slurm refuses a job of {asked}: {refusal}"
 
 
@@ -126,12 +132,12 @@ def _gpus(resources: str) -> int:
     return sum(int(number) for number in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", resources))
 
 
-def _refusal(asked: Asked) -> str:
+def _refusal(asked: Asked, settings: Any) -> str:
     """Why Slurm would not take such a job; "" where it would."""
     from snakemake_interface_common.exceptions import WorkflowError
 
     try:
-        answer = answer_to([*shlex.split(_submission(asked)), "--test-only", "--wrap=true"])
+        answer = answer_to([*shlex.split(_submission(asked, settings)), "--test-only", "--wrap=true"])
     except WorkflowError as error:  # the plugin's own checks
         return str(error)
     return "" if answer.returncode == 0 else " ".join(answer.stderr.split()).replace("sbatch: error: ", "")
@@ -141,14 +147,16 @@ class _Resources(dict):
     __getattr__ = dict.get
 
 
-def _submission(asked: Asked) -> str:
-    """The plugin's sbatch command for such a job, but for its script."""
+def _submission(asked: Asked, settings: Any) -> str:
+    """The plugin's sbatch command for such a job, but for its script; of several accounts it submits to the first."""
     from snakemake_executor_plugin_slurm.submit_string import get_submit_command
     from snakemake_executor_plugin_slurm.utils import set_gres_string
 
     given = _Resources(asked.resources)
     job: Any = SimpleNamespace(resources=given, threads=1)
-    account = f"-A {shlex.quote(str(given['slurm_account']))}" if given.get("slurm_account") else ""
+    accounts = [each for each in re.split(r"[,\s]+", str(given.get("slurm_account") or "")) if each]
+    account = f"-A {shlex.quote(accounts[0])}" if accounts else ""
     partition = f"-p {shlex.quote(str(given['slurm_partition']))}" if given.get("slurm_partition") else ""
     names = {"run_uuid": "simmim_test", "slurm_logfile": "/dev/null", "comment_str": str(asked), "workdir": ""}
-    return get_submit_command(job, names | {"account": account, "partition": partition}) + set_gres_string(job)
+    command = get_submit_command(job, names | {"account": account, "partition": partition}, settings)
+    return command + set_gres_string(job)

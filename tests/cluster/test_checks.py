@@ -138,6 +138,23 @@ def test_time_limits_are_read_as_slurm_prints_them(limit, minutes):
     assert checks._minutes(limit) == minutes
 
 
+def test_what_the_plugin_adds_to_every_submission_is_asked_for_too(slurm, capsys):
+    """And of several accounts the first alone, to which it submits."""
+    own = {"slurm-qos": "closed", "slurm-reservation": "ours", "slurm-requeue": True}
+    asked = {"default-resources": JOB | {"slurm_account": "a, b"}, "set-resources": {rule: {"gpu": 4} for rule in ALL}}
+    (slurm / "profile.yaml").write_text(yaml.safe_dump(asked | own))
+    assert main(["doctor", "--profile", str(slurm / "profile.yaml"), "--results", str(slurm / "results")]) == 2
+    assert f"Slurm refuses a job of {', '.join(sorted(ALL))}" in capsys.readouterr().err
+    (words,) = {*(slurm / "asked").read_text().splitlines()}
+    assert all(f" {word} " in words for word in ("--qos=closed", "--reservation=ours", "--requeue", "-A a")), words
+
+
+def test_the_profile_that_was_not_filled_in_is_named(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("default-resources:\n  slurm_account: CHANGE_ME\n")
+    assert main(["doctor", "--profile", str(tmp_path / "mine.yaml"), "--results", str(tmp_path)]) == 2
+    assert f"name those of your cluster in {tmp_path}/mine.yaml" in capsys.readouterr().err
+
+
 def test_rules_that_ask_for_the_same_are_asked_about_once(tmp_path):
     file = tmp_path / "profile.yaml"
     rules = {"pretrain": {"gpu": 2, "runtime": "2h"}, "finetune": {"gpu": 2, "runtime": 120}, "pack": {"runtime": 5}}

@@ -44,22 +44,23 @@ def test_what_it_has_not_is_named(faults, change, words):
 @pytest.mark.punish
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("resources", "words"),
+    ("resources", "words", "given"),
     [
-        ({}, "slurm_account and slurm_partition still say CHANGE_ME"),
-        ({"pretrain": ONE_NODE | {"gpu": 8}}, "8 GPUs are asked of a node"),
-        ({"pretrian": ONE_NODE}, "unknown rule under set-resources 'pretrian'; did you mean 'pretrain'?"),
-        ({"evaluate": ONE_NODE}, "pretrain: no gpu is set under set-resources, where evaluate has one"),
-        ({"pretrain": ONE_NODE | {"gpus": 2}}, "pretrain: nothing reads the resource 'gpus'; did you mean 'gpu'?"),
+        ({}, "slurm_account and slurm_partition still say CHANGE_ME", ()),
+        ({"pretrain": ONE_NODE | {"gpu": 8}}, "8 GPUs are asked of a node", ()),
+        ({"pretrian": ONE_NODE}, "unknown rule under set-resources 'pretrian'; did you mean 'pretrain'?", ()),
+        ({"evaluate": ONE_NODE}, "pretrain: no gpu is set under set-resources, where evaluate has one", ()),
+        ({"pretrain": ONE_NODE | {"gpus": 2}}, "pretrain: nothing reads the resource 'gpus'; did you mean 'gpu'?", ()),
+        ({"pretrain": ONE_NODE}, "Slurm refuses a job of", ("--slurm-reservation=none",)),
     ],
 )
-def test_nothing_is_submitted(slurm, tmp_path, resources, words):
+def test_nothing_is_submitted(slurm, tmp_path, resources, words, given):
     folder = smoke(tmp_path, **resources)
     if not resources:  # as it is delivered
         (folder / "slurm" / "profile.yaml").write_text(
             (ROOT / "workflow" / "profiles" / "slurm" / "profile.yaml").read_text()
         )
-    snakemake = start(folder, slurm.environment, "results/smoke/pretrain/default/seed0/train.parquet")
+    snakemake = start(folder, slurm.environment, *given, "results/smoke/pretrain/default/seed0/train.parquet")
     assert ended(snakemake, 120) == 1
     said = (folder / "out.log").read_text()
     assert words in said and "nothing was submitted" in said and "Traceback" not in said

@@ -31,7 +31,7 @@ def check_the_cluster():
     of_rules = workflow.resource_settings.overwrite_resources
     try:
         faults = checks.faults_of_names(of_rules, [rule.name for rule in workflow.rules], training)
-        faults = faults or checks.faults(asked.alike(jobs))
+        faults = faults or checks.faults(asked.alike(jobs), workflow.executor_settings)
     except ValueError as error:
         faults = [str(error)]
     faults += folder.faults(Path(JOBS.results))
