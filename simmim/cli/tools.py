@@ -169,15 +169,16 @@ def _examine_cluster(jobs: Jobs, profile: Path, scale: str) -> None:
     print(f"disk    {results.resolve()} has room for scale {scale}, its renames and locks work; its data are there")
 
 
-def recover(*, cancel: bool = False) -> None:
+def recover(*, cancel: bool = False, ended: bool = False) -> None:
     """Go on after Snakemake was killed: wait for jobs it left, unlock the folder, run the same command.
 
     Args:
         cancel: end jobs that are left instead of waiting for them.
+        ended: the Snakemake that ran on another host does not run any more.
     """
     from simmim.cluster.recovery import recover as go_on
 
-    sys.exit(go_on(Path(), cancel))
+    sys.exit(go_on(Path(), cancel, ended))
 
 
 def migrate(jobs: Jobs, *, scale: str) -> None:

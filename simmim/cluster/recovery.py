@@ -43,11 +43,14 @@ def _start(folder: Path, directory: str | Path | None) -> Path:
     return shell if directory is not None and (shell / directory).resolve() == folder.resolve() else folder
 
 
-def last(folder: Path) -> dict[str, Any]:
+def last(folder: Path, ended: bool = False) -> dict[str, Any]:
     """What was remembered of the last command.
 
+    Args:
+        ended: its process does not run any more, should that have been on another host.
+
     Raises:
-        ValueError: where there is nothing, or while its process still runs.
+        ValueError: where there is nothing, while its process still runs, or where that cannot be seen.
     """
     if not (folder / _REMEMBERED).is_file():
         raise ValueError(f"no Snakemake has submitted jobs from {folder.resolve()}; start it as the README says")
@@ -55,8 +58,11 @@ def last(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / _REMEMBERED).read_text())
     if _still_runs(found):
         raise ValueError(f"Snakemake still runs here, as process {found['process']}; end it with: kill -INT")
-    if found["host"] != socket.gethostname():
-        print(f"Snakemake ran on {found['host']}: whether it still does cannot be seen from here")
+    if found["host"] != socket.gethostname() and not ended:
+        raise ValueError(
+            f"Snakemake ran on {found['host']}, and whether it still does cannot be seen from {socket.gethostname()}; "
+            "give the command there, or with --ended if you know that it does not"
+        )
     return found
 
 
@@ -72,16 +78,17 @@ def _shown(process: int) -> str:
     return os.fsdecode(file.read_bytes()) if file.is_file() else ""
 
 
-def recover(folder: Path, cancel: bool) -> int:
+def recover(folder: Path, cancel: bool, ended: bool = False) -> int:
     """Find jobs that the last Snakemake of a folder left, let them end, and start it again.
 
     Args:
         cancel: end them instead of waiting.
+        ended: as of `last`.
 
     Returns:
         The exit code of Snakemake.
     """
-    found = last(folder)
+    found = last(folder, ended)
     if left := queue.jobs_of(folder):
         print(
             *left, "these are cancelled" if cancel else "these are waited for; --cancel ends them", sep="\n", flush=True

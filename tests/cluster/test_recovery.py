@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from simmim.__main__ import main
 from simmim.cluster import queue, recovery
 
 
@@ -100,6 +101,18 @@ def test_a_snakemake_that_was_started_by_another_name_is_seen_to_run(slurm):
         process.kill()
         process.communicate()
     assert recovery.last(slurm)["command"][1:] == ["-m", "follow", "--stay"]
+
+
+def test_what_ran_on_another_host_is_left_alone_until_its_end_is_known(slurm, monkeypatch, capsys):
+    """It may run there still: its jobs are its own, and a second one would train in the same folders."""
+    remembered(slurm, host="login1")
+    monkeypatch.chdir(slurm)
+    assert main(["recover", "--cancel"]) == 2
+    assert "Snakemake ran on login1, and whether it still does cannot be seen from" in capsys.readouterr().err
+    assert not (slurm / "said").exists() and not (slurm / "cancelled").exists()
+    with pytest.raises(SystemExit, match="0"):
+        main(["recover", "--cancel", "--ended"])
+    assert (slurm / "said").read_text().splitlines() == ["--unlock -- target", "-- target"]
 
 
 def test_a_memory_that_is_cut_is_a_sentence(slurm):
