@@ -15,6 +15,8 @@ from simmim.storage.reading import reading
 
 PROFILE = Path("workflow/profiles/slurm/profile.yaml")
 EVERY_OTHER = "every other rule"
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)?", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # by the unit's first letter
 _ON_NODES = {
     "mpi": "mpi: srun",
     "tasks_per_node": "tasks_per_node: 2",
@@ -99,7 +101,7 @@ def asked_by(profile: Path) -> dict[str, dict[str, Any]]:
     }
     for rule, resources in found.items():
         if "runtime" in resources:
-            resources["runtime"] = round(_minutes(resources["runtime"], f"{profile}: runtime of {rule}"))
+            resources["runtime"] = _minutes(resources["runtime"], f"{profile}: runtime of {rule}")
     return found
 
 
@@ -136,8 +138,9 @@ def _section(profile: Path, given: Any, name: str) -> dict[str, Any]:
     return section
 
 
-def _minutes(runtime: object, what: str) -> float:
-    """A profile's `runtime`: minutes, 12h or 3d."""
-    if not (written := re.fullmatch(r"([\d.]+) ?([dhm]?)", str(runtime))):
+def _minutes(runtime: object, what: str) -> int:
+    """A profile's `runtime` as Snakemake reads it: minutes, or a number with a unit, which is one minute at least."""
+    if not (written := _TIME.fullmatch(str(runtime).strip())):
         raise ValueError(f"{what} is '{runtime}', which is no time; write minutes, 12h or 3d")
-    return float(written[1]) * {"d": 1440, "h": 60}.get(written[2], 1)
+    number, unit = float(written[1]), written[2]
+    return max(1, int(round(number * _SECONDS[unit[0].lower()]) / 60)) if unit else round(number)

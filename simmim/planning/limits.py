@@ -55,15 +55,16 @@ class Limits:
     def __init__(self, profile: Path, jobs: Jobs) -> None:
         self.profile, self._jobs = profile, jobs
         self._asked, self._own = asked_by(profile), set_by(profile)
-        self._tries = (read_yaml(profile).get("retries") or 0) + 1
+        self._tries = Asked([str(profile)], read_yaml(profile)).count("retries") + 1
 
     def of(self, rule: str) -> Grant:
-        """What a job of a rule is given; `runtime` stands in minutes, `retries` follow the first try.
+        """What a job of a rule is given; `runtime` stands in minutes (0: no limit), `retries` follow the first try.
 
         Default resources give it no GPU (`simmim.cluster.checks.faults_of_names`).
         """
         resources = self._asked.get(rule, self._asked[EVERY_OTHER])
-        return Grant(Asked([rule], self._own.get(rule, {})).gpus, resources.get("runtime", math.inf) / 60, self._tries)
+        minutes = resources.get("runtime") or math.inf
+        return Grant(Asked([rule], self._own.get(rule, {})).gpus, minutes / 60, self._tries)
 
     def verdicts(self, rows: Sequence[Row]) -> Iterator[str]:
         """A sentence for every job that cannot end, with what to change; one for the longest where all can."""

@@ -1,6 +1,8 @@
 """Profiles that hold something else than settings."""
 
 import pytest
+import yaml
+from snakemake.resources import Resource
 
 from simmim.cluster.asked import EVERY_OTHER, asked_by, jobs_at_a_time
 
@@ -37,3 +39,19 @@ def test_how_many_jobs_run_at_a_time_is_read(tmp_path, jobs, number):
 def test_sections_may_be_empty(tmp_path):
     (tmp_path / "profile.yaml").write_text("default-resources:\nset-resources:\n  pack:\n")
     assert asked_by(tmp_path / "profile.yaml") == {"pack": {}, EVERY_OTHER: {}}
+
+
+@pytest.mark.parametrize(
+    "runtime", ["36 hours", "2 days", "1w", "90min", "90 MINUTES", "1.5h", "3d", "100 s", "5secs", "45", 45, "0"]
+)
+def test_a_time_is_read_as_snakemake_reads_it(tmp_path, runtime):
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump({"default-resources": {"runtime": runtime}}))
+    expected = Resource("runtime", runtime).value
+    assert asked_by(tmp_path / "profile.yaml")[EVERY_OTHER]["runtime"] == expected
+
+
+@pytest.mark.parametrize("runtime", ["1.2.3", "1h30m", "12 fortnights", "-5", "1.", "h"])
+def test_what_is_no_time_is_a_sentence(tmp_path, runtime):
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump({"set-resources": {"pack": {"runtime": runtime}}}))
+    with pytest.raises(ValueError, match=f"runtime of pack is '{runtime}', which is no time; write minutes, 12h or 3d"):
+        asked_by(tmp_path / "profile.yaml")

@@ -90,6 +90,18 @@ def test_default_resources_give_a_training_no_gpu(tmp_path):
     assert said == ["! r (features) gets no GPU from FILE: set-resources, features, gpu."]
 
 
+def test_retries_may_be_written_as_text_and_must_be_a_number(tmp_path):
+    assert "1.0 of 160 hours" in verdicts(tmp_path, row("pretrain", 4), retries="15")[0]
+    with pytest.raises(ValueError, match=r"profile\.yaml: retries is 'many', which is no number"):
+        verdicts(tmp_path, row("pretrain", 1), retries="many")
+
+
+def test_a_runtime_of_0_is_no_limit(tmp_path):
+    """The plugin asks Slurm for none then."""
+    unlimited = {"pretrain": {"gpu": 4, "runtime": 0}}
+    assert "Every job can end" in verdicts(tmp_path, row("pretrain", 1e6), **{"set-resources": unlimited})[0]
+
+
 def test_a_runtime_that_is_no_time_and_a_missing_profile_are_refused(tmp_path, capsys):
     spoilt = {"pretrain": {"gpu": 4, "runtime": "long"}}
     with pytest.raises(ValueError, match="runtime of pretrain is 'long', which is no time; write minutes, 12h or 3d"):
