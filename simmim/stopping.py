@@ -34,7 +34,12 @@ def heeded(max_runtime: float = 0) -> Iterator[None]:
     """Heed signals within the block, in the main thread, and the end of `max_runtime` minutes if they are given.
 
     A second INT (Ctrl-C) ends the process at once.
+
+    Raises:
+        ValueError: for less than no time.
     """
+    if not max_runtime >= 0:
+        raise ValueError(f"--max-runtime is {max_runtime:g}: minutes above 0 are needed, or 0 for no limit")
     before = {number: signal.signal(number, _note) for number in SIGNALS}
     seconds = 60 * max_runtime or float("inf")
     _Asked.reason, _Asked.until = "", time.monotonic() + max(0.7 * seconds, seconds - TO_SAVE)

@@ -13,6 +13,8 @@ import torch
 from simmim.__main__ import main
 from simmim.config.sheets import Sheets
 from simmim.jobs import Jobs
+from simmim.storage.finished import keep
+from simmim.storage.identity import Identity
 from simmim.storage.lease import lease
 from simmim.train.guard import NonFiniteLoss
 from simmim.train.processes import Processes
@@ -48,6 +50,22 @@ MISTAKES = [
         ["pack", *SMOKE, "--dataset", "imagenet_22k_ext", "--split", "val"],
         "imagenet_22k_ext: 70 million images that the authors collected",
     ),
+    (
+        ["pack", *SMOKE, "--dataset", "earth_tiles", "--split", "train", "--processes", "-1"],
+        "--processes is -1: 1 or more are needed, or 0 for as many as there are CPUs",
+    ),
+    *(
+        (
+            ["pretrain", *SMOKE, "--run", "default", "--seed", "0", "--max-runtime", minutes],
+            f"--max-runtime is {minutes}: minutes above 0 are needed, or 0 for no limit",
+        )
+        for minutes in ("-5", "nan")
+    ),
+    (
+        ["clean", *SMOKE, "--outputs", "results/smoke/tabels/table1.md"],
+        "there is no results/smoke/tabels/table1.md, and no job",
+    ),
+    (["verify", *SMOKE], "no data set of scale 'smoke' is packed below"),
     (["demo-data", "--scale", "paper"], "scale 'paper' makes no demo data"),
     (["table", *SMOKE, "--name", "tabel1"], "unknown table 'tabel1'; did you mean 'table1'"),
     (["figure", *SMOKE, "--name", "figure33"], "unknown figure 'figure33'; did you mean 'figure3'"),
@@ -68,6 +86,21 @@ def test_a_mistake_on_the_command_line_is_one_line_with_the_nearest_choice(capsy
     error = capsys.readouterr().err
     assert error.startswith("simmim: error: ") and message in error and error.count("\n") == 1, error
     assert not list(tmp_path.iterdir())
+
+
+def test_clean_says_what_it_removes_and_that_there_is_nothing(capsys, tmp_path):
+    state = tmp_path / "smoke" / "tokenizers" / "colours_512.state"
+    output = state.with_suffix(".safetensors")
+    state.mkdir(parents=True)
+    (state / output.name).touch()
+    keep(state, [state / output.name], Identity(config={}, seed=0))
+    words = ["clean", *SMOKE, "--results", str(tmp_path), *CONFIG]
+    misspelt = output.with_name("colours.safetensors")
+    assert main([*words, "--outputs", str(output), str(misspelt)]) == 2 and state.exists()
+    assert "unknown tokenizer 'colours'; did you mean 'colours_512'" in capsys.readouterr().err
+    for printed in (f"removed {state}\n", "nothing to remove: no finished job has left anything of these\n"):
+        assert main([*words, "--outputs", str(output)]) == 0 and capsys.readouterr().out == printed
+    assert main(words) == 0 and capsys.readouterr().out == "nothing to remove: no finished job has left anything\n"
 
 
 def test_a_folder_without_sheets_is_named(capsys, tmp_path):

@@ -71,26 +71,38 @@ def clean(jobs: Jobs, *, scale: str, outputs: Sequence[Path] = ()) -> None:
 
     Args:
         outputs: files of the jobs that are to be done once more (all jobs by default)
+
+    Raises:
+        ValueError: for an output that is not there and that no job makes.
     """
     from simmim.storage.finished import states
 
     check_choice("scale", scale, jobs.sheets.scales())
-    for folder in states(Path(jobs.results) / scale, outputs):
+    results = Path(jobs.results) / scale
+    for output in outputs:
+        if not output.exists() and jobs.maker(str(output)) is None and not states(results, [output]):
+            raise ValueError(f"there is no {output}, and no job makes such a file; results lie below {results}")
+    found = states(results, outputs)
+    for folder in found:
         shutil.rmtree(folder)
         print(f"removed {folder}")
+    if not found:
+        print("nothing to remove: no finished job has left anything" + " of these" * bool(outputs))
 
 
 def verify(jobs: Jobs, *, scale: str) -> None:
     """Read every byte of a scale's packed data sets, and say which sources have changed since they were packed.
 
     Raises:
-        ValueError: for sets that are damaged, whose source has changed, or that lack images.
+        ValueError: for sets that are damaged, whose source has changed, or that lack images, and where there is none.
     """
     from simmim.data.shards import Shards
     from simmim.planning.packed import changed_sources, other_counts, packed_sets
 
-    problems = []
-    for config, folder in packed_sets(jobs, scale):
+    problems, packed = [], [*packed_sets(jobs, scale)]
+    if not packed:
+        raise ValueError(f"no data set of scale '{scale}' is packed below {Path(jobs.results) / scale / 'data'}")
+    for config, folder in packed:
         try:
             Shards(folder).verify()
             print(f"{config.dataset}/{config.split}: as it was packed")

@@ -31,12 +31,17 @@ def pack(jobs: Jobs, *, scale: str, dataset: str, split: str, processes: int = 0
 
     Args:
         processes: that read and decode (0: as many as it has CPUs)
+
+    Raises:
+        ValueError: for fewer than none.
     """
     from simmim.data.adapter import adapter
     from simmim.data.packing import pack as write_shards
     from simmim.machine import cpus
     from simmim.train.progress import Count
 
+    if processes < 0:
+        raise ValueError(f"--processes is {processes}: 1 or more are needed, or 0 for as many as there are CPUs")
     job = jobs.job("pack", scale=scale, dataset=dataset, split=split).planned_with(expect)
     source = adapter(job.config, jobs.sheets.located)
     settings, out = job.config.pack.model_dump(), job.output("index").parent

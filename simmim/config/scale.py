@@ -39,7 +39,7 @@ class ScaleConfig(Section):
     pretrain: dict[str, Any] = {}
     tokenizers: dict[str, dict[str, Any]] = {}
     evaluate: dict[str, dict[str, Any]] = {}
-    seeds: dict[str, int] = {}
+    seeds: dict[str, Annotated[int, Field(ge=1)]] = {}
     runs: Literal["all"] | list[str] = "all"
     without: list[str] = []
 

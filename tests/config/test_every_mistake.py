@@ -269,6 +269,8 @@ MISTAKES = [
         "seeds: {defualt: 3}\n",
         r"smoke.yaml: unknown run among 'seeds' 'defualt'; did you mean 'default'",
     ),
+    ("scales/smoke.yaml", "seeds: {default: 0}\n", r"smoke.yaml: seeds.default = 0: .* greater than or equal to 1"),
+    ("scales/smoke.yaml", "seeds: {default/probe: 0}\n", r"smoke.yaml: seeds.default/probe = 0: .* or equal to 1"),
     (
         "scales/smoke.yaml",
         "seeds: {default/probbe: 3}\n",
