@@ -46,7 +46,7 @@ def test_what_it_has_not_is_named(faults, change, words):
 @pytest.mark.parametrize(
     ("resources", "words", "given"),
     [
-        ({}, "slurm_account and slurm_partition still say CHANGE_ME", ()),
+        ({}, "slurm_partition still say CHANGE_ME: name those of your cluster in slurm/profile.yaml", ()),
         ({"pretrain": ONE_NODE | {"gpu": 8}}, "8 GPUs are asked of a node", ()),
         ({"pretrian": ONE_NODE}, "unknown rule under set-resources 'pretrian'; did you mean 'pretrain'?", ()),
         ({"evaluate": ONE_NODE}, "pretrain: no gpu is set under set-resources, where evaluate has one", ()),
