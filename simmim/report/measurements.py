@@ -185,8 +185,10 @@ def fastest(seconds: Measurement) -> Measurement:
     return Measurement(seconds.rows.nsmallest(1, "value").reset_index(drop=True))
 
 
-def relative_cost(mine: Measurement, base: Measurement) -> Measurement:
-    """The time that `mine` takes over that of `base`."""
+def relative_cost(mine: Measurement, base: Measurement) -> Measurement | None:
+    """The time that `mine` takes over that of `base`; None where these are of two kinds of CPU or GPU."""
+    if {*mine.rows["device"]} != {*base.rows["device"]}:
+        return None
     rows = fastest(mine).rows
     return Measurement(rows.assign(value=rows["value"] / fastest(base).mean, metric="relative_cost"))
 

@@ -44,7 +44,7 @@ class Results:
 
     @functools.cached_property
     def records(self) -> pd.DataFrame:
-        """Every record but those of extra validation sets, with its file in `source`, and its `pretraining`."""
+        """Every record but those of extra validation sets, with its file in `source`, `pretraining` and `device`."""
         return self._all_records[~self._all_records["dataset"].isin(self._facts.extra_sets)]
 
     @property
@@ -56,7 +56,9 @@ class Results:
     def _all_records(self) -> pd.DataFrame:
         frame = records.read(file for file in self._tables() if not _holds_pictures(file))
         self._check(frame)
-        return frame.assign(pretraining=pretraining_of(frame, self._facts.pretrainings))
+        devices = {source: records.device(source) for source in frame["source"].unique()}
+        pretrainings = pretraining_of(frame, self._facts.pretrainings)
+        return frame.assign(pretraining=pretrainings, device=frame["source"].map(devices))
 
     @functools.cached_property
     def pictures(self) -> pd.DataFrame:

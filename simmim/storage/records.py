@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pyarrow.parquet import read_schema
 
 from simmim.storage.parquet import read_parquet, unsealed, write_sealed
 
@@ -81,6 +82,12 @@ def read(paths: Iterable[Path | str]) -> pd.DataFrame:
     frames = [pa.Table.to_pandas(_read_table(path)).assign(source=str(path)) for path in paths]
     empty = SCHEMA.empty_table().to_pandas().assign(source="")
     return pd.concat(frames, ignore_index=True) if frames else empty
+
+
+def device(path: Path | str) -> str:
+    """The CPU or GPU that a file's numbers were made on, as `write` was told; "" where it was not."""
+    head = read_schema(path).metadata or {}
+    return json.loads(head.get(b"environment", b"{}")).get("device", "")
 
 
 def metadata(path: Path | str) -> dict[str, Any]:

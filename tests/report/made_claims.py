@@ -25,7 +25,7 @@ class Made:
         return Measurement(self.rows(max(found, key=lambda key: sum(self.values[key])))) if found else None
 
     def rows(self, *keys: tuple[str, str, str]) -> pd.DataFrame:
-        named = {"part": "", "step": 1, "config_hash": "c", "data_digest": "d", "source": "s"}
+        named = {"part": "", "step": 1, "config_hash": "c", "data_digest": "d", "source": "s", "device": "a CPU"}
         return pd.DataFrame(
             [
                 dict(zip(("run", "evaluation", "metric"), key), seed=seed, pretraining=seed, value=value, **named)

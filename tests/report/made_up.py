@@ -141,7 +141,7 @@ def write_mechanism(root: Path, run: str, blocks: int = 4, heads: int = 2, seeds
     return write_evaluation(root, run, "mechanism", {name: [value] * seeds for name, value in values.items()})
 
 
-def write_training(root: Path, run: str, seed: int, validation_loss: float | None = None) -> Path:
+def write_training(root: Path, run: str, seed: int, validation_loss: float | None = None, device: str = "") -> Path:
     rows = [
         record(origin(run, "pretrain", seed), step, "loss", 0.4 + (0.5 + 0.01 * seed) * np.exp(-step / 100))
         for step in range(10, 500, 10)
@@ -151,7 +151,7 @@ def write_training(root: Path, run: str, seed: int, validation_loss: float | Non
     seconds = 300 + 10 * seed if run == "loss_full" else 200
     rows += [record(origin(run, "pretrain", seed), 490, "train_seconds", seconds)]
     path = root / "pretrain" / run / f"seed{seed}" / "train.parquet"
-    write(path, rows)
+    write(path, rows, environment={"device": device})
     return path
 
 

@@ -129,6 +129,13 @@ def test_a_cost_is_the_training_time_over_that_of_the_run_it_is_against(results)
     assert row_of(beside_the_paper("table2", results), row="absent", column="cost")["ours"] == "not run"
 
 
+def test_a_time_on_one_cpu_is_no_cost_over_that_on_another(tmp_path):
+    files = [write_training(tmp_path, "default", 0), write_training(tmp_path, "loss_full", 0, device="another CPU")]
+    shown = make_table("table2", files, AsInThePaper(**vars(FACTS)))
+    assert row_of(shown, row="full", column="cost")["ours"] == "not run"
+    assert row_of(shown, row="linear", column="cost")["ours"] == "1.0x"
+
+
 def test_a_training_loss_is_the_last_one(results):
     row = row_of(beside_the_paper("table2", results), row="linear", column="loss")
     assert (row["paper"], row["ours"]) == ("0.3743", "0.4037, 0.4038")

@@ -189,4 +189,5 @@ def _measured(frame: pd.DataFrame, cell: Cell) -> tuple[Measurement | None, list
         found = best_measurement(frame, run, evaluation, metric)
         return found, [found] if found else []
     both = [measurement(frame, each, evaluation, "train_seconds") for each in (run, cell["against"])]
-    return (relative_cost(*both), both) if all(both) else (None, [])
+    cost = relative_cost(*both) if all(both) else None
+    return cost, both if cost else []
