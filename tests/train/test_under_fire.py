@@ -62,7 +62,11 @@ def supervise(out):
     from simmim.cluster import again, attempt
     from simmim.storage.lease import lease
 
-    def work():
+    class Work(tuple):  # a command without words that runs in this process's fork
+        def __call__(self):
+            do_work()
+
+    def do_work():
         if said.waits():
             said.wait_for_turn()
         with said.alive(), lease(out / "state"):
@@ -72,7 +76,7 @@ def supervise(out):
     os.environ["SIMMIM_STUCK_MINUTES"] = "0.03"
     attempt.subprocess = SimpleNamespace(Popen=Forked, TimeoutExpired=subprocess.TimeoutExpired)
     sys.stdout = open("log", "w")  # noqa: SIM115 - until the process ends
-    sys.exit(again.Supervisor(work).run())
+    sys.exit(again.Supervisor(Work()).run())
 
 
 @pytest.fixture
