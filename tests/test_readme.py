@@ -84,9 +84,12 @@ def test_pages_say_which_verdict_hangs_on_its_family():
     holding, total = [key for key, p in ps.items() if p <= 0.05], families().total()
     (weakest,) = (key for key in holding if ps[key] > 0.05 / total)
     assert weakest == ("mask_r8_r60", "finetune") and len(ps) == len(pairs)
-    assert f"Of the {len(holding)} verdicts of this scale that hold by a test, {len(holding) - 1} stand" in STATISTICS
+    counted = f"Of the {len(holding)} verdicts of this scale that hold by a test of pairs, {len(holding) - 1} stand"
+    assert counted in STATISTICS
     assert f"is below 0.05 / {total}. " in STATISTICS and f"its p is {ps[weakest]:.3f}. " in STATISTICS
     alone = stats.ttest_ind(*pairs[weakest], equal_var=False).pvalue
+    head = stats.ttest_ind(scores("default", "finetune") + 1, scores("head_mlp", "finetune"), equal_var=False).pvalue
+    assert f"So does that a linear head does not lose: its p, by Welch's test, is {head:.3f}." in STATISTICS
     assert f"has a p of {ps[weakest]:.3f} in pairs and of {alone:.2f} without them" in EVIDENCE
 
 
