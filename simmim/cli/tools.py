@@ -41,7 +41,7 @@ def plan(
         gpu: name of a GPU (simmim/train/gpus.py).
         gpus: GPUs of a job.
         utilisation: share of its peak rate that is used.
-        profile: Slurm profile whose GPUs, hours and tries must do (workflow/profiles/slurm/profile.yaml where it is).
+        profile: Slurm profile whose GPUs, hours and tries must do (slurm/profile.yaml where it is).
         out: Parquet file (results/{scale}/plan.parquet).
     """
     from simmim.planning.gpus import machine

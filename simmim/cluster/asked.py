@@ -13,7 +13,7 @@ import yaml
 
 from simmim.storage.reading import reading
 
-PROFILE = Path("workflow/profiles/slurm/profile.yaml")
+PROFILE = Path("slurm/profile.yaml")  # what `--profile slurm` reads, also in a project on own images
 EVERY_OTHER = "every other rule"
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)?", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # by the unit's first letter

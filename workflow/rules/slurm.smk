@@ -29,11 +29,9 @@ def check_the_cluster():
     jobs = {job.rule.name: dict(job.resources.items()) for job in workflow.dag.needrun_jobs() if not job.is_local}
     training = [rule for rule in jobs if rule.removesuffix("_large") in TRAINING]
     of_rules = workflow.resource_settings.overwrite_resources
-    here = Path("slurm", "profile.yaml")  # what `--profile slurm` reads; a project on own images has a copy
-    profile = here if here.is_file() else asked.PROFILE
     try:
         faults = checks.faults_of_names(of_rules, [rule.name for rule in workflow.rules], training)
-        faults = faults or checks.faults(asked.alike(jobs), workflow.executor_settings, profile)
+        faults = faults or checks.faults(asked.alike(jobs), workflow.executor_settings)
     except ValueError as error:
         faults = [str(error)]
     faults += folder.faults(Path(JOBS.results))
