@@ -17,13 +17,21 @@ _TRIED = 20  # images of a JSON, one of which lies where all lie
 
 
 def objects_at(path: Path | str) -> Found:
-    """A folder in COCO's layout: annotations/instances_{train,val}*.json and the folders of images."""
+    """A folder in COCO's layout: annotations/instances_{train,val}*.json and the folders of images.
+
+    Or a folder a split, with its images and one JSON among them, as some annotation tools export it.
+    """
     root = existing(path, "--data")
     files = sorted(visible([*root.glob("annotations/*.json"), *root.glob("*.json")]))
-    train = named(files, TRAIN_NAMES) or (files[0] if len(files) == 1 else None)
+    train, val = named(files, TRAIN_NAMES) or (files[0] if len(files) == 1 else None), named(files, VAL_NAMES)
+    if not files:
+        folders = [each for each in visible(root.glob("*")) if each.is_dir()]
+        train, val = (_only_json(named(folders, names)) for names in (TRAIN_NAMES, VAL_NAMES))
     if train is None:
-        raise ValueError(f"{root} is not in COCO's layout: it needs annotations/instances_train.json beside its images")
-    val = named(files, VAL_NAMES)
+        raise ValueError(
+            f"{root} is not in COCO's layout: it needs annotations/instances_train.json beside its images, or one JSON "
+            "in each of train/ and val/"
+        )
     return Found(root, _coco(root, train), _coco(root, val) if val else None, "COCO annotations")
 
 
@@ -40,11 +48,16 @@ def label_maps_at(path: Path | str) -> Found:
     return Found(root, rows[0], rows[1], f"ADE20K label maps{left}")
 
 
+def _only_json(folder: Path | None) -> Path | None:
+    files = visible(folder.glob("*.json")) if folder else []
+    return files[0] if len(files) == 1 else None
+
+
 def _coco(root: Path, annotations: Path) -> tuple[str, str]:
     """The row of one split; its images lie where the names in its JSON lead, else in the folder called as its file."""
     name = annotations.stem.removeprefix("instances_")
     split = name.rpartition("_")[2]  # of person_keypoints_train2017
-    names = name, f"images/{name}", split, f"images/{split}", "images", ""
+    names = name, f"images/{name}", split, f"images/{split}", "images", "", str(annotations.parent.relative_to(root))
     folders, listed = [each for each in names if (root / each).is_dir()], _first_listed(annotations)
     holding = (each for each in folders if any(os.path.isfile(root / each / image) for image in listed))
     folder = f"$data/{next(holding, folders[0])}".rstrip("/")

@@ -200,6 +200,19 @@ def test_images_of_coco_lie_where_its_names_lead(annotations, name, file, folder
     assert objects_at(tmp_path).train == ("coco", f"images={folder} annotations=$data/{annotations}")
 
 
+@pytest.mark.parametrize("name", ["_annotations.coco.json", "annotations.json", "labels.json"])
+def test_a_split_of_coco_may_be_a_folder_of_images_and_a_json(name, tmp_path):
+    files(tmp_path, "README.roboflow.txt", *(f"{split}/1.jpg" for split in ("train", "valid", "test")))
+    for split in ("train", "valid", "test"):
+        coco_json(tmp_path / split / name, "1.jpg")
+    found = objects_at(tmp_path)
+    assert found.train == ("coco", f"images=$data/train annotations=$data/train/{name}")
+    assert found.val == ("coco", f"images=$data/valid annotations=$data/valid/{name}")
+    files(tmp_path, "train/1.json")  # one an image: not COCO's
+    with pytest.raises(ValueError, match="or one JSON in each of train/ and val/"):
+        objects_at(tmp_path)
+
+
 def test_an_unlabelled_test_folder_is_no_validation_split(tmp_path):
     """As of Kaggle's competitions: labels are to be predicted."""
     class_folders(tmp_path, "train")
