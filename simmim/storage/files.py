@@ -66,18 +66,19 @@ def replace_folder(path: Path, draft: Path) -> None:
     """Give the folder `draft`, whose files are flushed, the name `path`; what stood there stays where that fails."""
     sync_folder(draft)
     before = path.with_name(f".{path.name}.before.part")
-    shutil.rmtree(before, ignore_errors=True)
-    if path.is_dir():
+    remove(before)
+    if path.is_dir() or path.is_symlink():
         path.rename(before)
     try:
         draft.rename(path)
         sync_folder(draft.parent)
     except OSError:
-        if before.is_dir():
+        if before.is_dir() or before.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
             before.rename(path)
         raise
-    shutil.rmtree(before, ignore_errors=True)
+    with suppress(OSError):  # the new folder stands; the next one tries again
+        remove(before)
 
 
 def make_folder(path: Path) -> None:
