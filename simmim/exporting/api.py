@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ _FORMS = {
     "onnx": ("graph", "write_onnx", ("onnx", "onnxscript", "onnxruntime")),
     "torch-export": ("graph", "write_program", ()),
 }
-_OF_EXPORTS = re.compile(r"README\.md|config\.json|model\b.*")
+_OF_EXPORTS = re.compile(
+    r"README\.md|config\.json|model(-\d+-of-\d+)?\.safetensors|model\.(safetensors\.index\.json|onnx(\.data)?|pt2)"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         raise NotInstalled(f"--to {to} needs {', '.join(lacking)}: pip install 'simmim[export]'")
     if out.suffix in (".safetensors", ".onnx", ".pt2", ".pth"):
         raise ValueError(f"{out} would be a folder: an export has several files; leave out {out.suffix}")
+    if unfit := {'"', "\\", "\n"} & set(str(out)):
+        raise ValueError(f"{out}: the lines that load an export name its folder, which cannot hold {min(unfit)!r}")
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
     _refuse_others(out)
@@ -71,7 +76,7 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         far = difference(network, header["in_channels"], draft, folder, to)
         load = draft.load.replace(FOLDER, str(out))
         write_text(folder / "README.md", card(source, header, network, to, load, far, draft))
-        _give_modes(folder)
+        _settle(folder)
     return Exported(out, load, far)
 
 
@@ -81,13 +86,17 @@ def _refuse_others(out: Path) -> None:
         return
     if not out.is_dir():
         raise ValueError(f"{out} is a file, and an export is a folder; name another one")
-    others = [file.name for file in sorted(out.iterdir()) if not _OF_EXPORTS.fullmatch(file.name)]
-    if others:
+    ours = [file.name for file in out.iterdir() if file.is_file() and _OF_EXPORTS.fullmatch(file.name)]
+    if not any(name.startswith("model") for name in ours):
+        ours = []  # a README.md without a model is somebody's own
+    if others := [file.name for file in sorted(out.iterdir()) if file.name not in ours]:
         raise ValueError(f"{out} holds {some_of(others, 3)}, which no export has left; name another folder")
 
 
-def _give_modes(folder: Path) -> None:
-    """The mode that the umask gives, also to what another library wrote (safetensors makes 0600)."""
+def _settle(folder: Path) -> None:
+    """Flush what another library wrote, and give it the mode that the umask gives (safetensors makes 0600)."""
     mode = (folder / "README.md").stat().st_mode
     for file in folder.iterdir():
         file.chmod(mode)
+        with open(file, "rb") as written:
+            os.fsync(written.fileno())

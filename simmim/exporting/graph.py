@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from simmim.exporting.trial import FOLDER, Draft
-from simmim.storage.files import whole_file
+from simmim.storage.files import named, whole_file
 from simmim.storage.reading import one_line
 
 _ONNX = f"""import onnxruntime
@@ -28,9 +28,11 @@ def write_onnx(folder: Path, encoder: nn.Module, header: Mapping[str, Any]) -> D
     """Write model.onnx: `images` [b, c, H, W] -> `features` [b, d, h, w], any number of images."""
     program = _program(encoder, header)
     names = {"input_names": ["images"], "output_names": ["features"]}
-    with whole_file(folder / "model.onnx") as temporary, _refusals("ONNX"):
+    file = folder / "model.onnx"
+    with named(file), _refusals("ONNX"):
         made = torch.onnx.export(program, dynamo=True, verbose=False, external_data=False, **names)
-        made.save(str(temporary), external_data=False)
+        # By its own name: from 1.5 GiB on, torch writes model.onnx.data beside it, and the graph names that file.
+        made.save(str(file), external_data=False)
     return Draft(_ONNX, 1e-4, tuple(header["image_px"]))
 
 

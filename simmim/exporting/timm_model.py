@@ -40,7 +40,8 @@ def write(folder: Path, encoder: nn.Module, header: Mapping[str, Any]) -> Draft:
     _refuse_other_shifts(model, encoder)
     filled(model, state, "timm")
     write_tensors(folder / "model.safetensors", state)
-    write_text(folder / "config.json", json.dumps(_config(name, arguments, encoder, header), indent=2) + "\n")
+    config = _config(name, arguments, encoder, header, model.pretrained_cfg)
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     compared, remarks = compared_px(encoder, header)
     return Draft(_LOAD, 1e-5, compared, normed=_ends_in_norm(encoder), remarks=remarks)
 
@@ -126,15 +127,24 @@ def _mlp_ratio(settings: Mapping[str, Any]) -> float:
 _ARGUMENTS = {"swin": _of_swin, "swin_v2": _of_swin_v2, "vit": _of_vit, "timm": _of_timm}
 
 
-def _config(name: str, arguments: Mapping[str, Any], encoder: nn.Module, header: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm reads of an architecture beside its weights."""
+def _config(
+    name: str, arguments: Mapping[str, Any], encoder: nn.Module, header: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What timm reads of an architecture beside its weights.
+
+    Args:
+        known: timm's own of this architecture: where its classifier and first layer are, without which timm refuses
+            another number of classes and of channels.
+    """
+    # First layers of other channels are left as they are: timm versions that take all for 3 would draw them anew.
+    kept = ("classifier", "first_conv") if header["in_channels"] == 3 else ("classifier",)
     pretrained = {
         "input_size": [header["in_channels"], *header["image_px"]],
         "fixed_input_size": not encoder.any_size,
         "mean": list(header["mean"]),
         "std": list(header["std"]),
         "num_classes": 0,
-    }
+    } | {key: known[key] for key in kept if known.get(key)}
     rest = {name: value for name, value in arguments.items() if name != "num_classes"}
     about = {"architecture": name, "num_classes": 0, "num_features": encoder.width}
     return about | {"model_args": rest, "pretrained_cfg": pretrained}

@@ -1,10 +1,12 @@
 """Exports give the encoder's features in their own library, or nothing is left."""
 
 import errno
+import functools
 import os
 import re
 
 import pytest
+import timm
 import torch
 from encoders.timm_names import TWELVE
 from exporting.encoder_files import RESNET, SWIN, SWIN_V2, VIT, written
@@ -163,6 +165,55 @@ def test_only_exports_are_replaced(tmp_path):
     with pytest.raises(ValueError, match=r"file is a file, and an export is a folder; name another one"):
         export(run, "timm", tmp_path / "file", overwrite=True)
     assert path.is_file() and (run / "results").is_dir() and (tmp_path / "file").is_file()
+
+
+@pytest.mark.parametrize(
+    "theirs", [("README.md",), ("README.md", "model.ckpt"), ("model.safetensors", "model/notes.txt"), ("model-v2",)]
+)
+def test_files_called_much_like_an_export_are_not_replaced(tmp_path, theirs):
+    for name in theirs:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("my own")
+    with pytest.raises(ValueError, match="which no export has left"):
+        export(written(tmp_path, VIT), "timm", tmp_path / "mine", overwrite=True)
+    assert all((tmp_path / "mine" / name).read_text() == "my own" for name in theirs)
+
+
+@pytest.mark.parametrize("name", ['it"s', "a\\b"])
+def test_a_folder_that_lines_of_python_cannot_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="the lines that load an export name its folder, which cannot hold"):
+        export(written(tmp_path, VIT), "timm", tmp_path / name)
+
+
+def test_an_export_that_is_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    path = written(tmp_path, VIT)
+    export(path, "timm", tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    for _ in range(3):
+        export(path, "timm", tmp_path / "link", overwrite=True)
+    assert not (tmp_path / "link").is_symlink() and (tmp_path / "real/model.safetensors").is_file()
+    assert not list(tmp_path.glob(".*part"))
+
+
+@pytest.mark.parametrize("encoder", [SWIN, SWIN_V2, VIT, _timm("test_vit"), _timm("test_resnet")])
+def test_timm_fine_tunes_an_export_with_other_classes_and_channels(tmp_path, encoder):
+    path = written(tmp_path, encoder)
+    export(path, "timm", tmp_path / "out")
+    create = functools.partial(timm.create_model, f"local-dir:{tmp_path / 'out'}", pretrained=True)
+    network, _ = load_encoder(path)
+    ours = trial.contents(network)
+    assert create(num_classes=10)(torch.zeros(1, 3, *network.image_px)).shape == (1, 10)
+    grey = create(num_classes=10, in_chans=1).state_dict()
+    first = [name for name, value in ours.items() if grey[name].shape != value.shape]
+    assert len(first) == 1
+    assert all(torch.equal(grey[name], value) for name, value in ours.items() if name not in first)
+
+
+def test_an_export_of_other_channels_keeps_its_first_layer(tmp_path):
+    path = written(tmp_path, VIT, channels=4)
+    export(path, "timm", tmp_path / "out")
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True, num_classes=10).state_dict()
+    assert all(torch.equal(theirs[name], value) for name, value in trial.contents(load_encoder(path)[0]).items())
 
 
 def test_a_full_disk_is_no_fault_of_the_encoder(tmp_path, monkeypatch):
