@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import pandas as pd
 from demo_ranges import NOT_YET, ROOT, demo_scores, drift, foreseen, gaps, machines
 
-from simmim.config.claims import WITH_TOLERANCE
 from simmim.config.sheets import Sheets
 from simmim.report.facts import facts
 from simmim.report.measurements import count_of_pretrainings, metric_label
@@ -69,7 +68,10 @@ def single_claims() -> str:
 def _about_accuracy() -> pd.DataFrame:
     found = measured("claims")
     found = found[_is_accuracy(found)]
-    shown = found.assign(**{"measured by": found["measured by"].str.removesuffix(ACCURACY)})
+    within = found["relation"].str.extract(r"( \(within .*\))", expand=False).fillna("")  # the tolerance of a claim
+    shown = found.assign(
+        **{"measured by": found["measured by"].str.removesuffix(ACCURACY)}, claim=found["claim"] + within
+    )
     return shown.assign(paper=shown["paper"].str.partition(" (")[0])
 
 
@@ -77,20 +79,24 @@ def _is_accuracy(found: pd.DataFrame) -> pd.Series:
     return found["measured by"].str.endswith(ACCURACY)
 
 
+def _is_of_masks(found: pd.DataFrame) -> pd.Series:
+    return found["measured by"].str.endswith(metric_label("avg_dist"))
+
+
 def _is_single(found: pd.DataFrame) -> pd.Series:
     return found["verdict"] == f"{UNDECIDED} ({count_of_pretrainings(1)})"
 
 
 def other_claims() -> str:
-    """Those about losses, costs and masks."""
+    """Those about losses and costs."""
     found = measured("claims")
-    return lines(found[~_is_accuracy(found)], CLAIMS)
+    return lines(found[~_is_accuracy(found) & ~_is_of_masks(found)], CLAIMS)
 
 
 def verdicts() -> str:
     """How many claims there are, what they are about, and how they came out."""
     found = measured("claims")
-    of_masks = found["measured by"].str.endswith(metric_label("avg_dist"))
+    of_masks = _is_of_masks(found)
     of_accuracy, single = _is_accuracy(found), _is_single(found)
     ours = of_accuracy & found["paper"].str.startswith("not printed")
     parts = {
@@ -110,31 +116,6 @@ def _counts(found: pd.DataFrame) -> str:
     """`3 hold, 0 are contradicted, 1 is undecided`."""
     said = found["verdict"].str.partition(" ")[0].value_counts()
     return ", ".join(f"{said.get(word, 0)} {texts[int(said.get(word, 0) != 1)]}" for word, texts in VERDICTS.items())
-
-
-def scratch() -> str:
-    """Runs with several pre-trainings beside training from scratch."""
-    found = measured("scratch")
-    columns = "run", "task", "pre-trained", "from scratch", "difference", "n", "verdict"
-    return lines(found[~_is_single(found)], columns)
-
-
-def tolerance() -> str:
-    """What the tolerance of the scale leaves room for: an ablation by which the paper loses more."""
-    claims = facts(Sheets(ROOT / "config"), SCALE).claims
-    points = {each.tolerance for each in claims if each.relation in WITH_TOLERANCE and each.evaluation == "finetune"}
-    found = measured("claims")
-    found = found[
-        found["claim"].str.startswith("Loss on the masked") & found["measured by"].str.startswith("fine-tuning")
-    ]
-    if found.empty:
-        return NOT_YET
-    ours, paper = found[["ours", "paper"]].iloc[0]
-    return (
-        f"'Close to' and 'not worse than' take differences of up to {max(points):g} point of fine-tuning for none, and "
-        "may hold where the paper counts a difference: the loss on the masked area is better than that on the full "
-        f"image by {paper.partition(' ')[0]} there, and by {ours} here.\n"
-    )
 
 
 def cost() -> str:
@@ -183,10 +164,7 @@ BLOCKS = {
     "single": single_claims,
     "others": other_claims,
     "verdicts": verdicts,
-    "tolerance": tolerance,
     "cost": cost,
-    "scratch": scratch,
-    "masks": lambda: lines(measured("table1"), ("row", "paper", "ours", "n", "direction")),
     "ranks": lambda: lines(measured("mask_ranks"), ("order", "against", "masks", "rank correlation")),
     "otherwise": lambda: lines(
         measured("done_right"), ("done otherwise", "by", "measured here by", "difference", "n", "verdict")

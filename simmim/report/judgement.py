@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from simmim.config.claims import RISING
 from simmim.report.measurements import OF_MASKS
 from simmim.report.region import Region, region_of
-from simmim.report.statistics import LEVEL, Comparison, compare
+from simmim.report.statistics import LEVEL, Comparison, compare, matched
 
 if TYPE_CHECKING:
     from simmim.config.claims import Claim, Operand, Side
@@ -45,7 +45,9 @@ class Judgement(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """First minus second, as measured."""
+        """First minus second, as measured: over the pre-trainings that are compared."""
+        if self.comparison:
+            return self.first.sign * self.comparison.difference
         return self.first.mean - self.second.mean
 
     @property
@@ -100,10 +102,11 @@ def _chosen(side: Side, operands: Operands) -> Sequence[Operand]:
 
 def _pair(first: Number, second: Number, region: Region) -> Judgement:
     """The test of one difference against the bound of the region that is nearest to it."""
-    difference = first.goods.mean() - second.goods.mean()
+    goods = matched(first.goods, second.goods)
+    difference = goods[0].mean() - goods[1].mean()
     if first.metric in OF_MASKS:
         return Judgement(first, second, region, None, 0.0 if region.margin(difference) else 1.0)
-    comparison = compare(first.goods, second.goods, region.nearest(difference))
+    comparison = compare(*goods, region.nearest(difference))
     return Judgement(first, second, region, comparison, comparison.p if comparison else None)
 
 

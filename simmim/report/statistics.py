@@ -41,12 +41,21 @@ class Comparison(NamedTuple):
     counts: tuple[int, ...]
 
 
+def matched(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Both sides on the seeds that they share, where one has two or more and the other has all of these.
+
+    The same seeds share initial weights where the encoder is the same, the order of the data, crops, and the labels and
+    heads of their evaluations: they are pairs, and no independent samples.
+    """
+    shared = first.index.intersection(second.index)
+    return (first[shared], second[shared]) if 2 <= len(shared) == min(len(first), len(second)) else (first, second)
+
+
 def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparison | None:
     """Student's t test of a difference against `bound`, None where either side has fewer than two pre-trainings.
 
-    Two sides with the same seeds are compared seed by seed: these share initial weights where the encoder is the same,
-    the order of the data, crops, and the labels and heads of their evaluations. Others are compared by Welch's test,
-    which takes them for independent and assumes no equal variances.
+    Seeds that both sides have are compared seed by seed (`matched`). Others are compared by Welch's test, which takes
+    them for independent and assumes no equal variances.
 
     Args:
         first, second: a value for each pre-training, by its seed.
@@ -55,6 +64,7 @@ def compare(first: pd.Series, second: pd.Series, bound: float = 0.0) -> Comparis
         return None
     from scipy import stats
 
+    first, second = matched(first, second)
     is_paired = first.index.equals(second.index)
     test = stats.ttest_rel if is_paired else functools.partial(stats.ttest_ind, equal_var=False)
     with warnings.catch_warnings():
@@ -148,6 +158,7 @@ def compare_all(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[Comparison
 
 def sizes(first: pd.Series, second: pd.Series) -> str:
     """`10 pairs`, or `3 and 1` where the two sides are not compared seed by seed."""
+    first, second = matched(first, second)
     if len(first) > 1 and first.index.equals(second.index):
         return f"{len(first)} pairs"
     return f"{len(first)} and {len(second)}"

@@ -56,7 +56,9 @@ def test_orders_are_compared_over_the_masks_that_were_measured(tmp_path):
     assert said["our top-1 (%)", "the paper's top-1 (%)"] == "+1.00"
     assert said["our AvgDist", "the paper's AvgDist"] == "+1.00"
     assert said["our top-1 (%)", "our AvgDist"].startswith("−0.03 [")  # 1 - 6 x 36 / 210
-    assert said["our top-1 (%)", "nearness to the paper's ridge"].startswith("+0.93 [")  # two of six are on it
+    assert said["our top-1 (%)", "nearness of the paper's AvgDist to its ridge"].startswith(
+        "+0.93 ["
+    )  # two of six are on it
     assert {row["masks"] for row in table.rows} == {"6"}
     assert {row["status"] for row in table.rows} == {"measured at made-up scale, 3 or more pre-trainings a mask"}
     assert {each["run"] for each in table.rows[0]["records"]} == {*MASKS}

@@ -30,7 +30,19 @@ def test_other_seeds_are_compared_by_welch():
     assert (found.low, found.high) == (pytest.approx(-3.3654832), pytest.approx(0.2054832))
     assert found.p == pytest.approx(0.07939, abs=1e-5)
     assert (found.deviations, found.counts) == ((pytest.approx(ONE.std()), pytest.approx(OTHER.std())), (10, 10))
-    assert sizes(ONE, other) == "10 and 10" and sizes(ONE, OTHER[:3]) == "10 and 3"
+    assert sizes(ONE, other) == "10 and 10"
+
+
+def test_a_side_with_more_seeds_is_compared_on_those_of_the_other():
+    """The others of its seeds have no counterpart, and those that have one are no independent samples."""
+    found = compare(ONE, OTHER[:3])
+    assert found == compare(ONE[:3], OTHER[:3]) and found.counts == (3,)
+    assert (
+        found.difference == pytest.approx((ONE[:3] - OTHER[:3]).mean()) != pytest.approx(ONE.mean() - OTHER[:3].mean())
+    )
+    assert (sizes(ONE, OTHER[:3]), sizes(ONE[:3], OTHER)) == ("3 pairs", "3 pairs")
+    elsewhere = OTHER[:3].set_axis([8, 9, 10])  # 10 is no seed of the other side
+    assert sizes(ONE, elsewhere) == "10 and 3" and len(compare(ONE, elsewhere).counts) == 2
 
 
 @pytest.mark.parametrize("bound", [-1.0, 0.5])
@@ -42,7 +54,7 @@ def test_a_difference_is_held_against_a_bound(bound):
 
 def test_one_pretraining_of_either_says_nothing():
     assert compare(ONE[:1], OTHER) is None and compare(ONE, OTHER[:1]) is None and compare(ONE[:0], OTHER[:0]) is None
-    assert sizes(ONE[:1], OTHER[:1]) == "1 and 1"
+    assert sizes(ONE[:1], OTHER[:1]) == "1 and 1" and sizes(ONE, OTHER[:1]) == "10 and 1"
 
 
 def test_differences_without_any_spread_are_certain_but_at_the_bound():

@@ -89,7 +89,7 @@ def _direction(ours: Measurement, base: Measurement, theirs: float, compared: Co
     """What is said of one difference, with p corrected."""
     if reason := trouble(ours) or trouble(base):
         return Direction(ours, base, NOTHING, NOTHING, f"no verdict: {reason}")
-    difference = ours.mean - base.mean
+    difference = compared.difference if compared else ours.mean - base.mean
     if compared is None:
         words = f"{_sign(difference, theirs)} ({count_of_pretrainings(min(ours.n, base.n))})"
         interval = ""

@@ -47,8 +47,9 @@ class Pair(NamedTuple):
         """`+1.2 [+0.3, +2.1]`, without the interval where there is none."""
         if not self.is_whole or self.trouble:
             return NOTHING
-        found, difference = self.compared, signed(self.mine.mean - self.base.mean, 1)
-        return f"{difference} {interval_text((found.low, found.high), 1)}" if found else difference
+        if found := self.compared:
+            return f"{signed(found.difference, 1)} {interval_text((found.low, found.high), 1)}"
+        return signed(self.mine.mean - self.base.mean, 1)
 
     @property
     def n(self) -> str:

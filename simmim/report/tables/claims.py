@@ -26,8 +26,8 @@ section = "Do the paper's claims hold here?"
 _LONGEST_LIST = 4
 
 _CAPTION = (
-    "Ours: mean difference [95 % interval by Student's t] over pre-trainings, paired by seed where both sides have the "
-    "same seeds (n 'pairs'), else by Welch's test. A claim holds where the interval lies wholly where it says, and is "
+    "Ours: mean difference [95 % interval by Student's t] over pre-trainings, paired by the seeds that both sides "
+    "have (n 'pairs'), else by Welch's test. A claim holds where the interval lies wholly where it says, and is "
     "contradicted where it lies wholly elsewhere; for that, p is corrected by Holm over the tested claims about the "
     "same table or figure of the paper. Power: chance that this n decides the claim, by the strictest of these "
     "corrections, if the true difference is the one named; 'would decide': the n with a power of 80 %. Of 'each of' "

@@ -43,7 +43,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     ]
     caption = (
         f"What changes when one thing differs from the run '{facts.reference}', in the paper and here: the mean "
-        "difference [95 % interval by Student's t] over pre-trainings, paired by seed where both have the same. "
+        "difference [95 % interval by Student's t] over pre-trainings, paired by the seeds that both have. "
         f"{CORRECTED} A verdict that contradicts the paper is printed as such."
     )
     return Body(caption + _signs(line.cells["verdict"] for line in lines), lines)

@@ -58,7 +58,7 @@ DIFFERENCES = (
 _CAPTION = (
     f"{MEAN_NOTE} Each line changes one thing about the reference run, which this project does as the paper describes "
     "it. Difference: the mean [95 % interval by Student's t] over pre-trainings, done otherwise minus the reference "
-    "run, paired by seed where both have the same; better or worse where the interval has no 0 in it after Holm's "
+    "run, paired by the seeds that both have; better or worse where the interval has no 0 in it after Holm's "
     "correction over the lines of this table. What others do was read in their public code; their own encoders, data "
     "and lengths are others, so a line tells what the difference costs here, not what their numbers would be. A scale "
     "may have a rate of its own that the paper's rule does not give: scale small does, hence both rates; rates are "

@@ -45,7 +45,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
         f"{MEAN_NOTE} Runs that differ in the length of their pre-training alone. Image passes: images seen in one "
         "pre-training, each as often as it was seen. Hours: of all devices together, of the fastest pre-training on "
         "the machine of its records. From scratch: the same encoder without pre-training, by the same evaluation. "
-        "Difference: the mean [95 % interval by Student's t], paired by seed where both have the same; verdicts after "
+        "Difference: the mean [95 % interval by Student's t], paired by the seeds that both have; verdicts after "
         f"Holm's correction over the lines of this table. Slope of {METRIC} over log10 of the passes by least squares "
         f"over pre-trainings [95 % interval]: {'; '.join(slopes) or 'none'}."
     )

@@ -26,8 +26,8 @@ _CAPTION = (
     "Wright, 2000, with masks as observations; +1.00 and −1.00 have none]: 1 for the same order, −1 for the reverse. A "
     "score is the mean over the pre-trainings of a mask, so that few of them, or masks that differ by less than "
     "pre-trainings do, pull a correlation with it towards 0. AvgDist need not order masks from end to end: the paper's "
-    f"claim is a ridge at {MODERATE_PX[0]} to {MODERATE_PX[1]} px. Nearness to it is minus the distance of a mask's "
-    "published AvgDist from that range, in octaves."
+    f"claim is a ridge at {MODERATE_PX[0]} to {MODERATE_PX[1]} px of its images. Nearness to it is minus the distance "
+    "of a mask's published AvgDist from that range, in octaves."
 )
 
 
@@ -56,7 +56,7 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     """A line for each two orders that are compared."""
     masks = _masks(results.records, facts)
     score = metric_label(evaluation_and_metric(facts, "table1")[1])
-    ours, papers, nearness = f"our {score}", f"the paper's {score}", "nearness to the paper's ridge"
+    ours, papers, nearness = f"our {score}", f"the paper's {score}", "nearness of the paper's AvgDist to its ridge"
     orders: dict[str, Callable[[_Mask], float]] = {
         ours: lambda mask: mask.score.mean,
         papers: lambda mask: mask.paper_score,

@@ -45,8 +45,8 @@ def make(results: Results, facts: ScaleFacts) -> Body:
     pairs = dict(zip(keys, compared(both)))
     caption = (
         f"{MEAN_NOTE} From scratch: the same encoder with random weights, put through the same evaluation with the "
-        "same labels. Difference: the mean [95 % interval by Student's t] over pre-trainings, paired by seed where "
-        "both have the same; a run is better or worse where the interval has no 0 in it after Holm's correction over "
+        "same labels. Difference: the mean [95 % interval by Student's t] over pre-trainings, paired by the seeds "
+        "that both have; a run is better or worse where the interval has no 0 in it after Holm's correction over "
         "the lines of this table. Runs without a row for a task are not listed under it."
     )
     lines = [_line(key, pair, facts) for key, pair in pairs.items()]
