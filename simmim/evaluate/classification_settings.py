@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from simmim.config.ranges import Areas, Factors
 from simmim.config.training import TrainSettings
 from simmim.evaluate.scored_settings import ScoredSettings
+
+# A section of a policy that timm's `rand_augment_transform` takes; it passes over one without a digit.
+_SECTION = re.compile(r"t.*|\D*|(m|n|inc|mmax)\d+|(mstd|p)\d+(\.\d*)?([eE]\d+)?")
 
 
 class ClassificationSettings(ScoredSettings):
@@ -31,6 +36,14 @@ class ClassificationSettings(ScoredSettings):
     mixup: float = Field(default=0.8, ge=0)
     cutmix: float = Field(default=1.0, ge=0)
     smoothing: float = Field(default=0.1, ge=0, lt=1)
+
+    @field_validator("auto_augment")
+    @classmethod
+    def _is_a_policy(cls, policy: str) -> str:
+        name, *sections = policy.split("-")
+        if policy and (name != "rand" or not all(map(_SECTION.fullmatch, sections))):
+            raise ValueError('it must be a RandAugment policy of timm, such as rand-m9-mstd0.5-inc1, or "" for none')
+        return policy
 
     @property
     def mixes(self) -> bool:

@@ -9,8 +9,9 @@ import torch
 from helpers.levels import assert_near
 from PIL import Image
 from timm.data import create_transform
-from timm.data.auto_augment import RandAugment
+from timm.data.auto_augment import RandAugment, rand_augment_transform
 
+from simmim.config.errors import validated
 from simmim.data.classification import LabelledImages, scoring_images
 from simmim.data.packing import pack
 from simmim.data.samples import RawSample
@@ -135,6 +136,45 @@ def test_randaugment_makes_the_changes_of_the_released_call(shards):
 def test_randaugment_survives_the_strongest_magnitudes(shards):
     images = dataset(shards, auto_augment="rand-m9-mstd20-p1-n4-inc1")
     assert len(images.__getitems__([(epoch, n) for epoch in range(8) for n in range(24)])["images"]) == 192
+
+
+POLICIES = [  # some taken, some not
+    "rand",
+    "rand-m9",
+    "rand-m9-mstd0.5-inc1",
+    "rand-mstd1-tweights",
+    "rand-t3a-n3",
+    "rand-p1-mmax15",
+    "rand-mstd1e3",
+    "rand-mstd.5",
+    "rand-m9.",
+    "rand-n2.5",
+    "rand-p0..5",
+    "rand-m9x",
+    "rand-x3",
+    "rand-m9-mstd0.5-x3",
+    "rand-m-5",
+    "rand-m9.5",
+    "rand-inc0",
+    "rand-inc",
+    "randm9",
+    "Rand-m9",
+    "original",
+    "augmix-m5-w4-d2",
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_is_taken_where_timm_takes_it(policy):
+    """An unknown one would end a fine-tuning in an AssertionError of timm, after the pre-training."""
+    try:
+        rand_augment_transform(policy, {})
+    except (AssertionError, ValueError):
+        message = rf"auto_augment = '{policy}': it must be a RandAugment policy of timm, such as rand-m9-mstd0.5-inc1"
+        with pytest.raises(ValueError, match=message):
+            validated(FinetuneSettings, PLAIN | {"auto_augment": policy})
+    else:
+        assert FinetuneSettings(**PLAIN | {"auto_augment": policy}).auto_augment == policy
 
 
 @pytest.mark.parametrize("scale", [(0.05, 0.1), (0.2, 0.3), (0.9, 1.0)])
