@@ -1,4 +1,4 @@
-"""Ranges of random draws, as settings. Torch-free."""
+"""Ranges of random draws, and shares, as settings. Torch-free."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def check_areas(limits: Sequence[float]) -> Sequence[float]:
     if not 0 < limits[0] <= limits[1] <= 1:
         raise ValueError("it must be two shares of the image, above 0 and up to 1, the smaller first: 67 % is 0.67")
     return limits
+
+
+def check_share(setting: str, value: float, of: str = "the training: 50 of 400 epochs is 0.125") -> None:
+    """Refuse a share that is none.
+
+    Args:
+        of: the words for what it is a share of.
+
+    Raises:
+        ValueError: outside 0 to 1.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"{setting} {value:g} must lie in 0 to 1; it is a share of {of}")
 
 
 Factors = Annotated[tuple[float, float], AfterValidator(_check_factors)]

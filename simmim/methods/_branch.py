@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from simmim import plugin
+from simmim.config.ranges import check_share
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.shards import Shards
 from simmim.data.views import View, ViewImages
@@ -67,6 +68,7 @@ class TeacherMethod(Method):
         momentum: float,
     ) -> None:
         super().__init__()
+        check_share("method.momentum", momentum, "the teacher that it keeps at an update")
         if images.channel_count not in (1, 3):
             raise ValueError(
                 f"images.channels={images.channel_count}: views of dino and moco_v3 are recoloured, which takes RGB or "

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simmim.config.models import TokenizerConfig
+from simmim.config.ranges import check_share
 from simmim.data.shards import Shards
 from simmim.storage.reading import reading
 from simmim.tokenizers import _dvae_network as network
@@ -64,6 +65,8 @@ class Dvae(nn.Module):
             raise ValueError(f"tokenizer setting vocabulary={vocabulary} must be at least 2")
         if width % 4 or width < 4:
             raise ValueError(f"tokenizer setting width={width} must be a multiple of 4")
+        check_share("tokenizer setting temperature_share", temperature_share)
+        check_share("tokenizer setting kl_warmup", kl_warmup)
         self.codes, self.is_trained = vocabulary, not file
         self._training = training.Settings(
             image_px, first_temperature, last_temperature, temperature_share, kl_weight, kl_warmup, usage_weight

@@ -280,6 +280,25 @@ def test_small_crops_that_an_encoder_does_not_take_are_refused_as_it_is_built(en
         pretraining.built(pretrain_config("dino", {"local_crops": 0} | settings, encoder=encoder))
 
 
+SHARE = r"must lie in 0 to 1; it is a share of"
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "message"),
+    [
+        ("dino", {"last_layer_frozen": 3}, f"method.last_layer_frozen 3 {SHARE} the training: 50 of 400 epochs is 0.1"),
+        ("dino", {"temperature_warmup": 50}, f"method.temperature_warmup 50 {SHARE} the training"),
+        ("dino", {"temperature_warmup": -0.1}, f"method.temperature_warmup -0.1 {SHARE} the training"),
+        ("dino", {"momentum": 1.5}, f"method.momentum 1.5 {SHARE} the teacher that it keeps at an update"),
+        ("moco_v3", {"momentum": 1.01}, f"method.momentum 1.01 {SHARE} the teacher that it keeps at an update"),
+    ],
+)
+def test_what_is_no_share_is_refused_as_a_method_is_built(method, setting, message):
+    """DINO's own arguments count epochs."""
+    with pytest.raises(ValueError, match=message):
+        built(method, settings=setting)
+
+
 def test_contrast_is_the_published_loss():
     guesses, keys = torch.randn(6, 5), torch.randn(6, 5)
     likeness = F.cosine_similarity(guesses[:, None], keys[None], dim=-1) / 0.2

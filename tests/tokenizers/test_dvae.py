@@ -215,8 +215,10 @@ def test_the_training_has_the_settings_of_the_constructor():
         ({"image_px": 20}, "image_px=20 must be a multiple of 8"),
         ({"vocabulary": 1}, "vocabulary=1 must be at least 2"),
         ({"width": 6}, "width=6 must be a multiple of 4"),
+        ({"temperature_share": 2}, "temperature_share 2 must lie in 0 to 1; it is a share of the training: 50 of 400"),
+        ({"kl_warmup": 5000}, "kl_warmup 5000 must lie in 0 to 1; it is a share of the training"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(setting, message):
+def test_settings_that_do_not_fit_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         Dvae(**SMALL | setting)
