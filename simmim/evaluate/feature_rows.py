@@ -77,9 +77,18 @@ def _moments(features: Features, block: int) -> tuple[Tensor, Tensor]:
 
 
 def split_held_out(features: Features, share: float, seed: int) -> tuple[Features, Features]:
-    """(kept, held out) parts of a training set, drawn by the seed."""
+    """(kept, held out) parts of a training set, drawn by the seed.
+
+    Raises:
+        ValueError: where no image would be kept.
+    """
     order = epoch_order(seed, 0, len(features))
     count = max(1, round(share * len(order)))
+    if count >= len(order):
+        way_out = "lower it" if len(order) > 1 else "two are the fewest"
+        raise ValueError(
+            f"settings.held_out={share:g} of {len(order)} training images leaves none to learn from; {way_out}"
+        )
     kept, held_out = (features.part(torch.from_numpy(np.sort(part))) for part in (order[count:], order[:count]))
     return kept, held_out
 

@@ -101,6 +101,20 @@ def test_parts_of_the_training_set_share_no_image(share, count):
     assert torch.equal(held_out.labels, TRAIN.labels[held_out.rows])
 
 
+@pytest.mark.parametrize(
+    ("images", "share", "message"),
+    [
+        (8, 0.95, "settings.held_out=0.95 of 8 training images leaves none to learn from; lower it"),
+        (1, 0.1, "settings.held_out=0.1 of 1 training images leaves none to learn from; two are the fewest"),
+    ],
+)
+def test_a_share_that_leaves_no_image_to_learn_from_is_refused(images, share, message):
+    """Neighbours among none chose block 1 at 0.0 %."""
+    few = TRAIN.part(torch.arange(images))
+    with pytest.raises(ValueError, match=message):
+        task_of("knn", KnnSettings(held_out=share), features={"train": few, "val": VAL}).score(None, "val")
+
+
 def bank_of(cosines, labels):
     """A bank at these cosines to the query (1, 0)."""
     cosines = np.asarray(cosines)
