@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -57,6 +58,24 @@ class BatchSampler:
         share = self.batch // self.world
         return share // micro_batch_size(share, self.micro_batch)
 
+    @property
+    def remark(self) -> str:
+        """Words on micro-batches below half of what is allowed, with the nearest batch that has larger ones; or ""."""
+        share = self.batch // self.world
+        if not _is_far_below(share, self.micro_batch):
+            return ""
+        nearest = next(
+            each
+            for distance in itertools.count(1)
+            for each in (share - distance, share + distance)
+            if each > 0 and not _is_far_below(each, self.micro_batch)
+        )
+        return (
+            f"{self.accumulation} micro-batches of {share // self.accumulation} make an update: no larger number up to "
+            f"train.micro_batch={self.micro_batch} divides the {share} images of a process; faster: "
+            f"train.batch={nearest * self.world}, micro-batches of {micro_batch_size(nearest, self.micro_batch)}"
+        )
+
     def __iter__(self) -> Iterator[list[Key]]:
         """Micro-batches of this rank, `accumulation` of them a step."""
         share = self.batch // self.world
@@ -84,3 +103,8 @@ class BatchSampler:
     def _order(self) -> Callable[[int], np.ndarray]:
         """Order of the samples in an epoch; the two last used are kept, for a batch may reach from one to the next."""
         return lru_cache(maxsize=2)(lambda epoch: epoch_order(self.seed, epoch, self.samples))
+
+
+def _is_far_below(share: int, most: int) -> bool:
+    """Whether a process's share of a batch takes micro-batches below half of what is allowed."""
+    return 2 * micro_batch_size(share, most) < min(share, most)

@@ -124,7 +124,7 @@ def fit(
     last = settings.first_stage_steps(len(data)) if run.first_stage else steps
     trained, module, optimizer = _spread(task, groups, settings, processes)
     done = _resume(run, trained, optimizer, processes)
-    sampler = _sampler(len(data), settings, run.identity.seed, range(done.step, last), processes)
+    sampler = _sampler(len(data), settings, run, range(done.step, last), processes)
     batches = Waited(loader(data, sampler, settings.workers, processes.device))
     machine = environment(processes, trained.autocast_dtype, settings, data)
     blocks = chosen_blocks(settings.compile, done.compiled_on(machine), run.label, trained, batches, sampler, processes)
@@ -189,19 +189,22 @@ def _spread(
     return task, module, torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
 
 
-def _sampler(samples: int, settings: TrainSettings, seed: int, steps: range, processes: Processes) -> BatchSampler:
-    """Micro-batches of these steps."""
-    return BatchSampler(
+def _sampler(samples: int, settings: TrainSettings, run: Run, steps: range, processes: Processes) -> BatchSampler:
+    """Micro-batches of these steps, and a line where these are far smaller than they may be."""
+    sampler = BatchSampler(
         samples=samples,
         batch=settings.batch,
         micro_batch=settings.micro_batch,
         steps=steps.stop,
-        seed=seed,
+        seed=run.identity.seed,
         start_step=steps.start,
         repeats=settings.repeats,
         world=processes.world,
         rank=processes.rank,
     )
+    if processes.is_main_process and steps and sampler.remark:
+        print(f"{run.label}: {sampler.remark}", flush=True)
+    return sampler
 
 
 def _resume(run: Run, task: TrainTask, optimizer: torch.optim.Optimizer, processes: Processes) -> Trained:

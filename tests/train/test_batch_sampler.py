@@ -47,6 +47,21 @@ def test_settings_and_sampler_agree_on_the_size_of_a_micro_batch():
     assert TrainSettings(epochs=1, batch=1, base_lr=1.0).images_at_once(2) == 0
 
 
+def _remark(batch, micro_batch, world=1):
+    return BatchSampler(**(SAMPLER | {"batch": batch, "micro_batch": micro_batch}), world=world).remark
+
+
+def test_micro_batches_far_below_what_is_allowed_are_remarked_with_the_nearest_batch_that_has_none():
+    assert _remark(262, 128) == (
+        "131 micro-batches of 2 make an update: no larger number up to train.micro_batch=128 divides the 262 "
+        "images of a process; faster: train.batch=261, micro-batches of 87"
+    )
+    assert _remark(2 * 262, 128, world=2).endswith("faster: train.batch=522, micro-batches of 87")
+    assert _remark(7, 4).endswith("faster: train.batch=6, micro-batches of 3")
+    for fitting in ((256, 128), (130, 128), (5, 128), (1, 128), (6, 1), (12, 5)):
+        assert not _remark(*fitting), "half of what is allowed, or more"
+
+
 def test_a_batch_larger_than_the_data_set_takes_several_epochs():
     sampler = BatchSampler(samples=5, batch=12, micro_batch=12, steps=1, seed=0)
     assert [epoch for epoch, _ in sampler.keys(0)] == [0] * 5 + [1] * 5 + [2] * 2

@@ -232,3 +232,11 @@ def test_a_training_that_would_make_no_update_is_refused_and_leaves_nothing(tmp_
     with pytest.raises(ValueError, match=r"0\.4 updates: 40 images x 3 epochs / batch 300 round to none"):
         train(tmp_path / "state", batch=300)
     assert not (tmp_path / "state").exists()
+
+
+def test_tiny_micro_batches_are_told_where_a_training_begins(tmp_path, capsys):
+    train(tmp_path / "tiny", batch=14, micro_batch=6)
+    assert capsys.readouterr().out.startswith("test: 7 micro-batches of 2 make an update: no larger number up to ")
+    train(tmp_path / "tiny", batch=14, micro_batch=6)
+    train(tmp_path / "fitting", batch=12, micro_batch=6)
+    assert "micro-batches" not in capsys.readouterr().out, "there is nothing to train, or nothing to tell"
