@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from simmim import plugin, stopping
+from simmim.config.errors import located_at
 from simmim.config.evaluate_models import FeaturesConfig
 from simmim.config.sections import sides
 from simmim.data.classification import ScoringImages
@@ -149,7 +150,7 @@ def _extract(
     done, saved, parts = note(own).get("rows", 0), time.monotonic(), FittingParts(config.score_batch)
     shares = [mine[first : first + config.score_batch] for first in range(done, len(mine), config.score_batch)]
     for samples, batch in zip(shares, read_ahead(data, shares, processes.device)):
-        hidden = _hidden(encoder, config, samples) if split == "train" else None
+        hidden = hidden_of(encoder, config, samples) if split == "train" else None
         features_of = functools.partial(_features_of, encoder, normalise, batch["images"], hidden, dtype)
         for part, features in parts.results(range(len(samples)), features_of):
             chosen = part_of(samples, part)
@@ -179,13 +180,18 @@ def _halved(features: Tensor) -> Tensor:
     return halved
 
 
-def _hidden(encoder: nn.Module, config: FeaturesConfig, samples: Sequence[int]) -> Tensor | None:
-    """Hidden tokens [n, h, w] of some images, the same at every extraction; None where images are whole."""
+def hidden_of(encoder: nn.Module, config: FeaturesConfig, samples: Sequence[int]) -> Tensor | None:
+    """Hidden tokens [n, h, w] of some images, the same at every extraction; None where images are whole.
+
+    Raises:
+        ValueError: for masked patches that do not fit the encoder, or a ratio that hides all of them.
+    """
     if config.mask_ratio is None:
         return None
-    geometry = Geometry(sides(config.image_px), encoder.token, encoder.stride, config.masked_patch_px)
-    mask = plugin.build("masks", Component(name="random", ratio=config.mask_ratio))
-    return hidden_tokens(mask, geometry, 0, 0, np.asarray(samples))
+    with located_at(f"settings.mask_ratio={config.mask_ratio} settings.masked_patch_px={config.masked_patch_px}"):
+        geometry = Geometry(sides(config.image_px), encoder.token, encoder.stride, config.masked_patch_px)
+        mask = plugin.build("masks", Component(name="random", ratio=config.mask_ratio))
+        return hidden_tokens(mask, geometry, 0, 0, np.asarray(samples))
 
 
 def _features_of(

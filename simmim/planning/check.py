@@ -13,10 +13,12 @@ import numpy as np
 from simmim import plugin
 from simmim.config.errors import DoesNotFit, located_at
 from simmim.config.evaluate_models import EvaluateConfig
+from simmim.config.evaluation import features_config
 from simmim.config.models import PretrainConfig
 from simmim.config.sections import sides
 from simmim.config.sheets import Sheets
 from simmim.data.pretraining import hidden_tokens
+from simmim.evaluate.features import hidden_of
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
 from simmim.planning.network import SizedEncoder, build_encoder, on_meta
@@ -131,7 +133,7 @@ def _build_transfer(config: PretrainConfig, transfer: EvaluateConfig) -> None:
         plugin.check_choice(f"transfer setting of encoder={config.encoder.name}", setting, allowed)
     sized = SizedEncoder(transfer.encoder_of(config), sides(transfer.settings.image_px), config.channels)
     if transfer.settings.reads_features:
-        build_encoder(sized)
+        hidden_of(build_encoder(sized), features_config(transfer), range(_IMAGES))
     else:
         _build_transfer_once(transfer.task, transfer.settings, sized, _CLASSES)
 

@@ -45,6 +45,16 @@ def test_what_only_a_component_knows_is_refused_before_any_job_starts(folder, se
     ("run", "settings", "message"),
     [
         ("default", "encoder.windw=7", r"'windw'; did you mean 'window'"),
+        (
+            "default",
+            "settings.mask_ratio=0.6 settings.masked_patch_px=2",
+            "masked_patch_px=2: token of 4 px does not divide",
+        ),
+        (
+            "default",
+            "settings.mask_ratio=0.99 settings.masked_patch_px=32",
+            "mask_ratio=0.99 .* hides all 36 cells of an",
+        ),
         ("vit_b_800ep", "settings.image_px=100", r"image_px \(100, 100\) must be a multiple of patch_px 16"),
     ],
 )
