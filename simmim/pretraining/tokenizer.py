@@ -41,24 +41,30 @@ def state_of(out: Path) -> Path:
 def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: Processes) -> None:
     """Learn a tokenizer, or take over published weights, and write it to `out`.
 
+    Several processes train together; all else is the work of the main one, before whose end the others return.
+
     Args:
         source: folder of the packed data set to learn from, or the published file.
     """
     seed_libraries(config.seed, 0, 0)
     tokenizer, header = build_tokenizer(config), {"tokenizer": config.as_json()}
+    train_together = tokenizer.is_trained and not config.published_file
+    if not (processes.is_main_process or train_together):
+        return
     if config.published_file:
         tokenizer.load_published(source)
         header["source_sha256"] = sha256_file(source)
     else:
-        shards, state = Shards(source), state_of(out)
-        tokenizer.fit(shards, config, state, processes)
+        shards = Shards(source)
+        tokenizer.fit(shards, config, state_of(out), processes)
+        if not processes.is_main_process:
+            return
         found = measured(tokenizer.eval(), shards, image_px_of(config))
         header |= {"data_digest": shards.digest, "measured": found}
-        print(f"{out}: {header['measured']}", flush=True)
-        _warn_of_collapse(config, tokenizer.codes, header["measured"]["perplexity"])
-    if processes.is_main_process:
-        model_file.write(out, tokenizer, header | {"code_version": code_version()})
-        finished.keep(state_of(out), [out], identity_of(config, source))
+        print(f"{out}: {found}", flush=True)
+        _warn_of_collapse(config, tokenizer.codes, found["perplexity"])
+    model_file.write(out, tokenizer, header | {"code_version": code_version()})
+    finished.keep(state_of(out), [out], identity_of(config, source))
 
 
 def image_px_of(config: TokenizerConfig) -> int:

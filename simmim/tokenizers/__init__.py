@@ -4,7 +4,7 @@ A tokenizer is an `nn.Module` whose constructor takes its settings; the setting 
 
     codes           how many codes there are
     factor          pixels along a side of what becomes one code
-    is_trained      whether `fit` needs the settings of a training
+    is_trained      whether `fit` needs the settings of a training, and all processes; else the main one alone calls it
     fit             (shards, config, state, processes): learn from a packed data set, with checkpoints in the folder
                     `state`
     load_published  take published weights from a file instead

@@ -10,6 +10,7 @@ from helpers.pretraining import ALONE, built, packed, pretrain_config, tokenizer
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from simmim import plugin
 from simmim.config.reading import read_yaml
 from simmim.config.sheets import Sheets
 from simmim.data.shards import Shards
@@ -18,6 +19,7 @@ from simmim.pretraining.tokenizer import build_tokenizer, identity_of, is_made, 
 from simmim.storage import model_file, records
 from simmim.storage.encoder_file import load_encoder
 from simmim.train.parameter_groups import parameter_groups
+from simmim.train.processes import Processes
 
 CONFIG = Path(__file__).parents[2] / "config"
 CLUSTERS = {"name": "colour_clusters", "clusters": 6, "images": 16, "image_px": 16}
@@ -117,6 +119,25 @@ def test_a_collapse_is_told(data, tmp_path, monkeypatch, capsys, codes, is_told)
     assert f"'codes_used': {codes}, 'perplexity': {codes}.0" in captured.out
     told = "warning: tokenizer 'dvae' has collapsed: its 8 codes have a perplexity of 1 and say"
     assert (told in captured.err) == is_told == ("collapsed" in captured.err)
+
+
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [(DVAE, ["fit"]), (CLUSTERS, []), (CLUSTERS | {"file": "$data/centres.npy"}, [])],
+    ids=["trained", "fitted", "published"],
+)
+def test_processes_beside_the_main_one_train_and_do_nothing_else(data, tmp_path, monkeypatch, capsys, kind, called):
+    """Each of eight ran k-means, measured, printed and warned."""
+    calls = []
+    for function in ("fit", "load_published"):
+        note = lambda *arguments, function=function: calls.append(function)  # noqa: E731
+        monkeypatch.setattr(plugin.component("tokenizers", kind["name"]), function, note)
+    source = tmp_path / "centres.npy" if "file" in kind else data["train"]
+    np.save(tmp_path / "centres.npy", np.linspace(-1, 1, 18).reshape(6, 3))
+    beside = Processes(1, 2, torch.device("cpu"))
+    make_tokenizer(_tokenizer(kind), source, tmp_path / "out.safetensors", beside)
+    assert calls == called and capsys.readouterr() == ("", "")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_published_centres_become_a_file_and_fit_what_they_say(tmp_path):
