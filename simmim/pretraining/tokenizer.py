@@ -23,7 +23,7 @@ from simmim.tokenizers._usage import usage
 from simmim.train.processes import Processes, seed_libraries
 
 _MEASURED_IMAGES, _IMAGE_PX = 256, 96  # the side for a kind without this setting
-_FEW_CODES = 4  # a perplexity below this, or below a hundredth of the codes, is a collapse
+_FEW_CODES = 4  # a perplexity up to this, of less than 8 codes up to half of them, or up to a hundredth, is a collapse
 
 
 def identity_of(config: TokenizerConfig, source: Path) -> Identity:
@@ -62,7 +62,7 @@ def make_tokenizer(config: TokenizerConfig, source: Path, out: Path, processes: 
         found = measured(tokenizer.eval(), shards, image_px_of(config))
         header |= {"data_digest": shards.digest, "measured": found}
         print(f"{out}: {found}", flush=True)
-        _warn_of_collapse(config, tokenizer.codes, found["perplexity"])
+        _warn_of_collapse(config, tokenizer, found["perplexity"])
     model_file.write(out, tokenizer, header | {"code_version": code_version()})
     finished.keep(state_of(out), [out], identity_of(config, source))
 
@@ -74,11 +74,16 @@ def image_px_of(config: TokenizerConfig) -> int:
     return config.kind.settings.get("image_px", of_kind)
 
 
-def _warn_of_collapse(config: TokenizerConfig, codes: int, perplexity: float) -> None:
-    if perplexity < max(_FEW_CODES, codes / 100):
+def _warn_of_collapse(config: TokenizerConfig, tokenizer: nn.Module, perplexity: float) -> None:
+    codes = tokenizer.codes
+    if perplexity <= max(min(_FEW_CODES, codes / 2), codes / 100):
+        trained, fitted = (
+            "train it for longer or see docs/dvae.md",
+            "see whether the images are nearly all of one colour",
+        )
         print(
             f"warning: tokenizer '{config.name}' has collapsed: its {codes} codes have a perplexity of {perplexity:g} "
-            "and say next to nothing of an image; train it for longer or see docs/dvae.md",
+            f"and say next to nothing of an image; {trained if tokenizer.is_trained else fitted}",
             file=sys.stderr,
             flush=True,
         )

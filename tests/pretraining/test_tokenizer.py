@@ -106,19 +106,35 @@ def test_a_tokenizer_of_other_images_or_of_another_published_file_is_refused(fil
         is_made(out, published, identity_of(published, source))
 
 
-@pytest.mark.parametrize("codes, is_told", [(1, True), (8, False)])
-def test_a_collapse_is_told(data, tmp_path, monkeypatch, capsys, codes, is_told):
+TRAIN_LONGER, OF_ONE_COLOUR = "train it for longer or see docs/dvae.md", "see whether the images are nearly all of one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "advice"),
+    [
+        (DVAE, 1, TRAIN_LONGER),
+        (DVAE, 8, ""),
+        (DVAE | {"vocabulary": 2}, 1, TRAIN_LONGER),
+        (DVAE | {"vocabulary": 2}, 2, ""),
+        (DVAE | {"vocabulary": 4}, 4, ""),
+        (CLUSTERS, 1, OF_ONE_COLOUR),
+        (CLUSTERS | {"clusters": 3}, 3, ""),
+    ],
+)
+def test_a_collapse_is_told(data, tmp_path, monkeypatch, capsys, kind, codes, advice):
     def encode(self, images):
         """So many codes, used alike."""
         count = len(images) * images.shape[2] * images.shape[3] // self.factor**2
         return (torch.arange(count) % codes).reshape(len(images), images.shape[2] // self.factor, -1)
 
-    monkeypatch.setattr("simmim.tokenizers.dvae.Dvae.encode", encode)
-    make_tokenizer(_tokenizer(DVAE), data["train"], tmp_path / "dvae.safetensors", ALONE)
+    monkeypatch.setattr(plugin.component("tokenizers", kind["name"]), "encode", encode)
+    make_tokenizer(_tokenizer(kind), data["train"], tmp_path / "made.safetensors", ALONE)
     captured = capsys.readouterr()
     assert f"'codes_used': {codes}, 'perplexity': {codes}.0" in captured.out
-    told = "warning: tokenizer 'dvae' has collapsed: its 8 codes have a perplexity of 1 and say"
-    assert (told in captured.err) == is_told == ("collapsed" in captured.err)
+    of = kind.get("vocabulary") or kind["clusters"]
+    told = f"warning: tokenizer '{kind['name']}' has collapsed: its {of} codes have a perplexity of 1 and say next to "
+    assert (told in captured.err) == bool(advice) == ("collapsed" in captured.err)
+    assert advice in captured.err
 
 
 @pytest.mark.parametrize(
