@@ -12,12 +12,14 @@ from simmim.data.found import images_at
 from simmim.data.samples import RawSample, Source
 from simmim.own.project import SCALE, Project
 from simmim.own.result import Result, finished, say
-from simmim.storage.reading import existing
+from simmim.storage.reading import existing, refuse_folder
 
 _SHOWN = 16
 
 
-def reconstruct(*, data: Path, encoder: Path, out: Path = Path("pictures.png"), images: int = _SHOWN) -> Result:
+def reconstruct(
+    *, data: Path, encoder: Path, out: Path = Path("pictures.png"), images: int = _SHOWN, overwrite: bool = False
+) -> Result:
     """Draw what a finished run of `simmim pretrain` sees and predicts of some pictures.
 
     Args:
@@ -25,9 +27,14 @@ def reconstruct(*, data: Path, encoder: Path, out: Path = Path("pictures.png"), 
         encoder: the run folder
         out: PNG file
         images: at most so many of them
+        overwrite: replace --out if it exists.
     """
     if images < 1:
         raise ValueError(f"--images {images} must be at least 1")
+    out = Path(out).expanduser()
+    refuse_folder(out)
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; --overwrite replaces it")
     from simmim.data.packing import pack
     from simmim.data.shards import Shards
     from simmim.pretraining.gallery import write_reconstructions
@@ -35,7 +42,7 @@ def reconstruct(*, data: Path, encoder: Path, out: Path = Path("pictures.png"), 
     found, project = images_at(data), _run_folder(encoder)
     job = project.jobs.job("pretrain", scale=SCALE, run=project.note["run"], seed=project.note["request"]["seed"])
     tokenizer = next(map(Path, job.inputs["tokenizer"]), None)
-    source, out = _First(found.source(found.train), images), Path(out).expanduser()
+    source = _First(found.source(found.train), images)
     with tempfile.TemporaryDirectory(prefix="simmim-") as folder:
         kept = job.config.data["val"].pack
         how = {"codec": "png", "short_side_px": None, "bands": kept.bands, "bits": kept.bits}

@@ -219,6 +219,19 @@ def test_predictions_for_any_pictures_need_the_run_folder(tmp_path, monkeypatch,
     assert "predictions need the head too; name the run folder" in capsys.readouterr().err
 
 
+def test_a_picture_is_replaced_only_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("seen.png").write_text("mine")
+    options = ["--data", ".", "--encoder", "nowhere", "--out"]
+    assert main(["reconstruct", *options, "seen.png"]) == 2
+    assert "seen.png exists; --overwrite replaces it" in capsys.readouterr().err
+    assert main(["reconstruct", *options, "seen.png", "--overwrite"]) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err and Path("seen.png").read_text() == "mine"
+    Path("folder").mkdir()
+    assert main(["reconstruct", *options, "folder", "--overwrite"]) == 2
+    assert "folder: Is a directory" in capsys.readouterr().err
+
+
 def test_event_files_are_an_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     write_photos(tmp_path / "photos", 4)
