@@ -43,6 +43,7 @@ def embed(
         image_px: input that images are cut and resized to, as 192 or 96x160 (that which the encoder was made for).
         overwrite: replace --out if it exists.
     """
+    from simmim.data.samples import say_refused
     from simmim.exporting.embedding import embed as write
 
     done = write(
@@ -56,7 +57,4 @@ def embed(
         overwrite=overwrite,
     )
     print(f"wrote {done.file}: {done.images} images, vectors of {' x '.join(map(str, done.shape))}")
-    if done.refused:
-        print(f"{len(done.refused)} images were refused:")
-    for name, fault in done.refused.items():
-        print(f"  {name}: {fault}")
+    say_refused(done.refused)

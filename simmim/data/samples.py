@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -79,3 +79,17 @@ def some_of(names: list[str], at_most: int = 8) -> str:
     """The first of some names, and how many more there are, for messages."""
     more = len(names) - at_most
     return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
+def none_usable(data: Path | str, refused: Mapping[str, str]) -> str:
+    """The sentence for a path where no image can be used, given why by name."""
+    listed = some_of([f"{name} ({fault})" for name, fault in refused.items()], 3)
+    return f"{data} holds no image that can be used: {listed or 'it is empty'}"
+
+
+def say_refused(refused: Mapping[str, str]) -> None:
+    """Print the images that could not be used, and why."""
+    if refused:
+        print(f"{len(refused)} images were refused:")
+    for name, fault in refused.items():
+        print(f"  {name}: {fault}", flush=True)

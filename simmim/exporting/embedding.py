@@ -26,7 +26,7 @@ from simmim.data.crops import Crop, cut
 from simmim.data.decode import BadImage, Stored, as_bands, normalise
 from simmim.data.found import Found, images_at
 from simmim.data.pixels import batch_of, open_image
-from simmim.data.samples import RawSample, Source, some_of
+from simmim.data.samples import RawSample, Source, none_usable
 from simmim.data.workers import workers
 from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
@@ -100,8 +100,7 @@ def embed(
         about = {"encoder": model_file.digest(encoder), "block": str(block)}
         images, shape = _write(temporary, seen, features, batch, about)
         if not images:
-            listed = some_of([f"{name} ({fault})" for name, fault in refused.items()], 3)
-            raise ValueError(f"{data} holds no image that can be used: {listed or 'it is empty'}")
+            raise ValueError(none_usable(data, refused))
     return Embedded(out, images, shape, refused)
 
 

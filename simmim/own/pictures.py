@@ -5,16 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from simmim.data.found import images_at
-from simmim.data.samples import RawSample, Source
+from simmim.data.samples import RawSample, Source, none_usable, say_refused
 from simmim.own.project import SCALE, Project
 from simmim.own.result import Result, finished, say
 from simmim.storage.reading import existing, refuse_folder
 
+if TYPE_CHECKING:
+    from simmim.data.bands import Bands
+
 _SHOWN = 16
+_STORED: dict[str, Any] = {"codec": "png", "short_side_px": None}
 
 
 def reconstruct(
@@ -35,39 +39,59 @@ def reconstruct(
     refuse_folder(out)
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; --overwrite replaces it")
+    from simmim.data.bands import Bands
     from simmim.data.packing import pack
     from simmim.data.shards import Shards
     from simmim.pretraining.gallery import write_reconstructions
 
     found, project = images_at(data), _run_folder(encoder)
     job = project.jobs.job("pretrain", scale=SCALE, run=project.note["run"], seed=project.note["request"]["seed"])
-    tokenizer = next(map(Path, job.inputs["tokenizer"]), None)
-    source = _First(found.source(found.train), images)
+    tokenizer, kept = next(map(Path, job.inputs["tokenizer"]), None), job.config.data["val"].pack
+    say("data", f"{found.root}: {found.words}" + (", shown are those to train on" if found.val else ""))
+    bands = Bands(kept.bands, kept.bits) if kept.bands and kept.bits else None
+    first, refused = _first(found.source(found.train), images, bands)
+    if not first:
+        raise ValueError(none_usable(data, refused))
     with tempfile.TemporaryDirectory(prefix="simmim-") as folder:
-        kept = job.config.data["val"].pack
-        how = {"codec": "png", "short_side_px": None, "bands": kept.bands, "bits": kept.bits}
-        pack(source, folder, shard_samples=images, max_quarantined_share=0.99, **how)
+        pack(_First(first), folder, shard_samples=images, bands=kept.bands, bits=kept.bits, **_STORED)
         shards = Shards(folder)
         write_reconstructions(job.config, job.output("encoder").parent, shards, out, tokenizer)
     say("left", f"{out}: {len(shards)} pictures")
+    say_refused(refused)
     return Result(out.parent, {"images": len(shards)}, {"pictures": out})
+
+
+def _first(source: Source, images: int, bands: Bands | None) -> tuple[list[RawSample], dict[str, str]]:
+    """The first images of a source that can be used, at most so many, and why those before them cannot."""
+    from simmim.data.outcomes import outcomes_of
+
+    sound: list[RawSample] = []
+    refused: dict[str, str] = {}
+    for sample in source.samples():
+        [outcome] = outcomes_of([(0, sample)], bands=bands, **_STORED)
+        if outcome.row:
+            sound.append(sample)
+        else:
+            refused[sample.id] = outcome.incident["reason"]
+        if len(sound) == images:
+            break
+    return sound, refused
 
 
 @dataclass(frozen=True)
 class _First:
-    """The first images of a source."""
+    """Some images of a source."""
 
-    source: Source
-    images: int
+    images: list[RawSample]
 
     def samples(self) -> Iterator[RawSample]:
-        return islice(self.source.samples(), self.images)
+        return iter(self.images)
 
     def classes(self) -> list[str]:
         return []
 
     def fingerprint(self) -> str:
-        return self.source.fingerprint()
+        return ""  # of a folder that is packed once
 
 
 def _run_folder(path: Path | str) -> Project:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.photos import write_photos
+from PIL import Image
 
 import simmim
 from simmim.__main__ import OWN, main
@@ -211,12 +212,34 @@ def test_predictions_for_any_pictures_need_the_run_folder(tmp_path, monkeypatch,
     assert made.folder == Path("mine") and len(held_out) < 9
     assert main(["reconstruct", "--data", "photos", "--encoder", "mine", "--images", "5", "--out", "seen.png"]) == 0
     assert "seen.png: 5 pictures" in capsys.readouterr().out and Path("seen.png").is_file()
+    _pictures_among_other_files(capsys)
     (tmp_path / "alone").mkdir()
     Path("mine/encoder.safetensors").rename("alone/encoder.safetensors")
     assert main(["reconstruct", "--data", "photos", "--encoder", "mine", "--images", "0"]) == 2
     assert "--images 0 must be at least 1" in capsys.readouterr().err
     assert main(["reconstruct", "--data", "photos", "--encoder", "alone/encoder.safetensors"]) == 2
     assert "predictions need the head too; name the run folder" in capsys.readouterr().err
+
+
+def _pictures_among_other_files(capsys):
+    """Only what can be read counts as a picture, the rest is named; and so is what is left out."""
+    write_photos(Path("other/train"), 3)
+    write_photos(Path("other/val"), 1)
+    Image.new("RGB", (40, 40)).save("other/top.png")
+    for number in range(3):
+        Path(f"other/train/{number}.json").write_text("{}")
+    Path("other/train/0.png").write_bytes(Path("other/train/0.png").read_bytes()[:100])
+    asked = ["reconstruct", "--encoder", "mine", "--data", "other", "--overwrite", "--out", "seen.png"]
+    assert main([*asked, "--images", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "other: a folder with train and val (1 image in " in said
+    assert "other itself left out), shown are those to train on" in said
+    assert "seen.png: 2 pictures" in said and "4 images were refused" in said and "quarantine" not in said
+    assert "  0.json: not an image" in said and "  0.png: broken" in said
+    for name in ("1.png", "2.png"):
+        Path("other/train", name).unlink()
+    assert main(asked) == 2
+    assert "other holds no image that can be used: 0.json (not an image" in capsys.readouterr().err
 
 
 def test_a_picture_is_replaced_only_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
