@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def load_encoder(
     saved_px = tuple(header["image_px"])
     fitted, image_px = section.changed(**_kept_settings(header) | transfer), tuple(image_px or saved_px)
     encoder = plugin.build("encoders", fitted, image_px=image_px, in_channels=header["in_channels"])
-    model_file.load(path, "encoder", encoder, encoder.adapt(state, saved_px))
+    _fill(encoder, path, state, saved_px)
     return encoder, header | {"encoder": fitted.model_dump(mode="json"), "image_px": list(image_px)}
 
 
@@ -73,7 +73,7 @@ def start_from(encoder: nn.Module, path: Path | str) -> dict[str, Any]:
     if not model_file.is_own(path):
         return {"left_aside": _start_from_timm(encoder, path)}
     header, state = model_file.read(path, "encoder")
-    model_file.load(path, "encoder", encoder, encoder.adapt(state, tuple(header["image_px"])))
+    _fill(encoder, path, state, tuple(header["image_px"]))
     for setting, value in _kept_settings(header).items():
         if value != encoder.kept_settings[setting]:
             raise ValueError(
@@ -91,23 +91,21 @@ def _start_from_timm(encoder: nn.Module, path: Path | str) -> list[str]:
     ours, state = encoder.state_dict(), model_file.tensors(path)
     named = {name.removeprefix("body."): name for name in ours}
     aside = [n for n in state if n not in named and (n.startswith(_CLASSIFIERS) or n.endswith(_TABLES))]
-    taken = {name: value for name, value in state.items() if name not in aside}
-    if wrong := _differences([name for name in named if name != "mask_token"], taken, named):
-        raise ValueError(f"{path} is of another architecture than the encoder it is to fill: it {wrong}")
-    fitted = encoder.adapt({"mask_token": ours["mask_token"]} | {named[name]: each for name, each in taken.items()})
-    for name, key in named.items():
-        if fitted[key].shape != ours[key].shape:
-            shapes = list(fitted[key].shape), list(ours[key].shape)
-            raise ValueError(f"{path} does not fit: its {name} is {shapes[0]}, the encoder's {shapes[1]}")
-    model_file.load(path, "encoder", encoder, fitted)
+    taken = {"mask_token": ours["mask_token"]} | {name: state[name] for name in state if name not in aside}
+    model_file.check_names(path, "encoder", taken, named)
+    _fill(encoder, path, {named[name]: value for name, value in taken.items()})
     return aside
 
 
-def _differences(wanted: Collection[str], given: Collection[str], allowed: Collection[str]) -> str:
-    """Names that are lacking or too many, the first three of each; "" for none."""
-    lacking, more = [n for n in wanted if n not in given], [n for n in given if n not in allowed]
-    said = [f"{verb} {', '.join(some[:3])}" for verb, some in (("lacks", lacking), ("has", more)) if some]
-    return " and ".join(said)
+def _fill(
+    encoder: nn.Module, path: Path | str, state: Mapping[str, torch.Tensor], image_px: tuple[int, int] | None = None
+) -> None:
+    """Load a state that was saved for `image_px`, fitted to the encoder's size and window."""
+    try:
+        fitted = encoder.adapt(state, image_px)
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit the encoder it is to fill: {error}") from None
+    model_file.load(path, "encoder", encoder, fitted)
 
 
 def source_digest(path: Path | str) -> str:

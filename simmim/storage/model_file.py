@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from simmim.storage.reading import one_line, reading
 
 _CURE = "remove it, so that it is made again, or fetch it again"
 _ENTRY = "simmim"  # one metadata entry: safetensors writes several in random order
+_NAMED = 3  # of the tensors that do not fit
 
 
 def write(path: Path | str, model: nn.Module, header: Mapping[str, Any]) -> None:
@@ -112,12 +113,31 @@ def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tens
     """Load a state that was read from `path` into a model; names and shapes must match exactly.
 
     Raises:
-        ValueError: naming the tensors that do not fit.
+        ValueError: naming the first tensors that do not fit.
     """
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the {kind} it is to fill: {error}") from error
+    wanted = model.state_dict()
+    check_names(path, kind, state, wanted)
+    shapes = {name: (list(state[name].shape), list(value.shape)) for name, value in wanted.items()}
+    if other := [f"its {name} is {given}, not {due}" for name, (given, due) in shapes.items() if given != due]:
+        raise ValueError(f"{path} does not fit the {kind} it is to fill: {_first(other)}")
+    model.load_state_dict(state, strict=True)
+
+
+def check_names(path: Path | str, kind: str, given: Collection[str], wanted: Collection[str]) -> None:
+    """Refuse a file with other tensors than a model.
+
+    Raises:
+        ValueError: naming the first that are lacking or too many.
+    """
+    lacking, more = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
+    if said := [f"{verb} {_first(names)}" for verb, names in (("lacks", lacking), ("has", more)) if names]:
+        other = f"it is of another architecture, {' and '.join(said)}"
+        raise ValueError(f"{path} does not fit the {kind} it is to fill: {other}")
+
+
+def _first(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _stated(path: Path | str, metadata: Mapping[str, str] | None, kind: str) -> tuple[dict[str, Any], str]:

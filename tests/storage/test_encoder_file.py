@@ -77,3 +77,14 @@ def test_a_header_that_cannot_rebuild_it_is_our_fault(tmp_path, key):
 def test_another_architecture_does_not_fit(saved):
     with pytest.raises(ValueError, match=r"a\.safetensors does not fit the encoder it is to fill"):
         start_from(build(embed_dim=24), saved)
+
+
+def test_a_table_of_another_grid_is_refused_with_its_file(tmp_path):
+    small, large = ({"name": "vit", "patch_px": px, "embed_dim": 24, "depth": 1, "num_heads": 2} for px in (8, 16))
+    saved, other = (
+        plugin.build("encoders", Component(**each), image_px=px, in_channels=3)
+        for each, px in ((small, (64, 64)), (large, (64, 96)))
+    )
+    save_encoder(tmp_path / "a.safetensors", saved, {"encoder": small, "image_px": (32, 32), "in_channels": 3})
+    with pytest.raises(ValueError, match=r"a\.safetensors does not fit the encoder it is to fill: a position table"):
+        start_from(other, tmp_path / "a.safetensors")

@@ -139,9 +139,14 @@ def test_files_of_others_and_other_kinds_are_refused(tmp_path):
 
 
 def test_a_state_must_fit_exactly():
-    model = nn.Linear(2, 2)
-    for state in ({"weight": torch.zeros(2, 2)}, {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}):
-        with pytest.raises(ValueError, match=r"a\.safetensors does not fit the encoder it is to fill"):
+    model, sound = nn.Linear(2, 2), {"weight": torch.ones(2, 2), "bias": torch.ones(2)}
+    for state, said in (
+        ({"weight": torch.zeros(2, 2)}, "it is of another architecture, lacks bias"),
+        (sound | dict.fromkeys("abcde", torch.zeros(1)), "it is of another architecture, has a, b, c and 2 more"),
+        ({"weights": torch.zeros(2, 2), "bias": torch.zeros(2)}, "architecture, lacks weight and has weights"),
+        (sound | {"weight": torch.zeros(2, 3)}, r"its weight is \[2, 3\], not \[2, 2\]"),
+    ):
+        with pytest.raises(ValueError, match=rf"^a\.safetensors does not fit the encoder it is to fill: .*{said}$"):
             model_file.load("a.safetensors", "encoder", model, state)
-    model_file.load("a.safetensors", "encoder", model, {"weight": torch.ones(2, 2), "bias": torch.ones(2)})
+    model_file.load("a.safetensors", "encoder", model, sound)
     assert model.weight.eq(1).all()
