@@ -10,6 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from simmim.config.sections import pixels
-from simmim.data.array_files import array_bands
+from simmim.data.array_files import OtherBands, array_bands
+from simmim.data.bands import Bands
 from simmim.data.crops import Crop, cut
 from simmim.data.decode import BadImage, Stored, as_bands, normalise
 from simmim.data.found import Found, images_at
@@ -93,7 +95,8 @@ def embed(
     device = chosen_device()
     normaliser = ImageNormaliser(header["mean"], header["std"]).to(device)
     features = functools.partial(_features, network.to(device).eval(), normaliser, block, feature_map)
-    view = functools.partial(_view, channels=header["in_channels"], image_px=tuple(header["image_px"]))
+    sizes = {"channels": header["in_channels"], "image_px": tuple(header["image_px"])}
+    view = functools.partial(_view, bits=header.get("bits"), **sizes)
     refused: dict[str, str] = {}
     with workers(max(1, spare_cores()), "nothing is written") as pool, whole_file(out) as temporary:
         seen = _sound(pool.map(view, source_at(existing(data, "--data")).samples()), refused)
@@ -114,13 +117,15 @@ def source_at(path: Path) -> Source:
     return found.source(found.train)
 
 
-def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[str, np.ndarray | str]:
+def _view(
+    sample: RawSample, channels: int, bits: int | None, image_px: tuple[int, int]
+) -> tuple[str, np.ndarray | str]:
     """Name and pixels [c, H, W] of an image, or why it cannot be used."""
     sample = sample.read()
     if sample.fault:
         return sample.id, sample.fault
     try:
-        image = open_image(_stored(sample.image, sample.id).content, channels)
+        image = open_image(_stored(sample.image, sample.id, channels, bits).content, channels)
     except (BadImage, ValueError) as error:
         return sample.id, str(error)
     _, height, width = image.shape
@@ -129,8 +134,21 @@ def _view(sample: RawSample, channels: int, image_px: tuple[int, int]) -> tuple[
     return sample.id, cut(image, crop, image_px, "bicubic").numpy()
 
 
-def _stored(content: bytes, name: str) -> Stored:
-    """A picture as it is, or what is none with all its bands; BadImage for what is neither."""
+def _stored(content: bytes, name: str, channels: int, bits: int | None) -> Stored:
+    """An image as those were that the encoder has learnt from: with all its bands, or as a picture.
+
+    Args:
+        bits: of the bands; None of pictures, and of an older file of an encoder, which does not say.
+
+    Raises:
+        BadImage: for what is neither.
+    """
+    if bits:
+        return as_bands(content, Bands(channels, bits))
+    if channels not in (1, 3):  # which no picture has
+        with suppress(OtherBands):
+            return as_bands(content, Bands(channels, 8))
+        return as_bands(content, Bands(channels, 16))
     try:
         return normalise(content, name, codec="original", short_side_px=None, annotated=False)
     except BadImage:

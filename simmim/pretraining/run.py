@@ -10,6 +10,7 @@ from typing import Any
 from simmim.config.differences import refuse_changed
 from simmim.config.models import PretrainConfig
 from simmim.config.sections import ImagesSection
+from simmim.data.bands import Bands
 from simmim.data.shards import Shards
 from simmim.methods._method import Method
 from simmim.pretraining.method import build_method
@@ -111,7 +112,7 @@ def pretrain(
         return
     origin = _origin(config, seed, train_set, init)
     rows = _rows(config, origin, method, trained, val, processes)
-    header = _header(config, images_of(config, train_set)) | asdict(origin) | {"step": trained.step}
+    header = _header(config, images_of(config, train_set), train_set.bands) | asdict(origin) | {"step": trained.step}
     head = None if config.head is None else config.head.model_dump(mode="json")
     model_file.write(out / "head.safetensors", method.get_submodule(method.kept_head), header | {"head": head})
     save_encoder(out / "encoder.safetensors", method.get_submodule(method.kept_encoder), header)
@@ -210,12 +211,12 @@ def _rows(
     return rows + [records.record(measured_on, step, metric, value) for metric, value in losses.items()]
 
 
-def _header(config: PretrainConfig, images: ImagesSection) -> dict[str, Any]:
-    """What an encoder file says about how to rebuild the encoder, to normalise its images, and what trained it."""
+def _header(config: PretrainConfig, images: ImagesSection, bands: Bands | None) -> dict[str, Any]:
+    """What an encoder file says about how to rebuild the encoder, to read and normalise images, and what trained it."""
     statistics = {"in_channels": images.channel_count, "mean": images.mean, "std": images.std}
     method = {
         "method": config.method.name if config.train.epochs else "",
         "begun_with_encoder": bool(config.init.encoder),
     }
     encoder = {"encoder": config.encoder.model_dump(mode="json"), "image_px": config.geometry.image_px}
-    return encoder | statistics | method
+    return encoder | statistics | method | ({"bits": bands.bits} if bands else {})

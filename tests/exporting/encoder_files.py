@@ -17,14 +17,16 @@ VIT = {"name": "vit", "patch_px": 16, "embed_dim": 24, "depth": 3, "num_heads": 
 RESNET = {"name": "resnet", "stem_width": 4, "depths": [1, 1, 1], "width_factor": 1}
 
 
-def written(folder: Path, encoder: dict[str, Any], image_px: tuple[int, int] = (64, 64), channels: int = 3) -> Path:
+def written(
+    folder: Path, encoder: dict[str, Any], image_px: tuple[int, int] = (64, 64), channels: int = 3, **header: Any
+) -> Path:
     """The file of an encoder with random weights."""
     torch.manual_seed(0)
     made = plugin.build("encoders", Component(**encoder), image_px=image_px, in_channels=channels)
     for parameter in made.parameters():
         parameter.data += 0.03 * torch.randn_like(parameter)
     statistics = {"mean": [0.5] * channels, "std": [0.25] * channels}
-    header = {"encoder": encoder, "image_px": image_px, "in_channels": channels} | statistics
+    header |= {"encoder": encoder, "image_px": image_px, "in_channels": channels} | statistics
     path = folder / "encoder.safetensors"
     save_encoder(path, made, header)
     return path

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from exporting.encoder_files import VIT, written
+from helpers.band_files import npy, png, scene, tiff, write
 from PIL import Image
 
 from simmim.__main__ import main
@@ -15,6 +16,10 @@ from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage.encoder_file import load_encoder
 
 NAMES = ["a/1.png", "a/b/2.png", "c/3.png", "4.png"]
+
+
+def _pages(array):
+    return tiff(array, "pages")
 
 
 @pytest.fixture
@@ -62,6 +67,40 @@ def test_any_block_and_maps(tmp_path, images):
     found = _table(tmp_path / "map.parquet")[1].unflatten(1, done.shape)
     torch.testing.assert_close(found, _expected(encoder, images, 2), rtol=0, atol=1e-5)
     assert pq.read_schema(tmp_path / "map.parquet").metadata[b"shape"] == b"24 x 4 x 4"
+
+
+@pytest.mark.parametrize(
+    ("files", "bits", "said"),
+    [
+        ({"a.png": png, "b.tif": tiff, "c.npy": npy}, 8, True),
+        ({"a.png": png, "b.tif": tiff, "c.npy": npy}, 8, False),
+        ({"a.tif": _pages, "b.npy": npy}, 16, True),
+        ({"a.tif": _pages, "b.npy": npy}, 16, False),
+    ],
+)
+def test_all_bands_are_read_from_every_kind_of_file(tmp_path, files, bits, said):
+    pixels = scene(0, 4, bits, (64, 64))
+    write(tmp_path / "scenes", {name: encode(pixels) for name, encode in files.items()})
+    write(tmp_path / "scenes", {"other.npy": npy(pixels[:3])})
+    encoder = written(tmp_path, VIT, channels=4, **{"bits": bits} if said else {})
+    done = embed(tmp_path / "scenes", encoder, tmp_path / "out.parquet")
+    assert list(done.refused) == ["other.npy"] and "3 x 64 x 64 values of type uint" in done.refused["other.npy"]
+    paths, vectors = _table(tmp_path / "out.parquet")
+    assert paths == sorted(files) and all(torch.equal(each, vectors[0]) for each in vectors)
+    network = load_encoder(encoder)[0]
+    shares = torch.from_numpy(pixels[None] / np.float32(2**bits - 1))
+    with torch.no_grad():
+        expected = network.eval()((shares - 0.5) / 0.25).mean((2, 3))[0]
+    torch.testing.assert_close(vectors[0], expected, rtol=0, atol=1e-5)
+
+
+def test_grey_of_16_bits_keeps_its_levels_where_the_encoder_has_learnt_from_them(tmp_path):
+    pixels = scene(0, 1, 16, (64, 64)) // 16  # as of 12 bits
+    files = {"a.png": png(pixels), "b.tif": tiff(pixels), "c.npy": npy(pixels)}
+    write(tmp_path / "scenes", files)
+    embed(tmp_path / "scenes", written(tmp_path, VIT, channels=1, bits=16), tmp_path / "out.parquet")
+    paths, vectors = _table(tmp_path / "out.parquet")
+    assert paths == sorted(files) and all(torch.equal(each, vectors[2]) for each in vectors)
 
 
 def test_tars_and_lists_give_the_same(tmp_path, images):

@@ -67,6 +67,7 @@ def test_files_become_an_encoder_and_pictures(tmp_path, data, bands, encoder):
     measured = Shards(data[bands]["train"]).bands
     assert (header["mean"], header["std"]) == (list(measured.mean), list(measured.std))
     assert (header["in_channels"], header["image_px"], header["step"]) == (bands, list(SIZE), 2)
+    assert header["bits"] == 16
     assert loaded(torch.zeros(1, bands, *SIZE)).shape[2:] == (SIZE[0] // loaded.stride, SIZE[1] // loaded.stride)
     values = records.read([tmp_path / "train.parquet"]).set_index("metric")["value"]
     assert 0 < values["validation_loss"] < 3 and 0 < values["validation_loss_mean_colour"] < 3
