@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import nn
 
 from simmim.config.differences import refuse_changed
 from simmim.config.models import PretrainConfig
@@ -159,10 +163,12 @@ def _fit(
     """The trained method and how its training went."""
     seed_libraries(seed, 0, 0)  # the same initial weights on every rank
     tokenizer = load_tokenizer(init.tokenizer, config.tokenizer) if init.tokenizer else None
-    method = build_method(config, tokenizer, images_of(config, train_set))
+    images = images_of(config, train_set)
+    method = build_method(config, tokenizer, images)
     encoder = method.get_submodule(method.trained_encoder)
-    if init.encoder and (left := start_from(encoder, init.encoder).get("left_aside")):
-        print(f"{init.encoder}: left aside {', '.join(left)}", flush=True)
+    said = _begin(encoder, init.encoder, images, config.train.epochs) if init.encoder else []
+    if said and processes.is_main_process:
+        print(*said, sep="\n", flush=True)
     skip, settings = encoder.no_weight_decay(pretraining=True), config.train
     groups = parameter_groups(method, f"{method.trained_encoder}.", settings.weight_decay, settings.layer_decay, skip)
     label = f"{config.scale}/{config.run} seed {seed}"
@@ -171,6 +177,25 @@ def _fit(
         stage = identity_of(init.stage_config, seed, identity.data_digests, Init(tokenizer=init.tokenizer))
     run = Run(identity, state, label, init.first_stage, stage, first_stage=stop, watchers=watchers)
     return method, fit(method, method.dataset(train_set, seed), groups, settings, run, processes)
+
+
+def _begin(encoder: nn.Module, file: Path, images: ImagesSection, epochs: float) -> list[str]:
+    """Load the weights that a training begins with; returns what is to be said of them.
+
+    Raises:
+        ValueError: for a file that does not fit, also by the statistics of its images where nothing is learnt.
+    """
+    header = start_from(encoder, file)
+    left = header.get("left_aside", ())
+    said = [f"{file}: left aside {', '.join(left)}"] if left else []
+    theirs = {key: [float(f"{value:.6g}") for value in header[key]] for key in ("mean", "std") if key in header}
+    if all(np.allclose(value, getattr(images, key), rtol=0, atol=1e-5) for key, value in theirs.items()):
+        return said
+    due = " ".join(f"images.{key}={json.dumps(value, separators=(',', ':'))}" for key, value in theirs.items())
+    other = f"{file} was trained with another mean and deviation of the images than this run's"
+    if epochs == 0:
+        raise ValueError(f"{other}, which trains nothing (train.epochs=0): set {due}")
+    return [*said, f"{other} ({due})"]
 
 
 def _origin(config: PretrainConfig, seed: int, train_set: Shards, init: Init) -> records.Origin:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -197,6 +198,22 @@ def test_a_run_can_start_from_an_encoder_file(tmp_path, data):
     save_encoder(tmp_path / "odd.safetensors", other, load_encoder(file)[1])
     with pytest.raises(ValueError, match=r"odd.safetensors does not fit the encoder"):
         pretrain(config(epochs=0), 1, data, tmp_path / "odd", ALONE, Init(encoder=tmp_path / "odd.safetensors"))
+
+
+def test_other_statistics_of_the_images_than_those_of_the_encoder_file_are_said(tmp_path, data, capsys):
+    pretrain(config(epochs=0), 0, data, tmp_path / "first", ALONE)
+    start = Init(encoder=tmp_path / "first" / "encoder.safetensors")
+    measured = {"mean": [0.485, 0.456, 0.406], "std": [0.25] * 3}
+    others = (pretrain_config(images=measured, train={"epochs": epochs}) for epochs in (0, 1))
+    due = "set images.mean=[0.5,0.5,0.5] images.std=[0.25,0.25,0.25]"
+    with pytest.raises(ValueError, match=rf"another mean and deviation .*train.epochs=0.*: {re.escape(due)}$"):
+        pretrain(next(others), 0, data, tmp_path / "second", ALONE, start)
+    capsys.readouterr()
+    pretrain(next(others), 0, data, tmp_path / "trained", ALONE, start)
+    said = "first/encoder.safetensors was trained with another mean and deviation"
+    assert capsys.readouterr().out.count(said) == 1
+    pretrain(config(epochs=0), 0, data, tmp_path / "same", ALONE, start)
+    assert said not in capsys.readouterr().out
 
 
 def test_records_and_files_say_where_they_come_from(tmp_path, data):
