@@ -36,6 +36,7 @@ _GREY = 127
 _SIDE_PX, _GAP_PX, _TEXT_PX = 160, 6, 24
 _MOMENTS = 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1  # shares of a training
 _SHOWN = 4
+_AT_ONCE = 64  # images that a network predicts
 _BELONGS_TO = "simmim"  # the text of a column's PNG that tells trainings apart
 
 
@@ -74,8 +75,9 @@ def write_reconstructions(config: PretrainConfig, run: Path, shards: Shards, out
     geometry, samples = geometry_of(config), np.arange(len(shards))
     images = whole_images(shards, samples, geometry.image, config.channels)  # uint8 [n, c, H, W]
     hidden = hidden_tokens(plugin.build("masks", config.mask), geometry, 0, 0, samples)
-    pictures = _predicted(method, images, hidden)
-    if pictures is None:
+    parts = [_predicted(method, *part) for part in zip(images.split(_AT_ONCE), hidden.split(_AT_ONCE))]
+    pictures = [picture for part in parts if part is not None for picture in part]
+    if not pictures:
         raise ValueError(f"target={config.target.name} has no pictures")
     areas = geometry.tokens_to_pixels(hidden).byte()[:, None] * 255  # [n, 1, H, W]
     draw = shown(shards, config.data["val"].pack).png

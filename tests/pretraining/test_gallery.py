@@ -3,13 +3,17 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.pretraining import built, packed, pretrain_config
+from helpers.pretraining import ALONE, built, packed, pretrain_config
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from simmim.data.shards import Shards
-from simmim.pretraining.gallery import Moments
+from simmim.methods.simmim import SimMIM
+from simmim.pretraining import gallery
+from simmim.pretraining.gallery import Moments, write_reconstructions
+from simmim.pretraining.run import pretrain
 from simmim.storage.identity import Identity
 
 CONFIG = pretrain_config()  # 32 x 48 px, enlarged threefold
@@ -82,3 +86,21 @@ def test_a_write_that_fails_leaves_no_half_column(val, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"gallery/00000010\.png"):
         trained(val, tmp_path, [10])
     assert not [*(tmp_path / "gallery").iterdir()]
+
+
+def test_many_pictures_are_predicted_in_parts_and_are_the_same(val, tmp_path, monkeypatch):
+    run = pretrain_config(train={"epochs": 0})
+    pretrain(run, 0, dict.fromkeys(("train", "val"), val.folder), tmp_path, ALONE)
+    seen = []
+
+    def counted(method, images, hidden, whole=SimMIM.reconstruct):
+        seen.append(len(images))
+        return whole(method, images, hidden)
+
+    monkeypatch.setattr(SimMIM, "reconstruct", counted)
+    for name, at_once in ("whole", 64), ("parts", 6):
+        monkeypatch.setattr(gallery, "_AT_ONCE", at_once, raising=False)
+        write_reconstructions(run, tmp_path, val, tmp_path / f"{name}.png", None)
+    assert seen == [16, 6, 6, 4]
+    whole, parts = (np.asarray(Image.open(tmp_path / f"{name}.png"), np.int16) for name in ("whole", "parts"))
+    assert whole.shape == parts.shape and np.abs(whole - parts).max() <= 1  # sums of another batch size may be rounded
