@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ def embed(
     refused: dict[str, str] = {}
     with workers(max(1, spare_cores()), "nothing is written") as pool, whole_file(out) as temporary:
         seen = _sound(pool.map(view, source_at(existing(data, "--data")).samples()), refused)
-        about = {"encoder": model_file.digest(encoder), "block": str(block)}
+        about = {"encoder": model_file.digest(encoder), "block": str(block), "image_px": _by(header["image_px"])}
         images, shape = _write(temporary, seen, features, batch, about)
         if not images:
             raise ValueError(none_usable(data, refused))
@@ -166,6 +166,11 @@ def _sound(views: Iterator[tuple[str, Any]], refused: dict[str, str]) -> Iterato
             yield name, view
 
 
+def _by(sides: Iterable[int]) -> str:
+    """Such as "96 x 160"."""
+    return " x ".join(map(str, sides))
+
+
 def _features(
     network: nn.Module, normaliser: ImageNormaliser, block: int, feature_map: bool, pixels: list[np.ndarray]
 ) -> Tensor:
@@ -187,7 +192,7 @@ def _write(
         shape = tuple(vectors.shape[1:])
         kind = pa.list_(pa.float32(), math.prod(shape))
         if writer is None:
-            note = {**about, "shape": " x ".join(map(str, shape))}
+            note = {**about, "shape": _by(shape)}
             schema = pa.schema([("path", pa.string()), ("vector", kind)], metadata=note)
             writer = pq.ParquetWriter(file, schema, write_page_checksum=True)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.flatten().numpy()), math.prod(shape))

@@ -66,7 +66,8 @@ def test_any_block_and_maps(tmp_path, images):
     assert done.shape == (24, 4, 4)
     found = _table(tmp_path / "map.parquet")[1].unflatten(1, done.shape)
     torch.testing.assert_close(found, _expected(encoder, images, 2), rtol=0, atol=1e-5)
-    assert pq.read_schema(tmp_path / "map.parquet").metadata[b"shape"] == b"24 x 4 x 4"
+    about = pq.read_schema(tmp_path / "map.parquet").metadata
+    assert (about[b"shape"], about[b"image_px"], about[b"block"]) == (b"24 x 4 x 4", b"64 x 64", b"2")
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,7 @@ def test_the_largest_central_part_is_seen(tmp_path):
 def test_another_size_is_said_as_everywhere(tmp_path, images, capsys, size):
     encoder, out = written(tmp_path, VIT), tmp_path / "out.parquet"
     assert embed(images, encoder, out, image_px=size, feature_map=True).shape == (24, 6, 10)
+    assert pq.read_schema(out).metadata[b"image_px"] == b"96 x 160"
     options = ["--data", images, "--encoder", encoder, "--out", out, "--overwrite", "--feature-map"]
     assert main(["embed", *map(str, options), "--image-px", "96x160"]) == 0
     assert "vectors of 24 x 6 x 10" in capsys.readouterr().out
