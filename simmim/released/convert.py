@@ -25,6 +25,10 @@ from simmim.released.reference import TOLERANCE, disagreement, released_features
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sha256_file, whole_file
 
+_TABLE_PER_BLOCK = (
+    "has a position table in every block (encoder.shared_bias=false): the released fine-tuning ends in a KeyError for "
+    "the shared one, unless in remap_pretrained_keys_vit the lines up to its `pop` are indented into the `if`"
+)
 _ASSUMED = (
     "not told by the file: the windows it was pre-trained with. Its own are taken; if those were others, features are "
     "wrong: convert a .pth that has its config or relative_coords_table"
@@ -167,6 +171,8 @@ def _write_released(target: Path, loaded: Loaded) -> Loaded:
     content = {"model": {names.PREFIX + name: value for name, value in state.items()}}
     with whole_file(target) as temporary, open(temporary, "wb") as file:  # given a path, torch would store its name
         torch.save(content, file)
+    if architecture.encoder["name"] == "vit" and not loaded.encoder.shared_bias:
+        loaded = loaded.with_note(_TABLE_PER_BLOCK)
     return loaded.with_note(note).with_note(_untold_statistics(loaded.header))
 
 

@@ -196,6 +196,15 @@ def test_the_encoder_of_a_run_is_converted_without_its_drop_path(tmp_path):
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in encoder.state_dict().items())
 
 
+@pytest.mark.parametrize(("changes", "said"), [({}, 0), ({"shared_bias": False}, 1), ({"shared_bias": True}, 0)])
+def test_a_table_in_every_block_which_the_released_fine_tuning_does_not_load_is_said(tmp_path, changes, said):
+    section = {"name": "vit", "embed_dim": 24, "depth": 2, "num_heads": 2} | changes
+    encoder = plugin.build("encoders", Component(**section), image_px=(64, 64))
+    save_encoder(tmp_path / "a.safetensors", encoder, {"encoder": section, "image_px": [64, 64], "in_channels": 3})
+    notes = convert(tmp_path / "a.safetensors", tmp_path / "b.pth")
+    assert str(notes).count("has a position table in every block") == said
+
+
 def test_both_ways_say_which_statistics_the_weights_expect(tmp_path):
     notes = convert(pretrained(tmp_path / "a.pth", "mim_swin_a"), tmp_path / "encoder.safetensors")
     assert "not told by the file: its images' statistics. ImageNet's are taken, mean 0.485, 0.456, 0.406" in str(notes)
