@@ -43,7 +43,7 @@ def read_bands(content: bytes, wanted: Bands) -> np.ndarray:
     array = _read(content, wanted.count)
     is_wanted = array.ndim == 3 and array.shape[0] == wanted.count and array.dtype.newbyteorder("<") == wanted.dtype
     if not is_wanted:
-        raise OtherBands(f"{_described(array)}, and the set is packed with {wanted}{_advice(array)}")
+        raise OtherBands(f"{_described(array)}, where {wanted} should be{_advice(array)}")
     check_pixels(*array.shape[1:])
     return array.astype(wanted.dtype)
 

@@ -101,7 +101,7 @@ def test_packing_goes_on_with_the_same_bands_only(tmp_path, capsys):
 )
 def test_the_first_image_with_other_bands_ends_the_packing(tmp_path, content, found):
     files = {f"{n}.npy": npy(scene(n, 13, size=SMALL)) for n in range(30)} | {"odd.npy": content}
-    with pytest.raises(ValueError, match=f"odd.npy is {found}, and the set is packed with 13 bands of 16 bits"):
+    with pytest.raises(ValueError, match=f"odd.npy is {found}, where 13 bands of 16 bits should be"):
         packed_folder(write(tmp_path / "in", files), tmp_path / "out", 13)
     assert not (tmp_path / "out" / "index.json").exists()
 

@@ -45,4 +45,4 @@ def test_other_bands_than_the_encoder_s_are_refused(tmp_path, monkeypatch, capsy
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "4" in said and "5" in said
     assert main(["embed", "--data", "scenes5", "--encoder", "mine", "--out", "features.parquet"]) == 2
-    assert "5 x 40 x 72 values of type uint8, and the set is packed with 4 bands of 8 bits" in capsys.readouterr().err
+    assert "5 x 40 x 72 values of type uint8, where 4 bands of 8 bits should be" in capsys.readouterr().err
