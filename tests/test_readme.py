@@ -28,6 +28,7 @@ TESTED = [  # of the default against another run: the evaluation, and the bound 
     ("head_mlp", "finetune", -1.0),
     ("target_bins8_192", "finetune", -1.0),
     ("step_100ep", "finetune", 0.0),
+    ("target_clusters_48", "finetune", 0.0),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STATISTICS, EVIDENCE = (
