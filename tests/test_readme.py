@@ -123,6 +123,13 @@ def test_pages_say_that_no_verdict_hangs_on_a_rule_that_came_late():
     assert f"has a p of {p_of(*small, 0.0, True):.3f} in pairs and of {alone:.2f} without them" in EVIDENCE
 
 
+def test_the_rate_of_bins_is_as_the_page_says():
+    other, bins = scores("target_bins8_lr_x3", "finetune"), scores("target_bins8_192", "finetune")
+    low, high = stats.ttest_rel(other, bins).confidence_interval(0.95)
+    said = f"bins reach {other.mean():.1f}, which differs from theirs at the default's rate by"
+    assert f"{said} +{(other - bins).mean():.1f} [−{-low:.1f}, +{high:.1f}]." in EVIDENCE
+
+
 def test_the_order_of_masks_hangs_on_the_one_that_leaves_a_single_patch():
     cells = facts(Sheets(ROOT / "config"), "small")
     published = {cell["run"]: float(cell["value"]) for cell in cells.cells("figure3a").values()}
