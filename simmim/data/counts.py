@@ -15,7 +15,7 @@ from PIL import Image
 
 from simmim.data.decode import REDUCED
 from simmim.data.layout import LABEL_MAP, QUARANTINE, set_digest
-from simmim.data.samples import some_of
+from simmim.storage.reading import some_of
 
 _AT_ONCE = 64  # label maps
 _OF_OBJECTS = re.compile(r"\d+ objects? ")  # notes of a source, which change no image

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from simmim import plugin
 from simmim.config.component_settings import checked
 from simmim.config.reading import parse_set
-from simmim.data.samples import Source, some_of
+from simmim.data.samples import Source
 from simmim.data.sources._files import is_folder, is_hidden, normal_form
 from simmim.plugin import Component
-from simmim.storage.reading import existing
+from simmim.storage.reading import existing, some_of
 
 if TYPE_CHECKING:
     from simmim.data.bands import Bands

@@ -23,12 +23,13 @@ from simmim.data.index import FORMAT, INDEX, index_sha256
 from simmim.data.journal import Finished, Journal
 from simmim.data.layout import QUARANTINE, QUARANTINE_SCHEMA, SAMPLES, SAMPLES_SCHEMA
 from simmim.data.outcomes import Numbered, Outcome, agreeing, numbered, outcomes_of, told
-from simmim.data.samples import Source, some_of
+from simmim.data.samples import Source
 from simmim.data.shard_files import Filling, read_back, samples_if_whole, write_shard
 from simmim.data.workers import Workers, workers
 from simmim.plugin import check_choice
 from simmim.storage.files import sha256_file, write_text
 from simmim.storage.parquet import write_parquet
+from simmim.storage.reading import some_of
 
 _CHUNK = 8  # samples that a process is given at a time
 _SAVED = "finished shards stay"

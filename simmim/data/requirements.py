@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from simmim.data.layout import LABEL_MAP
-from simmim.data.samples import some_of
 from simmim.data.shards import Shards
+from simmim.storage.reading import some_of
 
 _JUDGED, _FITTING = 1000, 0.5  # objects looked at, and overlap of a box with its mask's; of COCO's it is above 0.8
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from simmim.storage.reading import some_of
+
 UNREADABLE = "cannot be read: "  # how the reason of a file begins that the system does not give
 
 
@@ -73,12 +75,6 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
 def printable(name: str | os.PathLike) -> str:
     """A file name as valid UTF-8: bytes that are not become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def some_of(names: list[str], at_most: int = 8) -> str:
-    """The first of some names, and how many more there are, for messages."""
-    more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
 
 
 def none_usable(data: Path | str, refused: Mapping[str, str]) -> str:

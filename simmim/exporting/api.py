@@ -9,10 +9,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from simmim.data.samples import some_of
 from simmim.plugin import NotInstalled, check_choice
 from simmim.storage.files import whole_folder, write_text
-from simmim.storage.reading import encoder_at
+from simmim.storage.reading import encoder_at, refuse_existing, some_of
 
 # Form -> where it is written, and packages that it needs.
 _FORMS = {
@@ -66,8 +65,7 @@ def export(encoder: Path | str, to: str, out: Path | str, *, overwrite: bool = F
         raise ValueError(f"{out} would be a folder: an export has several files; leave out {out.suffix}")
     if unfit := {'"', "\\", "\n"} & set(str(out)):
         raise ValueError(f"{out}: the lines that load an export name its folder, which cannot hold {min(unfit)!r}")
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; --overwrite replaces it")
+    refuse_existing(out, overwrite)
     _refuse_others(out)
     network, header = load_encoder(source)
     write = getattr(importlib.import_module(f"simmim.exporting.{module}"), function)

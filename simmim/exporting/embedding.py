@@ -34,7 +34,7 @@ from simmim.layers.normaliser import ImageNormaliser
 from simmim.storage import model_file
 from simmim.storage.encoder_file import load_encoder
 from simmim.storage.files import whole_file
-from simmim.storage.reading import encoder_at, existing, refuse_folder
+from simmim.storage.reading import encoder_at, existing, refuse_existing, refuse_folder
 from simmim.train.device import chosen_device
 from simmim.train.reading import spare_cores
 
@@ -85,8 +85,7 @@ def embed(
     """
     encoder, out = encoder_at(encoder), Path(out).expanduser()
     refuse_folder(out)
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; --overwrite replaces it")
+    refuse_existing(out, overwrite)
     network, header = load_encoder(encoder, pixels(image_px))
     if not 0 <= block <= network.depth:
         raise ValueError(f"block {block} must be 1 to {network.depth}, the blocks of {encoder}, or 0 for its output")

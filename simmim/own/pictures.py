@@ -12,7 +12,7 @@ from simmim.data.found import images_at
 from simmim.data.samples import RawSample, Source, none_usable, say_refused
 from simmim.own.project import SCALE, Project
 from simmim.own.result import Result, finished, say
-from simmim.storage.reading import existing, refuse_folder
+from simmim.storage.reading import existing, refuse_existing, refuse_folder
 
 if TYPE_CHECKING:
     from simmim.data.bands import Bands
@@ -37,8 +37,7 @@ def reconstruct(
         raise ValueError(f"--images {images} must be at least 1")
     out = Path(out).expanduser()
     refuse_folder(out)
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; --overwrite replaces it")
+    refuse_existing(out, overwrite)
     from simmim.data.bands import Bands
     from simmim.data.packing import pack
     from simmim.data.shards import Shards

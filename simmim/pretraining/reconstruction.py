@@ -16,7 +16,6 @@ from torch import Tensor
 from simmim import plugin
 from simmim.config.models import PretrainConfig
 from simmim.data.pretraining import hidden_tokens, whole_images
-from simmim.data.samples import some_of
 from simmim.data.shards import Shards
 from simmim.geometry import Geometry
 from simmim.methods._method import Method
@@ -25,6 +24,7 @@ from simmim.pretraining.masking import geometry_of, spread_samples
 from simmim.pretraining.method import load_method
 from simmim.pretraining.pictures import Shown, png, shown
 from simmim.storage.parquet import write_sealed
+from simmim.storage.reading import some_of
 
 SHOWN_IMAGES = 8
 OWN_MASK = "own"  # the mask that the run was trained with

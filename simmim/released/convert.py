@@ -24,6 +24,7 @@ from simmim.released.fit import half_format, load_released, released_state
 from simmim.released.reference import TOLERANCE, disagreement, released_features, trial_images
 from simmim.storage.encoder_file import load_encoder, save_encoder
 from simmim.storage.files import sha256_file, whole_file
+from simmim.storage.reading import refuse_existing
 
 _TABLE_PER_BLOCK = (
     "has a position table in every block (encoder.shared_bias=false): the released fine-tuning ends in a KeyError for "
@@ -79,8 +80,7 @@ def convert(
     for name, value in (("--image-px", image_px), ("--window", window)):
         if value is not None and value < 1:
             raise ValueError(f"{name} {value} must be at least 1")
-    if target.exists() and not overwrite:
-        raise ValueError(f"{target} exists; --overwrite replaces it")
+    refuse_existing(target, overwrite)
     if sha256 is not None:
         _check_sha256(source, sha256)
     loaded = _load(source, image_px, window)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from simmim.storage.files import whole_file
-from simmim.storage.reading import one_line, reading
+from simmim.storage.reading import one_line, reading, some_of
 
 _CURE = "remove it, so that it is made again, or fetch it again"
 _ENTRY = "simmim"  # one metadata entry: safetensors writes several in random order
@@ -119,7 +119,7 @@ def load(path: Path | str, kind: str, model: nn.Module, state: Mapping[str, Tens
     check_names(path, kind, state, wanted)
     shapes = {name: (list(state[name].shape), list(value.shape)) for name, value in wanted.items()}
     if other := [f"its {name} is {given}, not {due}" for name, (given, due) in shapes.items() if given != due]:
-        raise ValueError(f"{path} does not fit the {kind} it is to fill: {_first(other)}")
+        raise ValueError(f"{path} does not fit the {kind} it is to fill: {some_of(other, _NAMED)}")
     model.load_state_dict(state, strict=True)
 
 
@@ -130,14 +130,9 @@ def check_names(path: Path | str, kind: str, given: Collection[str], wanted: Col
         ValueError: naming the first that are lacking or too many.
     """
     lacking, more = [n for n in wanted if n not in given], [n for n in given if n not in wanted]
-    if said := [f"{verb} {_first(names)}" for verb, names in (("lacks", lacking), ("has", more)) if names]:
+    if said := [f"{verb} {some_of(names, _NAMED)}" for verb, names in (("lacks", lacking), ("has", more)) if names]:
         other = f"it is of another architecture, {' and '.join(said)}"
         raise ValueError(f"{path} does not fit the {kind} it is to fill: {other}")
-
-
-def _first(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _stated(path: Path | str, metadata: Mapping[str, str] | None, kind: str) -> tuple[dict[str, Any], str]:

@@ -80,6 +80,22 @@ def _check_is_file(path: Path | str) -> None:
         raise OSError(errno.EINVAL, "not a regular file")
 
 
+def some_of(names: list[str], at_most: int = 8) -> str:
+    """The first of some names, and how many more there are, for messages."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse to replace what stands at a path unless that was asked for.
+
+    Raises:
+        ValueError: with its name.
+    """
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists; --overwrite replaces it")
+
+
 def refuse_folder(path: Path | str) -> None:
     """Refuse a folder in the place of a file before the work whose result could not be written there.
 

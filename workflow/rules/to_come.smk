@@ -15,7 +15,7 @@ def check_for_repeats():
 
     Snakemake repeats whatever reads a file that it makes; once that is there, what it holds counts (`outdated`).
     """
-    from simmim.data.samples import some_of
+    from simmim.storage.reading import some_of
     from simmim.planning.done import is_finished, is_outdated
 
     jobs = [*workflow.dag.needrun_jobs()]
