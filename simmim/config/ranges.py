@@ -38,5 +38,16 @@ def check_share(setting: str, value: float, of: str = "the training: 50 of 400 e
         raise ValueError(f"{setting} {value:g} must lie in 0 to 1; it is a share of {of}")
 
 
+def check_temperatures(setting: str, *values: float) -> None:
+    """Refuse a temperature that softens nothing: logits are divided by it.
+
+    Raises:
+        ValueError: where one is 0 or less.
+    """
+    for value in values:
+        if value <= 0:
+            raise ValueError(f"{setting} {value:g} must be above 0; logits are divided by it")
+
+
 Factors = Annotated[tuple[float, float], AfterValidator(_check_factors)]
 Areas = Annotated[tuple[float, float], AfterValidator(check_areas)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from simmim.config.errors import located_at
-from simmim.config.ranges import check_areas, check_share
+from simmim.config.ranges import check_areas, check_share, check_temperatures
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
 from simmim.methods._branch import TeacherMethod, view_by_view
@@ -59,6 +59,8 @@ class DINO(TeacherMethod):
         student_temperature: float = 0.1,
         last_layer_frozen: float = 3 / 400,
     ) -> None:
+        check_temperatures("method.teacher_temperature", *teacher_temperature)
+        check_temperatures("method.student_temperature", student_temperature)
         check_share("method.temperature_warmup", temperature_warmup)
         check_share("method.last_layer_frozen", last_layer_frozen)
         views = {

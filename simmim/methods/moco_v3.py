@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simmim.config.ranges import check_temperatures
 from simmim.config.sections import GeometrySection, ImagesSection
 from simmim.data.views import View
 from simmim.layers.checkpointing import run_again
@@ -55,6 +56,7 @@ class MoCoV3(TeacherMethod):
         freeze_patch_embed: bool = True,
     ) -> None:
         looks = {"interpolation": "bilinear"}
+        check_temperatures("method.temperature", temperature)
         first = View(geometry.image_px, blur=1.0, **looks)
         second = View(geometry.image_px, blur=0.1, solarise=0.2, **looks)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simmim.config.models import TokenizerConfig
-from simmim.config.ranges import check_share
+from simmim.config.ranges import check_share, check_temperatures
 from simmim.data.shards import Shards
 from simmim.storage.reading import reading
 from simmim.tokenizers import _dvae_network as network
@@ -65,6 +65,8 @@ class Dvae(nn.Module):
             raise ValueError(f"tokenizer setting vocabulary={vocabulary} must be at least 2")
         if width % 4 or width < 4:
             raise ValueError(f"tokenizer setting width={width} must be a multiple of 4")
+        check_temperatures("tokenizer setting first_temperature", first_temperature)
+        check_temperatures("tokenizer setting last_temperature", last_temperature)
         check_share("tokenizer setting temperature_share", temperature_share)
         check_share("tokenizer setting kl_warmup", kl_warmup)
         self.codes, self.is_trained = vocabulary, not file

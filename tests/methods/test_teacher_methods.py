@@ -291,9 +291,12 @@ SHARE = r"must lie in 0 to 1; it is a share of"
         ("dino", {"temperature_warmup": -0.1}, f"method.temperature_warmup -0.1 {SHARE} the training"),
         ("dino", {"momentum": 1.5}, f"method.momentum 1.5 {SHARE} the teacher that it keeps at an update"),
         ("moco_v3", {"momentum": 1.01}, f"method.momentum 1.01 {SHARE} the teacher that it keeps at an update"),
+        ("dino", {"teacher_temperature": [0.04, 0]}, "method.teacher_temperature 0 must be above 0; logits"),
+        ("dino", {"student_temperature": -0.1}, "method.student_temperature -0.1 must be above 0; logits are divided"),
+        ("moco_v3", {"temperature": 0.0}, "method.temperature 0 must be above 0; logits are divided by it"),
     ],
 )
-def test_what_is_no_share_is_refused_as_a_method_is_built(method, setting, message):
+def test_a_setting_outside_its_range_is_refused_as_a_method_is_built(method, setting, message):
     """DINO's own arguments count epochs."""
     with pytest.raises(ValueError, match=message):
         built(method, settings=setting)

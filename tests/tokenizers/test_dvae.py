@@ -215,6 +215,8 @@ def test_the_training_has_the_settings_of_the_constructor():
         ({"image_px": 20}, "image_px=20 must be a multiple of 8"),
         ({"vocabulary": 1}, "vocabulary=1 must be at least 2"),
         ({"width": 6}, "width=6 must be a multiple of 4"),
+        ({"first_temperature": -1}, "first_temperature -1 must be above 0; logits are divided by it"),
+        ({"last_temperature": 0}, "last_temperature 0 must be above 0; logits are divided by it"),
         ({"temperature_share": 2}, "temperature_share 2 must lie in 0 to 1; it is a share of the training: 50 of 400"),
         ({"kl_warmup": 5000}, "kl_warmup 5000 must lie in 0 to 1; it is a share of the training"),
     ],
