@@ -18,6 +18,7 @@ from simmim.report.measurements import (
     relative_cost,
     signed,
 )
+from simmim.report.status import NOT_RUN, TIMED_ELSEWHERE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +91,8 @@ class Operands:
     """
 
     def __init__(self, lookup: Lookup, claim: Claim) -> None:
-        self._claim = claim
-        self.found = {score: self._measured(lookup, score) for score in claim.scores()}
+        self._claim, self._lookup = claim, lookup
+        self.found = {score: self._measured(score) for score in claim.scores()}
 
     def number(self, operand: Operand) -> Number:
         """What stands for an operand all of whose scores were measured."""
@@ -105,12 +106,19 @@ class Operands:
         """Whether there is a number."""
         return all(self.found[score] for score in operand.scores)
 
-    def _measured(self, lookup: Lookup, score: Score) -> Measurement | None:
+    def why_not(self, score: Score) -> str:
+        """The words for a score that has no number."""
+        return TIMED_ELSEWHERE if self._claim.metric == "relative_cost" and all(self._times(score)) else NOT_RUN
+
+    def _measured(self, score: Score) -> Measurement | None:
         """Of a cost the training time over the first run's."""
         if self._claim.metric != "relative_cost":
-            return lookup.best(*score, self._claim.metric)
-        both = [lookup.best(*each, "train_seconds") for each in (score, self._claim.first.operands[0].score)]
+            return self._lookup.best(*score, self._claim.metric)
+        both = self._times(score)
         return relative_cost(*both) if all(both) else None
+
+    def _times(self, score: Score) -> list[Measurement | None]:
+        return [self._lookup.best(*each, "train_seconds") for each in (score, self._claim.first.operands[0].score)]
 
     def _label(self, score: Score) -> str:
         own = "" if score.evaluation == self._claim.evaluation else f"/{score.evaluation.split()[0]}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from simmim.report.measurements import Measurement
 
 NOT_RUN = "not run"
+TIMED_ELSEWHERE = "timed on another kind of CPU or GPU"
 PRINTED = "as printed: no run of ours stands for it"
 NOTHING = "–"  # a cell that has no content by its nature; no cell is ever left blank
 

@@ -19,16 +19,18 @@ class Made:
     """(run, evaluation, metric) to one value per pre-training; looked up without a frame of them all."""
 
     values: dict[tuple[str, str, str], list[float]]
+    devices: dict[str, str] = dataclasses.field(default_factory=dict)  # of runs that another CPU trained
 
     def best(self, run: str, evaluations: str, metric: str) -> Measurement | None:
         found = [key for name in evaluations.split() if (key := (run, name, metric)) in self.values]
         return Measurement(self.rows(max(found, key=lambda key: sum(self.values[key])))) if found else None
 
     def rows(self, *keys: tuple[str, str, str]) -> pd.DataFrame:
-        named = {"part": "", "step": 1, "config_hash": "c", "data_digest": "d", "source": "s", "device": "a CPU"}
+        named = {"part": "", "step": 1, "config_hash": "c", "data_digest": "d", "source": "s"}
         return pd.DataFrame(
             [
                 dict(zip(("run", "evaluation", "metric"), key), seed=seed, pretraining=seed, value=value, **named)
+                | {"device": self.devices.get(key[0], "a CPU")}
                 for key in keys
                 for seed, value in enumerate(self.values[key])
             ]

@@ -238,6 +238,20 @@ def test_a_cost_is_that_of_the_fastest_pretraining_over_the_first_runs_and_has_n
     assert cells["measured by"] == "pre-training, relative training time"
 
 
+def test_a_claim_about_a_cost_on_two_kinds_of_cpu_says_so():
+    times = {(run, "pretrain", "train_seconds"): [50.0] for run in ("default", "vit")}
+    row = claim("default", "better than", "vit").model_copy(update=COST | {"paper": "−0.8x"})
+    facts = dataclasses.replace(FACTS, claims=(claim_of(row, SCALE),))
+    ((cells,), (absent,)) = (
+        [line.cells for line in claims.make(made, facts).lines]
+        for made in (Made(times, {"vit": "another CPU"}), Made(dict([*times.items()][:1])))
+    )
+    why = "timed on another kind of CPU or GPU"
+    assert (cells["verdict"], cells["ours"]) == (f"no verdict: {why}", "–")
+    assert (cells["first"], cells["second"], cells["status"]) == ("default: 1.0x", f"vit: {why}", f"vit: {why}")
+    assert (absent["verdict"], absent["second"], absent["status"]) == ("not run", "vit: not run", "vit: not run")
+
+
 def test_the_avg_dist_of_masks_is_known_without_any_training_and_in_no_family():
     kind = {"evaluation": "pretrain", "metric": "avg_dist"}
     rows = [claim("default", "better than", run).model_copy(update=kind) for run in ("vit", "loss_full", "same")]

@@ -15,7 +15,7 @@ from simmim.report.measurements import (
     relative_cost,
 )
 from simmim.report.scale_facts import Cell, ResultFile, ScaleFacts, is_setting
-from simmim.report.status import NOT_RUN, NOTHING, PRINTED, measured_by, misfit_of, status
+from simmim.report.status import NOT_RUN, NOTHING, PRINTED, TIMED_ELSEWHERE, measured_by, misfit_of, status
 from simmim.report.table import Body, Line, records_of
 from simmim.report.tables._directions import CORRECTED, Direction, Key, directions, published
 
@@ -137,6 +137,8 @@ def _line(frame: pd.DataFrame, key: Key, cell: Cell, seen: Direction | None, fac
     found, behind = _measured(frame, cell)
     theirs = None if is_setting(metric) else published(cell)
     ours, words = _ours(found, cell, facts)
+    if not found and cell.get("against") and all(_times(frame, cell)):
+        ours, words = "not comparable", TIMED_ELSEWHERE
     cells = {
         "row": key[1],
         **(_compared(ours, found, key, cell) if facts.is_paper else _apart(ours, seen, key, cell, facts)),
@@ -188,6 +190,10 @@ def _measured(frame: pd.DataFrame, cell: Cell) -> tuple[Measurement | None, list
     if not cell.get("against"):
         found = best_measurement(frame, run, evaluation, metric)
         return found, [found] if found else []
-    both = [measurement(frame, each, evaluation, "train_seconds") for each in (run, cell["against"])]
+    both = _times(frame, cell)
     cost = relative_cost(*both) if all(both) else None
     return cost, both if cost else []
+
+
+def _times(frame: pd.DataFrame, cell: Cell) -> list[Measurement | None]:
+    return [measurement(frame, each, cell["evaluation"], "train_seconds") for each in (cell["run"], cell["against"])]

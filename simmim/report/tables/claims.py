@@ -60,8 +60,9 @@ def lines_of(lookup: Lookup, facts: ScaleFacts) -> list[Line]:
 
 def _lacks(operands: Operands) -> str:
     """Why there can be no verdict, '' where there can."""
-    if not all(operands.found.values()):
-        return NOT_RUN
+    lacking = [operands.why_not(score) for score, found in operands.found.items() if not found]
+    if lacking:
+        return NOT_RUN if NOT_RUN in lacking else f"no verdict: {lacking[0]}"
     return next((f"no verdict: {reason}" for each in operands.found.values() if (reason := trouble(each))), "")
 
 
@@ -113,7 +114,11 @@ def _incomplete(side: Side, operands: Operands) -> str:
     measured = [each for each in side.operands if operands.is_measured(each)]
     if len(side.operands) > 1:
         return f"{side.which or 'series'} of {len(side.operands)}, {len(measured) or 'none'} measured"
-    return operands.number(*measured).text if measured else f"{operands.label(*side.operands)}: {NOT_RUN}"
+    if measured:
+        return operands.number(*measured).text
+    (operand,) = side.operands
+    lacking = next(score for score in operand.scores if not operands.found[score])
+    return f"{operands.label(operand)}: {operands.why_not(lacking)}"
 
 
 def _status(operands: Operands, facts: ScaleFacts) -> str:
@@ -122,7 +127,7 @@ def _status(operands: Operands, facts: ScaleFacts) -> str:
     for score, found in operands.found.items():
         if not found:
             run = operands.label(Operand(score))
-            lacking.setdefault(str(misfit_of(facts, *score) or NOT_RUN), []).append(run)
+            lacking.setdefault(str(misfit_of(facts, *score) or operands.why_not(score)), []).append(run)
     if lacking:
         return "; ".join(f"{_few(runs)}: {reason}" for reason, runs in lacking.items())
     parts = [part for score, found in operands.found.items() for part in status(found, facts, *score).split("; ")]
