@@ -138,6 +138,13 @@ def test_the_rate_of_bins_is_as_the_page_says():
     assert f"{said} +{(other - bins).mean():.1f} [−{-low:.1f}, +{high:.1f}]." in EVIDENCE
 
 
+def test_the_length_of_bins_is_as_the_page_says():
+    bins, (pixels,) = scores("target_bins8_x3", "finetune"), scores("default_x3", "finetune")
+    said = "(`target_bins8_x3`) three pre-trainings with bins reach"
+    assert len(bins) == 3
+    assert f"{said} {bins.min():.1f} to {bins.max():.1f}, the one with pixels (`default_x3`) {pixels:.1f}," in EVIDENCE
+
+
 def test_the_order_of_masks_hangs_on_the_one_that_leaves_a_single_patch():
     cells = facts(Sheets(ROOT / "config"), "small")
     published = {cell["run"]: float(cell["value"]) for cell in cells.cells("figure3a").values()}
