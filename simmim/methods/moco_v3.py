@@ -55,8 +55,8 @@ class MoCoV3(TeacherMethod):
         temperature: float = 0.2,
         freeze_patch_embed: bool = True,
     ) -> None:
-        looks = {"interpolation": "bilinear"}
         check_temperatures("method.temperature", temperature)
+        looks = {"interpolation": "bilinear"}
         first = View(geometry.image_px, blur=1.0, **looks)
         second = View(geometry.image_px, blur=0.1, solarise=0.2, **looks)
 

@@ -136,9 +136,7 @@ def _line(frame: pd.DataFrame, key: Key, cell: Cell, seen: Direction | None, fac
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     found, behind = _measured(frame, cell)
     theirs = None if is_setting(metric) else published(cell)
-    ours, words = _ours(found, cell, facts)
-    if not found and cell.get("against") and all(_times(frame, cell)):
-        ours, words = "not comparable", TIMED_ELSEWHERE
+    ours, words = ("not comparable", TIMED_ELSEWHERE) if behind and not found else _ours(found, cell, facts)
     cells = {
         "row": key[1],
         **(_compared(ours, found, key, cell) if facts.is_paper else _apart(ours, seen, key, cell, facts)),
@@ -147,7 +145,7 @@ def _line(frame: pd.DataFrame, key: Key, cell: Cell, seen: Direction | None, fac
         "status": words,
         "note": note(cell, facts) or NOTHING,
     }
-    records = tuple(record for each in behind for record in records_of(each, "ours"))
+    records = tuple(record for each in behind if found for record in records_of(each, "ours"))
     return Line(cells, run, shown_evaluation(found, evaluation), metric, theirs, records=records, typed=found)
 
 
@@ -185,15 +183,10 @@ def _ours(found: Measurement | None, cell: Cell, facts: ScaleFacts) -> tuple[str
 
 
 def _measured(frame: pd.DataFrame, cell: Cell) -> tuple[Measurement | None, list[Measurement]]:
-    """What stands beside a published cell, and the measurements that it is made from."""
+    """What stands beside a published cell, and the measurements behind it, which two times are without a ratio, too."""
     run, evaluation, metric = cell["run"], cell["evaluation"], cell["metric"]
     if not cell.get("against"):
         found = best_measurement(frame, run, evaluation, metric)
         return found, [found] if found else []
-    both = _times(frame, cell)
-    cost = relative_cost(*both) if all(both) else None
-    return cost, both if cost else []
-
-
-def _times(frame: pd.DataFrame, cell: Cell) -> list[Measurement | None]:
-    return [measurement(frame, each, cell["evaluation"], "train_seconds") for each in (cell["run"], cell["against"])]
+    both = [measurement(frame, each, evaluation, "train_seconds") for each in (run, cell["against"])]
+    return (relative_cost(*both), both) if all(both) else (None, [])
